@@ -1,0 +1,45 @@
+"""STAMP: a multimodal model that talks, and predicts a whole mask in one parallel forward pass.
+
+The public names load on first use, so that `import stamp` stays instant.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stamp.conversation import Done, EncodedImage, MaskReady, Segmentation, TextDelta, Turn
+    from stamp.images import ImageError, ImageLimits
+    from stamp.predictor import PromptError, StampPredictor
+
+_HOME = {
+    "Done": "stamp.conversation",
+    "EncodedImage": "stamp.conversation",
+    "MaskReady": "stamp.conversation",
+    "Segmentation": "stamp.conversation",
+    "TextDelta": "stamp.conversation",
+    "Turn": "stamp.conversation",
+    "ImageError": "stamp.images",
+    "ImageLimits": "stamp.images",
+    "PromptError": "stamp.predictor",
+    "StampPredictor": "stamp.predictor",
+}
+
+__all__ = [
+    "Done",
+    "EncodedImage",
+    "ImageError",
+    "ImageLimits",
+    "MaskReady",
+    "PromptError",
+    "Segmentation",
+    "StampPredictor",
+    "TextDelta",
+    "Turn",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stamp' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

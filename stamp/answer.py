@@ -1,0 +1,114 @@
+"""One answer in the making: the prompt is prefilled, then tokens and masks are collected until there is a result."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stamp.conversation import EncodedImage, MaskReady, Segmentation
+from stamp.generation import FinishReason, PhaseClock, TextState, choose_token, generate_tokens
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.processing_stamp import StampProcessor
+from stamp.refinement import refine_masks
+
+PHASES = ("vision", "prefill", "decode", "mask", "refine")
+#: Mask tokens that may share one pass: bounds its attention mask, however many masks an answer has.
+MAX_MASK_TOKENS_PER_PASS = 4096
+_HALF_CHARACTER = "\ufffd"
+
+
+class Answer:
+    """Tokens, masks and timings of one answer. images: all of the conversation; the last one is segmented."""
+
+    def __init__(
+        self,
+        model: StampForSegmentation,
+        processor: StampProcessor,
+        clock: PhaseClock,
+        input_ids: Sequence[int],
+        images: Sequence[EncodedImage],
+        end_token_ids: frozenset[int],
+    ):
+        self.processor = processor
+        self.clock = clock
+        self.image = images[-1]
+        self.end_token_ids = end_token_ids
+        self.token_ids: list[int] = []
+        self.masks: list[MaskReady] = []
+        self.finish_reason: FinishReason = "given"
+        self._sent = ""
+        self._started = time.perf_counter() - clock.seconds.get("vision", 0.0)
+        self.state = TextState(model, clock)
+        self.state.prefill(
+            torch.tensor([input_ids], device=model.device),
+            torch.cat([image.embeds for image in images]),
+            torch.cat([image.grid_thw for image in images]).to(model.device),
+        )
+
+    def tokens(
+        self, max_new_tokens: int, temperature: float, seed: int, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[int]:
+        """Generate: yield each new token id; masks may be predicted between two of them."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def choose(logits: Tensor) -> int:
+            return choose_token(logits, temperature, generator)
+
+        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, should_stop):
+            if isinstance(step, str):
+                self.finish_reason = step
+            else:
+                self.token_ids.append(step)
+                yield step
+
+    def force(self, token_ids: Sequence[int]) -> Tensor:
+        """Take given tokens as the answer -> next-token logits (n+1, V) float32; row 0 belongs to the prompt."""
+        logits = [self.state.next_logits()[None]]
+        self.token_ids.extend(token_ids)
+        for token_id in token_ids:
+            self.state.push(token_id)
+        if token_ids:
+            logits.append(self.state.flush())
+        return torch.cat(logits).float().cpu()
+
+    def predict_masks(self) -> list[MaskReady]:
+        """Masks of every `<|seg|>` that has none yet, together in one pass (or few, when there are many)."""
+        image = self.image
+        group = max(1, MAX_MASK_TOKENS_PER_PASS // len(image.embeds))
+        first, end = len(self.masks), len(self.state.seg_slots)
+        for start in range(first, end, group):
+            which = range(start, min(start + group, end))
+            logits = self.state.mask_logits(which, image.embeds, image.grid_hw)
+            with self.clock.phase("refine"):
+                masks, scores = refine_masks(logits, image.size_hw)
+            self.masks += [MaskReady(*fields) for fields in zip(which, masks, logits.numpy(), scores, strict=True)]
+        return self.masks[first:]
+
+    def new_text(self, *, final: bool = False) -> str:
+        """Text that was not handed out yet. An unfinished character is held back until `final`."""
+        text = self.processor.decode(self.token_ids)
+        if not final and text.endswith(_HALF_CHARACTER):
+            return ""
+        fresh = text[len(self._sent) :]
+        self._sent = text
+        return fresh
+
+    def result(self, versions: dict[str, str]) -> Segmentation:
+        """The answer so far. All masks must have been predicted."""
+        masks = [mask.mask for mask in self.masks]
+        seconds = {phase: self.clock.seconds.get(phase, 0.0) for phase in PHASES}
+        return Segmentation(
+            text=self.processor.decode(self.token_ids),
+            response=self.processor.decode(self.token_ids, keep_seg=True),
+            token_ids=tuple(self.token_ids),
+            masks=np.stack(masks) if masks else np.zeros((0, *self.image.size_hw), dtype=bool),
+            mask_logits=[mask.logits for mask in self.masks],
+            scores=[mask.score for mask in self.masks],
+            timings_s=seconds | {"total": time.perf_counter() - self._started},
+            new_tokens=len(self.token_ids),
+            forward_passes=sum(self.clock.passes.get(phase, 0) for phase in ("prefill", "decode", "mask")),
+            finish_reason=self.finish_reason,
+            versions=versions,
+        )

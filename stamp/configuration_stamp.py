@@ -1,0 +1,30 @@
+"""Configuration of a STAMP model: Qwen2-VL plus what the mask pass needs to know."""
+
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import Qwen2VLConfig
+
+SEG_TOKEN = "<|seg|>"
+MASK_TOKEN = "<|mask|>"
+#: Added to a Qwen2-VL tokenizer in this order, right behind its own special tokens.
+STAMP_TOKENS = (SEG_TOKEN, MASK_TOKEN, "<|yes|>", "<|no|>")
+
+
+@strict
+class StampConfig(Qwen2VLConfig):
+    """Qwen2-VL's configuration and three fields of our own.
+
+    Differences from the parent:
+    - `seg_token_id`, `mask_token_id`: ids of `<|seg|>` and `<|mask|>`. Published checkpoints do not record
+      them; the loader fills them in from the tokenizer.
+    - `mask_position_mode`: rotary positions of the mask tokens. "sequential" (what the released code does):
+      `pos(<|seg|>) + 1 + k` on all three axes. "grid": row and column on the height and width axes, as image
+      patches have (present in the released source, never activated there).
+    """
+
+    text_config: Any = None  # the parent's fields; it also allows plain dicts there, which readers never see
+    vision_config: Any = None
+    seg_token_id: int | None = None
+    mask_token_id: int | None = None
+    mask_position_mode: Literal["sequential", "grid"] = "sequential"

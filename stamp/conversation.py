@@ -1,0 +1,117 @@
+"""What goes into the model and what comes out: turns of a dialogue, encoded images, segmentations, stream events."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from stamp.masks import mask_record
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image and its vision features, computed once and accepted wherever an image is.
+
+    image: upright RGB in the original size. embeds: (P, H) merged features, row-major over `grid_hw`.
+    grid_thw: (1, 3) patch grid. vision_s: seconds the vision tower took. model_id: the predictor it belongs to.
+    """
+
+    image: Image.Image
+    embeds: Tensor
+    grid_thw: Tensor
+    grid_hw: tuple[int, int]
+    vision_s: float
+    model_id: int
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the original image in pixels."""
+        return self.image.height, self.image.width
+
+
+ImageLike = Image.Image | str | Path | EncodedImage
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a dialogue.
+
+    token_ids: of an assistant turn, the generated ids without `<|im_end|>` (`Segmentation.token_ids`). Without
+    them the text is taken literally: a `<|seg|>` in it is plain text.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str
+    image: ImageLike | None = None
+    token_ids: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.role not in ("user", "assistant"):
+            raise ValueError(f'role is "user" or "assistant", not {self.role!r}')
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """An answer and its masks. S masks, image H x W, grid gh x gw.
+
+    text: answer without special tokens; response: with `<|seg|>` kept; token_ids: generated, without `<|im_end|>`.
+    masks: bool (S, H, W) in the upright original frame; mask_logits: S float32 arrays (gh, gw), row-major.
+    scores: mean sigmoid of the enlarged logits inside each mask; None for an empty mask.
+    timings_s: vision, prefill, decode, mask, refine, total. stopped: ended by the caller or by the token budget.
+    """
+
+    text: str
+    response: str
+    token_ids: tuple[int, ...]
+    masks: np.ndarray
+    mask_logits: list[np.ndarray]
+    scores: list[float | None]
+    timings_s: dict[str, float]
+    new_tokens: int
+    forward_passes: int
+    finish_reason: Literal["end", "length", "stopped", "given"]
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON form of the command line and of the page's `/segment` endpoint."""
+        height, width = self.masks.shape[1:]
+        return {
+            "text": self.text,
+            "width": width,
+            "height": height,
+            "masks": [mask_record(mask, score) for mask, score in zip(self.masks, self.scores, strict=True)],
+            "timings_s": self.timings_s,
+            "new_tokens": self.new_tokens,
+            "forward_passes": self.forward_passes,
+            "versions": self.versions,
+        }
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """A piece of the answer's text; the pieces add up to `Segmentation.text`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class MaskReady:
+    """A mask, sent where its `<|seg|>` stands in the answer. mask: bool (H, W); logits: float32 (gh, gw)."""
+
+    index: int
+    mask: np.ndarray
+    logits: np.ndarray
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Done:
+    """Last event of a stream."""
+
+    segmentation: Segmentation
+
+
+StreamEvent = TextDelta | MaskReady | Done

@@ -1,0 +1,140 @@
+"""Decoding with masks: one KV cache, tokens out one by one, a mask pass wherever `<|seg|>` was written.
+
+Prefill reads the whole prompt in one pass; decode feeds one new token a pass; the mask pass feeds P mask tokens
+at once and leaves the cache as it was.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from stamp.modeling_stamp import StampForSegmentation
+
+FinishReason = Literal["end", "length", "stopped", "given"]
+
+
+@dataclass
+class PhaseClock:
+    """Seconds and passes by phase. Waits for the accelerator at both ends of a phase."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+    passes: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of the block to phase `name`, and one pass."""
+        start = self._now()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
+        self.passes[name] = self.passes.get(name, 0) + 1
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+class TextState:
+    """The KV cache of one answer, and the tokens that are not in it yet.
+
+    Tokens are pushed when they are chosen and fed when somebody needs what follows from them: the next logits or
+    a mask. So a `<|seg|>` on which generation stops is fed before its mask is predicted (the released code
+    forgets it), and no pass is spent on a last token nobody asks about.
+    """
+
+    def __init__(self, model: StampForSegmentation, clock: PhaseClock):
+        self.model = model
+        self.clock = clock
+        self.cache = DynamicCache(config=model.config)
+        self.seg_slots: list[tuple[int, int]] = []  # index in the cache and rotary position of each pushed <|seg|>
+        self._next_position = 0
+        self._pending: list[int] = []
+        self._next_logits: Tensor | None = None
+
+    @torch.inference_mode()
+    def prefill(self, input_ids: Tensor, image_embeds: Tensor | None, grid_thw: Tensor | None) -> None:
+        """Feed the prompt: (1, L) ids, (n, H) features of all its images, (N, 3) their patch grids."""
+        with self.clock.phase("prefill"):
+            positions = self.model.rope_positions(input_ids, grid_thw)
+            embeds = self.model.embed_prompt(input_ids, image_embeds)
+            hidden = self.model.text_pass(embeds, positions, self.cache)
+            self._next_logits = self.model.lm_head(hidden[0, -1])
+        self._next_position = int(positions.max()) + 1
+
+    def push(self, token_id: int) -> None:
+        """Append a token; it is fed with the next pass."""
+        if token_id == self.model.config.seg_token_id:
+            index = self.cache.get_seq_length() + len(self._pending)
+            self.seg_slots.append((index, self._next_position + len(self._pending)))
+        self._pending.append(token_id)
+
+    @torch.inference_mode()
+    def flush(self) -> Tensor:
+        """Feed the pushed tokens in one pass -> (n, V) logits behind each of these n tokens."""
+        with self.clock.phase("decode"):
+            ids = torch.tensor([self._pending], device=self.model.device)
+            start = self._next_position
+            positions = torch.arange(start, start + len(self._pending), device=ids.device).expand(3, 1, -1)
+            hidden = self.model.text_pass(self.model.embed_prompt(ids, None), positions, self.cache)
+            logits: Tensor = self.model.lm_head(hidden[0])
+        self._next_position += len(self._pending)
+        self._pending = []
+        self._next_logits = logits[-1]
+        return logits
+
+    def next_logits(self) -> Tensor:
+        """(V,) logits of the token that follows everything pushed so far."""
+        if self._pending:
+            self.flush()
+        if self._next_logits is None:
+            raise RuntimeError("call prefill() first")
+        return self._next_logits
+
+    @torch.inference_mode()
+    def mask_logits(self, which: range, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+        """Masks of the pushed `<|seg|>` numbers `which`, in one pass: (len(which), gh, gw) float32 on the CPU."""
+        if self._pending:
+            self.flush()
+        slots = torch.tensor(self.seg_slots[which.start : which.stop], device=self.model.device)
+        with self.clock.phase("mask"):
+            logits = self.model.mask_pass(self.cache, slots[:, 0], slots[:, 1], image_embeds, grid_hw)
+        return logits.float().view(-1, *grid_hw).cpu()
+
+
+def choose_token(logits: Tensor, temperature: float, generator: torch.Generator | None) -> int:
+    """Greedy at temperature 0, otherwise a draw from the softmax of `logits / temperature`."""
+    if temperature == 0:
+        return int(logits.argmax())
+    probabilities = torch.softmax(logits.float().cpu() / temperature, dim=-1)
+    return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+def generate_tokens(
+    state: TextState,
+    choose: Callable[[Tensor], int],
+    end_token_ids: frozenset[int],
+    max_new_tokens: int,
+    should_stop: Callable[[], bool],
+) -> Iterator[int | FinishReason]:
+    """Yield the generated ids (without the end token), and last the reason why the text ended.
+
+    `should_stop` is asked before every token. The caller may run mask passes on `state` between two tokens.
+    """
+    for _ in range(max_new_tokens):
+        if should_stop():
+            yield "stopped"
+            return
+        token_id = choose(state.next_logits())
+        if token_id in end_token_ids:
+            yield "end"
+            return
+        state.push(token_id)
+        yield token_id
+    yield "length"

@@ -1,0 +1,201 @@
+"""STAMP: Qwen2-VL that predicts a whole mask in one parallel forward pass (arXiv 2512.00395, section 3).
+
+Shapes: B rows, L text and image tokens, P mask tokens (= merged patches of one image), S masks, H hidden size.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, Qwen2VLForConditionalGeneration
+from transformers.conversion_mapping import (
+    get_checkpoint_conversion_mapping,
+    register_checkpoint_conversion_mapping,
+)
+from transformers.utils import ModelOutput
+
+from stamp.configuration_stamp import StampConfig
+
+
+@dataclass
+class StampRowsOutput(ModelOutput):
+    """Output of `StampForSegmentation.forward_rows`.
+
+    hidden_states: (B, L, H) final-norm hidden states of the text and image tokens.
+    mask_logits: (B, P) one logit a merged patch, row-major over the grid; > 0 is foreground. None without masks.
+    """
+
+    hidden_states: Tensor | None = None
+    mask_logits: Tensor | None = None
+
+
+# Differences from Qwen2VLForConditionalGeneration:
+# - `classifier`, one logit for each mask token;
+# - `mask_pass` (inference, on top of the KV cache) and `forward_rows` (training, uncached): P tokens
+#   embed(<|mask|>) + image feature that see the prefix up to their `<|seg|>` and each other, both directions;
+# - image features and rotary positions are arguments, never state of the model, so calls do not disturb each other.
+class StampForSegmentation(Qwen2VLForConditionalGeneration):
+    """Qwen2-VL with all-mask prediction. Attention must be "sdpa" or "eager" (explicit 4-D masks)."""
+
+    config: StampConfig
+    config_class = StampConfig
+
+    def __init__(self, config: StampConfig):
+        super().__init__(config)
+        self.classifier = nn.Linear(config.text_config.hidden_size, 1)
+        self.post_init()
+
+    def merged_grid(self, grid_thw: Tensor) -> tuple[int, int]:
+        """(rows, columns) of the mask grid of one image; `grid_thw` is its (3,) patch grid."""
+        merge = self.config.vision_config.spatial_merge_size
+        return int(grid_thw[1]) // merge, int(grid_thw[2]) // merge
+
+    def encode_images(self, pixel_values: Tensor, grid_thw: Tensor) -> tuple[Tensor, ...]:
+        """Vision features: (patches, patch_dim), (N, 3) -> N tensors (P_i, H), row-major over the merged grid."""
+        features: Any = self.get_image_features(pixel_values, grid_thw, return_dict=True)
+        return tuple(features.pooler_output)
+
+    def embed_prompt(self, input_ids: Tensor, image_embeds: Tensor | None) -> Tensor:
+        """Token embeddings (B, L, H), each `<|image_pad|>` replaced in order by a row of `image_embeds` (n, H)."""
+        embeds: Tensor = self.get_input_embeddings()(input_ids)
+        if image_embeds is None:
+            return embeds
+        is_image = input_ids == self.config.image_token_id
+        if (n_pads := int(is_image.sum())) != len(image_embeds):
+            raise ValueError(f"{n_pads} image tokens in the prompt, but {len(image_embeds)} image features")
+        return embeds.masked_scatter(is_image.unsqueeze(-1), image_embeds.to(embeds.dtype))
+
+    def rope_positions(
+        self, input_ids: Tensor, grid_thw: Tensor | None, attention_mask: Tensor | None = None
+    ) -> Tensor:
+        """Multimodal rotary positions (3, B, L): time, height, width axes."""
+        is_image = (input_ids == self.config.image_token_id).int()
+        positions, _ = self.model.get_rope_index(input_ids, is_image, grid_thw, attention_mask=attention_mask)
+        return positions
+
+    def mask_positions(self, seg_position: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+        """Rotary positions of the mask tokens, (3, S, P), from the (S,) position of each `<|seg|>`."""
+        rows, columns = grid_hw
+        k = torch.arange(rows * columns, device=seg_position.device)
+        if self.config.mask_position_mode == "grid":
+            offsets = torch.stack([torch.zeros_like(k), k // columns, k % columns])
+        else:
+            offsets = k.expand(3, -1)
+        return seg_position.view(1, -1, 1) + 1 + offsets.unsqueeze(1)
+
+    def mask_queries(self, image_embeds: Tensor) -> Tensor:
+        """Inputs of the mask tokens: embed(<|mask|>) + image feature. (..., P, H) -> (..., P, H)."""
+        mask_id = torch.tensor(self.config.mask_token_id, device=image_embeds.device)
+        embeds: Tensor = self.get_input_embeddings()(mask_id)
+        return embeds + image_embeds.to(embeds.dtype)
+
+    def mask_pass(
+        self, cache: Cache, seg_index: Tensor, seg_position: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]
+    ) -> Tensor:
+        """All-mask prediction on top of a KV cache: ONE forward pass, (S, P) mask logits.
+
+        cache: of one conversation; must already hold every `<|seg|>` asked for. It is cropped back afterwards.
+        seg_index, seg_position: (S,) index in the cache and rotary position of each `<|seg|>`.
+        image_embeds: (P, H) features of the image to segment.
+
+        The released code misses the key and value of a `<|seg|>` on which generation stopped and encodes the
+        image once more for each mask; here the caller feeds every `<|seg|>` first and features are an argument.
+        Several masks share the pass: each group sees only its own prefix and its own P tokens.
+        """
+        n_masks, n_tokens = len(seg_index), image_embeds.shape[0]
+        queries = self.mask_queries(image_embeds).repeat(n_masks, 1).unsqueeze(0)
+        positions = self.mask_positions(seg_position, grid_hw).flatten(1).unsqueeze(1)
+        length = cache.get_seq_length()
+        sees_prefix = torch.arange(length, device=queries.device) <= seg_index.view(-1, 1)
+        group = torch.arange(n_masks, device=queries.device).repeat_interleave(n_tokens)
+        allowed = torch.cat([sees_prefix[group], group.view(-1, 1) == group], dim=1)
+        hidden = self._run_text(queries, positions, _additive(allowed[None, None], queries.dtype), cache)
+        cache.crop(length - cache.get_seq_length())
+        return self.classifier(hidden).view(n_masks, n_tokens)
+
+    def text_pass(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache) -> Tensor:
+        """Causal pass that extends the cache: (1, n, H), (3, 1, n) -> final-norm hidden states (1, n, H)."""
+        return self._run_text(inputs_embeds, positions, None, cache)
+
+    def forward_rows(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        image_embeds: Tensor,
+        grid_thw: Tensor,
+        seg_index: Tensor | None = None,
+    ) -> StampRowsOutput:
+        """Uncached forward for training: text and, for each row, the mask tokens of one `<|seg|>` behind it.
+
+        input_ids, attention_mask: (B, L) right-padded; each row holds one image and all rows one grid size.
+        image_embeds: (B, P, H); grid_thw: (B, 3) patches.
+        seg_index: (B,) index of the `<|seg|>` to predict in each row, or None for text only. Text behind that
+        `<|seg|>` is invisible to the mask tokens, so one row trains answer and mask together.
+        """
+        n_rows, length = input_ids.shape
+        embeds = self.embed_prompt(input_ids, image_embeds.flatten(0, 1))
+        positions = self.rope_positions(input_ids, grid_thw, attention_mask)
+        if seg_index is None:
+            causal = hybrid_attention(attention_mask, None, 0)
+            return StampRowsOutput(hidden_states=self._run_text(embeds, positions, _additive(causal, embeds.dtype)))
+        row = torch.arange(n_rows, device=input_ids.device)
+        seg_position = positions[0, row, seg_index]
+        n_tokens = image_embeds.shape[1]
+        allowed = hybrid_attention(attention_mask, seg_index, n_tokens)
+        hidden = self._run_text(
+            torch.cat([embeds, self.mask_queries(image_embeds)], dim=1),
+            torch.cat([positions, self.mask_positions(seg_position, self.merged_grid(grid_thw[0]))], dim=2),
+            _additive(allowed, embeds.dtype),
+        )
+        return StampRowsOutput(
+            hidden_states=hidden[:, :length], mask_logits=self.classifier(hidden[:, length:]).squeeze(-1)
+        )
+
+    def _run_text(
+        self, embeds: Tensor, positions: Tensor, additive_mask: Tensor | None, cache: Cache | None = None
+    ) -> Tensor:
+        mask = None if additive_mask is None else {"full_attention": additive_mask}
+        output = self.model.language_model(
+            inputs_embeds=embeds,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+
+def hybrid_attention(attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
+    """Who may attend to whom, bool (B, 1, L+P, L+P) [query, key].
+
+    attention_mask: (B, L), 1 for real tokens, right-padded. Text is causal; mask tokens see the text up to and
+    including `seg_index` (B,) and each other. Padding sees itself only, so that no softmax is empty.
+    """
+    n_rows, length = attention_mask.shape
+    index = torch.arange(length, device=attention_mask.device)
+    real = attention_mask.bool()
+    text = (index <= index.view(-1, 1)) & real.unsqueeze(1)
+    text = text | torch.eye(length, dtype=torch.bool, device=index.device)
+    if seg_index is None:
+        return text.unsqueeze(1)
+    allowed = text.new_zeros(n_rows, length + n_mask_tokens, length + n_mask_tokens)
+    allowed[:, :length, :length] = text
+    allowed[:, length:, :length] = (index <= seg_index.view(-1, 1)).unsqueeze(1)
+    allowed[:, length:, length:] = True
+    return allowed.unsqueeze(1)
+
+
+def _additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """bool -> 0 / -inf: eager attention adds its mask, so a boolean one would be silently wrong there."""
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, float("-inf"))
+
+
+# Published files use the older key layout (`visual.*`, `model.layers.*`). The conversion is registered by class
+# name and not inherited; without it the language model would be silently left at random values.
+register_checkpoint_conversion_mapping(
+    StampForSegmentation.__name__,
+    get_checkpoint_conversion_mapping(Qwen2VLForConditionalGeneration.__name__),
+    overwrite=True,
+)

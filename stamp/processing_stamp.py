@@ -1,0 +1,176 @@
+"""From pictures and words to tensors, and from mask logits back to pixels.
+
+A StampProcessor joins a tokenizer with transformers' PIL image processor (the one that matches the official
+preprocessing bit for bit; no torchvision). Text typed by a user can never become a special token here.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from stamp.configuration_stamp import MASK_TOKEN, SEG_TOKEN
+from stamp.conversation import Turn
+from stamp.refinement import enlarge_logits
+
+IMAGE_TOKEN = "<|image_pad|>"
+END_OF_TURN = "<|im_end|>"
+_SLOT = re.compile("\ue000(\\d+)\ue001")
+
+
+@dataclass(frozen=True)
+class EncodedConversation:
+    """Token ids of a rendered conversation.
+
+    input_ids: image pads already expanded. is_answer: True where the model has to learn the token (assistant
+    words and the `<|im_end|>` that closes them).
+    """
+
+    input_ids: list[int]
+    is_answer: list[bool]
+
+
+class StampProcessor:
+    """Tokenizer, chat template and image processor of one checkpoint."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_processor: Qwen2VLImageProcessorPil):
+        self.tokenizer = tokenizer
+        self.image_processor = image_processor
+        self.seg_token_id = self._special_id(SEG_TOKEN)
+        self.mask_token_id = self._special_id(MASK_TOKEN)
+        self.image_token_id = self._special_id(IMAGE_TOKEN)
+        self.end_token_id = self._special_id(END_OF_TURN)
+        self.plain_tokenizer = _without_added_tokens(tokenizer)
+
+    @classmethod
+    def from_pretrained(cls, path_or_id: str | Path, **hub: Any) -> Self:
+        """Read tokenizer, chat template and pixel limits of a checkpoint folder or hub id."""
+        tokenizer = AutoTokenizer.from_pretrained(path_or_id, **hub)
+        return cls(tokenizer, Qwen2VLImageProcessorPil.from_pretrained(path_or_id, **hub))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write what `from_pretrained` reads."""
+        self.tokenizer.save_pretrained(folder)
+        self.image_processor.save_pretrained(folder)
+
+    def _special_id(self, token: str) -> int:
+        token_id = self.tokenizer.get_added_vocab().get(token)
+        if token_id is None:
+            raise ValueError(f"this tokenizer has no {token}: not a STAMP checkpoint")
+        return token_id
+
+    # -- images ------------------------------------------------------------------------------------------------
+
+    def encode_image(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+        """RGB image -> (pixel_values (patches, patch_dim) float32, image_grid_thw (1, 3) int64)."""
+        inputs = self.image_processor(images=[image], return_tensors="pt")
+        return inputs["pixel_values"], inputs["image_grid_thw"]
+
+    def n_image_tokens(self, grid_thw: Tensor) -> int:
+        """Image tokens of one (3,) patch grid: merged patches, the P of the mask pass."""
+        return int(grid_thw.prod()) // self.image_processor.merge_size**2
+
+    def post_process_masks(self, mask_logits: Sequence[np.ndarray], size_hw: tuple[int, int]) -> np.ndarray:
+        """Grid logits -> bool (S, H, W) at the original size: enlarge the LOGITS (bicubic), threshold last.
+
+        mask_logits: S float arrays (gh, gw). The released code thresholds on the grid and enlarges with nearest
+        neighbour, which costs about 0.1 IoU on a 32x32 grid.
+        """
+        if not len(mask_logits):
+            return np.zeros((0, *size_hw), dtype=bool)
+        return (enlarge_logits(np.stack(list(mask_logits)), size_hw) > 0).numpy()
+
+    # -- text --------------------------------------------------------------------------------------------------
+
+    def encode_plain(self, text: str) -> list[int]:
+        """Ids of text in which nothing is special: a typed `<|seg|>` stays five ordinary characters and more."""
+        return list(self.plain_tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_response(self, response: str) -> list[int]:
+        """Ids of an assistant response in which only `<|seg|>` is special. Nothing is stripped or appended."""
+        pieces = [self.encode_plain(piece) for piece in response.split(SEG_TOKEN)]
+        ids = pieces[0]
+        for piece in pieces[1:]:
+            ids = [*ids, self.seg_token_id, *piece]
+        return ids
+
+    def decode(self, token_ids: Sequence[int], *, keep_seg: bool = False) -> str:
+        """Text of generated ids without special tokens, or with only `<|seg|>` kept."""
+        if not keep_seg:
+            return str(
+                self.tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            )
+        pieces: list[list[int]] = [[]]
+        for token_id in token_ids:
+            if token_id == self.seg_token_id:
+                pieces.append([])
+            else:
+                pieces[-1].append(token_id)
+        return SEG_TOKEN.join(self.decode(piece) for piece in pieces)
+
+    def encode_conversation(
+        self, turns: Sequence[Turn], n_image_tokens: Sequence[int], *, add_generation_prompt: bool = True
+    ) -> EncodedConversation:
+        """Render the chat template around the turns' words.
+
+        The template is rendered with a slot for each text, tokenised without the texts, and the texts' own ids
+        are put into the slots: whatever a user types, only the template yields special tokens.
+        n_image_tokens: P of each image in the conversation, in order.
+        """
+        messages: list[dict[str, Any]] = [
+            {"role": turn.role, "content": _content(turn, f"\ue000{i}\ue001")} for i, turn in enumerate(turns)
+        ]
+        template = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+        ids: list[int] = []
+        answer: list[bool] = []
+        after_answer = False
+        for n, piece in enumerate(_SLOT.split(str(template))):
+            if n % 2:
+                turn = turns[int(piece)]
+                words = list(turn.token_ids) if turn.token_ids is not None else self.encode_plain(turn.text)
+                ids += words
+                after_answer = turn.role == "assistant"
+                answer += [after_answer] * len(words)
+            else:
+                words = self.tokenizer.encode(piece, add_special_tokens=False)
+                ids += words
+                answer += [after_answer and k == 0 for k in range(len(words))]
+                after_answer = False
+        return self._expand_image_pads(ids, answer, n_image_tokens)
+
+    def _expand_image_pads(
+        self, ids: list[int], answer: list[bool], n_image_tokens: Sequence[int]
+    ) -> EncodedConversation:
+        n_pads = ids.count(self.image_token_id)
+        if n_pads != len(n_image_tokens):
+            raise ValueError(f"{n_pads} images in the conversation, but features of {len(n_image_tokens)}")
+        counts = iter(n_image_tokens)
+        repeats = [next(counts) if token_id == self.image_token_id else 1 for token_id in ids]
+        return EncodedConversation(
+            [token_id for token_id, n in zip(ids, repeats, strict=True) for _ in range(n)],
+            [flag for flag, n in zip(answer, repeats, strict=True) for _ in range(n)],
+        )
+
+
+def _content(turn: Turn, slot: str) -> str | list[dict[str, str]]:
+    if turn.image is None:
+        return slot
+    return [{"type": "image"}, {"type": "text", "text": slot}]
+
+
+def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """A stateless copy of the tokenizer that knows no added token, hence cannot produce one."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state["added_tokens"] = []
+    return Tokenizer.from_str(json.dumps(state))

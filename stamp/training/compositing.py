@@ -1,0 +1,140 @@
+"""Draws placed sprites: one resampling per sprite, contact shadows, light of the scene, and the label map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from stamp.training.art import ArtLibrary
+from stamp.training.nouns import Noun
+
+SOLID_ALPHA = 128
+SHADOW_SHRINK = 4  # shadows are made at a quarter of the resolution
+SHADOW_HEIGHT = 0.2  # of the silhouette's height
+SHADOW_BLUR = 0.01  # of the image's longer side: about 3 px at 384
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A sprite in the scene: box centre and size in pixels before turning, anticlockwise turn in degrees."""
+
+    noun: Noun
+    style: str
+    centre_x: float
+    centre_y: float
+    width: float
+    height: float
+    turn: float
+    mirrored: bool
+    depth: float  # larger is nearer; drawn in this order
+    has_shadow: bool
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A rendered sprite: premultiplied (h, w, 4) uint8 whose top left corner lies at (left, top) of the image.
+
+    `silhouette_px` counts its solid pixels, also those outside the image.
+    """
+
+    pixels: np.ndarray
+    left: int
+    top: int
+    silhouette_px: int = 0
+
+    def clip(self, width: int, height: int) -> tuple[slice, slice, np.ndarray]:
+        """Image rows, image columns and the pixels inside the image (may be empty)."""
+        x1, y1 = max(0, self.left), max(0, self.top)
+        x2 = max(x1, min(width, self.left + self.pixels.shape[1]))
+        y2 = max(y1, min(height, self.top + self.pixels.shape[0]))
+        return slice(y1, y2), slice(x1, x2), self.pixels[y1 - self.top : y2 - self.top, x1 - self.left : x2 - self.left]
+
+
+def render(placement: Placement, art: ArtLibrary, scale: float = 1.0) -> Drawn:
+    """Scales, mirrors and turns a sprite in one resampling, at `scale` times the scene's resolution."""
+    width, height = placement.width * scale, placement.height * scale
+    levels = art.mipmap(placement.style, placement.noun)
+    source = next((level for level in reversed(levels) if level.width >= width), levels[0])
+    angle = np.radians(placement.turn)
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))
+    out_w = int(np.ceil(abs(width * cos) + abs(height * sin))) + 2
+    out_h = int(np.ceil(abs(width * sin) + abs(height * cos))) + 2
+    left = int(np.floor(placement.centre_x * scale - out_w / 2))
+    top = int(np.floor(placement.centre_y * scale - out_h / 2))
+    zoom_x = source.width / width * (-1 if placement.mirrored else 1)
+    zoom_y = source.height / height
+    offset_x, offset_y = placement.centre_x * scale - left, placement.centre_y * scale - top
+    across = (zoom_x * cos, -zoom_x * sin)
+    down = (zoom_y * sin, zoom_y * cos)
+    matrix = (
+        *across,
+        source.width / 2 - across[0] * offset_x - across[1] * offset_y,
+        *down,
+        source.height / 2 - down[0] * offset_x - down[1] * offset_y,
+    )
+    turned = source.transform((out_w, out_h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    pixels = np.asarray(turned)
+    return Drawn(pixels, left, top, int(np.count_nonzero(pixels[..., 3] >= SOLID_ALPHA)))
+
+
+def paint_labels(drawn: Sequence[Drawn], width: int, height: int) -> np.ndarray:
+    """(height, width) uint8: the index from 1 of the last sprite that is solid at each pixel, else 0."""
+    labels = np.zeros((height, width), np.uint8)
+    for index, sprite in enumerate(drawn, start=1):
+        rows, columns, pixels = sprite.clip(width, height)
+        labels[rows, columns][pixels[..., 3] >= SOLID_ALPHA] = index
+    return labels
+
+
+def draw(
+    rng: np.random.Generator, background: np.ndarray, placements: Sequence[Placement], drawn: Sequence[Drawn]
+) -> np.ndarray:
+    """The image of the placements, in their order, over a copy of the (H, W, 3) uint8 background."""
+    image = background.copy()
+    mean = background[::8, ::8].reshape(-1, 3).mean(axis=0)
+    cast = np.clip(mean / max(float(mean.mean()), 1.0), 0.6, 1.5)
+    dimming = 0.75 + 0.25 * min(float(mean.mean()) / 110, 1.0)
+    shadow_strength = rng.uniform(0.4, 0.75)
+    for placement, sprite in zip(placements, drawn, strict=True):
+        gain = (1 + rng.uniform(0.1, 0.3) * (cast - 1)) * dimming
+        gain *= rng.uniform(0.9, 1.08) * rng.uniform(0.95, 1.05, 3)
+        if placement.has_shadow:
+            _paint_shadow(image, sprite, shadow_strength)
+        _paint_sprite(image, sprite, gain, foot_gain=rng.uniform(0.8, 0.95))
+    return image
+
+
+def _paint_sprite(image: np.ndarray, sprite: Drawn, gain: np.ndarray, foot_gain: float) -> None:
+    """Composites in place; `gain` (3,) scales the colours, and they darken towards the foot by `foot_gain`."""
+    height, width = image.shape[:2]
+    rows, columns, pixels = sprite.clip(width, height)
+    light = np.linspace(1.05, foot_gain, pixels.shape[0], dtype=np.float32)[:, None, None]
+    alpha = pixels[..., 3:].astype(np.float32)
+    lit = np.minimum(pixels[..., :3] * (light * gain.astype(np.float32)), alpha)
+    below = image[rows, columns]
+    image[rows, columns] = (lit + below * (1 - alpha / 255) + 0.5).astype(np.uint8)
+
+
+def _paint_shadow(image: np.ndarray, sprite: Drawn, strength: float) -> None:
+    """Darkens in place around the foot: the silhouette squashed flat and blurred."""
+    height, width = image.shape[:2]
+    alpha = sprite.pixels[..., 3]
+    solid_rows = np.flatnonzero((alpha >= SOLID_ALPHA).any(axis=1))
+    if not len(solid_rows):
+        return
+    blur = max(height, width) * SHADOW_BLUR / SHADOW_SHRINK
+    pad = int(np.ceil(blur * 3))
+    flat_w = max(1, alpha.shape[1] // SHADOW_SHRINK)
+    flat_h = max(1, round(alpha.shape[0] * SHADOW_HEIGHT / SHADOW_SHRINK))
+    flat = Image.new("L", (flat_w + 2 * pad, flat_h + 2 * pad))
+    flat.paste(Image.fromarray(alpha).resize((flat_w, flat_h), Image.Resampling.BOX), (pad, pad))
+    flat = flat.filter(ImageFilter.GaussianBlur(blur))
+    size = (flat.width * SHADOW_SHRINK, flat.height * SHADOW_SHRINK)
+    shade = np.asarray(flat.resize(size, Image.Resampling.BILINEAR))
+    foot = sprite.top + int(solid_rows[-1])
+    left = sprite.left + (alpha.shape[1] - size[0]) // 2
+    top = foot - size[1] // 2 - flat_h * SHADOW_SHRINK // 4
+    rows, columns, shade = Drawn(shade, left, top).clip(width, height)
+    below = image[rows, columns]
+    image[rows, columns] = (below * (1 - shade[..., None] * np.float32(strength / 255)) + 0.5).astype(np.uint8)

@@ -1,0 +1,199 @@
+"""From seeds to training batches: compose scenes, talk about them, tokenise, and lay out rows.
+
+Everything is a pure function of (stage, step): a DataLoader worker makes whole batches, and a resumed run sees
+exactly the batches it would have seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stamp.conversation import Turn
+from stamp.processing_stamp import StampProcessor
+from stamp.training import dialogue
+from stamp.training.art import ArtLibrary
+from stamp.training.nano import CELL_PX, image_processor
+from stamp.training.nouns import NOUNS
+from stamp.training.scenes import TRAIN_SEEDS, Scene, SceneConfig, compose_scene
+
+#: Mask tokens of the two resolutions are about 12x12 and 24x24; three shapes each, one shape a batch.
+SHAPES_CELLS = {12: ((12, 12), (10, 14), (14, 10)), 24: ((24, 24), (20, 28), (28, 20))}
+_NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a stage's batches hold. `seed_offset` keeps the scenes of different stages apart."""
+
+    grid: int
+    images: int
+    mask_rows: int
+    text_rows: int
+    exchanges_per_text_row: int
+    seed_offset: int
+    styles: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.grid not in SHAPES_CELLS:
+            raise ValueError(f"grid must be one of {sorted(SHAPES_CELLS)}, got {self.grid}")
+        if self.images < 1 or min(self.mask_rows, self.text_rows) < 0:
+            raise ValueError("a batch needs at least one image and no negative row count")
+
+
+@dataclass
+class Rows:
+    """R right-padded token rows, each about one image of the batch.
+
+    input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
+    seg_index: (R,) index of the `<|seg|>` whose mask is trained; target: (R, P) soft coverage, or None for text rows.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    is_answer: Tensor
+    image_index: Tensor
+    seg_index: Tensor | None = None
+    target: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Rows":
+        """The same rows on another device."""
+        values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in vars(self).items()}
+        return Rows(**values)
+
+
+@dataclass
+class Batch:
+    """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows."""
+
+    pixel_values: Tensor
+    grid_thw: Tensor
+    coverage: Tensor
+    mask_rows: Rows | None
+    text_rows: Rows | None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in vars(self).items()}
+        return Batch(**values)
+
+
+@dataclass(frozen=True)
+class _Row:
+    input_ids: list[int]
+    is_answer: list[bool]
+    image_index: int
+    seg_index: int = 0
+    target: np.ndarray | None = None
+
+
+def noun_coverage(scene: Scene) -> np.ndarray:
+    """(P, 1 + nouns) float32: share of each 16 px cell that is background (0) or shows noun i (i); rows sum to 1."""
+    cells = object_coverage(scene)
+    coverage = np.zeros((cells.shape[0], len(NOUNS) + 1), np.float32)
+    coverage[:, 0] = cells[:, 0]
+    for item in scene.objects:
+        coverage[:, _NOUN_INDEX[item.noun]] += cells[:, item.mask_id]
+    return coverage
+
+
+def object_coverage(scene: Scene) -> np.ndarray:
+    """(P, 1 + objects) float32: share of each 16 px cell taken by the background (0) or by the object k (k)."""
+    height, width = scene.labels.shape
+    blocks = scene.labels.reshape(height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX)
+    cells = blocks.transpose(0, 2, 1, 3).reshape(-1, CELL_PX * CELL_PX)
+    return np.stack([(cells == k).mean(1) for k in range(len(scene.objects) + 1)], axis=1).astype(np.float32)
+
+
+class BatchMaker(Dataset[Batch]):
+    """Batch number `step` of a stage, made from its own seeds."""
+
+    def __init__(self, plan: BatchPlan, processor: StampProcessor, art: ArtLibrary, steps: int):
+        self.plan = plan
+        self.processor = StampProcessor(processor.tokenizer, image_processor(1, 10**9))
+        self.art = art
+        self.steps = steps
+        if TRAIN_SEEDS.start + plan.seed_offset + steps * plan.images > TRAIN_SEEDS.stop:
+            raise ValueError("the stage would use scenes outside TRAIN_SEEDS")
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        plan = self.plan
+        shapes = SHAPES_CELLS[plan.grid]
+        rows_columns = shapes[step % len(shapes)]
+        config = SceneConfig(width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX, styles=plan.styles)
+        first = TRAIN_SEEDS.start + plan.seed_offset + step * plan.images
+        scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
+        pixels, grids = zip(*(self.processor.encode_image(Image.fromarray(s.image)) for s in scenes), strict=True)
+        mask_rows: list[_Row] = []
+        text_rows: list[_Row] = []
+        for index, scene in enumerate(scenes):
+            rng = Random(scene.seed)
+            coverage = object_coverage(scene)
+            mask_rows += [self._mask_row(scene, index, coverage, rng) for _ in range(plan.mask_rows)]
+            text_rows += [self._text_row(scene, index, len(coverage), rng) for _ in range(plan.text_rows)]
+        return Batch(
+            torch.cat(pixels),
+            torch.cat(grids),
+            torch.from_numpy(np.stack([noun_coverage(scene) for scene in scenes])),
+            self._collate(mask_rows),
+            self._collate(text_rows),
+        )
+
+    def _mask_row(self, scene: Scene, index: int, coverage: np.ndarray, rng: Random) -> _Row:
+        """Sometimes a question first, then a request for masks; one `<|seg|>` of its answer is trained."""
+        exchanges = [dialogue.draw(dialogue.MASK_MAKERS, scene, rng)]
+        if rng.random() < 0.2:
+            exchanges.insert(0, dialogue.draw(dialogue.TEXT_MAKERS, scene, rng))
+        ids, answer = self._encode(exchanges, len(coverage), rng)
+        segs = [i for i, token_id in enumerate(ids) if token_id == self.processor.seg_token_id]
+        which = rng.randrange(len(segs))
+        return _Row(ids, answer, index, segs[which], coverage[:, list(exchanges[-1].targets[which])].sum(1))
+
+    def _text_row(self, scene: Scene, index: int, n_image_tokens: int, rng: Random) -> _Row:
+        """Several questions in a row, each answered; a request for a mask may stand between them."""
+        exchanges = []
+        for _ in range(self.plan.exchanges_per_text_row):
+            makers = dialogue.MASK_MAKERS if rng.random() < 0.1 else dialogue.TEXT_MAKERS
+            exchanges.append(dialogue.draw(makers, scene, rng))
+        return _Row(*self._encode(exchanges, n_image_tokens, rng), index)
+
+    def _encode(
+        self, exchanges: Sequence[dialogue.Exchange], n_image_tokens: int, rng: Random
+    ) -> tuple[list[int], list[bool]]:
+        turns: list[Turn] = []
+        for n, exchange in enumerate(exchanges):
+            image = Image.new("RGB", (1, 1)) if n == 0 else None
+            turns.append(Turn("user", dialogue.as_typed(exchange.question, rng), image))
+            ids = tuple(self.processor.encode_response(exchange.answer))
+            turns.append(Turn("assistant", exchange.answer, token_ids=ids))
+        encoded = self.processor.encode_conversation(turns, [n_image_tokens], add_generation_prompt=False)
+        return encoded.input_ids, encoded.is_answer
+
+    def _collate(self, rows: Sequence[_Row]) -> Rows | None:
+        if not rows:
+            return None
+        length = max(len(row.input_ids) for row in rows)
+        pad = self.processor.tokenizer.pad_token_id
+        ids = torch.full((len(rows), length), pad)
+        attention = torch.zeros(len(rows), length, dtype=torch.long)
+        answer = torch.zeros(len(rows), length, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            n = len(row.input_ids)
+            ids[i, :n] = torch.tensor(row.input_ids)
+            attention[i, :n] = 1
+            answer[i, :n] = torch.tensor(row.is_answer)
+        result = Rows(ids, attention, answer, torch.tensor([row.image_index for row in rows]))
+        targets = [row.target for row in rows if row.target is not None]
+        if targets:
+            result.seg_index = torch.tensor([row.seg_index for row in rows])
+            result.target = torch.from_numpy(np.stack(targets)).float()
+        return result

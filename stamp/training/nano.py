@@ -1,0 +1,178 @@
+"""The nano checkpoint before training: Qwen2-VL's architecture in a tiny size, and a tokenizer of its own dialogue."""
+
+from collections.abc import Iterable
+from random import Random
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfig, Qwen2VLVisionConfig
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from stamp.configuration_stamp import STAMP_TOKENS, StampConfig
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.processing_stamp import END_OF_TURN, StampProcessor
+from stamp.training import dialogue
+from stamp.training.nouns import NOUNS
+
+PATCH_PX = 16
+MERGE = 1
+CELL_PX = PATCH_PX * MERGE
+#: Any picture is resized to about 384 x 384 pixels: at most 576 mask tokens, never much fewer.
+MIN_PIXELS, MAX_PIXELS = 352 * 352, 384 * 384
+VOCAB_SIZE = 1500
+#: 1 / sqrt(width): Qwen2-VL's 0.02 is for widths of thousands and stalls a narrow model.
+INIT_STD = 0.07
+
+#: Qwen2-VL's special tokens, in its order; the four STAMP tokens follow.
+QWEN_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+#: How Qwen2 splits text before byte-pair encoding: contractions, words, single digits, punctuation, blanks.
+SPLIT_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+#: ChatML as Qwen2-VL renders it: a default system turn, an image in front of the words of its turn.
+CHAT_TEMPLATE = (
+    "{%- for m in messages -%}"
+    "{%- if loop.first and m.role != 'system' -%}"
+    "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}"
+    "{%- endif -%}"
+    "{{ '<|im_start|>' + m.role + '\\n' }}"
+    "{%- if m.content is string -%}{{ m.content }}"
+    "{%- else -%}{%- for part in m.content -%}"
+    "{%- if part.type == 'image' -%}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
+    "{%- else -%}{{ part.text }}{%- endif -%}"
+    "{%- endfor -%}{%- endif -%}"
+    "{{ '<|im_end|>\\n' }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
+)
+
+
+def tokenizer_corpus() -> Iterable[str]:
+    """Every phrase of the dialogue with every noun it can hold: what the byte-pair merges are counted on."""
+    yield from ("You are a helpful assistant.", "system", "user", "assistant") * 50
+    rng = Random(0)
+    phrases = [
+        *dialogue.SEGMENT_PHRASES,
+        *dialogue.SEGMENT_PLURAL,
+        *dialogue.COUNT_PHRASES,
+        *dialogue.EXISTS_PHRASES,
+        *dialogue.WHERE_PHRASES,
+        "Sure, here is the segmentation mask for '{one}': ",
+        "Sure, here are the segmentation masks for '{one}': and '{one}':",
+        "There is no {one} in the image.",
+        "It is {a}.",
+        "I see {a}, {a} and {a}.",
+        "There are two {many}.",
+    ]
+    for noun in NOUNS:
+        slots = {"the": f"the {noun.name}", "all": f"all {noun.plural}", "many": noun.plural, "one": noun.name}
+        for phrase in phrases:
+            text = phrase.format(a=dialogue.with_article(noun), **slots)
+            yield text
+            yield dialogue.as_typed(text, rng)
+    fixed = [*dialogue.DESCRIBE_PHRASES, *dialogue.BIGGEST_PHRASES, *dialogue.NUMBERS]
+    for group in (dialogue.SIDE_PHRASES, dialogue.WHAT_PHRASES):
+        fixed += [text for texts in group.values() for text in texts]
+    fixed += [text for questions, answer in dialogue.SMALL_TALK for text in (*questions, answer)]
+    yield from fixed * 20
+
+
+def build_processor() -> StampProcessor:
+    """A byte-level BPE tokenizer with Qwen2-VL's and STAMP's special tokens, and the nano's image sizes."""
+    backend = Tokenizer(models.BPE())
+    backend.normalizer = normalizers.NFC()
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT_PATTERN), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    backend.train_from_iterator(tokenizer_corpus(), trainer)
+    backend.add_special_tokens([*QWEN_TOKENS, *STAMP_TOKENS])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token=END_OF_TURN,
+        pad_token=QWEN_TOKENS[0],
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+    return StampProcessor(tokenizer, image_processor(MIN_PIXELS, MAX_PIXELS))
+
+
+def image_processor(min_pixels: int, max_pixels: int) -> Qwen2VLImageProcessorPil:
+    """Qwen2-VL's preprocessing with the nano's 8 pixel patches."""
+    return Qwen2VLImageProcessorPil(
+        patch_size=PATCH_PX, merge_size=MERGE, temporal_patch_size=2, min_pixels=min_pixels, max_pixels=max_pixels
+    )
+
+
+def build_config(processor: StampProcessor) -> StampConfig:
+    """About 5 million parameters: vision 6 layers wide 192, text 4 layers wide 192."""
+    special = processor.tokenizer.get_added_vocab()
+    text = Qwen2VLTextConfig(
+        vocab_size=len(processor.tokenizer),
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=3,
+        num_key_value_heads=3,
+        max_position_embeddings=8192,
+        rms_norm_eps=1e-6,
+        initializer_range=INIT_STD,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]},
+        bos_token_id=special[QWEN_TOKENS[0]],
+        eos_token_id=special[END_OF_TURN],
+    )
+    vision = Qwen2VLVisionConfig(
+        depth=6,
+        embed_dim=192,
+        hidden_size=192,
+        num_heads=6,
+        mlp_ratio=4,
+        patch_size=PATCH_PX,
+        spatial_merge_size=MERGE,
+        temporal_patch_size=2,
+        initializer_range=INIT_STD,
+    )
+    return StampConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=special["<|image_pad|>"],
+        video_token_id=special["<|video_pad|>"],
+        vision_start_token_id=special["<|vision_start|>"],
+        vision_end_token_id=special["<|vision_end|>"],
+        seg_token_id=processor.seg_token_id,
+        mask_token_id=processor.mask_token_id,
+        tie_word_embeddings=True,
+    )
+
+
+def build_model(processor: StampProcessor, seed: int) -> StampForSegmentation:
+    """A model with fresh random weights."""
+    torch.manual_seed(seed)
+    model = StampForSegmentation(build_config(processor))
+    model.generation_config = GenerationConfig(
+        eos_token_id=[processor.end_token_id, model.config.text_config.bos_token_id],
+        pad_token_id=model.config.text_config.bos_token_id,
+    )
+    return model

@@ -1,0 +1,66 @@
+"""The losses: language-model cross-entropy on answers, BCE + Dice on masks, and nouns for each image cell."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.processing_stamp import StampProcessor
+from stamp.training.nouns import NOUNS
+
+BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
+
+
+def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """0.3 BCE + 0.7 Dice for each mask: (S, P) logits, (S, P) targets 0..1 -> (S,) losses.
+
+    Dice is on the sigmoid, smooth 1, not squared (arXiv 2512.00395; fixture `train/`). A batch averages over masks.
+    """
+    logits, target = logits.float(), target.float()
+    bce = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
+    probability = logits.sigmoid()
+    overlap = 2 * (probability * target).sum(1) + DICE_SMOOTH
+    dice = 1 - overlap / (probability.sum(1) + target.sum(1) + DICE_SMOOTH)
+    return BCE_WEIGHT * bce + DICE_WEIGHT * dice
+
+
+def answer_loss(hidden: Tensor, lm_head: nn.Module, input_ids: Tensor, is_answer: Tensor) -> Tensor:
+    """Mean cross-entropy of the answer tokens only: (B, L, H) hidden states, (B, L) ids, (B, L) bool -> scalar.
+
+    Each answer token is predicted from the position before it; prompt, image pads and padding are not trained.
+    """
+    wanted = is_answer[:, 1:]
+    logits = lm_head(hidden[:, :-1][wanted])
+    return functional.cross_entropy(logits.float(), input_ids[:, 1:][wanted])
+
+
+def dense_loss(logits: Tensor, coverage: Tensor) -> Tensor:
+    """Cross-entropy of each cell against the shares of nouns and background in it: (N, P, C), (N, P, C) -> scalar."""
+    return functional.cross_entropy(logits.float().flatten(0, 1), coverage.flatten(0, 1))
+
+
+class NounClassifier(nn.Module):
+    """Which noun does a cell show? Scored against the word embeddings themselves, which pulls words and looks together.
+
+    The vector of a noun is the mean embedding of the tokens of its singular and plural; background has its own.
+    """
+
+    word_weights: Tensor
+
+    def __init__(self, processor: StampProcessor, model: StampForSegmentation):
+        super().__init__()
+        width = model.config.text_config.hidden_size
+        weights = torch.zeros(len(NOUNS), model.config.text_config.vocab_size)
+        for row, noun in enumerate(NOUNS):
+            forms = [processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
+            for form in forms:
+                for token_id in form:
+                    weights[row, token_id] += 1 / len(form) / len(forms)
+        self.register_buffer("word_weights", weights, persistent=False)
+        self.background = nn.Parameter(torch.zeros(1, width))
+        self.bias = nn.Parameter(torch.zeros(len(NOUNS) + 1))
+
+    def forward(self, features: Tensor, embeddings: Tensor) -> Tensor:
+        """(N, P, H) image features, (V, H) embeddings -> (N, P, 1 + nouns) logits; class 0 is background."""
+        vectors = torch.cat([self.background, self.word_weights @ embeddings])
+        return features @ vectors.T + self.bias
