@@ -1,21 +1,71 @@
-"""Command line of the trainer: `python -m stamp.training {art,sheet,train,evaluate}`."""
+"""The training pipeline: `python -m stamp.training {art,sheet,train,evaluate,card,examples}`, in this order."""
 
 import argparse
+import datetime
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Parse the command line and run one step of the pipeline."""
+def build_parser() -> argparse.ArgumentParser:
+    """One command for each step; every default fits the others."""
     parser = argparse.ArgumentParser(prog="python -m stamp.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    parser.set_defaults()
-    train = commands.add_parser("train", help="train the nano checkpoint; continues where an earlier run stopped")
-    train.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
+    steps = {
+        "art": "install the artwork and panoramas (npm pack, checked by sha512)",
+        "sheet": "draw a contact sheet of scenes",
+        "train": "train the nano checkpoint; continues where an earlier run stopped",
+        "evaluate": "measure a checkpoint on unseen scenes; writes evaluation.json and evaluation.jsonl",
+        "card": "write the model card of a run",
+        "examples": "compose the example pictures of the page",
+    }
+    for name, text in steps.items():
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run_step=globals()[f"run_{name}"])
+        command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
+        if name in ("sheet", "evaluate", "examples"):
+            command.add_argument("--out", type=Path, required=True)
+        if name in ("sheet", "evaluate"):
+            command.add_argument("--scenes", type=int, default=200 if name == "evaluate" else 24)
+        if name in ("train", "evaluate"):
+            command.add_argument("--device", default="auto")
+        if name in ("evaluate", "card"):
+            command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
+    train = commands.choices["train"]
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
     train.add_argument("--init-from", type=Path, help="start from these weights with a fresh optimizer")
-    train.add_argument("--device", default="auto")
-    train.add_argument("--workers", type=int, default=1)
-    options = parser.parse_args(arguments)
+    train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
+    commands.choices["card"].add_argument("--run", type=Path, default=Path("runs/nano"))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one step."""
+    options = build_parser().parse_args(arguments)
+    options.run_step(options)
+
+
+def run_art(options: argparse.Namespace) -> None:
+    """Install what the recipe's styles need."""
+    from stamp.training.art import install_art
+    from stamp.training.recipes import STYLES
+
+    install_art(options.art, STYLES)
+
+
+def run_sheet(options: argparse.Namespace) -> None:
+    """Scenes of the validation seeds, for looking at."""
+    from stamp.training.art import ArtLibrary
+    from stamp.training.recipes import STYLES
+    from stamp.training.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene, contact_sheet
+
+    art, config = ArtLibrary(options.art, STYLES), SceneConfig(styles=STYLES)
+    first = VALIDATION_SEEDS.start
+    contact_sheet([compose_scene(first + i, art, config) for i in range(options.scenes)]).save(options.out)
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """Train, or continue."""
     import torch
 
     from stamp.training.art import ArtLibrary
@@ -23,16 +73,65 @@ def main(arguments: list[str] | None = None) -> None:
     from stamp.training.trainer import Trainer
 
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    art = ArtLibrary(options.art, STYLES)
     trainer = Trainer(
-        nano_recipe(),
-        ArtLibrary(options.art, STYLES),
-        options.out,
-        torch.device(device),
-        init_from=options.init_from,
-        workers=options.workers,
+        nano_recipe(), art, options.out, torch.device(device), init_from=options.init_from, workers=options.workers
     )
-    trainer.resume()
+    if trainer.resume():
+        print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")
     trainer.run()
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Measure, write rows and scores, print the table."""
+    from stamp.predictor import StampPredictor
+    from stamp.training.art import ArtLibrary
+    from stamp.training.card import score_table
+    from stamp.training.evaluate import evaluate, scores, write_evaluation
+    from stamp.training.recipes import STYLES
+    from stamp.training.scenes import VALIDATION_SEEDS
+    from stamp.training.trainer import hardware_name
+
+    predictor = StampPredictor.from_pretrained(options.model, device=options.device)
+    rows = evaluate(predictor, ArtLibrary(options.art, STYLES), STYLES, options.scenes)
+    provenance = {
+        "n_scenes": options.scenes,
+        "first_seed": VALIDATION_SEEDS.start,
+        "styles": STYLES,
+        "hardware": hardware_name(predictor.device),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": _commit(),
+        **predictor.versions(),
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_evaluation(rows, provenance, options.out)
+    print(score_table(scores(rows)))
+
+
+def run_card(options: argparse.Namespace) -> None:
+    """Write README.md, training.json and log.jsonl into the checkpoint folder."""
+    from stamp.predictor import EMBEDDED_CHECKPOINT
+    from stamp.training.card import write_card
+
+    write_card(options.run, options.model or EMBEDDED_CHECKPOINT)
+
+
+def run_examples(options: argparse.Namespace) -> None:
+    """Compose the example pictures."""
+    from stamp.training.art import ArtLibrary
+    from stamp.training.examples import write_examples
+    from stamp.training.recipes import STYLES
+
+    write_examples(ArtLibrary(options.art, STYLES), options.out)
+
+
+def _commit() -> str | None:
+    """Short hash of the checked-out commit; None outside a repository."""
+    try:
+        command = ["git", "rev-parse", "--short", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ def nano_recipe() -> TrainingConfig:
     fine = BatchPlan(24, 4, 3, 1, 4, seed_offset=2 * 10**8, styles=STYLES)
     return TrainingConfig(
         stages=(
-            Stage("vision 12x12", "vision", vision, steps=3600, text_lr=1e-3, vision_lr=1e-3, warmup_steps=100),
-            Stage("joint 12x12", "joint", coarse, steps=1200, text_lr=1e-3, vision_lr=3e-4, dense_weight=0.3),
-            Stage("joint 24x24", "joint", fine, 450, text_lr=5e-4, vision_lr=3e-4, warmup_steps=50, dense_weight=0.3),
+            Stage("vision 12x12", "vision", vision, steps=2600, text_lr=1e-3, vision_lr=1e-3, warmup_steps=100),
+            Stage("joint 12x12", "joint", coarse, steps=1200, text_lr=1e-3, vision_lr=7e-4, dense_weight=0.5),
+            Stage("joint 24x24", "joint", fine, 450, text_lr=5e-4, vision_lr=5e-4, warmup_steps=50, dense_weight=0.5),
         ),
         compile=True,
     )

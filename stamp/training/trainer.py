@@ -8,6 +8,7 @@ the step, so a resumed run continues with the very numbers of an uninterrupted o
 import json
 import math
 import os
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -113,11 +114,15 @@ class Trainer:
     # -- running -----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train from where `progress` stands to the end, saving on the way."""
+        """Train from where `progress` stands to the end; save every few minutes, at the end and on Ctrl-C."""
         for index in range(self.progress.stage, len(self.config.stages)):
             if index != self.progress.stage:
                 self.progress = Progress(index, 0, self.progress.seconds)
-            self._run_stage(self.config.stages[index])
+            try:
+                self._run_stage(self.config.stages[index])
+            except KeyboardInterrupt:
+                self.save()
+                raise
         self.save()
 
     def _run_stage(self, stage: Stage) -> None:
@@ -230,7 +235,12 @@ class Trainer:
         torch.save(state, part)
         os.replace(part, self.out / "state.pt")
         export_checkpoint(self.model, self.processor, self.out / "model")
-        summary = {"progress": asdict(self.progress), "config": asdict(self.config)}
+        summary = {
+            "progress": asdict(self.progress),
+            "hardware": hardware_name(self.device),
+            "precision": "bf16" if self.bf16 else "float32",
+            "config": asdict(self.config),
+        }
         (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
 
     def resume(self) -> bool:
@@ -286,6 +296,16 @@ def config_fingerprint(config: TrainingConfig) -> str:
     for stage in values["stages"]:
         del stage["steps"]
     return json.dumps(values, sort_keys=True)
+
+
+def hardware_name(device: torch.device) -> str:
+    """The processor that computes: the GPU's name, or the CPU's with its cores."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} CPU cores ({names[0] if names else platform.processor() or 'unknown'})"
 
 
 def _fast_bf16(device: torch.device) -> bool:

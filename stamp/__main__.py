@@ -1,0 +1,123 @@
+"""Command line: `python -m stamp segment IMAGE PROMPT --out DIR` and `python -m stamp chat IMAGE`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stamp.conversation import Segmentation, Turn
+    from stamp.predictor import StampPredictor
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The two commands and the options they share."""
+    parser = argparse.ArgumentParser(prog="python -m stamp", description="Chat with an image and get masks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    segment = commands.add_parser("segment", help="answer one prompt; write masks, overlay and result.json")
+    segment.add_argument("image", type=Path)
+    segment.add_argument("prompt")
+    segment.add_argument("--out", type=Path, required=True, help="folder for the results")
+    chat = commands.add_parser("chat", help="talk about an image in the terminal")
+    chat.add_argument("image", type=Path)
+    chat.add_argument("--out", type=Path, help="folder for the masks; without it they are only described")
+    for command in (segment, chat):
+        command.add_argument("--model", help="checkpoint folder or hub id (default: the embedded nano)")
+        command.add_argument("--device", default="auto")
+        command.add_argument("--dtype", default="auto")
+        command.add_argument("--quantization", default="none")
+        command.add_argument("--max-new-tokens", type=int, default=256)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
+    options = build_parser().parse_args(arguments)
+    from stamp.predictor import StampPredictor
+
+    try:
+        predictor = StampPredictor.from_pretrained(
+            options.model, device=options.device, dtype=options.dtype, quantization=options.quantization
+        )
+        if options.command == "segment":
+            return _segment(predictor, options)
+        return _chat(predictor, options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _segment(predictor: "StampPredictor", options: argparse.Namespace) -> int:
+    image = predictor.encode_image(options.image)
+    result = predictor.segment(image, options.prompt, options.max_new_tokens)
+    result.timings_s["vision"] = image.vision_s
+    write_result(result, image.image, options.out)
+    print(result.response)
+    print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
+    return 0
+
+
+def write_result(result: "Segmentation", image: object, folder: Path) -> None:
+    """Write result.json, mask_0.png ... and overlay.png; masks of an earlier run in the folder are removed."""
+    from PIL import Image
+
+    from stamp.masks import save_mask_png
+    from stamp.visualization import draw_overlay
+
+    assert isinstance(image, Image.Image)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("mask_*.png"):
+        old.unlink()
+    for index, mask in enumerate(result.masks):
+        save_mask_png(mask, folder / f"mask_{index}.png")
+    draw_overlay(image, result.masks).save(folder / "overlay.png")
+    (folder / "result.json").write_text(json.dumps(result.to_record(), indent=1) + "\n")
+
+
+def _chat(predictor: "StampPredictor", options: argparse.Namespace) -> int:
+    from stamp.conversation import Turn
+
+    image = predictor.encode_image(options.image)
+    turns: list[Turn] = []
+    print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends.")
+    while question := _read_line():
+        turns.append(Turn("user", question, None if turns else image))
+        try:
+            result = _print_answer(predictor, turns, options.max_new_tokens)
+        except ValueError as error:
+            turns.pop()
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        turns.append(Turn("assistant", result.text, token_ids=result.token_ids))
+        if options.out is not None and len(result.masks):
+            write_result(result, image.image, options.out / f"turn_{len(turns) // 2}")
+    return 0
+
+
+def _read_line() -> str:
+    try:
+        return input("> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return ""
+
+
+def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], max_new_tokens: int) -> "Segmentation":
+    from stamp.conversation import Done, MaskReady, TextDelta
+
+    for event in predictor.stream(turns, max_new_tokens):
+        match event:
+            case TextDelta(text):
+                print(text, end="", flush=True)
+            case MaskReady(index=index, mask=mask):
+                print(f"[mask {index}: {mask.mean():.0%} of the image]", end="", flush=True)
+            case Done(segmentation):
+                print()
+                return segmentation
+    raise RuntimeError("the stream ended without Done")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

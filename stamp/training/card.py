@@ -1,0 +1,113 @@
+"""The model card of a trained checkpoint: written from the run's log and the evaluation's figures, never by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
+from stamp.training.nouns import NOUNS
+
+KIND_NAMES = {
+    "segment": 'mask for "segment the NOUN" (mean IoU)',
+    "segment_absent": "absent noun: no mask",
+    "what": '"what is ... ?" answered right',
+    "count": '"how many ... ?" answered right',
+    "exists": '"is there a ... ?" answered right',
+}
+
+FRONT_MATTER = """---
+license: mit
+library_name: transformers
+pipeline_tag: image-segmentation
+tags: [stamp, qwen2_vl, referring-expression-segmentation]
+---
+"""
+
+
+def write_card(run: Path, model: Path) -> None:
+    """Write `model/README.md`, and copy `log.jsonl` and `training.json` of the run beside it.
+
+    Reads `model/evaluation.json`; run `evaluate` first. Raises FileNotFoundError when something is missing.
+    """
+    training = json.loads((run / "training.json").read_text())
+    evaluation = json.loads((model / "evaluation.json").read_text())
+    log = final_log((run / "log.jsonl").read_text())
+    (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
+    (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
+    (model / "README.md").write_text(render_card(training, evaluation, log))
+
+
+def final_log(text: str) -> list[dict[str, Any]]:
+    """Rows of the log, each (stage, step) once: a resumed run repeats what it had not saved."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for line in text.splitlines():
+        row = json.loads(line)
+        rows[row["stage"], row["step"]] = row
+    return list(rows.values())
+
+
+def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[dict[str, Any]]) -> str:
+    """The card's Markdown."""
+    provenance = evaluation["provenance"]
+    styles = training["config"]["stages"][0]["plan"]["styles"]
+    sources = [STYLE_SOURCES[style] for style in styles] + [PANORAMA_SOURCE]
+    return "\n".join(
+        [
+            FRONT_MATTER,
+            "# stamp-nano\n",
+            "A tiny STAMP, trained from scratch on composed scenes, that ships with the demo so that everything works",
+            "offline. Same classes, special tokens, chat template and mask pass as the published models; only the sizes",
+            "and the tokenizer differ: 5.5 M parameters, patches of 16 px without merging (published: 14 px, merged",
+            "2 x 2), at most 576 mask tokens.\n",
+            "## What it can and cannot do\n",
+            f"It knows {len(NOUNS)} nouns, drawn in {len(styles)} emoji styles on panoramas and procedural backgrounds,",
+            "and simple questions about them. **It does not understand photographs, people, or words outside its list**:",
+            "there it answers, but wrongly. It was made to show the method, not to compete.\n",
+            f"Nouns: {', '.join(noun.name for noun in NOUNS)}.\n",
+            "## Figures\n",
+            f"{provenance['n_scenes']} unseen scenes of the training styles (2-5 objects, validation seeds from",
+            f"{provenance['first_seed']}), {provenance['dtype']} on {provenance['device']}, {provenance['date']},",
+            f"commit {provenance['commit']}; 95 % bootstrap intervals.\n",
+            score_table(evaluation["scores"]),
+            "\nAn answer is right when an accepted word stands in it as a whole word and no rival does (the other of",
+            "yes/no, another number, another noun that was not in the question). Recompute, with Node.js for `npm pack`:\n",
+            "```\npip install -r requirements-dev.txt\npython -m stamp.training art",
+            f"python -m stamp.training evaluate --scenes {provenance['n_scenes']} --out figures\n```\n",
+            "## Training\n",
+            f"Seed {training['config']['seed']}, {training['progress']['seconds'] / 60:.0f} minutes of training on",
+            f"{training['hardware']}. Scenes are composed on the fly, each from its own seed below 10^9; validation",
+            "seeds start there.\n",
+            stage_table(training, log),
+            '\nThe "vision" stage scores each cell\'s image feature against the word embeddings of the nouns; "joint"',
+            "trains answers (cross-entropy) and masks (0.3 BCE + 0.7 Dice on soft coverage) together.\n",
+            "## Artwork\n",
+            "| package | licence | notice |",
+            "|---|---|---|",
+            *(f"| {source.spec} | {source.licence} | {source.notice} |" for source in sources),
+            f"\nPanoramas never used in training: {', '.join(HELD_OUT_PANORAMAS)}.\n",
+        ]
+    )
+
+
+def score_table(scores: dict[str, dict[str, float]]) -> str:
+    """Markdown rows of mean, interval and n."""
+    rows = ["| | mean | 95 % interval | n |", "|---|---|---|---|"]
+    for kind, name in KIND_NAMES.items():
+        if kind in scores:
+            s = scores[kind]
+            rows.append(f"| {name} | {s['mean']:.3f} | {s['low']:.3f} - {s['high']:.3f} | {s['n']:.0f} |")
+    return "\n".join(rows)
+
+
+def stage_table(training: dict[str, Any], log: list[dict[str, Any]]) -> str:
+    """Markdown rows of the stages: steps, images, and the last logged training figures."""
+    rows = ["| stage | steps | images a step | cell accuracy | IoU on the grid |", "|---|---|---|---|---|"]
+    for stage in training["config"]["stages"]:
+        own = [row for row in log if row["stage"] == stage["name"]][-5:]
+        if not own:
+            continue
+        cells, iou = (
+            f"{sum(row[name] for row in own) / len(own):.2f}" if name in own[0] else "-" for name in ("cells", "iou")
+        )
+        rows.append(f"| {stage['name']} | {own[-1]['step']} | {stage['plan']['images']} | {cells} | {iou} |")
+    return "\n".join(rows)

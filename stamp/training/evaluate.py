@@ -1,0 +1,128 @@
+"""Figures of a checkpoint on scenes it has never seen: mask IoU and right answers, through the public predictor.
+
+An answer is right when an accepted word stands in it as a whole word and no rival does: the other of yes and no,
+another number, another noun that was not in the question. Raw rows first, scores from the rows.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from stamp.masks import intersection_over_union
+from stamp.predictor import StampPredictor
+from stamp.training import dialogue
+from stamp.training.art import ArtLibrary
+from stamp.training.dialogue import NUMBERS, Exchange
+from stamp.training.nouns import NOUNS
+from stamp.training.scenes import VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+
+#: Widths and heights in pixels, taken in turn: square, wide and tall.
+SIZES_WH = ((384, 384), (448, 320), (320, 448))
+BOOTSTRAP_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question to the model. score: IoU of a mask, or 1/0 for a right or wrong answer."""
+
+    seed: int
+    background: str
+    kind: str
+    question: str
+    expected: str
+    answer: str
+    score: float
+
+
+def is_right(exchange: Exchange, answer: str) -> bool:
+    """The rule of the module docstring."""
+    words = _words(answer)
+    question = _words(exchange.question)
+    forms = [{noun.name, noun.plural} for noun in NOUNS]
+    rivals = {name for names in forms if not any(_contains(question, name) for name in names) for name in names}
+    if exchange.kind == "exists":
+        rivals |= {"yes", "no"}
+    elif exchange.kind == "count":
+        rivals |= {*NUMBERS, *(str(n) for n in range(len(NUMBERS))), "none"}
+    accepted = {word for word in exchange.accepted if _contains(words, word)}
+    others = {word for word in rivals - set(exchange.accepted) if _contains(words, word)}
+    return bool(accepted) and not others
+
+
+def _words(text: str) -> str:
+    return " " + " ".join(re.findall(r"[a-z0-9]+", text.lower())) + " "
+
+
+def _contains(words: str, phrase: str) -> bool:
+    return _words(phrase) in words
+
+
+def evaluate_scene(predictor: StampPredictor, scene: Scene) -> Iterable[Row]:
+    """One "segment the NOUN", one absent noun and one question of each kind; the image is encoded once."""
+    rng = Random(scene.seed)
+    image = predictor.encode_image(Image.fromarray(scene.image))
+    noun, items = rng.choice(list(dialogue.objects_by_noun(scene).items()))
+    name = noun.name if len(items) == 1 else noun.plural
+    exchange = Exchange("segment", f"segment the {name}", name, (tuple(item.mask_id for item in items),))
+    result = predictor.segment(image, exchange.question)
+    truth = np.isin(scene.labels, exchange.targets[0])
+    iou = intersection_over_union(result.masks[0], truth) if len(result.masks) == 1 else 0.0
+    yield Row(scene.seed, scene.background, "segment", exchange.question, name, result.response, iou)
+    absent = dialogue.segment_absent(scene, rng)
+    result = predictor.segment(image, absent.question)
+    yield _row(scene, absent, result.response, len(result.masks) == 0)
+    for exchange in _questions(scene, rng):
+        answer = predictor.segment(image, exchange.question).response
+        yield _row(scene, exchange, answer, is_right(exchange, answer))
+
+
+def _questions(scene: Scene, rng: Random) -> list[Exchange]:
+    exchanges = [dialogue.ask_count(scene, rng), dialogue.ask_exists(scene, rng)]
+    for _ in range(8):
+        if (what := dialogue.ask_what(scene, rng)) is not None:
+            return [*exchanges, what]
+    return exchanges
+
+
+def _row(scene: Scene, exchange: Exchange, answer: str, right: bool) -> Row:
+    expected = " / ".join(exchange.accepted)
+    return Row(scene.seed, scene.background, exchange.kind, exchange.question, expected, answer, float(right))
+
+
+def evaluate(predictor: StampPredictor, art: ArtLibrary, styles: tuple[str, ...], n_scenes: int) -> list[Row]:
+    """Rows of `n_scenes` validation scenes in the training styles."""
+    rows: list[Row] = []
+    bar = tqdm(range(n_scenes), desc="evaluate", unit="scene")
+    for index in bar:
+        width, height = SIZES_WH[index % len(SIZES_WH)]
+        config = SceneConfig(width=width, height=height, styles=styles)
+        rows += evaluate_scene(predictor, compose_scene(VALIDATION_SEEDS.start + index, art, config))
+        bar.set_postfix(iou=f"{np.mean([row.score for row in rows if row.kind == 'segment']):.3f}")
+    return rows
+
+
+def scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Mean, 95 % bootstrap interval and n of each kind. The mean of "segment" is gIoU."""
+    result = {}
+    for kind in dict.fromkeys(row.kind for row in rows):
+        values = np.array([row.score for row in rows if row.kind == kind])
+        draws = np.random.default_rng(0).choice(values, (BOOTSTRAP_DRAWS, len(values))).mean(1)
+        low, high = np.quantile(draws, (0.025, 0.975))
+        result[kind] = {"mean": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)}
+    return result
+
+
+def write_evaluation(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -> None:
+    """`evaluation.jsonl` (the rows) and `evaluation.json` (provenance and scores) into a folder."""
+    lines = [json.dumps(asdict(row)) for row in rows]
+    (folder / "evaluation.jsonl").write_text("\n".join(lines) + "\n")
+    summary = {"provenance": provenance, "scores": scores(rows)}
+    (folder / "evaluation.json").write_text(json.dumps(summary, indent=1) + "\n")

@@ -1,0 +1,83 @@
+"""`python -m stamp`: files written, exit status, one sentence for bad input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+
+from stamp.__main__ import main
+from stamp.conversation import Segmentation
+from stamp.predictor import StampPredictor
+
+PARITY = Path(__file__).parent / "parity"
+PICTURE = PARITY / "images" / "land_200x120.png"
+TIED = ["--model", str(PARITY / "models" / "tied"), "--device", "cpu", "--dtype", "float32"]
+
+
+@pytest.fixture
+def two_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights never write <|seg|>: the answer is forced, its masks are real."""
+
+    def segment(self: StampPredictor, image: object, prompt: str, max_new_tokens: int) -> Segmentation:
+        return self.predict_masks(image, prompt, "Sure <|seg|> and <|seg|>")  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StampPredictor, "segment", segment)
+
+
+def test_segment_writes_result_masks_and_overlay(
+    two_masks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mask_7.png").write_text("of an earlier run")
+    assert main(["segment", str(PICTURE), "Segment the boat.", *TIED, "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "mask_0.png", "mask_1.png", "overlay.png"}
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert (record["text"], record["width"], record["height"]) == ("Sure  and ", 200, 120)
+    assert set(record["timings_s"]) == {"vision", "prefill", "decode", "mask", "refine", "total"}
+    assert record["timings_s"]["vision"] > 0
+    assert record["versions"]["device"] == "cpu"
+    for index, entry in enumerate(record["masks"]):
+        mask = np.asarray(Image.open(tmp_path / f"mask_{index}.png"))
+        assert set(np.unique(mask)) <= {0, 255}
+        decoded = coco.decode({"size": entry["rle"]["size"], "counts": entry["rle"]["counts"].encode()})
+        assert (decoded.astype(bool) == (mask == 255)).all()
+        assert entry["area_px"] == int((mask == 255).sum())
+        rows, columns = np.nonzero(mask)
+        x, y, width, height = entry["bbox_xywh"]
+        assert (x, y, x + width - 1, y + height - 1) == (columns.min(), rows.min(), columns.max(), rows.max())
+        assert 0.5 < entry["score"] <= 1
+    assert Image.open(tmp_path / "overlay.png").size == (200, 120)
+    assert "Sure <|seg|> and <|seg|>" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("image", "prompt", "model", "message"),
+    [
+        ("missing.png", "Hi", TIED, "missing.png"),
+        (str(PICTURE), "  ", TIED, "Type a request first"),
+        (str(PICTURE), "Hi", [*TIED, "--quantization", "int3"], "int3"),
+        (str(PICTURE), "Hi", ["--model", "no/such/folder/here"], "no/such/folder/here"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    image: str, prompt: str, model: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["segment", image, prompt, *model, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert not out.exists()
+
+
+def test_chat_keeps_the_picture_across_turns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter(["Hello", "x" * 2001, "And now?", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    assert main(["chat", str(PICTURE), *TIED, "--max-new-tokens", "3"]) == 0
+    captured = capsys.readouterr()
+    assert "2,001 characters" in captured.err
+    assert captured.out.count("\n") >= 3

@@ -1,0 +1,77 @@
+"""The README's claims that can be checked: its commands, its tree, its links, its front matter."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+CODE_BLOCKS = re.findall(r"^ *```\w*\n(.*?)^ *```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_two_commands() -> None:
+    assert "pip install -r requirements.txt && python app.py\n" in CODE_BLOCKS
+    assert "pip install -r requirements-dev.txt && pytest\n" in CODE_BLOCKS
+    assert (ROOT / "requirements-dev.txt").read_text().startswith("-r requirements.txt\n")
+    assert "pip install -q -r requirements-dev.txt && pytest\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_tree_names_what_is_there() -> None:
+    tree = next(block for block in CODE_BLOCKS if block.startswith("app.py"))
+    folder, listed = "", set()
+    for line in tree.splitlines():
+        name = line.split()[0]
+        folder = "" if not line.startswith(" ") else folder
+        assert (ROOT / folder / name).exists(), folder + name
+        listed.add(folder + name)
+        if name.endswith("/") and not line.startswith(" "):
+            folder = name
+    modules = {f"stamp/{path.name}" for path in (ROOT / "stamp").glob("*.py")} - {"stamp/__init__.py"}
+    assert modules <= listed
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert targets
+    for target in targets:
+        assert (ROOT / target).exists(), target
+
+
+def test_front_matter_matches_the_pins() -> None:
+    front = dict(line.split(": ", 1) for line in README.split("---")[1].strip().splitlines())
+    pins = (ROOT / "requirements.txt").read_text()
+    assert f"gradio=={front['sdk_version']}" in pins
+    assert (ROOT / front["app_file"]).exists()
+    assert len(front["short_description"]) <= 60
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert requires == ">=3.11,<3.13"
+
+
+def test_the_python_example_is_code_of_this_api() -> None:
+    import stamp
+
+    example = next(block for block in CODE_BLOCKS if "StampPredictor" in block)
+    tree = ast.parse("\n".join(line.removeprefix("  ") for line in example.splitlines()))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert names == {"from_pretrained", "segment", "text", "masks"}
+    assert hasattr(stamp.StampPredictor, "segment")
+
+
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "assets/stamp-nano/README.md"])
+def test_documents_name_no_machine_paths(path: str) -> None:
+    text = (ROOT / path).read_text()
+    assert not re.search(r"(?<![\w.])/(work|home|root|tmp|opt)/", text)
+
+
+def test_commands_named_in_the_documents_exist() -> None:
+    from stamp.__main__ import build_parser as stamp_parser
+    from stamp.training.__main__ import build_parser as training_parser
+
+    documents = README + (ROOT / "CONTRIBUTING.md").read_text()
+    for module, parser in (("stamp", stamp_parser()), ("stamp.training", training_parser())):
+        named = set(re.findall(rf"python -m {re.escape(module)} (\w+)", documents))
+        assert named
+        assert named <= set(parser._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]

@@ -1,0 +1,140 @@
+"""The real trainer, a few steps at a time: it learns, it writes what it should, it resumes exactly."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stamp.predictor import StampPredictor
+from stamp.training.art import ArtLibrary
+from stamp.training.data import BatchPlan
+from stamp.training.trainer import Stage, Trainer, TrainingConfig
+from tests.training.conftest import STYLES
+
+VISION = Stage(
+    "vision", "vision", BatchPlan(12, 1, 0, 0, 0, seed_offset=0, styles=STYLES), 2, 1e-3, 1e-3, warmup_steps=1
+)
+JOINT = Stage(
+    "joint",
+    "joint",
+    BatchPlan(12, 1, 2, 1, 2, seed_offset=100, styles=STYLES),
+    3,
+    1e-3,
+    1e-3,
+    warmup_steps=1,
+    dense_weight=0.3,
+)
+CONFIG = TrainingConfig((VISION, JOINT), log_every=1, precision="float32")
+
+
+def trainer(library: ArtLibrary, out: Path, config: TrainingConfig = CONFIG, init_from: Path | None = None) -> Trainer:
+    return Trainer(config, library, out, torch.device("cpu"), init_from=init_from, workers=0)
+
+
+@pytest.fixture(scope="module")
+def finished(library: ArtLibrary, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    run = trainer(library, tmp_path_factory.mktemp("run"))
+    run.run()
+    return run
+
+
+def test_it_leaves_a_checkpoint_a_log_and_a_state(finished: Trainer) -> None:
+    assert {path.name for path in finished.out.iterdir()} == {"log.jsonl", "model", "state.pt", "training.json"}
+    rows = [json.loads(line) for line in (finished.out / "log.jsonl").read_text().splitlines()]
+    assert [(row["stage"], row["step"]) for row in rows] == [("vision", 1), ("vision", 2)] + [
+        ("joint", step) for step in (1, 2, 3)
+    ]
+    assert set(rows[-1]) == {"stage", "step", "seconds", "dense", "cells", "text", "mask", "iou"}
+    shards = sorted((finished.out / "model").glob("*.safetensors"))
+    assert shards
+    assert all(shard.stat().st_size <= 10_000_000 for shard in shards)
+    predictor = StampPredictor.from_pretrained(finished.out / "model", device="cpu", dtype="float32")
+    for name, value in finished.model.state_dict().items():
+        assert torch.equal(predictor.model.state_dict()[name], value.bfloat16().float()), name
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_resuming_after_a_kill_gives_the_very_same_weights(
+    library: ArtLibrary, finished: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    """Killed in the first and in the second stage, right behind a save."""
+    steps = 0
+    original = Trainer.train_step
+
+    def dying_step(self: Trainer, *arguments: object) -> dict[str, float]:
+        nonlocal steps
+        if steps == stop_after:
+            self.save()
+            raise RuntimeError("killed")
+        steps += 1
+        return original(self, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", dying_step)
+        with pytest.raises(RuntimeError, match="killed"):
+            trainer(library, tmp_path).run()
+    again = trainer(library, tmp_path)
+    assert again.resume()
+    again.run()
+    for name, value in finished.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+
+
+def test_ctrl_c_saves(library: ArtLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> dict[str, float]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer(library, tmp_path).run()
+    assert trainer(library, tmp_path).resume()
+
+
+def test_nothing_to_resume(library: ArtLibrary, tmp_path: Path) -> None:
+    assert not trainer(library, tmp_path).resume()
+
+
+def test_another_configuration_does_not_continue_a_run(library: ArtLibrary, finished: Trainer) -> None:
+    with pytest.raises(ValueError, match="another configuration"):
+        trainer(library, finished.out, replace(CONFIG, seed=1)).resume()
+    longer = replace(CONFIG, stages=(VISION, replace(JOINT, steps=5)))
+    assert trainer(library, finished.out, longer).resume()
+
+
+def test_init_from_takes_weights_and_nothing_else(library: ArtLibrary, finished: Trainer, tmp_path: Path) -> None:
+    """A fresh optimizer warms up again: the first step uses a small learning rate."""
+    stage = replace(VISION, warmup_steps=10)
+    run = trainer(library, tmp_path, TrainingConfig((stage,), precision="float32"), finished.out / "model")
+    for name, value in finished.model.state_dict().items():
+        assert torch.equal(run.model.state_dict()[name], value.bfloat16().float()), name
+    assert run.progress.step == 0
+    run.run()
+    assert run.optimizer is not None
+    assert {group["lr"] for group in run.optimizer.param_groups} == {pytest.approx(2e-4)}
+
+
+def test_a_few_steps_on_one_batch_lower_every_loss(library: ArtLibrary, tmp_path: Path) -> None:
+    stage = replace(JOINT, steps=100, warmup_steps=1, decay_share=0.01)
+    run = trainer(library, tmp_path, TrainingConfig((stage,), precision="float32"))
+    run.optimizer = run._make_optimizer(stage)
+    batch = next(run._batches(stage, 0))
+    history = [run.train_step(stage, 0, batch) for _ in range(12)]
+    for name in ("text", "mask", "dense"):
+        assert history[-1][name] < 0.9 * history[0][name], name
+
+
+def test_learning_rate_schedule() -> None:
+    stage = replace(VISION, steps=100, warmup_steps=10, decay_share=0.2)
+    factors = [stage.lr_factor(step) for step in (0, 4, 9, 50, 79, 80, 90, 99)]
+    assert factors == pytest.approx([0.1, 0.5, 1, 1, 1, 1, 0.5, 0.05])
+
+
+def test_stages_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        replace(VISION, steps=0)
+    with pytest.raises(ValueError, match="needs mask rows and text rows"):
+        replace(VISION, objective="joint")
+    with pytest.raises(ValueError, match="grid must be one of"):
+        BatchPlan(13, 1, 0, 0, 0, seed_offset=0, styles=STYLES)
