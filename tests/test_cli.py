@@ -66,7 +66,7 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     out = tmp_path / "out"
     assert main(["segment", image, prompt, *model, "--out", str(out)]) == 2
-    error = capsys.readouterr().err
+    *_, error = capsys.readouterr().err.splitlines()
     assert error.startswith("error: ")
     assert message in error
     assert not out.exists()

@@ -139,7 +139,7 @@ def build_config(processor: StampProcessor) -> StampConfig:
         max_position_embeddings=8192,
         rms_norm_eps=1e-6,
         initializer_range=INIT_STD,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]},
+        rope_parameters={"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [8, 12, 12]},
         bos_token_id=special[QWEN_TOKENS[0]],
         eos_token_id=special[END_OF_TURN],
     )

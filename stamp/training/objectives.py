@@ -9,6 +9,9 @@ from stamp.processing_stamp import StampProcessor
 from stamp.training.nouns import NOUNS
 
 BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
+#: Lets image features be certain at the size of word embeddings. Without it they grow thirty times as large, drown what
+#: the text layers add to a mask token, and every mask becomes "any object".
+FEATURE_SCALE = 10.0
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -63,4 +66,4 @@ class NounClassifier(nn.Module):
     def forward(self, features: Tensor, embeddings: Tensor) -> Tensor:
         """(N, P, H) image features, (V, H) embeddings -> (N, P, 1 + nouns) logits; class 0 is background."""
         vectors = torch.cat([self.background, self.word_weights @ embeddings])
-        return features @ vectors.T + self.bias
+        return FEATURE_SCALE * features @ vectors.T + self.bias

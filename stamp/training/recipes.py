@@ -15,8 +15,8 @@ def nano_recipe() -> TrainingConfig:
     return TrainingConfig(
         stages=(
             Stage("vision 12x12", "vision", vision, steps=2600, text_lr=1e-3, vision_lr=1e-3, warmup_steps=100),
-            Stage("joint 12x12", "joint", coarse, steps=1200, text_lr=1e-3, vision_lr=7e-4, dense_weight=0.5),
-            Stage("joint 24x24", "joint", fine, 450, text_lr=5e-4, vision_lr=5e-4, warmup_steps=50, dense_weight=0.5),
+            Stage("joint 12x12", "joint", coarse, 1200, text_lr=1e-3, vision_lr=2e-4, warmup_steps=50, dense_weight=0.5),
+            Stage("joint 24x24", "joint", fine, 450, text_lr=5e-4, vision_lr=2e-4, warmup_steps=50, dense_weight=0.5),
         ),
         compile=True,
     )

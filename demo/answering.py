@@ -1,0 +1,193 @@
+"""One question on its way: from the box through the model into the chat, the picture and the next question.
+
+Updates are by the name of the component (see `demo.ui`); what is not named stays as it is.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from demo.chat import (
+    WENT_WRONG,
+    Draft,
+    Encoded,
+    Failed,
+    FirstToken,
+    Question,
+    Refused,
+    Waiting,
+    answer_events,
+    finished_html,
+    is_bad_input,
+    literal,
+    message,
+    status_html,
+)
+from demo.loading import ModelSlot
+from demo.visit import Visit
+
+if TYPE_CHECKING:
+    from demo.chat import AnswerEvent
+    from stamp import Segmentation
+
+log = logging.getLogger(__name__)
+
+Updates = dict[str, Any]
+
+NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
+STILL_WRITING = "An answer is still being written. Wait for its end, or stop it."
+NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
+
+
+def notice(sentence: str) -> str:
+    """HTML of a message to the visitor; empty for none."""
+    return f'<div class="notice" role="alert">{literal(sentence)}</div>' if sentence else ""
+
+
+def ready_box(prompt: str | None = None) -> Any:
+    """The prompt box with its Send button; None leaves the typed text as it is."""
+    buttons: dict[str, Any] = {"submit_btn": "Send", "stop_btn": False}
+    return gr.update(**buttons) if prompt is None else gr.update(value=prompt, **buttons)
+
+
+def mask_choices(visit: Visit) -> list[tuple[str, int]]:
+    """Label and value of each mask's checkbox."""
+    return [(f"mask {index + 1} · {shown.size_in_words}", index) for index, shown in enumerate(visit.masks)]
+
+
+def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
+    """The sentence for a question that need not be tried; None when it may be."""
+    if slot.has_failed:
+        return slot.status()
+    if visit is None:
+        return NO_PICTURE
+    if not visit.idle.is_set():
+        return STILL_WRITING
+    if slot.is_ready:  # otherwise the thread checks, once the model is there
+        try:
+            slot.get().check_prompt(prompt)
+        except ValueError as error:
+            if is_bad_input(error):
+                return str(error)
+            raise
+    return None
+
+
+def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None) -> Iterator[Updates]:
+    """Answer a question: text and masks as they come. An empty update lets Gradio end the generator."""
+    prompt = prompt or ""
+    sentence = refusal(slot, prompt, visit)
+    if sentence is not None or visit is None:
+        missing = {"input_panel": gr.Column(visible=True)} if visit is None else {}
+        yield {"chat_notice": notice(sentence or NO_PICTURE), **missing}
+        return
+    answering = Answering(visit, prompt)
+    try:
+        yield answering.begin()
+        for events in answer_events(slot, answering.question, answering.stop):
+            if visit.is_left:
+                return
+            yield answering.take_all(events)
+        if not answering.has_ended and not visit.is_left:
+            yield answering.withdraw(NO_ANSWER)
+    except Exception:
+        log.exception("an answer could not be shown")
+        yield answering.fail(WENT_WRONG)
+    finally:
+        visit.end_answer()
+
+
+class Answering:
+    """One question on its way: keeps the visit in step with the events, and says what changes on the page."""
+
+    def __init__(self, visit: Visit, prompt: str):
+        self.visit = visit
+        self.prompt = prompt
+        self.stop: threading.Event = visit.begin_answer()
+        self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns))
+        self.draft = Draft(first_mask=len(visit.masks))
+        self.has_ended = False
+
+    def begin(self) -> Updates:
+        """The question in the chat, the box empty, the Stop button in place of Send."""
+        box = gr.update(value="", submit_btn=False, stop_btn="Stop")
+        return {"prompt": box, "chat_notice": "", "chat": self.chat()}
+
+    def take_all(self, events: "list[AnswerEvent]") -> Updates:
+        """What a batch of events changes on the page."""
+        updates: Updates = {}
+        for event in events:
+            updates |= self.take(event)
+        return updates
+
+    def take(self, event: "AnswerEvent") -> Updates:
+        """What an event changes on the page."""
+        from stamp import MaskReady, TextDelta
+
+        match event:
+            case Waiting():
+                self.draft = replace(self.draft, note=event.reason)
+            case Encoded():
+                self.visit.encoded = event.image
+                self.visit.picture = event.image.image
+                return {}
+            case FirstToken():
+                self.draft = replace(self.draft, first_token_s=event.seconds)
+                return {}
+            case TextDelta():
+                self.draft = self.draft.add_text(event)
+            case MaskReady():
+                self.draft = self.draft.add_mask(event)
+                self.visit.add_mask(event.mask, is_first=event.index == 0)
+                return {"chat": self.chat(), **self.masks()}
+            case Refused():
+                return self.withdraw(event.sentence)
+            case Failed():
+                return self.fail(event.sentence)
+            case _:
+                return self.finish(event.segmentation)
+        return {"chat": self.chat()}
+
+    def chat(self, html: str | None = None) -> list[dict[str, Any]]:
+        """The messages with this question and its answer, so far or as `html`."""
+        answer = self.draft.html() if html is None else html
+        return [*self.visit.messages, message("user", literal(self.prompt)), message("assistant", answer)]
+
+    def masks(self) -> Updates:
+        """The picture, the checkboxes and the panel that holds them."""
+        visit = self.visit
+        boxes = gr.CheckboxGroup(choices=mask_choices(visit), value=list(visit.visible))
+        return {"stage": visit.draw(), "masks": boxes, "mask_panel": gr.Column(visible=True)}
+
+    def finish(self, segmentation: "Segmentation") -> Updates:
+        """Keep the answer for the next question, and offer its downloads."""
+        from stamp import Turn
+
+        self.has_ended = True
+        visit = self.visit
+        visit.messages = self.chat(finished_html(self.draft, segmentation))
+        if segmentation.token_ids:
+            image = None if visit.turns else visit.encoded
+            visit.turns += [
+                Turn("user", self.prompt, image),
+                Turn("assistant", segmentation.text, token_ids=segmentation.token_ids),
+            ]
+        visit.keep_answer(segmentation, self.draft.first_mask)
+        files = gr.File(value=visit.downloads or None, visible=bool(visit.downloads))
+        return {"visit": visit, "chat": visit.messages, "prompt": ready_box(), "downloads": files}
+
+    def withdraw(self, sentence: str) -> Updates:
+        """Take the question back into the box, with the reason below it."""
+        self.has_ended = True
+        return {"chat": self.visit.messages, "chat_notice": notice(sentence), "prompt": ready_box(self.prompt)}
+
+    def fail(self, sentence: str) -> Updates:
+        """Say in the chat that the model failed; the question is in the box again, the dialogue goes on without it."""
+        self.has_ended = True
+        written = f"{self.draft.html()}<br>" if self.draft.parts else ""
+        self.visit.messages = self.chat(written + status_html(sentence))
+        return {"chat": self.visit.messages, "prompt": ready_box(self.prompt)}

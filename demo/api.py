@@ -1,0 +1,76 @@
+"""The public endpoint `/segment`: one image, one prompt, no conversation."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from demo.chat import is_bad_input
+from demo.loading import ModelSlot, ModelUnavailableError
+from demo.picture import FileImage
+from stamp.images import load_image
+from stamp.visualization import draw_overlay
+
+log = logging.getLogger(__name__)
+
+WENT_WRONG = "Something went wrong while answering. Please try again."
+
+
+def segment_endpoint(slot: ModelSlot) -> Callable[[str | None, str | None], tuple[Image.Image, dict[str, Any]]]:
+    """The function behind `/segment`."""
+
+    def segment(image: str | None, prompt: str | None) -> tuple[Image.Image, dict[str, Any]]:
+        """Answer a prompt about an image, with a mask wherever the answer points at something.
+
+        Parameters:
+            image: An image file, at most 20 MB and 40 million pixels. Web addresses are refused.
+            prompt: What to ask, at most 2,000 characters, for example "segment the apple".
+        Returns:
+            overlay: The image in its original size with the masks drawn over it.
+            result: text, width, height, masks (each with rle, the COCO compressed run-length code, area_px,
+                bbox_xywh and score), timings_s, new_tokens, forward_passes, versions.
+        """
+        try:
+            return answer(slot, image, prompt or "")
+        except ModelUnavailableError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        except Exception as error:
+            if is_bad_input(error):
+                raise gr.Error(str(error), print_exception=False) from error
+            log.exception("/segment failed")
+            raise gr.Error(WENT_WRONG, print_exception=False) from error
+
+    return segment
+
+
+def answer(slot: ModelSlot, path: str | None, prompt: str) -> tuple[Image.Image, dict[str, Any]]:
+    """Overlay and JSON-ready record of one answer. Raises ImageError, PromptError, ModelUnavailableError."""
+    from stamp import ImageError
+
+    predictor = slot.get()
+    if path is None:
+        raise ImageError("Give an image file.")
+    predictor.check_prompt(prompt)
+    image = load_image(path, predictor.image_limits)
+    with slot.lock:
+        segmentation = predictor.segment(image, prompt)
+    return draw_overlay(image, segmentation.masks), segmentation.to_record()
+
+
+def add_endpoint(slot: ModelSlot) -> None:
+    """Add `/segment` to the Blocks that is being built; nothing of it is seen on the page."""
+    with gr.Row(visible=False):
+        image = FileImage(label="Image", type="filepath")
+        prompt = gr.Textbox(label="Prompt")
+        overlay = gr.Image(label="Overlay", format="png")
+        result = gr.JSON(label="Result")
+        gr.Button("Segment").click(
+            segment_endpoint(slot),
+            inputs=[image, prompt],
+            outputs=[overlay, result],
+            api_name="segment",
+            concurrency_id="model",
+            concurrency_limit=None,
+        )

@@ -1,0 +1,255 @@
+"""The dialogue: what an answer looks like on the page, and the thread that produces it.
+
+The first half are pure functions from stream events to HTML. Text is shown literally: nothing that a visitor or
+the model writes becomes markup. The second half runs the model in a thread of its own, because Gradio cannot
+interrupt a handler that is busy: the handler polls a queue instead, and a stop event reaches the model.
+"""
+
+import logging
+import queue
+import re
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from demo.loading import LOADING, ModelSlot, ModelUnavailableError
+from stamp.images import ImageError
+from stamp.visualization import mask_colour, text_on
+
+if TYPE_CHECKING:
+    from stamp import EncodedImage, MaskReady, Segmentation, TextDelta, Turn
+    from stamp.conversation import StreamEvent
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.2
+MAX_NEW_TOKENS = 256
+QUEUED = "Waiting for another answer to end…"
+LOOKING = "Looking at the picture…"
+WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
+
+_ASCII_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+
+# -- what an answer looks like ---------------------------------------------------------------------------------
+
+
+def literal(text: str) -> str:
+    """HTML that shows exactly `text`: no tag, no markdown, no link, no formula; line breaks and blanks are kept."""
+    escaped = _ASCII_PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text.replace("\t", "    "))
+    lines = re.split(r"\r\n|\r|\n", escaped)
+    return "<br>".join(re.sub(r"^ | (?= )", "&nbsp;", line) for line in lines)
+
+
+def chip(index: int, *, is_empty: bool = False) -> str:
+    """The coloured words that stand for mask `index` (from 0) of the dialogue, in the colour of the mask."""
+    colour = mask_colour(index)
+    note = " (empty)" if is_empty else ""
+    return f'<span class="chip" style="background:{colour};color:{text_on(colour)}">● mask {index + 1}{note}</span>'
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An answer in the making. parts: texts, and chips of masks as HTML, in order of writing.
+
+    first_mask: number of masks the dialogue had before. note: a status shown until there is a part.
+    """
+
+    first_mask: int = 0
+    parts: tuple[str, ...] = ()
+    note: str = ""
+    first_token_s: float | None = None
+
+    def add_text(self, delta: "TextDelta") -> "Draft":
+        """The draft with another piece of text."""
+        return replace(self, parts=(*self.parts, literal(delta.text)))
+
+    def add_mask(self, ready: "MaskReady") -> "Draft":
+        """The draft with a chip where the `<|seg|>` stands."""
+        return replace(self, parts=(*self.parts, chip(self.first_mask + ready.index, is_empty=not ready.mask.any())))
+
+    def html(self) -> str:
+        """The answer so far, or the status while there is none."""
+        return "".join(self.parts).strip() or status_html(self.note)
+
+
+def status_html(sentence: str) -> str:
+    """A muted sentence in place of an answer."""
+    return f'<span class="muted">{literal(sentence)}</span>'
+
+
+def readout(segmentation: "Segmentation", first_token_s: float | None) -> str:
+    """The line of figures under an answer, in words."""
+    seconds, n_masks = segmentation.timings_s, len(segmentation.masks)
+    text_s, mask_s = seconds["prefill"] + seconds["decode"], seconds["mask"] + seconds["refine"]
+    facts = [] if first_token_s is None else [f"first token {first_token_s:.2f} s"]
+    facts.append(f"{segmentation.new_tokens} token{'s' * (segmentation.new_tokens != 1)}, text {text_s:.2f} s")
+    if n_masks:
+        facts.append(f"{n_masks} mask{'s' * (n_masks != 1)} {mask_s:.2f} s")
+    ends = {"stopped": "stopped", "length": f"cut at {MAX_NEW_TOKENS} tokens"}
+    if segmentation.finish_reason in ends:
+        facts.append(ends[segmentation.finish_reason])
+    return " · ".join(facts)
+
+
+def finished_html(draft: Draft, segmentation: "Segmentation") -> str:
+    """The whole answer with its readout."""
+    note = "(stopped before the first word)" if segmentation.finish_reason == "stopped" else "(an empty answer)"
+    line = literal(readout(segmentation, draft.first_token_s))
+    return f'{replace(draft, note=note).html()}<span class="readout">{line}</span>'
+
+
+def message(role: str, html: str) -> dict[str, str]:
+    """A chat message of gr.Chatbot."""
+    return {"role": role, "content": html}
+
+
+# -- the thread that answers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that the model needs. picture: what to encode when `encoded` is None; turns: the dialogue so far."""
+
+    prompt: str
+    picture: Image.Image
+    encoded: "EncodedImage | None" = None
+    turns: "Sequence[Turn]" = ()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing of the answer yet, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The picture's vision features, to be kept for the next question."""
+
+    image: "EncodedImage"
+
+
+@dataclass(frozen=True)
+class FirstToken:
+    """Sent before the first piece of the answer. seconds: since the model began to work on the question."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The question cannot be answered as it is; the sentence says what to change."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The model failed; the sentence tells nothing about the inside of the server."""
+
+    sentence: str = WENT_WRONG
+
+
+if TYPE_CHECKING:
+    AnswerEvent = StreamEvent | Waiting | Encoded | FirstToken | Refused | Failed
+    EventQueue = queue.SimpleQueue[AnswerEvent | None]
+
+
+def answer_events(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterator[list[AnswerEvent]]":
+    """What happens while a question is answered, in batches; an empty batch at least every 0.2 s.
+
+    The empty batches let Gradio take the generator away (page closed, event cancelled); then, as at its end, the
+    thread is told to stop. The thread holds `slot.lock` while the model works, so answers never overlap.
+    """
+    events: EventQueue = queue.SimpleQueue()
+    thread = threading.Thread(target=_answer, args=(slot, question, stop, events), name="answer", daemon=True)
+    thread.start()
+    try:
+        while True:
+            batch = _take(events)
+            yield [event for event in batch if event is not None]
+            if None in batch:
+                return
+    finally:
+        stop.set()
+
+
+def _take(events: "EventQueue") -> "list[AnswerEvent | None]":
+    """All that has arrived; waits a moment for the first."""
+    batch: list[AnswerEvent | None] = []
+    try:
+        batch.append(events.get(timeout=POLL_S))
+        while True:
+            batch.append(events.get_nowait())
+    except queue.Empty:
+        return batch
+
+
+def _answer(slot: ModelSlot, question: Question, stop: threading.Event, events: "EventQueue") -> None:
+    """Body of the thread: puts events, and None as the last one whatever happens."""
+    try:
+        if _turn_comes(slot, stop, events):
+            try:
+                for event in _work(slot, question, stop):
+                    events.put(event)
+            finally:
+                slot.lock.release()
+    except ModelUnavailableError as error:
+        events.put(Failed(str(error)))
+    except Exception as error:
+        if is_bad_input(error):
+            events.put(Refused(str(error)))
+        else:
+            log.exception("an answer failed")
+            events.put(Failed())
+    finally:
+        events.put(None)
+
+
+def _turn_comes(slot: ModelSlot, stop: threading.Event, events: "EventQueue") -> bool:
+    """Wait for the model and for its lock; True with the lock held, False when stopped before."""
+    if not slot.is_ready:
+        events.put(Waiting(LOADING))
+    while not slot.wait(POLL_S):
+        if stop.is_set():
+            return False
+    slot.get()
+    if slot.lock.locked():
+        events.put(Waiting(QUEUED))
+    while not slot.lock.acquire(timeout=POLL_S):
+        if stop.is_set():
+            return False
+    return True
+
+
+def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterator[AnswerEvent]":
+    from stamp import Done, Turn
+
+    predictor = slot.get()
+    predictor.check_prompt(question.prompt)
+    yield Waiting(LOOKING)
+    started = time.perf_counter()
+    image = question.encoded
+    if image is None:
+        image = predictor.encode_image(question.picture)
+        yield Encoded(image)
+    # The picture belongs to the first turn of the dialogue.
+    turn = Turn("user", question.prompt, None if question.turns else image)
+    is_first = True
+    for event in predictor.stream([*question.turns, turn], MAX_NEW_TOKENS, should_stop=stop.is_set):
+        if is_first and not isinstance(event, Done):
+            yield FirstToken(time.perf_counter() - started)
+            is_first = False
+        yield event
+
+
+def is_bad_input(error: Exception) -> bool:
+    """Whether the message of an error is written for the visitor who caused it."""
+    from stamp import PromptError
+
+    return isinstance(error, ImageError | PromptError)

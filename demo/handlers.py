@@ -1,0 +1,132 @@
+"""What the page does: plain functions from what a visitor did to what changes on the page.
+
+They return updates by the name of the component (see `demo.ui`); what is not named stays as it is, so bad input
+loses nothing.
+"""
+
+import logging
+from pathlib import Path
+
+import gradio as gr
+
+from demo.answering import Updates, notice, ready_box
+from demo.chat import literal
+from demo.loading import ModelInfo, ModelSlot
+from demo.visit import Visit
+from stamp.images import ImageError, load_image
+
+log = logging.getLogger(__name__)
+
+PICTURE_FAILED = "Something went wrong while reading the picture. Please try again, or choose another one."
+PUBLISHED = "python app.py --model JiaZL/STAMP-2B-uni"
+
+
+# -- the model line --------------------------------------------------------------------------------------------
+
+
+def model_line(slot: ModelSlot) -> str:
+    """HTML that says which model answers, where, in which precision, and what the embedded one is."""
+    info = slot.info
+    if info is None:
+        state = "failed" if slot.has_failed else "loading"
+        return f'<div class="model-line {state}" role="status">{literal(slot.status())}</div>'
+    return f'<div class="model-line ready" role="status"><b>{literal(slot.status())}</b>{about(info)}</div>'
+
+
+def about(info: ModelInfo) -> str:
+    """HTML: what the embedded model was trained on, and how to run the published ones."""
+    if not info.is_embedded:
+        return ""
+    return (
+        "<br>A tiny model, trained from scratch for this page on scenes composed of Fluent and Noto emoji art: "
+        "it knows everyday things such as an apple, a car or a cat. "
+        f"For photos, run a published checkpoint: <code>{PUBLISHED}</code>"
+    )
+
+
+def watch_loading(slot: ModelSlot) -> Updates:
+    """The model line now; stops its timer when nothing will change any more."""
+    return {"model_line": model_line(slot), "timer": gr.Timer(active=not (slot.is_ready or slot.has_failed))}
+
+
+# -- the picture -----------------------------------------------------------------------------------------------
+
+
+def choose_picture(path: str | None, visit: Visit | None) -> Updates:
+    """Begin a visit with an uploaded file. A file that is refused leaves picture and dialogue as they are."""
+    if path is None:
+        return {}
+    try:
+        picture = load_image(path)
+    except ImageError as error:
+        return {"picture": None, "picture_notice": notice(str(error))}
+    except Exception:
+        log.exception("a picture could not be read")
+        return {"picture": None, "picture_notice": notice(PICTURE_FAILED)}
+    if visit is not None:
+        visit.leave()
+    return show_visit(Visit(picture))
+
+
+def choose_example(path: Path, prompt: str, visit: Visit | None) -> Updates:
+    """Begin a visit with an example; its prompt goes into the box."""
+    return {**choose_picture(str(path), visit), "prompt": ready_box(prompt)}
+
+
+def change_picture() -> Updates:
+    """Show the upload area again; the present picture stays until another one is accepted."""
+    return {"input_panel": gr.Column(visible=True), "keep": gr.Button(visible=True)}
+
+
+def keep_picture() -> Updates:
+    """Hide the upload area again."""
+    return {"input_panel": gr.Column(visible=False), "picture_notice": ""}
+
+
+def restart(visit: Visit | None) -> Updates:
+    """A new dialogue about the same picture."""
+    return {"chat": [], "chat_notice": ""} if visit is None else show_visit(visit.restarted())
+
+
+def show_visit(visit: Visit) -> Updates:
+    """The page at the beginning of a visit."""
+    return {
+        "visit": visit,
+        "picture": None,
+        "picture_notice": "",
+        "input_panel": gr.Column(visible=False),
+        "stage_panel": gr.Column(visible=True),
+        "stage": visit.draw(),
+        "chat": [],
+        "chat_notice": "",
+        "prompt": ready_box(),
+        "mask_panel": gr.Column(visible=False),
+        "masks": gr.CheckboxGroup(choices=[], value=[]),
+        "opacity": round(100 * visit.opacity),
+        "downloads": gr.File(value=None, visible=False),
+    }
+
+
+# -- the masks -------------------------------------------------------------------------------------------------
+
+
+def show_masks(visible: list[int], visit: Visit | None) -> Updates:
+    """Draw the ticked masks."""
+    if visit is None:
+        return {}
+    visit.visible = list(visible)
+    return {"stage": visit.draw()}
+
+
+def set_opacity(percent: float, visit: Visit | None) -> Updates:
+    """Draw the masks with another opacity, 0..100."""
+    if visit is None:
+        return {}
+    visit.opacity = min(max(percent, 0), 100) / 100
+    return {"stage": visit.draw()}
+
+
+def stop_answer(visit: Visit | None) -> None:
+    """End the answer after the token that is being written; what was written stays."""
+    if visit is not None:
+        visit.stop.set()

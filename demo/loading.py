@@ -1,0 +1,129 @@
+"""The one model of the process: loaded in a background thread while the page is already up."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stamp import StampPredictor
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_NAME = "stamp-nano"
+LOADING = "Loading the model…"
+LOAD_FAILED = (
+    "The model could not be loaded; the log of the server says why. "
+    "Check the model, the device and the precision it was started with, then start it again."
+)
+
+
+class ModelUnavailableError(RuntimeError):
+    """The model did not load. The message is written for a visitor."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What answers: shown on the page. name: hub id or folder name, never a whole path of this machine."""
+
+    name: str
+    is_embedded: bool
+    parameters: int
+    device: str
+    dtype: str
+
+
+class ModelSlot:
+    """Holds one predictor, from before it is loaded on, and the one lock under which it computes.
+
+    load: makes the predictor; runs once, in a thread, after `start()`.
+    """
+
+    def __init__(self, load: "Callable[[], StampPredictor]", name: str = EMBEDDED_NAME, *, is_embedded: bool = False):
+        self.lock = threading.Lock()
+        self.name = name
+        self.is_embedded = is_embedded
+        self._load = load
+        self._finished = threading.Event()
+        self._predictor: StampPredictor | None = None
+        self._info: ModelInfo | None = None
+
+    @classmethod
+    def from_arguments(cls, model: str | None, device: str = "auto", dtype: str = "auto") -> "ModelSlot":
+        """A slot for `StampPredictor.from_pretrained`; None is the embedded checkpoint. Imports nothing yet."""
+
+        def load() -> "StampPredictor":
+            from stamp import StampPredictor
+
+            return StampPredictor.from_pretrained(model, device=device, dtype=dtype)
+
+        if model is None:
+            return cls(load, is_embedded=True)
+        return cls(load, Path(model).resolve().name if Path(model).exists() else model)
+
+    def start(self) -> "ModelSlot":
+        """Begin to load; returns at once. Call it once."""
+        threading.Thread(target=self._run, name="model-loader", daemon=True).start()
+        return self
+
+    def _run(self) -> None:
+        try:
+            predictor = self._load()
+            self._info = describe(predictor, self.name, self.is_embedded)
+            self._predictor = predictor
+        except Exception:
+            log.exception("the model could not be loaded")
+        finally:
+            self._finished.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until loading has ended, well or badly; False when it has not within the time."""
+        return self._finished.wait(timeout_s)
+
+    def get(self) -> "StampPredictor":
+        """The predictor; waits for it. Raises ModelUnavailableError when loading failed."""
+        self._finished.wait()
+        if self._predictor is None:
+            raise ModelUnavailableError(LOAD_FAILED)
+        return self._predictor
+
+    @property
+    def is_ready(self) -> bool:
+        """The predictor can be used without waiting."""
+        return self._predictor is not None
+
+    @property
+    def has_failed(self) -> bool:
+        """Loading has ended without a predictor."""
+        return self._finished.is_set() and self._predictor is None
+
+    @property
+    def info(self) -> ModelInfo | None:
+        """What was loaded; None until then."""
+        return self._info if self.is_ready else None
+
+    def status(self) -> str:
+        """One plain sentence: loading, failed, or what is loaded, where and in which precision."""
+        info = self.info
+        if info is None:
+            return LOAD_FAILED if self.has_failed else LOADING
+        size = f"{info.parameters / 1e9:.1f} B" if info.parameters >= 1e9 else f"{info.parameters / 1e6:.1f} M"
+        return f"{info.name} · {size} parameters · {info.device} · {info.dtype}"
+
+
+def describe(predictor: "StampPredictor", name: str, is_embedded: bool) -> ModelInfo:
+    """The facts of a loaded predictor that the page states."""
+    device = str(predictor.device)
+    if predictor.device.type == "cuda":
+        import torch
+
+        device = f"{device} ({torch.cuda.get_device_name(predictor.device)})"
+    return ModelInfo(
+        name=name,
+        is_embedded=is_embedded,
+        parameters=sum(weight.numel() for weight in predictor.model.parameters()),
+        device=device,
+        dtype=predictor.versions()["dtype"],
+    )

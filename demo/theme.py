@@ -1,0 +1,87 @@
+"""Looks of the page. Fonts of the visitor's own system only, so that no font is fetched."""
+
+import gradio as gr
+
+from stamp.visualization import PALETTE
+
+SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+MONOSPACE_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+LAYOUT_CSS = """
+.gradio-container { max-width: 1240px !important; }
+#hero h1 { font-size: 1.5rem; line-height: 1.2; margin: 0; }
+#hero p { margin: 0.15rem 0 0; line-height: 1.4; color: var(--body-text-color-subdued); }
+#hero .prose > *:last-child, #model .prose > *:last-child { margin-bottom: 0 !important; }
+#hero .html-container, #model .html-container, .gradio-container .html-container:has(.notice) { padding: 0; }
+.model-line { font-size: 0.85rem; line-height: 1.5; color: var(--body-text-color-subdued);
+  border-left: 3px solid var(--border-color-primary); padding-left: 0.7rem; }
+.model-line.ready { border-color: #2e9e6b; }
+.model-line.failed { border-color: #d64545; color: var(--body-text-color); }
+.model-line.loading { border-color: #d9a514; }
+.model-line code { white-space: nowrap; }
+.notice { border-left: 4px solid #d64545; background: rgba(214, 69, 69, 0.12); color: var(--body-text-color);
+  border-radius: 6px; padding: 0.5rem 0.8rem; }
+#picture-notice:not(:has(.notice)), #chat-notice:not(:has(.notice)) { display: none; }
+.muted { color: var(--body-text-color-subdued); }
+.chip { display: inline-block; padding: 0 0.55em; border-radius: 999px; font-weight: 600; font-size: 0.9em;
+  line-height: 1.6; white-space: nowrap; border: 1px solid rgba(128, 128, 128, 0.55); }
+.readout { display: block; margin-top: 0.45rem; font-size: 0.78rem; color: var(--body-text-color-subdued); }
+#chat .message, #chat .prose, #chat .prose * { opacity: 1; word-break: normal; overflow-wrap: anywhere; }
+#stage img { object-fit: contain; }
+#masks label { border-left: 6px solid var(--border-color-primary); }
+#prompt .submit-button { background: var(--button-primary-background-fill);
+  color: var(--button-primary-text-color); }
+#downloads .label-clear-button { display: none; }
+"""
+
+# Each example is a card: the picture above its question.
+EXAMPLES_CSS = """
+#examples thead { display: none; }
+#examples .table-wrap { border: none; overflow: visible; }
+#examples table, #examples tbody { display: block; }
+#examples tbody { display: grid; grid-template-columns: repeat(auto-fill, minmax(128px, 1fr)); gap: 0.6rem; }
+#examples tr { display: flex; flex-direction: column; align-items: center; padding: 0.5rem; cursor: pointer;
+  border: 1px solid var(--border-color-primary); border-radius: 8px; background: var(--block-background-fill); }
+#examples tr:hover { border-color: var(--color-accent); }
+#examples td { border: none; padding: 0.15rem; font-size: 0.85rem; text-align: center; }
+"""
+
+# One column; the picture stays in sight while the conversation scrolls below it.
+PHONE_CSS = """
+@media (max-width: 768px) {
+  .gradio-container { overflow: clip !important; }
+  .main.app { padding: 0.75rem !important; }
+  .model-line { font-size: 0.78rem; line-height: 1.4; }
+  .model-line code { white-space: normal; }
+  #sides { flex-direction: column; flex-wrap: nowrap; }
+  #picture-side, #chat-side, #stage-panel { display: contents; }
+  #sides > *, #picture-side > *, #chat-side > *, #stage-panel > * { width: 100%; }
+  #mask-panel, #downloads { order: 1; }
+  #change, #restart { order: 2; }
+  #stage { position: sticky; top: 0; z-index: 20; }
+  #picture { height: 240px !important; }
+  #stage, #stage .image-container, #stage .image-frame { height: 36vh !important; }
+  #chat { height: 320px !important; flex: none; }
+}
+"""
+
+
+def theme() -> gr.themes.Base:
+    """A quiet theme that follows the visitor's light or dark mode."""
+    return gr.themes.Default(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        font=list(SYSTEM_FONTS),
+        font_mono=list(MONOSPACE_FONTS),
+        radius_size="md",
+    )
+
+
+def css() -> str:
+    """Style sheet; the checkbox of mask k has the colour of mask k."""
+    period = len(PALETTE)
+    swatches = (
+        f"#masks label:nth-of-type({period}n+{index}) {{ border-left-color: {colour}; }}"
+        for index, colour in enumerate(PALETTE, 1)
+    )
+    return "\n".join((LAYOUT_CSS, *swatches, EXAMPLES_CSS, PHONE_CSS))

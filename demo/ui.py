@@ -1,0 +1,196 @@
+"""Layout and wiring of the page. What happens on an event is in `demo.handlers`."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from inspect import isgeneratorfunction
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo import handlers
+from demo.answering import Updates, ask
+from demo.api import add_endpoint
+from demo.loading import ModelSlot
+from demo.picture import FileImage
+from demo.theme import css, theme
+from demo.visit import Visit, close_visit
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
+ONE_HOUR_S = 3600
+#: Questions that may wait for the model; more wait in Gradio's queue.
+MAX_WAITING = 8
+HERO = "<h1>STAMP</h1><p>Chat about a picture. What the answer points at gets a mask, in one parallel pass.</p>"
+SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
+CHAT_PLACEHOLDER = (
+    "**Ask about your picture**\n\n“segment the apple” · “what is on the left?” · “how many cars?”\n\n"
+    "Each mask has the colour of its words."
+)
+
+Parts = dict[str, Any]
+Example = tuple[Path, str]
+
+
+def build_demo(slot: ModelSlot, examples: Path = EXAMPLES) -> gr.Blocks:
+    """The page of one model. Launch it with `launch_options()`."""
+    with gr.Blocks(title="STAMP", analytics_enabled=False, delete_cache=(ONE_HOUR_S, ONE_HOUR_S)) as demo:
+        gr.HTML(HERO, elem_id="hero", padding=False)
+        parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
+        parts["timer"] = gr.Timer(1.0)
+        parts["visit"] = gr.State(None, time_to_live=ONE_HOUR_S, delete_callback=close_visit)
+        samples = read_examples(examples)
+        with gr.Tabs(), gr.Tab("Chat & segment"), gr.Row(equal_height=False, elem_id="sides"):
+            with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
+                _picture_column(parts, samples)
+            with gr.Column(scale=5, min_width=320, elem_id="chat-side"):
+                _chat_column(parts)
+        add_endpoint(slot)
+        _wire(demo, slot, parts, samples)
+    demo.queue(max_size=64, default_concurrency_limit=4)
+    return demo
+
+
+def launch_options() -> dict[str, Any]:
+    """Keyword arguments of `launch()`: nothing leaves the machine, no error text reaches a visitor."""
+    return {
+        "theme": theme(),
+        "css": css(),
+        "max_file_size": "25mb",  # a little above the loader's limit, whose sentence is the better one
+        "show_error": False,
+        "ssr_mode": False,
+        "run_history": False,
+        "footer_links": ["api", "settings"],
+    }
+
+
+def read_examples(index: Path) -> list[Example]:
+    """Image file and prompt of each example; none where there is no `examples.json`."""
+    if not index.is_file():
+        return []
+    entries = json.loads(index.read_text(encoding="utf-8"))
+    return [(index.parent / entry["image"], entry["prompt"]) for entry in entries]
+
+
+# -- layout ----------------------------------------------------------------------------------------------------
+
+
+def _picture_column(parts: Parts, samples: list[Example]) -> None:
+    with gr.Column(elem_id="input-panel") as parts["input_panel"]:
+        parts["picture"] = FileImage(
+            label="Picture",
+            type="filepath",
+            sources=["upload", "clipboard", "webcam"],
+            interactive=True,
+            height=340,
+            elem_id="picture",
+            placeholder="# Drop a picture here\nor click to choose a file",
+        )
+        parts["picture_notice"] = gr.HTML("", elem_id="picture-notice", padding=False)
+        parts["keep"] = gr.Button("Keep the present picture", size="sm", visible=False, elem_id="keep")
+        if samples:
+            parts["examples"] = gr.Dataset(
+                label="Or try one of these",
+                components=[gr.Image(render=False, label="Picture"), gr.Textbox(render=False, label="Question")],
+                samples=[[str(path), prompt] for path, prompt in samples],
+                type="index",
+                elem_id="examples",
+            )
+    with gr.Column(visible=False, elem_id="stage-panel") as parts["stage_panel"]:
+        parts["stage"] = gr.Image(
+            label="Picture and masks",
+            show_label=False,
+            format="png",
+            interactive=False,
+            height=460,
+            buttons=["download", "fullscreen"],
+            alt_text="The picture with its masks",
+            elem_id="stage",
+        )
+        parts["change"] = gr.Button("Change picture", size="sm", elem_id="change")
+        with gr.Column(visible=False, elem_id="mask-panel") as parts["mask_panel"]:
+            parts["masks"] = gr.CheckboxGroup(label="Masks", choices=[], elem_id="masks")
+            parts["opacity"] = gr.Slider(0, 100, 55, step=5, label="Mask opacity (%)", elem_id="opacity")
+        parts["downloads"] = gr.File(
+            label="Downloads", file_count="multiple", interactive=False, visible=False, elem_id="downloads"
+        )
+
+
+def _chat_column(parts: Parts) -> None:
+    parts["chat"] = gr.Chatbot(
+        label="Conversation",
+        show_label=False,
+        height=460,
+        placeholder=CHAT_PLACEHOLDER,
+        buttons=[],
+        latex_delimiters=[],
+        allow_tags=False,
+        group_consecutive_messages=False,
+        feedback_options=None,
+        elem_id="chat",
+    )
+    parts["chat_notice"] = gr.HTML("", elem_id="chat-notice", padding=False)
+    parts["prompt"] = gr.Textbox(
+        label="Your question",
+        show_label=False,
+        placeholder="Ask: segment the apple",
+        lines=1,
+        max_lines=6,
+        submit_btn="Send",
+        html_attributes=gr.InputHTMLAttributes(enterkeyhint="send"),
+        elem_id="prompt",
+    )
+    parts["restart"] = gr.Button("New conversation", size="sm", elem_id="restart")
+
+
+# -- wiring ----------------------------------------------------------------------------------------------------
+
+
+def _wire(demo: gr.Blocks, slot: ModelSlot, parts: Parts, samples: list[Example]) -> None:
+    visit, outputs = parts["visit"], list(parts.values())
+    quiet: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
+    asking: dict[str, Any] = {
+        "fn": _named(parts, partial(ask, slot)), "inputs": [parts["prompt"], visit],
+        "concurrency_id": "model", "concurrency_limit": MAX_WAITING, **quiet,
+    }  # fmt: skip
+    parts["prompt"].submit(**asking)
+    parts["prompt"].stop(
+        handlers.stop_answer, inputs=[visit], queue=False, show_progress="hidden", api_visibility="private"
+    )
+    if samples:
+        begin = _named(parts, partial(_begin_example, samples))
+        chosen = parts["examples"].click(begin, inputs=[parts["examples"], visit], **quiet)
+        chosen.then(**asking)
+    picture = parts["picture"]
+    picture.input(_named(parts, handlers.choose_picture), inputs=[picture, visit], **quiet)
+    for restart in (parts["restart"].click, parts["chat"].clear):
+        restart(_named(parts, handlers.restart), inputs=[visit], **quiet)
+    parts["change"].click(_named(parts, handlers.change_picture), js=SCROLL_TO_TOP, **quiet)
+    parts["keep"].click(_named(parts, handlers.keep_picture), **quiet)
+    light = quiet | {"trigger_mode": "always_last"}
+    parts["masks"].input(_named(parts, handlers.show_masks), inputs=[parts["masks"], visit], **light)
+    parts["opacity"].input(_named(parts, handlers.set_opacity), inputs=[parts["opacity"], visit], **light)
+    watch = _named(parts, partial(handlers.watch_loading, slot))
+    demo.load(watch, **quiet)
+    parts["timer"].tick(watch, **quiet)
+
+
+def _begin_example(samples: list[Example], index: int, visit: Visit | None) -> Updates:
+    return handlers.choose_example(*samples[index], visit)
+
+
+def _named(parts: Parts, handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler whose updates by name become updates by component."""
+
+    def by_component(updates: Updates) -> Any:
+        return {parts[name]: value for name, value in updates.items()} if updates else gr.skip()
+
+    def plain(*inputs: Any) -> Any:
+        return by_component(handler(*inputs))
+
+    def streaming(*inputs: Any) -> Iterator[Any]:
+        for updates in handler(*inputs):
+            yield by_component(updates)
+
+    is_generator = isgeneratorfunction(handler.func if isinstance(handler, partial) else handler)
+    return streaming if is_generator else plain

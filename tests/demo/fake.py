@@ -1,0 +1,82 @@
+"""A predictor without a model: writes a fixed answer, slowly if asked to. For what the page does around a model."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from stamp import Done, EncodedImage, MaskReady, PromptError, Segmentation, TextDelta, Turn
+from stamp.conversation import StreamEvent
+from stamp.images import ImageLimits, load_image
+
+ANSWER = ("Sure", ", here is the left half: ", 0, " and the right half: ", 1, ".")
+TIMINGS_S = {"vision": 0.0, "prefill": 0.1, "decode": 0.2, "mask": 0.05, "refine": 0.01, "total": 0.36}
+
+
+class FakePredictor:
+    """Answers with `answer`, in which the number k is a mask: 0 left half, 1 right half, 2 empty."""
+
+    def __init__(self, answer: Sequence[str | int] = ANSWER, pause_s: float = 0.0, error: Exception | None = None):
+        self.answer, self.pause_s, self.error = answer, pause_s, error
+        self.image_limits = ImageLimits()
+        self.device = torch.device("cpu")
+        self.model = torch.nn.Linear(1000, 1000)
+        self.conversations: list[list[Turn]] = []
+        self.encoded = 0
+
+    def versions(self) -> dict[str, str]:
+        return {"device": "cpu", "dtype": "float32"}
+
+    def check_prompt(self, prompt: str) -> None:
+        if not prompt.strip():
+            raise PromptError("Type a request first.")
+
+    def encode_image(self, image: object) -> EncodedImage:
+        self.encoded += 1
+        return EncodedImage(load_image(image), torch.zeros(4, 2), torch.tensor([[1, 4, 4]]), (2, 2), 0.01, 0)
+
+    def stream(
+        self, conversation: Sequence[Turn], max_new_tokens: int = 256, *, should_stop: Callable[[], bool]
+    ) -> Iterator[StreamEvent]:
+        self.conversations.append(list(conversation))
+        image = next(turn.image for turn in conversation if turn.image is not None)
+        written: list[str | int] = []
+        masks: list[np.ndarray] = []
+        for part in self.answer:
+            time.sleep(self.pause_s)
+            if should_stop():
+                break
+            written.append(part)
+            if isinstance(part, int):
+                masks.append(half(image.size_hw, part))
+                yield MaskReady(len(masks) - 1, masks[-1], np.zeros((2, 2), np.float32), None)
+            else:
+                yield TextDelta(part)
+        if self.error is not None:
+            raise self.error
+        yield Done(segmentation(written, masks, image.size_hw, stopped=len(written) < len(self.answer)))
+
+
+def half(size_hw: tuple[int, int], part: int) -> np.ndarray:
+    """Mask 0 is the left half, 1 the right half, 2 empty."""
+    columns = np.arange(size_hw[1])[None].repeat(size_hw[0], 0) * 2 // size_hw[1]
+    return np.asarray(columns == part)
+
+
+def segmentation(
+    written: Sequence[str | int], masks: list[np.ndarray], size_hw: tuple[int, int], *, stopped: bool = False
+) -> Segmentation:
+    """The finished answer of the fake."""
+    return Segmentation(
+        text="".join(part for part in written if isinstance(part, str)),
+        response="".join(part if isinstance(part, str) else "<|seg|>" for part in written),
+        token_ids=tuple(range(len(written))),
+        masks=np.stack(masks) if masks else np.zeros((0, *size_hw), bool),
+        mask_logits=[np.zeros((2, 2), np.float32) for _ in masks],
+        scores=[None for _ in masks],
+        timings_s=TIMINGS_S,
+        new_tokens=len(written),
+        forward_passes=1,
+        finish_reason="stopped" if stopped else "end",
+    )

@@ -1,0 +1,140 @@
+"""The page in headless Chromium: what a visitor does, and that nothing leaves the machine."""
+
+import io
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+from demo.answering import NO_PICTURE
+from demo.loading import ModelSlot
+from demo.ui import EXAMPLES, build_demo, launch_options, read_examples
+from stamp.predictor import EMBEDDED_CHECKPOINT
+from stamp.visualization import mask_colour
+from tests.demo.fake import FakePredictor
+from tests.demo.pictures import write_bad
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+UPLOAD = "#picture input[type=file]"
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def visited(browser: Any, load: Callable[[], Any], **view: Any) -> Iterator[Any]:
+    """The page of a served demo; at the end no request may have gone anywhere else."""
+    demo = build_demo(ModelSlot(load).start(), examples=Path("none"))
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    page = browser.new_page(**view)
+    page.set_default_timeout(60_000)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(url, wait_until="domcontentloaded")
+    page.wait_for_selector(UPLOAD, state="attached")
+    yield page
+    page.close()
+    demo.close(verbose=False)
+    assert requests
+    assert [address for address in requests if not address.startswith((url, "data:", "blob:"))] == []
+
+
+def stage(page: Any) -> np.ndarray:
+    """Pixels (H, W, 3) of the picture that is shown."""
+    body = page.request.get(page.get_attribute("#stage img", "src")).body()
+    return np.asarray(Image.open(io.BytesIO(body)).convert("RGB"))
+
+
+def pixels_of(page: Any, mask: int) -> int:
+    """Number of pixels in the pure colour of a mask: its outline."""
+    return int((stage(page) == ImageColor.getrgb(mask_colour(mask))).all(-1).sum())
+
+
+def ask(page: Any, prompt: str, answers: int = 1) -> None:
+    page.fill("#prompt textarea", prompt)
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"document.querySelectorAll('#chat .readout').length == {answers}")
+
+
+@pytest.mark.skipif(not EMBEDDED_CHECKPOINT.exists(), reason="needs assets/stamp-nano")
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="needs assets/examples")
+def test_a_visitor_uploads_a_picture_asks_for_a_mask_and_sees_it(browser: Any) -> None:
+    from stamp import StampPredictor
+
+    picture, prompt = read_examples(EXAMPLES)[0]
+    with visited(browser, StampPredictor.from_pretrained) as page:
+        page.set_input_files(UPLOAD, picture)
+        page.wait_for_selector("#stage img")
+        assert pixels_of(page, 0) == 0
+        ask(page, prompt)
+        page.wait_for_selector("#chat .chip >> text=mask 1")
+        page.wait_for_selector("#masks >> text=mask 1")
+        assert pixels_of(page, 0) > 50
+
+
+def test_a_conversation_on_a_phone(browser: Any, tmp_path: Path) -> None:
+    """With a stand-in for the model: masks, checkboxes, downloads, literal text, a second turn, a restart."""
+    Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")
+    with visited(browser, FakePredictor, viewport={"width": 390, "height": 844}) as page:
+        page.set_input_files(UPLOAD, tmp_path / "white.png")
+        page.wait_for_selector("#stage img")
+        ask(page, "<img src=http://example.org/a.png> <|seg|> **x**")
+        assert "<img src=http://example.org/a.png> <|seg|> **x**" in page.inner_text("#chat")
+        assert page.locator("#chat img, #chat a, #chat strong").count() == 0
+        page.wait_for_selector("#masks >> text=mask 2")
+        eventually(lambda: pixels_of(page, 0) > 0 and pixels_of(page, 1) > 0)
+        page.locator("#masks input").first.uncheck()
+        eventually(lambda: pixels_of(page, 0) == 0 and pixels_of(page, 1) > 0)
+        with page.expect_download() as download:
+            page.locator("#downloads a").nth(1).click()  # the first is the JSON
+        assert download.value.suggested_filename == "mask_1.png"
+        ask(page, "again", answers=2)
+        assert "mask 3" in page.inner_text("#chat")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.click("#restart")
+        page.wait_for_selector("#mask-panel", state="hidden")
+        assert page.locator("#chat .message").count() == 0
+        assert page.is_visible("#stage img")
+
+
+def test_bad_input_is_told_and_loses_nothing_and_stop_stops(browser: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")
+    with visited(browser, lambda: FakePredictor(["word "] * 200, pause_s=0.05)) as page:
+        page.fill("#prompt textarea", "segment the apple")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#chat-notice >> text={NO_PICTURE}")
+        assert page.input_value("#prompt textarea") == "segment the apple"
+        page.set_input_files(UPLOAD, write_bad(tmp_path)["no image"][0])
+        page.wait_for_selector("#picture-notice >> text=not an image")
+        page.set_input_files(UPLOAD, tmp_path / "white.png")
+        page.wait_for_selector("#stage img")
+        assert page.input_value("#prompt textarea") == "segment the apple"
+        page.click("#prompt .submit-button")
+        page.wait_for_selector("#chat >> text=word word")
+        page.click("#prompt .stop-button")
+        page.wait_for_selector("#chat .readout >> text=stopped")
+        page.wait_for_selector("#prompt .submit-button")
+
+
+def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait for something that the page does in its own time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

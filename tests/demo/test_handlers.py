@@ -1,0 +1,202 @@
+"""What the page does on each event, without a browser."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo import answering, handlers
+from demo.chat import WENT_WRONG, literal
+from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
+from demo.visit import MAX_SHOWN_PX, Visit, close_visit, shrink_mask
+from stamp.masks import decode_rle
+from stamp.visualization import mask_colour
+from tests.demo.fake import FakePredictor, half
+from tests.demo.pictures import write_bad, write_good
+from tests.demo.test_chat import slot_of
+
+
+def visit_of(size_wh: tuple[int, int] = (40, 30)) -> Visit:
+    return Visit(Image.new("RGB", size_wh, "white"))
+
+
+def ask(slot: ModelSlot, prompt: str, visit: Visit | None) -> dict[str, Any]:
+    """The page after all updates of one question."""
+    page: dict[str, Any] = {}
+    for updates in answering.ask(slot, prompt, visit):
+        page |= updates
+    return page
+
+
+@pytest.mark.parametrize("name", ["corrupt", "no image", "empty", "huge", "bomb", "strip"])
+def test_a_bad_picture_gives_a_sentence_and_changes_nothing_else(tmp_path: Path, name: str) -> None:
+    path, words = write_bad(tmp_path)[name]
+    page = handlers.choose_picture(str(path), visit_of())
+    assert set(page) == {"picture", "picture_notice"}
+    assert page["picture"] is None
+    assert literal(words) in page["picture_notice"]
+
+
+def test_a_web_address_is_refused() -> None:
+    page = handlers.choose_picture("https://example.org/cat.png", None)
+    assert literal("not a web address") in page["picture_notice"]
+
+
+def test_every_kind_of_good_picture_begins_a_visit(tmp_path: Path) -> None:
+    for path, size in write_good(tmp_path).values():
+        page = handlers.choose_picture(str(path), None)
+        assert page["visit"].picture.size == size
+        assert page["stage"].mode == "RGB"
+
+
+def test_a_new_picture_ends_the_answer_about_the_old_one(tmp_path: Path) -> None:
+    old = visit_of()
+    answer = answering.ask(slot_of(FakePredictor(["a"] * 500, pause_s=0.02)), "segment", old)
+    next(answer)
+    threading.Timer(0.1, lambda: list(answer)).start()  # Gradio goes on asking for updates
+    page = handlers.choose_picture(str(write_good(tmp_path)["alpha.png"][0]), old)
+    assert old.is_left
+    assert old.stop.is_set()
+    assert old.idle.is_set()  # nothing of the old answer can reach the page any more
+    assert page["chat"] == [] == old.messages
+
+
+def test_a_refused_picture_does_not_disturb_the_answer(tmp_path: Path) -> None:
+    visit = visit_of()
+    visit.begin_answer()
+    handlers.choose_picture(str(write_bad(tmp_path)["corrupt"][0]), visit)
+    assert not visit.is_left
+    assert not visit.stop.is_set()
+
+
+def test_a_second_question_during_an_answer_stays_in_the_box() -> None:
+    visit = visit_of()
+    visit.begin_answer()
+    page = ask(slot_of(FakePredictor()), "and the pear", visit)
+    assert set(page) == {"chat_notice"}
+    assert literal(answering.STILL_WRITING) in page["chat_notice"]
+
+
+def test_no_picture_and_no_words_are_refused_and_the_text_stays() -> None:
+    slot = slot_of(FakePredictor())
+    page = ask(slot, "segment the apple", None)
+    assert literal(answering.NO_PICTURE) in page["chat_notice"]
+    assert set(page) == {"chat_notice", "input_panel"}
+    page = ask(slot, "  ", visit_of())
+    assert literal("Type a request first.") in page["chat_notice"]
+    assert "chat" not in page
+
+
+def test_a_question_that_is_refused_later_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "refusal", lambda *_: None)  # as while the model is loading
+    visit = visit_of()
+    page = ask(slot_of(FakePredictor()), " ", visit)
+    assert page["chat"] == []
+    assert page["prompt"]["value"] == " "
+    assert literal("Type a request first.") in page["chat_notice"]
+
+
+def test_an_answer_fills_the_page_and_the_visit() -> None:
+    visit = visit_of()
+    slot = slot_of(FakePredictor())
+    page = ask(slot, "<b>halves</b>", visit)
+    question, answer = page["chat"]
+    assert question == {"role": "user", "content": literal("<b>halves</b>")}
+    assert answer["content"].startswith("Sure&#44; here is the left half&#58; <span")
+    assert mask_colour(0) in answer["content"]
+    assert mask_colour(1) in answer["content"]
+    assert "first token" in answer["content"]
+    assert page["masks"].choices == [("mask 1 · 50 % of the picture", 0), ("mask 2 · 50 % of the picture", 1)]
+    assert visit.visible == [0, 1]
+    assert page["prompt"] == {"submit_btn": "Send", "stop_btn": False, "__type__": "update"}
+    assert [turn.role for turn in visit.turns] == ["user", "assistant"]
+    assert visit.turns[1].token_ids == (0, 1, 2, 3, 4, 5)
+
+
+def test_a_second_answer_goes_on_counting_and_shows_its_own_masks() -> None:
+    visit = visit_of()
+    slot = slot_of(FakePredictor())
+    ask(slot, "one", visit)
+    page = ask(slot, "two", visit)
+    assert "mask 3" in page["chat"][3]["content"]
+    assert visit.visible == [2, 3]
+    assert [Path(path).name for path in visit.downloads] == [
+        *("answer_2_coco_rle.json", "mask_3.png", "mask_4.png"),
+        *("answer_1_coco_rle.json", "mask_1.png", "mask_2.png"),
+    ]
+    record = json.loads(Path(visit.downloads[0]).read_text())
+    assert (decode_rle(record["masks"][0]["rle"]) == half((30, 40), 0)).all()
+    with Image.open(visit.downloads[1]) as png:
+        assert (np.asarray(png) == half((30, 40), 0) * 255).all()
+
+
+def test_a_failure_is_told_in_the_chat_and_the_question_comes_back() -> None:
+    visit = visit_of()
+    page = ask(slot_of(FakePredictor(error=RuntimeError("secret"))), "segment", visit)
+    assert literal(WENT_WRONG) in page["chat"][-1]["content"]
+    assert "secret" not in str(page)
+    assert page["prompt"]["value"] == "segment"
+    assert visit.turns == []
+
+
+def test_a_model_that_did_not_load_refuses_with_a_sentence() -> None:
+    slot = ModelSlot(lambda: 1 / 0).start()  # type: ignore[arg-type, return-value]
+    assert slot.wait(5)
+    page = ask(slot, "segment", visit_of())
+    assert literal(LOAD_FAILED) in page["chat_notice"]
+    assert literal(LOAD_FAILED) in handlers.watch_loading(slot)["model_line"]
+    assert handlers.watch_loading(slot)["timer"].active is False
+
+
+def test_checkboxes_and_opacity_redraw() -> None:
+    visit = visit_of()
+    ask(slot_of(FakePredictor()), "halves", visit)
+    plain = handlers.show_masks([], visit)["stage"]
+    assert plain.getpixel((5, 15)) == (255, 255, 255)
+    left = handlers.show_masks([0], visit)["stage"]
+    assert left.getpixel((5, 15)) != (255, 255, 255) == left.getpixel((35, 15))
+    solid = handlers.set_opacity(100, visit)["stage"]
+    assert solid.getpixel((5, 15)) == (0, 238, 238)
+    assert handlers.show_masks([0], None) == {} == handlers.set_opacity(10, None)
+
+
+def test_a_new_conversation_keeps_picture_and_features() -> None:
+    visit = visit_of()
+    ask(slot_of(FakePredictor()), "halves", visit)
+    page = handlers.restart(visit)
+    fresh = page["visit"]
+    assert page["chat"] == []
+    assert (fresh.encoded, fresh.picture) == (visit.encoded, visit.picture)
+    assert (fresh.turns, fresh.masks, fresh.downloads) == ([], [], [])
+    assert visit.stop.is_set()
+    assert handlers.restart(None) == {"chat": [], "chat_notice": ""}
+
+
+def test_the_end_of_a_session_deletes_its_files() -> None:
+    visit = visit_of()
+    ask(slot_of(FakePredictor()), "halves", visit)
+    folder = visit.folder()
+    assert folder.is_dir()
+    close_visit(visit)
+    assert visit.encoded is None
+    del visit
+    assert not folder.exists()
+    close_visit(None)
+
+
+def test_large_pictures_are_shown_smaller_and_masks_with_them() -> None:
+    visit = visit_of((4000, 1000))
+    assert visit.shown.size == (MAX_SHOWN_PX, MAX_SHOWN_PX // 4)
+    visit.add_mask(half((1000, 4000), 0), is_first=True)
+    assert (visit.masks[0].mask == half((320, 1280), 0)).all()
+    assert shrink_mask(half((4, 4), 1), (4, 4)).sum() == 8
+
+
+def test_the_model_line_tells_of_the_embedded_model_only() -> None:
+    info = ModelInfo("stamp-nano", is_embedded=True, parameters=5_000_000, device="cpu", dtype="float32")
+    assert handlers.PUBLISHED in handlers.about(info)
+    assert handlers.about(ModelInfo("x/y", is_embedded=False, parameters=1, device="cpu", dtype="float32")) == ""
