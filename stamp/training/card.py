@@ -49,6 +49,7 @@ def final_log(text: str) -> list[dict[str, Any]]:
 def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[dict[str, Any]]) -> str:
     """The card's Markdown."""
     provenance = evaluation["provenance"]
+    grid = training["config"]["stages"][training["progress"]["stage"]]["plan"]["grid"]
     styles = training["config"]["stages"][0]["plan"]["styles"]
     sources = [STYLE_SOURCES[style] for style in styles] + [PANORAMA_SOURCE]
     return "\n".join(
@@ -58,7 +59,7 @@ def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[
             "A tiny STAMP, trained from scratch on composed scenes, that ships with the demo so that everything works",
             "offline. Same classes, special tokens, chat template and mask pass as the published models; only the sizes",
             "and the tokenizer differ: 5.5 M parameters, patches of 16 px without merging (published: 14 px, merged",
-            "2 x 2), at most 576 mask tokens.\n",
+            f"2 x 2), at most {grid**2} mask tokens ({grid} x {grid}): pictures are seen at about {16 * grid} x {16 * grid} pixels.\n",
             "## What it can and cannot do\n",
             f"It knows {len(NOUNS)} nouns, drawn in {len(styles)} emoji styles on panoramas and procedural backgrounds,",
             "and simple questions about them. **It does not understand photographs, people, or words outside its list**:",
@@ -78,8 +79,10 @@ def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[
             f"{training['hardware']}. Scenes are composed on the fly, each from its own seed below 10^9; validation",
             "seeds start there.\n",
             stage_table(training, log),
-            '\nThe "vision" stage scores each cell\'s image feature against the word embeddings of the nouns; "joint"',
-            "trains answers (cross-entropy) and masks (0.3 BCE + 0.7 Dice on soft coverage) together.\n",
+            '\n"words" trains answers (cross-entropy) and masks (0.3 BCE + 0.7 Dice on soft coverage) with a perfect vision',
+            'tower, whose features are the word embeddings of what a cell shows; "vision" teaches the real one to give such',
+            'features; "joint" trains everything on pictures.\n',
+            *training.get("notes", []),
             "## Artwork\n",
             "| package | licence | notice |",
             "|---|---|---|",

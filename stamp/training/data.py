@@ -23,8 +23,8 @@ from stamp.training.nano import CELL_PX, image_processor
 from stamp.training.nouns import NOUNS
 from stamp.training.scenes import TRAIN_SEEDS, Scene, SceneConfig, compose_scene
 
-#: Mask tokens of the two resolutions are about 12x12 and 24x24; three shapes each, one shape a batch.
-SHAPES_CELLS = {12: ((12, 12), (10, 14), (14, 10)), 24: ((24, 24), (20, 28), (28, 20))}
+#: About 6x6, 12x12 and 24x24 mask tokens; three shapes each, one shape a batch.
+SHAPES_CELLS = {6: ((6, 6), (5, 7), (7, 5)), 12: ((12, 12), (10, 14), (14, 10)), 24: ((24, 24), (20, 28), (28, 20))}
 _NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
 
 
@@ -116,7 +116,7 @@ class BatchMaker(Dataset[Batch]):
 
     def __init__(self, plan: BatchPlan, processor: StampProcessor, art: ArtLibrary, steps: int):
         self.plan = plan
-        self.processor = StampProcessor(processor.tokenizer, image_processor(1, 10**9))
+        self.processor = StampProcessor(processor.tokenizer, image_processor(None))
         self.art = art
         self.steps = steps
         if TRAIN_SEEDS.start + plan.seed_offset + steps * plan.images > TRAIN_SEEDS.stop:

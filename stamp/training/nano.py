@@ -18,8 +18,6 @@ from stamp.training.nouns import NOUNS
 PATCH_PX = 16
 MERGE = 1
 CELL_PX = PATCH_PX * MERGE
-#: Any picture is resized to about 384 x 384 pixels: at most 576 mask tokens, never much fewer.
-MIN_PIXELS, MAX_PIXELS = 352 * 352, 384 * 384
 VOCAB_SIZE = 1500
 #: 1 / sqrt(width): Qwen2-VL's 0.02 is for widths of thousands and stalls a narrow model.
 INIT_STD = 0.07
@@ -116,13 +114,18 @@ def build_processor() -> StampProcessor:
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )
-    return StampProcessor(tokenizer, image_processor(MIN_PIXELS, MAX_PIXELS))
+    return StampProcessor(tokenizer, image_processor(24))
 
 
-def image_processor(min_pixels: int, max_pixels: int) -> Qwen2VLImageProcessorPil:
-    """Qwen2-VL's preprocessing with the nano's 8 pixel patches."""
+def image_processor(grid: int | None) -> Qwen2VLImageProcessorPil:
+    """Qwen2-VL's preprocessing with the nano's patches.
+
+    grid: every picture is resized to at most grid x grid cells and not much fewer; None leaves sizes as they are.
+    """
+    largest = 10**9 if grid is None else (grid * CELL_PX) ** 2
+    smallest = 1 if grid is None else round(0.84 * largest)
     return Qwen2VLImageProcessorPil(
-        patch_size=PATCH_PX, merge_size=MERGE, temporal_patch_size=2, min_pixels=min_pixels, max_pixels=max_pixels
+        patch_size=PATCH_PX, merge_size=MERGE, temporal_patch_size=2, min_pixels=smallest, max_pixels=largest
     )
 
 

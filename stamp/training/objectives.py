@@ -9,9 +9,9 @@ from stamp.processing_stamp import StampProcessor
 from stamp.training.nouns import NOUNS
 
 BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
-#: Lets image features be certain at the size of word embeddings. Without it they grow thirty times as large, drown what
-#: the text layers add to a mask token, and every mask becomes "any object".
-FEATURE_SCALE = 10.0
+#: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may
+#: grow freely get thirty times as long, drown what the text layers add to a mask token, and every mask is "any object".
+WORD_FEATURE_NORM = 3.0
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -42,17 +42,17 @@ def dense_loss(logits: Tensor, coverage: Tensor) -> Tensor:
     return functional.cross_entropy(logits.float().flatten(0, 1), coverage.flatten(0, 1))
 
 
-class NounClassifier(nn.Module):
-    """Which noun does a cell show? Scored against the word embeddings themselves, which pulls words and looks together.
+class NounFeatures(nn.Module):
+    """What an image feature should be: the word embedding of the noun its cell shows, so that words and looks match.
 
-    The vector of a noun is the mean embedding of the tokens of its singular and plural; background has its own.
+    The vector of a noun is the mean embedding of the tokens of its singular and plural, at length WORD_FEATURE_NORM;
+    the background's is zero.
     """
 
     word_weights: Tensor
 
     def __init__(self, processor: StampProcessor, model: StampForSegmentation):
         super().__init__()
-        width = model.config.text_config.hidden_size
         weights = torch.zeros(len(NOUNS), model.config.text_config.vocab_size)
         for row, noun in enumerate(NOUNS):
             forms = [processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
@@ -60,10 +60,17 @@ class NounClassifier(nn.Module):
                 for token_id in form:
                     weights[row, token_id] += 1 / len(form) / len(forms)
         self.register_buffer("word_weights", weights, persistent=False)
-        self.background = nn.Parameter(torch.zeros(1, width))
         self.bias = nn.Parameter(torch.zeros(len(NOUNS) + 1))
 
-    def forward(self, features: Tensor, embeddings: Tensor) -> Tensor:
-        """(N, P, H) image features, (V, H) embeddings -> (N, P, 1 + nouns) logits; class 0 is background."""
-        vectors = torch.cat([self.background, self.word_weights @ embeddings])
-        return FEATURE_SCALE * features @ vectors.T + self.bias
+    def vectors(self, embeddings: Tensor) -> Tensor:
+        """(V, H) embeddings -> (1 + nouns, H); row 0 is the background."""
+        nouns = WORD_FEATURE_NORM * functional.normalize(self.word_weights @ embeddings, dim=-1)
+        return functional.pad(nouns, (0, 0, 1, 0))
+
+    def ideal(self, coverage: Tensor, embeddings: Tensor) -> Tensor:
+        """The features of a perfect vision tower: (N, P, 1 + nouns) coverage -> (N, P, H), without gradient."""
+        return (coverage @ self.vectors(embeddings)).detach()
+
+    def classify(self, features: Tensor, embeddings: Tensor) -> Tensor:
+        """(N, P, H) image features -> (N, P, 1 + nouns) logits; class 0 is the background."""
+        return features @ self.vectors(embeddings).T + self.bias

@@ -1,7 +1,9 @@
 """Train the nano in stages, on a CPU or a GPU, with checkpoints that survive a kill.
 
-Stages: "vision" aligns each cell's image feature with the word embedding of the noun it shows; "joint" trains
-dialogue and all-mask prediction together, first on a coarse grid, then on a fine one. Batches are pure functions of
+Stages: "words" trains dialogue and all-mask prediction with a perfect vision tower, whose features are the word
+embeddings of what a cell shows: matching words with cells takes thousands of steps to emerge, and here they are cheap.
+"vision" then teaches the vision tower to give such features, and "joint" trains everything on pictures, first on a
+coarse grid, then on a fine one. Batches are pure functions of
 the step, so a resumed run continues with the very numbers of an uninterrupted one.
 """
 
@@ -17,6 +19,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
@@ -24,29 +27,35 @@ from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.data import Batch, BatchMaker, BatchPlan, Rows
-from stamp.training.nano import build_model, build_processor
-from stamp.training.objectives import NounClassifier, answer_loss, dense_loss, mask_loss
+from stamp.training.nano import build_model, build_processor, image_processor
+from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
+
+#: Noise on the perfect features of a "words" stage, against a length of 3.
+FEATURE_NOISE = 0.05
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. Learning rates rise over `warmup_steps`, stay, and fall linearly over the last `decay_share`."""
+    """One stage. A learning rate of 0 freezes its part of the model.
+
+    Rates rise over `warmup_steps`, stay, and fall linearly over the last `decay_share` of the steps.
+    """
 
     name: str
-    objective: Literal["vision", "joint"]
+    objective: Literal["words", "vision", "joint"]
     plan: BatchPlan
     steps: int
     text_lr: float
     vision_lr: float
     warmup_steps: int = 200
     decay_share: float = 0.25
-    dense_weight: float = 0.0
+    dense_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"stage {self.name!r} needs at least one step, got {self.steps}")
-        if self.objective == "joint" and not (self.plan.mask_rows and self.plan.text_rows):
-            raise ValueError(f"stage {self.name!r} is joint: it needs mask rows and text rows")
+        if self.objective != "vision" and not self.plan.mask_rows:
+            raise ValueError(f"stage {self.name!r} trains masks: it needs mask rows")
 
     def lr_factor(self, step: int) -> float:
         """Share of the peak learning rate at a step."""
@@ -106,7 +115,7 @@ class Trainer:
         self.model.train()
         if self.config.compile:
             self.model.model.language_model.compile(dynamic=True)
-        self.nouns = NounClassifier(self.processor, self.model).to(self.device)
+        self.nouns = NounFeatures(self.processor, self.model).to(self.device)
         self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and _fast_bf16(self.device))
         self.optimizer: torch.optim.Optimizer | None = None
         self._pending_optimizer_state: dict[str, Any] | None = None
@@ -175,6 +184,7 @@ class Trainer:
         assert self.optimizer is not None
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * stage.lr_factor(step)
+        torch.manual_seed(self.config.seed + step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             losses, shown = self.losses(stage, batch.to(self.device))
         torch.stack(list(losses.values())).sum().backward()
@@ -186,24 +196,35 @@ class Trainer:
 
     def losses(self, stage: Stage, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(losses to add up, figures only to show). Image features are computed once for all rows of an image."""
-        embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
+        embeddings = self.model.get_input_embeddings().weight
+        ideal = self.nouns.ideal(batch.coverage, embeddings)
         losses: dict[str, Tensor] = {}
         shown: dict[str, Tensor] = {}
-        if stage.objective == "vision" or stage.dense_weight:
-            logits = self.nouns(embeds, self.model.get_input_embeddings().weight)
-            weight = 1.0 if stage.objective == "vision" else stage.dense_weight
-            losses["dense"] = weight * dense_loss(logits, batch.coverage)
+        if stage.objective == "words":
+            embeds = ideal + FEATURE_NOISE * torch.randn_like(ideal)
+        else:
+            with torch.set_grad_enabled(stage.vision_lr > 0):
+                embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
+            logits = self.nouns.classify(embeds, embeddings)
+            losses["dense"] = stage.dense_weight * dense_loss(logits, batch.coverage)
+            losses["align"] = stage.dense_weight * functional.mse_loss(embeds, ideal)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
-        if stage.objective == "joint":
-            assert batch.mask_rows is not None and batch.text_rows is not None
-            hidden, mask_logits = self._forward(batch.mask_rows, embeds, batch.grid_thw)
-            assert batch.mask_rows.target is not None and mask_logits is not None
-            answers = self._answer_loss(batch.mask_rows, hidden)
-            hidden, _ = self._forward(batch.text_rows, embeds, batch.grid_thw)
-            losses["text"] = self._answer_loss(batch.text_rows, hidden) + answers
-            losses["mask"] = mask_loss(mask_logits, batch.mask_rows.target).mean()
-            shown["iou"] = _grid_iou(mask_logits, batch.mask_rows.target)
+        if stage.objective != "vision":
+            mask_losses, shown["iou"] = self._row_losses(batch, embeds)
+            losses |= mask_losses
         return losses, shown
+
+    def _row_losses(self, batch: Batch, embeds: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Losses of answers and masks, and the grid IoU."""
+        assert batch.mask_rows is not None and batch.mask_rows.target is not None
+        hidden, mask_logits = self._forward(batch.mask_rows, embeds, batch.grid_thw)
+        assert mask_logits is not None
+        text = self._answer_loss(batch.mask_rows, hidden)
+        if batch.text_rows is not None:
+            hidden, _ = self._forward(batch.text_rows, embeds, batch.grid_thw)
+            text = text + self._answer_loss(batch.text_rows, hidden)
+        losses = {"text": text, "mask": mask_loss(mask_logits, batch.mask_rows.target).mean()}
+        return losses, _grid_iou(mask_logits, batch.mask_rows.target)
 
     def _forward(self, rows: Rows, embeds: Tensor, grid_thw: Tensor) -> tuple[Tensor, Tensor | None]:
         output = self.model.forward_rows(
@@ -222,7 +243,7 @@ class Trainer:
     # -- saving and resuming -----------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write `state.pt` (exact, for resuming) and `model/` (bfloat16 safetensors, for use), each atomically."""
+        """Write `state.pt` (exact, for resuming) and `model/` (for use, with pictures at the size of the stage)."""
         assert self.optimizer is not None
         state = {
             "config": config_fingerprint(self.config),
@@ -234,7 +255,9 @@ class Trainer:
         part = self.out / "state.pt.part"
         torch.save(state, part)
         os.replace(part, self.out / "state.pt")
-        export_checkpoint(self.model, self.processor, self.out / "model")
+        grid = self.config.stages[self.progress.stage].plan.grid
+        processor = StampProcessor(self.processor.tokenizer, image_processor(grid))
+        export_checkpoint(self.model, processor, self.out / "model")
         summary = {
             "progress": asdict(self.progress),
             "hardware": hardware_name(self.device),
