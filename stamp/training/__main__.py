@@ -35,7 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
     train.add_argument("--init-from", type=Path, help="start from these weights with a fresh optimizer")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
-    commands.choices["card"].add_argument("--run", type=Path, default=Path("runs/nano"))
+    card = commands.choices["card"]
+    card.add_argument("--run", type=Path, default=Path("runs/nano"))
+    card.add_argument("--note", default="", help="what a reader must know about this run, in a sentence or two")
     return parser
 
 
@@ -113,7 +115,7 @@ def run_card(options: argparse.Namespace) -> None:
     from stamp.predictor import EMBEDDED_CHECKPOINT
     from stamp.training.card import write_card
 
-    write_card(options.run, options.model or EMBEDDED_CHECKPOINT)
+    write_card(options.run, options.model or EMBEDDED_CHECKPOINT, options.note)
 
 
 def run_examples(options: argparse.Namespace) -> None:

@@ -24,12 +24,12 @@ tags: [stamp, qwen2_vl, referring-expression-segmentation]
 """
 
 
-def write_card(run: Path, model: Path) -> None:
+def write_card(run: Path, model: Path, note: str = "") -> None:
     """Write `model/README.md`, and copy `log.jsonl` and `training.json` of the run beside it.
 
     Reads `model/evaluation.json`; run `evaluate` first. Raises FileNotFoundError when something is missing.
     """
-    training = json.loads((run / "training.json").read_text())
+    training = json.loads((run / "training.json").read_text()) | {"note": note}
     evaluation = json.loads((model / "evaluation.json").read_text())
     log = final_log((run / "log.jsonl").read_text())
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
@@ -82,7 +82,7 @@ def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[
             '\n"words" trains answers (cross-entropy) and masks (0.3 BCE + 0.7 Dice on soft coverage) with a perfect vision',
             'tower, whose features are the word embeddings of what a cell shows; "vision" teaches the real one to give such',
             'features; "joint" trains everything on pictures.\n',
-            *training.get("notes", []),
+            training["note"],
             "## Artwork\n",
             "| package | licence | notice |",
             "|---|---|---|",

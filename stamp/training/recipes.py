@@ -16,8 +16,8 @@ def nano_recipe() -> TrainingConfig:
     return TrainingConfig(
         stages=(
             Stage("words 6x6", "words", words, steps=4000, text_lr=1e-3, vision_lr=0.0, warmup_steps=30),
-            Stage("vision 12x12", "vision", vision, steps=4000, text_lr=0.0, vision_lr=1e-3, warmup_steps=100),
-            Stage("joint 12x12", "joint", coarse, steps=1200, text_lr=5e-4, vision_lr=3e-4, warmup_steps=100),
+            Stage("vision 12x12", "vision", vision, steps=800, text_lr=0.0, vision_lr=1e-3, warmup_steps=100),
+            Stage("joint 12x12", "joint", coarse, steps=700, text_lr=5e-4, vision_lr=3e-4, warmup_steps=100),
             Stage("joint 24x24", "joint", fine, steps=600, text_lr=5e-4, vision_lr=3e-4, warmup_steps=50),
         ),
     )

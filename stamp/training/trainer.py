@@ -123,16 +123,14 @@ class Trainer:
     # -- running -----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train from where `progress` stands to the end; save every few minutes, at the end and on Ctrl-C."""
+        """Train from where `progress` stands to the end; save every few minutes, after each stage and on Ctrl-C."""
         for index in range(self.progress.stage, len(self.config.stages)):
             if index != self.progress.stage:
                 self.progress = Progress(index, 0, self.progress.seconds)
             try:
                 self._run_stage(self.config.stages[index])
-            except KeyboardInterrupt:
+            finally:  # at the end of a stage, and on Ctrl-C
                 self.save()
-                raise
-        self.save()
 
     def _run_stage(self, stage: Stage) -> None:
         self.optimizer = self._make_optimizer(stage)
@@ -196,7 +194,7 @@ class Trainer:
 
     def losses(self, stage: Stage, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(losses to add up, figures only to show). Image features are computed once for all rows of an image."""
-        embeddings = self.model.get_input_embeddings().weight
+        embeddings: Any = self.model.get_input_embeddings().weight
         ideal = self.nouns.ideal(batch.coverage, embeddings)
         losses: dict[str, Tensor] = {}
         shown: dict[str, Tensor] = {}
