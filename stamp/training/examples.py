@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
-from stamp.training.scenes import SceneConfig, compose_scene
+from stamp.training.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,15 @@ class Example:
     prompt: str
 
 
-EXAMPLES: tuple[Example, ...] = ()
+_FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
+EXAMPLES: tuple[Example, ...] = (
+    Example("crab", _FIRST + 3, (512, 512), "noto", "segment the crab"),
+    Example("cookie", _FIRST + 6, (512, 512), "fluent3d", "segment the cookie and the cloud"),
+    Example("strawberry", _FIRST + 1, (640, 448), "noto", "segment the strawberry"),
+    Example("sunflowers", _FIRST + 11, (448, 640), "noto", "how many sunflowers are there?"),
+    Example("rooster", _FIRST + 9, (512, 512), "noto", "is there a rooster?"),
+    Example("turtle", _FIRST + 5, (448, 640), "noto", "segment the turtle"),
+)
 
 
 def write_examples(art: ArtLibrary, folder: Path) -> None:
