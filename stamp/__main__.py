@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from stamp.conversation import Segmentation, Turn
     from stamp.predictor import StampPredictor
 
@@ -50,23 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _segment(predictor: "StampPredictor", options: argparse.Namespace) -> int:
-    image = predictor.encode_image(options.image)
+    from stamp.images import load_image
+
+    image = load_image(options.image, predictor.image_limits)
     result = predictor.segment(image, options.prompt, options.max_new_tokens)
-    result.timings_s["vision"] = image.vision_s
-    write_result(result, image.image, options.out)
+    write_result(result, image, options.out)
     print(result.response)
     print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
     return 0
 
 
-def write_result(result: "Segmentation", image: object, folder: Path) -> None:
+def write_result(result: "Segmentation", image: "Image", folder: Path) -> None:
     """Write result.json, mask_0.png ... and overlay.png; masks of an earlier run in the folder are removed."""
-    from PIL import Image
-
     from stamp.masks import save_mask_png
     from stamp.visualization import draw_overlay
 
-    assert isinstance(image, Image.Image)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("mask_*.png"):
         old.unlink()
