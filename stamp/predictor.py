@@ -64,7 +64,7 @@ class StampPredictor:
         if base is not None:
             raise ValueError("base= is for adapter checkpoints, which are not supported yet")
         source = EMBEDDED_CHECKPOINT if path_or_id is None else path_or_id
-        place = torch.device(_auto_device() if device == "auto" else device)
+        place = torch.device(choose_device(device))
         hub: dict[str, Any] = {} if revision is None else {"revision": revision}
         load: Any = StampForSegmentation.from_pretrained
         model, info = load(
@@ -182,7 +182,10 @@ class StampPredictor:
         return packages | {"device": str(self.device), "dtype": str(self.model.dtype).removeprefix("torch.")}
 
 
-def _auto_device() -> str:
+def choose_device(device: str) -> str:
+    """The device named, or for "auto" CUDA where there is one."""
+    if device != "auto":
+        return device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

@@ -70,15 +70,14 @@ def run_train(options: argparse.Namespace) -> None:
     """Train, or continue."""
     import torch
 
+    from stamp.predictor import choose_device
     from stamp.training.art import ArtLibrary
     from stamp.training.recipes import STYLES, nano_recipe
     from stamp.training.trainer import Trainer
 
-    device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(choose_device(options.device))
     art = ArtLibrary(options.art, STYLES)
-    trainer = Trainer(
-        nano_recipe(), art, options.out, torch.device(device), init_from=options.init_from, workers=options.workers
-    )
+    trainer = Trainer(nano_recipe(), art, options.out, device, init_from=options.init_from, workers=options.workers)
     if trainer.resume():
         print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")
     trainer.run()

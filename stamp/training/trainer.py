@@ -3,8 +3,8 @@
 Stages: "words" trains dialogue and all-mask prediction with a perfect vision tower, whose features are the word
 embeddings of what a cell shows: matching words with cells takes thousands of steps to emerge, and here they are cheap.
 "vision" then teaches the vision tower to give such features, and "joint" trains everything on pictures, first on a
-coarse grid, then on a fine one. Batches are pure functions of
-the step, so a resumed run continues with the very numbers of an uninterrupted one.
+coarse grid, then on a fine one. Batches are pure functions of the step, so a resumed run continues with the very
+numbers of an uninterrupted one.
 """
 
 import json
