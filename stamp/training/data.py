@@ -30,7 +30,10 @@ _NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a stage's batches hold. `seed_offset` keeps the scenes of different stages apart."""
+    """What a stage's batches hold. `seed_offset` keeps the scenes of different stages apart.
+
+    checklists: share of a text row's exchanges that ask about several nouns at once.
+    """
 
     grid: int
     images: int
@@ -39,6 +42,7 @@ class BatchPlan:
     exchanges_per_text_row: int
     seed_offset: int
     styles: tuple[str, ...]
+    checklists: float = 0.15
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -70,9 +74,12 @@ class Rows:
 
 @dataclass
 class Batch:
-    """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows."""
+    """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows.
 
-    pixel_values: Tensor
+    pixel_values is None where a stage does not look at pictures.
+    """
+
+    pixel_values: Tensor | None
     grid_thw: Tensor
     coverage: Tensor
     mask_rows: Rows | None
@@ -114,11 +121,12 @@ def object_coverage(scene: Scene) -> np.ndarray:
 class BatchMaker(Dataset[Batch]):
     """Batch number `step` of a stage, made from its own seeds."""
 
-    def __init__(self, plan: BatchPlan, processor: StampProcessor, art: ArtLibrary, steps: int):
+    def __init__(self, plan: BatchPlan, processor: StampProcessor, art: ArtLibrary, steps: int, pictures: bool = True):
         self.plan = plan
         self.processor = StampProcessor(processor.tokenizer, image_processor(None))
         self.art = art
         self.steps = steps
+        self.pictures = pictures
         if TRAIN_SEEDS.start + plan.seed_offset + steps * plan.images > TRAIN_SEEDS.stop:
             raise ValueError("the stage would use scenes outside TRAIN_SEEDS")
 
@@ -132,7 +140,6 @@ class BatchMaker(Dataset[Batch]):
         config = SceneConfig(width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX, styles=plan.styles)
         first = TRAIN_SEEDS.start + plan.seed_offset + step * plan.images
         scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
-        pixels, grids = zip(*(self.processor.encode_image(Image.fromarray(s.image)) for s in scenes), strict=True)
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
         for index, scene in enumerate(scenes):
@@ -141,28 +148,36 @@ class BatchMaker(Dataset[Batch]):
             mask_rows += [self._mask_row(scene, index, coverage, rng) for _ in range(plan.mask_rows)]
             text_rows += [self._text_row(scene, index, len(coverage), rng) for _ in range(plan.text_rows)]
         return Batch(
-            torch.cat(pixels),
-            torch.cat(grids),
+            torch.cat([self._pixels(scene) for scene in scenes]) if self.pictures else None,
+            torch.tensor([[1, *rows_columns]] * plan.images),
             torch.from_numpy(np.stack([noun_coverage(scene) for scene in scenes])),
             self._collate(mask_rows),
             self._collate(text_rows),
         )
 
+    def _pixels(self, scene: Scene) -> Tensor:
+        pixels, _ = self.processor.encode_image(Image.fromarray(scene.image))
+        return pixels
+
     def _mask_row(self, scene: Scene, index: int, coverage: np.ndarray, rng: Random) -> _Row:
-        """Sometimes a question first, then a request for masks; one `<|seg|>` of its answer is trained."""
+        """A request for masks, sometimes after other turns; one `<|seg|>` of the row is trained."""
         exchanges = [dialogue.draw(dialogue.MASK_MAKERS, scene, rng)]
-        if rng.random() < 0.2:
-            exchanges.insert(0, dialogue.draw(dialogue.TEXT_MAKERS, scene, rng))
+        while rng.random() < 0.25:
+            makers = dialogue.MASK_MAKERS if rng.random() < 0.5 else dialogue.TEXT_MAKERS
+            exchanges.insert(0, dialogue.draw(makers, scene, rng))
         ids, answer = self._encode(exchanges, len(coverage), rng)
         segs = [i for i, token_id in enumerate(ids) if token_id == self.processor.seg_token_id]
+        targets = [target for exchange in exchanges for target in exchange.targets]
         which = rng.randrange(len(segs))
-        return _Row(ids, answer, index, segs[which], coverage[:, list(exchanges[-1].targets[which])].sum(1))
+        return _Row(ids, answer, index, segs[which], coverage[:, list(targets[which])].sum(1))
 
     def _text_row(self, scene: Scene, index: int, n_image_tokens: int, rng: Random) -> _Row:
         """Several questions in a row, each answered; a request for a mask may stand between them."""
         exchanges = []
         for _ in range(self.plan.exchanges_per_text_row):
-            makers = dialogue.MASK_MAKERS if rng.random() < 0.1 else dialogue.TEXT_MAKERS
+            makers = dialogue.MASK_MAKERS if rng.random() < 0.15 else dialogue.TEXT_MAKERS
+            if rng.random() < self.plan.checklists:
+                makers = dialogue.CHECKLIST_MAKERS
             exchanges.append(dialogue.draw(makers, scene, rng))
         return _Row(*self._encode(exchanges, n_image_tokens, rng), index)
 

@@ -81,6 +81,8 @@ EXISTS_PHRASES = (
     "Can you see {a} here?",
 )
 DESCRIBE_PHRASES = ("What is in the picture?", "Describe the image.", "What do you see?", "Describe the picture.")
+CHECKLIST_PHRASES = ("Which of these do you see: {list}?", "Which of these are there: {list}?", "Check: {list}.")
+COUNT_EACH_PHRASES = ("How many of each: {list}?", "Count each: {list}.")
 WHERE_PHRASES = ("Where is the {one}?", "Where is the {one} in the picture?", "On which side is the {one}?")
 SMALL_TALK = (
     (("Hello", "Hi", "Hello!", "Hi there"), "Hello! Ask me about the picture, or ask me to segment something."),
@@ -233,6 +235,30 @@ def ask_describe(scene: Scene, rng: Random) -> Exchange:
     return Exchange("describe", rng.choice(DESCRIBE_PHRASES), answer)
 
 
+def ask_which(scene: Scene, rng: Random) -> Exchange:
+    """Several nouns at once, with yes or no for each: many answers to learn from in few tokens."""
+    nouns = _shown_and_absent(scene, rng)
+    answer = ", ".join(f"{noun.name} {'yes' if shown else 'no'}" for noun, shown in nouns.items())
+    question = rng.choice(CHECKLIST_PHRASES).format(list=", ".join(noun.name for noun in nouns))
+    return Exchange("which", question, f"{answer}.")
+
+
+def ask_count_each(scene: Scene, rng: Random) -> Exchange:
+    """The number of each of several nouns."""
+    nouns = _shown_and_absent(scene, rng)
+    answer = ", ".join(f"{noun.name} {count}" for noun, count in nouns.items())
+    question = rng.choice(COUNT_EACH_PHRASES).format(list=", ".join(noun.name for noun in nouns))
+    return Exchange("count_each", question, f"{answer}.")
+
+
+def _shown_and_absent(scene: Scene, rng: Random) -> dict[Noun, int]:
+    """Some nouns in random order, about half of them shown, with how often."""
+    counts = {noun: len(items) for noun, items in objects_by_noun(scene).items()}
+    for _ in range(rng.randint(2, 6)):
+        counts[absent_noun(scene, rng)] = 0
+    return dict(rng.sample(list(counts.items()), len(counts)))
+
+
 def ask_where(scene: Scene, rng: Random) -> Exchange | None:
     """On which side a single object lies."""
     for side in rng.sample(SIDES, len(SIDES)):
@@ -255,14 +281,15 @@ def small_talk(scene: Scene, rng: Random) -> Exchange:
 Maker = Callable[[Scene, Random], Exchange | None]
 MASK_MAKERS: tuple[tuple[Maker, float], ...] = ((segment_name, 0.75), (segment_side, 0.13), (segment_two, 0.12))
 TEXT_MAKERS: tuple[tuple[Maker, float], ...] = (
-    (ask_what, 0.3),
-    (ask_count, 0.22),
-    (ask_exists, 0.24),
-    (segment_absent, 0.1),
-    (ask_describe, 0.06),
-    (ask_where, 0.06),
+    (ask_what, 0.28),
+    (ask_count, 0.2),
+    (ask_exists, 0.2),
+    (segment_absent, 0.15),
+    (ask_describe, 0.1),
+    (ask_where, 0.05),
     (small_talk, 0.02),
 )
+CHECKLIST_MAKERS: tuple[tuple[Maker, float], ...] = ((ask_which, 0.7), (ask_count_each, 0.3))
 
 
 def draw(makers: tuple[tuple[Maker, float], ...], scene: Scene, rng: Random) -> Exchange:

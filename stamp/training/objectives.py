@@ -12,6 +12,8 @@ BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
 #: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may
 #: grow freely get thirty times as long, drown what the text layers add to a mask token, and every mask is "any object".
 WORD_FEATURE_NORM = 3.0
+#: Length of what the vectors of all nouns have in common: "here is an object".
+OBJECT_FEATURE_NORM = 1.5
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -45,16 +47,19 @@ def dense_loss(logits: Tensor, coverage: Tensor) -> Tensor:
 class NounFeatures(nn.Module):
     """What an image feature should be: the word embedding of the noun its cell shows, so that words and looks match.
 
-    The vector of a noun is the mean embedding of the tokens of its singular and plural, at length WORD_FEATURE_NORM;
-    the background's is zero.
+    The vector of a noun is the mean embedding of the tokens of its singular and plural, less the mean of all nouns
+    (which is most of it, and would make every noun look like every other), at length WORD_FEATURE_NORM; that mean is
+    added at length OBJECT_FEATURE_NORM. The background's vector is the embedding of `<|image_pad|>`: not zero, for the
+    text model's RMSNorm would blow a zero up to noise.
     """
 
     word_weights: Tensor
 
     def __init__(self, processor: StampProcessor, model: StampForSegmentation):
         super().__init__()
-        weights = torch.zeros(len(NOUNS), model.config.text_config.vocab_size)
-        for row, noun in enumerate(NOUNS):
+        weights = torch.zeros(len(NOUNS) + 1, model.config.text_config.vocab_size)
+        weights[0, model.config.image_token_id] = 1
+        for row, noun in enumerate(NOUNS, start=1):
             forms = [processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
             for form in forms:
                 for token_id in form:
@@ -64,8 +69,11 @@ class NounFeatures(nn.Module):
 
     def vectors(self, embeddings: Tensor) -> Tensor:
         """(V, H) embeddings -> (1 + nouns, H); row 0 is the background."""
-        nouns = WORD_FEATURE_NORM * functional.normalize(self.word_weights @ embeddings, dim=-1)
-        return functional.pad(nouns, (0, 0, 1, 0))
+        words = self.word_weights @ embeddings
+        common = words[1:].mean(0)
+        own = WORD_FEATURE_NORM * functional.normalize(words - common, dim=-1)
+        is_object = (torch.arange(len(own), device=own.device) > 0).unsqueeze(1)
+        return own + OBJECT_FEATURE_NORM * functional.normalize(common, dim=-1) * is_object
 
     def ideal(self, coverage: Tensor, embeddings: Tensor) -> Tensor:
         """The features of a perfect vision tower: (N, P, 1 + nouns) coverage -> (N, P, H), without gradient."""

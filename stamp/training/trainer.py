@@ -29,7 +29,11 @@ from stamp.training.art import ArtLibrary
 from stamp.training.data import Batch, BatchMaker, BatchPlan, Rows
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
+from stamp.training.optimizer import Optimizers, Part
 
+#: The answer is also read after this text layer, at this weight: a noun is then matched with the picture early enough
+#: for later layers to use it. Without it the match settles in the last layer, and "is there an apple?" stays a guess.
+EARLY_LAYER, EARLY_WEIGHT = 2, 0.5
 #: Noise on the perfect features of a "words" stage, against a length of 3.
 FEATURE_NOISE = 0.05
 
@@ -115,10 +119,12 @@ class Trainer:
         self.model.train()
         if self.config.compile:
             self.model.model.language_model.compile(dynamic=True)
+        self._early: Tensor | None = None
+        self.model.model.language_model.layers[EARLY_LAYER - 1].register_forward_hook(self._keep_early)
         self.nouns = NounFeatures(self.processor, self.model).to(self.device)
         self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and _fast_bf16(self.device))
-        self.optimizer: torch.optim.Optimizer | None = None
-        self._pending_optimizer_state: dict[str, Any] | None = None
+        self.optimizer: Optimizers | None = None
+        self._pending_optimizer_state: list[dict[str, Any]] | None = None
 
     # -- running -----------------------------------------------------------------------------------------------
 
@@ -153,43 +159,34 @@ class Trainer:
         bar.close()
 
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
-        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps)
+        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps, pictures=stage.objective != "words")
         rest = Subset(maker, range(first, stage.steps))
         extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
 
-    def _make_optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        groups = []
-        for parameters, lr in ((self._vision_parameters(), stage.vision_lr), (self._text_parameters(), stage.text_lr)):
-            for matrices, decay in ((True, self.config.weight_decay), (False, 0.0)):
-                chosen = [p for p in parameters if (p.ndim > 1) == matrices]
-                groups.append({"params": chosen, "lr": lr, "peak_lr": lr, "weight_decay": decay})
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
+    def _make_optimizer(self, stage: Stage) -> Optimizers:
+        visual, language = self.model.model.visual, self.model.model.language_model
+        in_vision = {id(p) for p in visual.parameters()}
+        text = [p for p in self.model.parameters() if id(p) not in in_vision]
+        parts = (
+            Part([*visual.parameters(), *self.nouns.parameters()], visual.blocks, stage.vision_lr),
+            Part(text, language.layers, stage.text_lr),
+        )
+        optimizer = Optimizers(parts, self.config.weight_decay)
         if self._pending_optimizer_state is not None:
             optimizer.load_state_dict(self._pending_optimizer_state)
             self._pending_optimizer_state = None
         return optimizer
 
-    def _vision_parameters(self) -> list[nn.Parameter]:
-        return [*self.model.model.visual.parameters(), *self.nouns.parameters()]
-
-    def _text_parameters(self) -> list[nn.Parameter]:
-        vision = {id(p) for p in self.model.model.visual.parameters()}
-        return [p for p in self.model.parameters() if id(p) not in vision]
-
     def train_step(self, stage: Stage, step: int, batch: Batch) -> dict[str, float]:
         """One optimizer step on one batch; returns the losses (and the grid IoU of its masks) as numbers."""
         assert self.optimizer is not None
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * stage.lr_factor(step)
         torch.manual_seed(self.config.seed + step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             losses, shown = self.losses(stage, batch.to(self.device))
         torch.stack(list(losses.values())).sum().backward()
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        nn.utils.clip_grad_norm_(self.optimizer.parameters, self.config.max_grad_norm)
+        self.optimizer.step(stage.lr_factor(step))
         return {name: float(value.detach()) for name, value in (losses | shown).items()}
 
     def losses(self, stage: Stage, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -201,8 +198,8 @@ class Trainer:
         if stage.objective == "words":
             embeds = ideal + FEATURE_NOISE * torch.randn_like(ideal)
         else:
-            with torch.set_grad_enabled(stage.vision_lr > 0):
-                embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
+            assert batch.pixel_values is not None
+            embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
             logits = self.nouns.classify(embeds, embeddings)
             losses["dense"] = stage.dense_weight * dense_loss(logits, batch.coverage)
             losses["align"] = stage.dense_weight * functional.mse_loss(embeds, ideal)
@@ -235,8 +232,16 @@ class Trainer:
         assert output.hidden_states is not None
         return output.hidden_states, output.mask_logits
 
+    def _keep_early(self, layer: nn.Module, given: Any, output: Any) -> None:
+        self._early = output[0] if isinstance(output, tuple) else output
+
     def _answer_loss(self, rows: Rows, hidden: Tensor) -> Tensor:
-        return answer_loss(hidden, self.model.lm_head, rows.input_ids, rows.is_answer)
+        assert self._early is not None
+        early = self.model.model.language_model.norm(self._early[:, : hidden.shape[1]])
+        final, soon = (
+            answer_loss(states, self.model.lm_head, rows.input_ids, rows.is_answer) for states in (hidden, early)
+        )
+        return final + EARLY_WEIGHT * (soon - soon.detach())  # the figure shown stays the loss of the answer
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 

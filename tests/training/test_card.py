@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stamp.predictor import EMBEDDED_CHECKPOINT
+from stamp.sources import EMBEDDED_CHECKPOINT
 from stamp.training.card import final_log, score_table, write_card
 from stamp.training.evaluate import Row, scores
 from stamp.training.recipes import nano_recipe

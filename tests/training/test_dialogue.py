@@ -61,7 +61,7 @@ def test_every_exchange_is_true_of_its_scene(library: ArtLibrary) -> None:
             check(exchange, scene, {noun.name: n for noun, n in counts.items()})
     assert kinds == {
         *("segment", "segment_side", "segment_two", "segment_absent"),
-        *("what", "count", "exists", "describe", "where", "small_talk"),
+        *("what", "count", "exists", "which", "count_each", "describe", "where", "small_talk"),
     }
 
 
@@ -76,6 +76,14 @@ def check(exchange: Exchange, scene: Scene, counts: dict[str, int]) -> None:
             assert len(target) == counts[scene.objects[target[0] - 1].noun.name]
     if exchange.accepted:
         assert is_right(exchange, exchange.answer), exchange
+    if exchange.kind in ("which", "count_each"):
+        items = [item.rsplit(" ", 1) for item in exchange.answer.rstrip(".").split(", ")]
+        assert ", ".join(name for name, _ in items) in exchange.question
+        in_words = {name: str(counts.get(name, 0)) for name, _ in items}
+        if exchange.kind == "which":
+            in_words = {name: "no" if count == "0" else "yes" for name, count in in_words.items()}
+        assert dict(items) == in_words
+        assert set(counts) < {name for name, _ in items}
     if exchange.kind == "segment_absent":
         named = [noun for noun in NOUNS if f" {noun.name} " in exchange.answer]
         assert named

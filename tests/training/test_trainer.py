@@ -11,6 +11,7 @@ from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchPlan
 from stamp.training.nouns import NOUNS
+from stamp.training.optimizer import Optimizers
 from stamp.training.trainer import Stage, Trainer, TrainingConfig
 from tests.training.conftest import STYLES
 
@@ -105,16 +106,20 @@ def test_another_configuration_does_not_continue_a_run(library: ArtLibrary, fini
     assert trainer(library, finished.out, longer).resume()
 
 
-def test_init_from_takes_weights_and_nothing_else(library: ArtLibrary, finished: Trainer, tmp_path: Path) -> None:
+def test_init_from_takes_weights_and_nothing_else(
+    library: ArtLibrary, finished: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A fresh optimizer warms up again: the first step uses a small learning rate."""
     stage = replace(VISION, warmup_steps=10)
     run = trainer(library, tmp_path, TrainingConfig((stage,), precision="float32"), finished.out / "model")
     for name, value in finished.model.state_dict().items():
         assert torch.equal(run.model.state_dict()[name], value.bfloat16().float()), name
     assert run.progress.step == 0
+    factors: list[float] = []
+    monkeypatch.setattr(Optimizers, "step", lambda self, factor: factors.append(factor))
     run.run()
-    assert run.optimizer is not None
-    assert [group["lr"] for group in run.optimizer.param_groups] == [pytest.approx(2e-4)] * 4
+    assert factors == pytest.approx([stage.lr_factor(0), stage.lr_factor(1)])
+    assert factors[0] == pytest.approx(0.1)
 
 
 def test_a_few_steps_on_one_batch_lower_every_loss(library: ArtLibrary, tmp_path: Path) -> None:
@@ -158,8 +163,12 @@ def test_ideal_features_are_the_words_of_what_a_cell_shows(library: ArtLibrary, 
     coverage[0, 0, 0] = 1
     coverage[0, 1, 1] = 1
     ideal = run.nouns.ideal(coverage, embeddings)
-    forms = [run.processor.encode_plain(f" {name}") for name in (NOUNS[0].name, NOUNS[0].plural)]
-    expected = torch.stack([embeddings[ids].mean(0) for ids in forms]).mean(0)
-    assert ideal[0, 0].tolist() == [0] * 192
-    torch.testing.assert_close(ideal[0, 1], 3 * expected / expected.norm())
-    assert run.nouns.classify(ideal, embeddings)[0, 1].argmax() == 1
+    words = []
+    for noun in NOUNS:
+        forms = [run.processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
+        words.append(torch.stack([embeddings[ids].mean(0) for ids in forms]).mean(0))
+    common = torch.stack(words).mean(0)
+    own, background = words[0] - common, embeddings[run.processor.image_token_id] - common
+    torch.testing.assert_close(ideal[0, 0], 3 * background / background.norm())
+    torch.testing.assert_close(ideal[0, 1], 3 * own / own.norm() + 1.5 * common / common.norm())
+    assert run.nouns.classify(ideal, embeddings)[0].argmax(-1).tolist() == [0, 1]

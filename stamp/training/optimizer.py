@@ -1,0 +1,65 @@
+"""Muon for the matrices of transformer blocks, AdamW for the rest: half the steps of AdamW alone on the nano."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+#: Muon's learning rate as a multiple of AdamW's.
+MUON_RATIO = 3.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a model, with its peak learning rate. blocks: the transformer layers among the parameters."""
+
+    parameters: list[nn.Parameter]
+    blocks: nn.Module
+    lr: float
+
+
+class Optimizers:
+    """One optimizer out of several. A part whose learning rate is 0 is frozen: it gets no gradient at all."""
+
+    def __init__(self, parts: Iterable[Part], weight_decay: float):
+        muon_groups: list[dict[str, Any]] = []
+        adam_groups: list[dict[str, Any]] = []
+        self.parameters: list[nn.Parameter] = []
+        for part in parts:
+            for parameter in part.parameters:
+                parameter.requires_grad_(part.lr > 0)
+            if part.lr == 0:
+                continue
+            self.parameters += part.parameters
+            matrices = {id(p) for p in part.blocks.parameters() if p.ndim == 2}
+            muon_groups.append(_group([p for p in part.parameters if id(p) in matrices], MUON_RATIO * part.lr))
+            rest = [p for p in part.parameters if id(p) not in matrices]
+            adam_groups.append(_group([p for p in rest if p.ndim > 1], part.lr, weight_decay=weight_decay))
+            adam_groups.append(_group([p for p in rest if p.ndim <= 1], part.lr, weight_decay=0.0))
+        self._members: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(muon_groups, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(adam_groups, betas=(0.9, 0.95), fused=True),
+        ]
+
+    def step(self, lr_factor: float) -> None:
+        """One step at a share of the peak learning rates; gradients are cleared."""
+        for member in self._members:
+            for group in member.param_groups:
+                group["lr"] = group["peak_lr"] * lr_factor
+            member.step()
+            member.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """All that `load_state_dict` needs."""
+        return [member.state_dict() for member in self._members]
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Continue from a `state_dict` of the same parts."""
+        for member, values in zip(self._members, state, strict=True):
+            member.load_state_dict(values)
+
+
+def _group(parameters: list[nn.Parameter], lr: float, **options: float) -> dict[str, Any]:
+    return {"params": parameters, "lr": lr, "peak_lr": lr, **options}
