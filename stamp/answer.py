@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from stamp.conversation import EncodedImage, MaskReady, Segmentation
+from stamp.conversation_cache import Prefix
 from stamp.generation import FinishReason, PhaseClock, TextState, choose_token, generate_tokens
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
-from stamp.refinement import refine_masks
+from stamp.refinement import Refiner, refine_masks
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
 #: Mask tokens that may share one pass: bounds its attention mask, however many masks an answer has.
@@ -20,7 +22,10 @@ _HALF_CHARACTER = "\ufffd"
 
 
 class Answer:
-    """Tokens, masks and timings of one answer. images: all of the conversation; the last one is segmented."""
+    """Tokens, masks and timings of one answer. images: all of the conversation; the last one is segmented.
+
+    refiner: how logits become masks; None is bicubic enlargement. cache: holds a prefix of `input_ids`, or None.
+    """
 
     def __init__(
         self,
@@ -30,17 +35,22 @@ class Answer:
         input_ids: Sequence[int],
         images: Sequence[EncodedImage],
         end_token_ids: frozenset[int],
+        refiner: Refiner | None = None,
+        cache: DynamicCache | None = None,
     ):
         self.processor = processor
         self.clock = clock
         self.image = images[-1]
+        self.refiner = refiner
         self.end_token_ids = end_token_ids
         self.token_ids: list[int] = []
         self.masks: list[MaskReady] = []
         self.finish_reason: FinishReason = "given"
         self._sent = ""
         self._started = time.perf_counter() - clock.seconds.get("vision", 0.0)
-        self.state = TextState(model, clock)
+        self.input_ids = tuple(input_ids)
+        self.images = tuple(images)
+        self.state = TextState(model, clock, cache)
         self.state.prefill(
             torch.tensor([input_ids], device=model.device),
             torch.cat([image.embeds for image in images]),
@@ -82,7 +92,7 @@ class Answer:
             which = range(start, min(start + group, end))
             logits = self.state.mask_logits(which, image.embeds, image.grid_hw)
             with self.clock.phase("refine"):
-                masks, scores = refine_masks(logits, image.size_hw)
+                masks, scores = refine_masks(logits, image.image, self.refiner)
             self.masks += [MaskReady(*fields) for fields in zip(which, masks, logits.numpy(), scores, strict=True)]
         return self.masks[first:]
 
@@ -94,6 +104,11 @@ class Answer:
         fresh = text[len(self._sent) :]
         self._sent = text
         return fresh
+
+    def prefix(self) -> Prefix:
+        """What a later turn can build on."""
+        length = self.state.cache.get_seq_length()
+        return Prefix(self.state.cache, (*self.input_ids, *self.token_ids)[:length], self.images)
 
     def result(self, versions: dict[str, str]) -> Segmentation:
         """The answer so far. All masks must have been predicted."""

@@ -1,4 +1,8 @@
-"""Enlargement of logits against the bicubic formula, and against masks that are known."""
+"""Enlargement of logits against the formulas of bicubic and guided filter, and against masks that are known."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +11,31 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from stamp import StampPredictor, Turn
 from stamp.masks import Mask, coverage_grid, intersection_over_union
-from stamp.refinement import enlarge_logits, refine_masks
+from stamp.refinement import (
+    DEFAULT_REFINER,
+    REFINERS,
+    BicubicRefiner,
+    GuidedRefiner,
+    Refiner,
+    check_refiner_name,
+    enlarge_logits,
+    fit_size,
+    make_refiner,
+    refine_masks,
+)
+
+PARITY = Path(__file__).parent / "parity"
+every_refiner = pytest.mark.parametrize("refiner", [BicubicRefiner(), GuidedRefiner()], ids=lambda r: r.name)
+
+
+def blank(size_hw: tuple[int, int]) -> Image.Image:
+    return Image.new("RGB", size_hw[::-1], (200, 100, 50))
+
+
+def noise_image(size_hw: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (*size_hw, 3), dtype=np.uint8))
 
 
 def smooth_shape(seed: int, size: int = 256) -> Mask:
@@ -56,40 +83,51 @@ def test_bicubic_beats_nearest(seed: int, grid_hw: tuple[int, int]) -> None:
     truth = smooth_shape(seed)
     logits = oracle_logits(truth, grid_hw)
     coarse = Image.fromarray(logits[0] > 0).resize(truth.shape[::-1], Image.Resampling.NEAREST)
-    masks, _ = refine_masks(logits, truth.shape)
+    masks, _ = refine_masks(logits, blank(truth.shape))
     nearest = intersection_over_union(np.asarray(coarse), truth)
     assert nearest + 0.02 < intersection_over_union(masks[0], truth)
 
 
-def test_masks_scores_shapes_and_types() -> None:
+@every_refiner
+def test_masks_scores_shapes_and_types(refiner: Refiner) -> None:
     logits = torch.stack([torch.full((3, 4), 2.0), torch.full((3, 4), -2.0), torch.full((3, 4), torch.nan)])
-    masks, scores = refine_masks(logits.bfloat16(), (29, 37))
+    masks, scores = refine_masks(logits.bfloat16(), noise_image((29, 37)), refiner)
     assert masks.shape == (3, 29, 37)
     assert masks.dtype == np.bool_
     assert [mask.all() for mask in masks] == [True, False, False]
     assert not masks[1:].any()
-    assert scores == [pytest.approx(1 / (1 + np.exp(-2))), None, None]
+    assert scores == [pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4), None, None]
 
 
-def test_score_averages_the_enlarged_logits_inside_the_mask() -> None:
-    logits = np.random.default_rng(0).normal(size=(2, 4, 4)).astype(np.float32)
-    masks, scores = refine_masks(logits, (33, 21))
-    full = enlarge_logits(logits, (33, 21))
+@every_refiner
+def test_score_averages_the_refined_logits_inside_the_mask(refiner: Refiner) -> None:
+    logits, image = np.random.default_rng(0).normal(size=(2, 4, 4)).astype(np.float32), noise_image((33, 21))
+    masks, scores = refine_masks(logits, image, refiner)
+    full = torch.stack(list(refiner(torch.from_numpy(logits), image)))
+    assert (full.shape, full.dtype) == ((2, 33, 21), torch.float32)
     assert (masks == (full > 0).numpy()).all()
     expected = [plane[plane > 0].sigmoid().mean().item() for plane in full]
     assert scores == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("size_hw", [(1, 1), (3, 2), (1, 150)])
-def test_images_smaller_than_the_grid(size_hw: tuple[int, int]) -> None:
-    masks, scores = refine_masks(np.ones((1, 6, 5), np.float32), size_hw)
+@every_refiner
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 2), (1, 150), (150, 2)])
+def test_images_smaller_than_the_grid(size_hw: tuple[int, int], refiner: Refiner) -> None:
+    masks, scores = refine_masks(np.ones((1, 6, 5), np.float32), noise_image(size_hw), refiner)
     assert masks.shape == (1, *size_hw)
     assert masks.all()
-    assert scores == [pytest.approx(1 / (1 + np.exp(-1)))]
+    assert scores == [pytest.approx(1 / (1 + np.exp(-1)), abs=1e-4)]
 
 
-def test_no_masks() -> None:
-    masks, scores = refine_masks(np.zeros((0, 6, 5), np.float32), (20, 30))
+@every_refiner
+def test_one_cell_fills_the_image(refiner: Refiner) -> None:
+    masks, _ = refine_masks(np.ones((1, 1, 1), np.float32), noise_image((10, 31)), refiner)
+    assert masks.all()
+
+
+@every_refiner
+def test_no_masks(refiner: Refiner) -> None:
+    masks, scores = refine_masks(np.zeros((0, 6, 5), np.float32), blank((20, 30)), refiner)
     assert masks.shape == (0, 20, 30)
     assert scores == []
 
@@ -99,3 +137,113 @@ def test_what_does_not_fit_is_refused() -> None:
     for wrong in (logits[0], logits[:, :0]):
         with pytest.raises(ValueError, match=r"logits must have shape \(S, gh, gw\)"):
             enlarge_logits(wrong, (8, 8))
+        with pytest.raises(ValueError, match=r"logits must have shape \(S, gh, gw\)"):
+            refine_masks(wrong, blank((8, 8)), GuidedRefiner())
+
+
+def window_means(plane: NDArray[np.float64], radius_yx: tuple[int, int]) -> NDArray[np.float64]:
+    """Mean over each pixel's window, (h, w, ...); beyond the border the image is mirrored about its last pixel."""
+    (ry, rx), (height, width) = radius_yx, plane.shape[:2]
+    padded = np.pad(plane, ((ry, ry), (rx, rx)) + ((0, 0),) * (plane.ndim - 2), mode="reflect")
+    return np.array(
+        [[padded[y : y + 2 * ry + 1, x : x + 2 * rx + 1].mean((0, 1)) for x in range(width)] for y in range(height)]
+    )
+
+
+def guided_filter(
+    guide: NDArray[np.float64], p: NDArray[np.float64], radius_yx: tuple[int, int], eps: float
+) -> NDArray[np.float64]:
+    """He et al. 2010, equations 19 to 21: a linear model of colour in each window, averaged over windows."""
+    mean, mean_p = window_means(guide, radius_yx), window_means(p, radius_yx)
+    second = window_means(guide[..., :, None] * guide[..., None, :], radius_yx)
+    covariance = second - mean[..., :, None] * mean[..., None, :] + eps * np.eye(3)
+    cross = window_means(guide * p[..., None], radius_yx) - mean * mean_p[..., None]
+    a = np.linalg.solve(covariance, cross[..., None])[..., 0]
+    b = mean_p - (a * mean).sum(-1)
+    return (window_means(a, radius_yx) * guide).sum(-1) + window_means(b, radius_yx)
+
+
+@pytest.mark.parametrize(("size_hw", "radius_yx"), [((21, 32), (4, 4)), ((12, 40), (2, 5)), ((2, 9), (0, 1))])
+def test_guided_is_the_guided_filter_with_half_a_cell(size_hw: tuple[int, int], radius_yx: tuple[int, int]) -> None:
+    logits, image = np.random.default_rng(0).normal(0, 3, size=(1, 3, 4)), noise_image(size_hw)
+    enlarged = cubic_matrix(size_hw[0], 3) @ logits[0] @ cubic_matrix(size_hw[1], 4).T
+    soft = guided_filter(np.asarray(image) / 255, 1 / (1 + np.exp(-enlarged)), radius_yx, eps=1e-4).clip(1e-6, 1 - 1e-6)
+    (refined,) = GuidedRefiner()(torch.from_numpy(logits).float(), image)
+    np.testing.assert_allclose(refined.sigmoid().numpy(), soft, atol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("grid_hw", [(16, 16), (24, 20)])
+def test_guided_follows_the_edges_of_the_image(seed: int, grid_hw: tuple[int, int]) -> None:
+    truth = smooth_shape(seed)
+    grain = np.random.default_rng(seed).normal(0, 4, (*truth.shape, 3))
+    colours = np.where(truth[..., None], (180, 90, 60), (90, 130, 60)) + grain
+    image = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
+    logits = oracle_logits(truth, grid_hw)
+    bicubic, guided = (refine_masks(logits, image, refiner)[0][0] for refiner in (BicubicRefiner(), GuidedRefiner()))
+    assert intersection_over_union(bicubic, truth) + 0.01 < intersection_over_union(guided, truth)
+
+
+def test_guided_works_at_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kornia.filters import guided_blur
+
+    shapes = []
+
+    def spy(guide: torch.Tensor, soft: torch.Tensor, window: tuple[int, int], *rest: object, **named: object) -> object:
+        shapes.append((guide.shape[2:], soft.shape, window))
+        return guided_blur(guide, soft, window, *rest, **named)
+
+    monkeypatch.setattr("kornia.filters.guided_blur", spy)
+    masks, _ = refine_masks(np.full((2, 8, 16), 3.0, np.float32), blank((1500, 3000)), GuidedRefiner())
+    assert shapes == [((512, 1024), (1, 1, 512, 1024), (65, 65))] * 2
+    assert masks.shape == (2, 1500, 3000)
+    assert masks.all()
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "longest_px", "expected"),
+    [((300, 300), 1024, (1024, 1024)), ((200, 320), 1024, (640, 1024)), ((341, 500), 256, (175, 256))]
+    + [((1, 900), 256, (1, 256)), ((7, 3), 7, (7, 3))],
+)
+def test_fit_size(size_hw: tuple[int, int], longest_px: int, expected: tuple[int, int]) -> None:
+    assert fit_size(size_hw, longest_px) == expected
+
+
+def test_refiners_by_name() -> None:
+    assert list(REFINERS) == ["none", "guided", "sam", "auto"]
+    assert make_refiner("none") == BicubicRefiner()
+    assert make_refiner("guided", device="meta") == GuidedRefiner("meta")
+    assert make_refiner("auto").name == DEFAULT_REFINER == check_refiner_name("auto")
+    assert [make_refiner(name).name for name in ("none", "guided")] == ["none", "guided"]
+
+
+def test_what_cannot_be_made_is_said_in_a_sentence() -> None:
+    for refused in (check_refiner_name, make_refiner):
+        with pytest.raises(ValueError, match="refine must be one of none, guided, sam, auto, got 'Guided'"):
+            refused("Guided")
+    with pytest.raises(ValueError, match="name the folder or hub id of a transformers SamModel"):
+        make_refiner("sam")
+
+
+def test_names_are_checked_without_loading_torch() -> None:
+    check = "import stamp.refinement as r; r.check_refiner_name('sam')"
+    command = [sys.executable, "-c", f"{check}; import sys; print({{'torch', 'kornia'}} & set(sys.modules))"]
+    assert subprocess.run(command, capture_output=True, text=True, cwd=PARITY.parents[1]).stdout == "set()\n"
+
+
+def test_an_answer_uses_its_refiner_and_times_it() -> None:
+    stamp = StampPredictor.from_pretrained(PARITY / "models" / "tied", device="cpu", dtype="float32")
+    image = stamp.encode_image(PARITY / "images" / "land_200x120.png")
+    answers = [stamp._begin([Turn("user", "Segment the boat.", image)]) for _ in range(2)]
+    answers[1].refiner = GuidedRefiner()
+    for answer in answers:
+        answer.force(stamp.processor.encode_response("here <|seg|> and <|seg|>"))
+        answer.predict_masks()
+        assert answer.clock.passes["refine"] == 1
+    plain, guided = (answer.result({}) for answer in answers)
+    assert guided.timings_s["refine"] > 0
+    for result, refiner in ((plain, BicubicRefiner()), (guided, GuidedRefiner())):
+        masks, scores = refine_masks(np.stack(result.mask_logits), image.image, refiner)
+        assert (result.masks == masks).all()
+        assert result.scores == scores
+    assert (plain.masks != guided.masks).any()
