@@ -1,0 +1,1 @@
+"""Measurements of STAMP: what its parts cost, against the algorithm as released."""

@@ -1,0 +1,56 @@
+"""Answers that are given in advance, at the price of answers that are generated.
+
+Random weights never write `<|seg|>`, and a fair timing needs the same answer from every method. So each token of a
+given answer takes the decode step that generation would spend on it: logits are computed, the greedy choice is read
+back from the device, and only then replaced.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from stamp.answer import Answer
+from stamp.conversation import ImageLike, Segmentation, Turn
+from stamp.generation import choose_token, generate_tokens
+from stamp.predictor import StampPredictor
+from stamp.processing_stamp import StampProcessor
+
+#: An answer given in advance: text in which only `<|seg|>` is special, or token ids. Without the end token.
+Forced = str | Sequence[int]
+
+
+def forced_ids(processor: StampProcessor, forced: Forced) -> list[int]:
+    """Token ids of a given answer."""
+    return processor.encode_response(forced) if isinstance(forced, str) else list(forced)
+
+
+def decode(answer: Answer, max_new_tokens: int, forced: Forced | None) -> None:
+    """Fill an answer's tokens one by one: greedily, or with a given answer and the end token behind it.
+
+    The token budget counts for both: a given answer that is longer is cut, and finishes with "length".
+    """
+    ids = None if forced is None else iter([*forced_ids(answer.processor, forced), answer.processor.end_token_id])
+
+    def choose(logits: Tensor) -> int:
+        greedy = choose_token(logits, 0.0, None)
+        return greedy if ids is None else next(ids)
+
+    for step in generate_tokens(answer.state, choose, answer.end_token_ids, max_new_tokens, lambda: False):
+        if isinstance(step, str):
+            answer.finish_reason = step
+        else:
+            answer.token_ids.append(step)
+
+
+def segment_forced(
+    predictor: StampPredictor,
+    image: ImageLike,
+    prompt: str,
+    max_new_tokens: int = 256,
+    forced_response: Forced | None = None,
+) -> Segmentation:
+    """`StampPredictor.segment` with a given answer: the same passes in the same order. Without one, the same call."""
+    answer = predictor._begin([Turn("user", prompt, image)])
+    decode(answer, max_new_tokens, forced_response)
+    answer.predict_masks()
+    return answer.result(predictor.versions())

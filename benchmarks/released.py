@@ -1,0 +1,116 @@
+"""STAMP's inference as the authors released it, rebuilt on our model as the baseline of the timings.
+
+Text is generated with a KV cache, as ours is. Then, for EACH `<|seg|>` of the answer: the vision tower runs again on
+the pixels, the KV cache up to that `<|seg|>` is copied, the whole sequence is embedded again, and one mask pass
+predicts one mask. That is all its extra work; decoding, mask pass and enlargement are the very code of `stamp`, and so
+are the outputs. One fault is left out: the released code misses the cache entry of a `<|seg|>` on which generation
+stopped, and predicts a wrong mask there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import Cache, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from benchmarks.forcing import Forced, decode
+from stamp.answer import Answer
+from stamp.conversation import EncodedImage, MaskReady, Segmentation, Turn
+from stamp.generation import PhaseClock
+from stamp.images import load_image
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.predictor import StampPredictor
+from stamp.refinement import refine_masks
+
+#: The parts of its mask phase that ours has not; "mask_pass" is the part that both have.
+MASK_PARTS = ("mask_vision", "mask_cache_copy", "mask_embed", "mask_pass")
+
+
+def segment_released(
+    predictor: StampPredictor,
+    image: Image.Image | str | Path,
+    prompt: str,
+    max_new_tokens: int = 256,
+    forced_response: Forced | None = None,
+) -> Segmentation:
+    """Answer one prompt about one image the released way; text and masks are those of `StampPredictor.segment`.
+
+    forced_response: an answer given in advance, forced token by token through the same decode steps.
+    In `timings_s`, "mask" is the whole mask phase, and "mask_vision", "mask_cache_copy", "mask_embed", "mask_pass" its
+    parts, all in seconds. Raises: ImageError, PromptError.
+    """
+    predictor.check_prompt(prompt)
+    clock = PhaseClock(predictor.device)
+    encoded, pixels = _encode_image(predictor, image, clock)
+    turns = [Turn("user", prompt, encoded)]
+    prompt_ids = predictor.processor.encode_conversation(turns, [len(encoded.embeds)]).input_ids
+    parts = predictor.model, predictor.processor, clock, prompt_ids, [encoded], predictor.end_token_ids
+    answer = Answer(*parts, predictor.refiner())
+    decode(answer, max_new_tokens, forced_response)
+    if answer.state.seg_slots:
+        answer.state.next_logits()  # feeds a <|seg|> on which generation stopped
+        _predict_masks(predictor.model, answer, [*prompt_ids, *answer.token_ids], pixels)
+    result = answer.result(predictor.versions())
+    parts = {part: clock.seconds.get(part, 0.0) for part in MASK_PARTS}
+    return replace(
+        result,
+        timings_s=result.timings_s | {"mask": sum(parts.values())} | parts,
+        forward_passes=result.forward_passes + clock.passes.get("mask_pass", 0),
+    )
+
+
+@torch.inference_mode()
+def _encode_image(
+    predictor: StampPredictor, image: Image.Image | str | Path, clock: PhaseClock
+) -> tuple[EncodedImage, Tensor]:
+    """As `StampPredictor.encode_image`, but keeps the pixels (patches, patch_dim) on the model's device."""
+    picture = load_image(image, predictor.image_limits)
+    with clock.phase("vision"):
+        pixels, grid = predictor.processor.encode_image(picture)
+        pixels = pixels.to(predictor.device)
+        (embeds,) = predictor.model.encode_images(pixels, grid.to(predictor.device))
+    grid_hw = predictor.model.merged_grid(grid[0])
+    return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(predictor.model)), pixels
+
+
+@torch.inference_mode()
+def _predict_masks(model: StampForSegmentation, answer: Answer, sequence: Sequence[int], pixels: Tensor) -> None:
+    """One pass for each mask, with everything the released code repeats for it.
+
+    sequence: ids of the prompt, image pads expanded, and of the answer. pixels: (patches, patch_dim).
+    """
+    clock, image, state = answer.clock, answer.image, answer.state
+    ids = torch.tensor([sequence], device=model.device)
+    grid = image.grid_thw.to(model.device)
+    logits = []
+    for index, position in state.seg_slots:
+        with clock.phase("mask_vision"):
+            (embeds,) = model.encode_images(pixels, grid)
+        with clock.phase("mask_cache_copy"):
+            cache = copy_cache(model, state.cache, index + 1)
+        with clock.phase("mask_embed"):
+            model.embed_prompt(ids, embeds)
+        slot = torch.tensor([[index], [position]], device=model.device)
+        with clock.phase("mask_pass"):
+            mask = model.mask_pass(cache, slot[0], slot[1], embeds, image.grid_hw)
+        logits.append(mask.float().view(*image.grid_hw).cpu())
+    grids = torch.stack(logits)
+    with clock.phase("refine"):
+        masks, scores = refine_masks(grids, image.image, answer.refiner)
+    fields = zip(range(len(masks)), masks, grids.numpy(), scores, strict=True)
+    answer.masks = [MaskReady(*values) for values in fields]
+
+
+def copy_cache(model: StampForSegmentation, cache: Cache, length: int) -> DynamicCache:
+    """A cache of its own that holds the first `length` tokens of another."""
+    copy = DynamicCache(config=model.config)
+    for number, layer in enumerate(cache.layers):
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None
+        assert layer.values is not None
+        copy.update(layer.keys[:, :, :length], layer.values[:, :, :length], number)  # its concatenation copies
+    return copy

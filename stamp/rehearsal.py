@@ -1,0 +1,187 @@
+"""Rehearsal checkpoints: random weights in the exact shapes, names and files of the published ones.
+
+They answer nonsense, but load, take memory and run exactly as JiaZL/STAMP-2B-uni and its 7B sibling do, so that
+loading, quantization, speed and the page can be tried before, or without, downloading anything.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from tqdm import tqdm
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+from stamp.configuration_stamp import STAMP_TOKENS
+from stamp.published_layout import (
+    CHAT_TEMPLATE,
+    QWEN_TOKENS,
+    SIZES,
+    Shapes,
+    Size,
+    generation_config,
+    model_config,
+    preprocessor_config,
+    tensor_shapes,
+    tokenizer_config,
+)
+
+__all__ = ["SIZES", "Size", "write_checkpoint", "write_rehearsal"]
+
+GB = 1e9
+#: A shard is built in memory before it is written; a tensor above the limit gets a shard of its own.
+SHARD_BYTES = 1_000_000_000
+BYTES_PER_VALUE = 2  # bfloat16
+#: Room for everything that is not a weight: the tokenizer above all.
+OTHER_FILES_BYTES = 50_000_000
+STD = 0.02
+#: Values drawn once and repeated. A prime, so that no two rows of a matrix start at the same place.
+TILE = 4_194_301
+INDEX_FILE = "model.safetensors.index.json"
+README = "Random weights: a rehearsal of a published STAMP checkpoint's shapes and files. It answers nonsense.\n"
+#: What the few byte-pair merges are learned from; all other words are spelled in smaller pieces.
+PHRASES = (
+    "system You are a helpful assistant. user assistant",
+    "Please segment only the white horse in the image.",
+    "Can you segment all people in the picture? Where is the dog? Please respond with segmentation mask.",
+    "Sure, here is the segmentation mask for 'white horse': and here are the masks for this and that.",
+    "There is no such object in the image. What is on the left of it, and how many are there?",
+)
+LEARNED_TOKENS = 700
+
+
+def write_rehearsal(size: str, folder: Path) -> None:
+    """Write a random checkpoint of size "2b" (4.4 GB) or "7b" (16.6 GB) into a new or empty folder.
+
+    Raises: ValueError for an unknown size; OSError when the folder is not empty or the disk too small.
+    """
+    if size not in SIZES:
+        raise ValueError(f"size is one of {', '.join(SIZES)}, not {size!r}")
+    write_checkpoint(SIZES[size], folder)
+
+
+def write_checkpoint(size: Size, folder: Path, *, shard_bytes: int = SHARD_BYTES, seed: int = 0) -> None:
+    """Write all files of a checkpoint; the index comes last, so that a half-written folder never loads.
+
+    The weights depend on `seed` and the tensors' names only. Peak memory is about one shard.
+    Raises: OSError as `write_rehearsal`.
+    """
+    shapes = tensor_shapes(size)
+    check_folder(folder, sum(_n_bytes(shape) for shape in shapes.values()))
+    files: dict[str, dict[str, Any]] = {
+        "config.json": model_config(size),
+        "generation_config.json": generation_config(size),
+        "preprocessor_config.json": preprocessor_config(),
+        "tokenizer_config.json": tokenizer_config(size),
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "README.md").write_text(README)
+    build_tokenizer(size).save(str(folder / "tokenizer.json"))
+    _write_weights(shapes, folder, shard_bytes, seed)
+
+
+def check_folder(folder: Path, weight_bytes: int) -> None:
+    """Create the folder if needed. Raises OSError when it holds anything or when the disk has too little room."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty; name a new folder, or remove this one first")
+    needed, free = weight_bytes + OTHER_FILES_BYTES, shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(f"{folder}: the checkpoint needs {needed / GB:.1f} GB of disk, {free / GB:.1f} GB are free")
+
+
+# -- tokenizer -------------------------------------------------------------------------------------------------
+
+
+def build_tokenizer(size: Size) -> Tokenizer:
+    """Byte-level BPE whose special tokens have the published ids.
+
+    A few merges are learned from `PHRASES`; the rest of the vocabulary are fillers (" w700", " w701", ...) that no
+    text is encoded to, but that decode as a word when random weights choose them.
+    """
+    trainer = trainers.BpeTrainer(
+        vocab_size=min(LEARNED_TOKENS, size.ordinary_tokens),
+        min_frequency=1,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    learned = _byte_level(models.BPE())
+    learned.train_from_iterator(PHRASES, trainer)
+    bpe = json.loads(learned.to_str())["model"]
+    vocabulary: dict[str, int] = bpe["vocab"]
+    vocabulary |= {f"Ġw{index}": index for index in range(len(vocabulary), size.ordinary_tokens)}
+    tokenizer = _byte_level(models.BPE(vocabulary, [tuple(pair) for pair in bpe["merges"]]))
+    tokenizer.add_special_tokens([*QWEN_TOKENS, *STAMP_TOKENS])
+    return tokenizer
+
+
+def _byte_level(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    return tokenizer
+
+
+# -- weights ---------------------------------------------------------------------------------------------------
+
+
+def _write_weights(shapes: Shapes, folder: Path, shard_bytes: int, seed: int) -> None:
+    shards = list(_plan_shards(shapes, shard_bytes))
+    tile = torch.randn(TILE, generator=torch.Generator().manual_seed(seed)).mul(STD).to(torch.bfloat16)
+    tile = torch.cat([tile, tile])
+    weight_map: dict[str, str] = {}
+    total = sum(_n_bytes(shape) for shape in shapes.values())
+    with tqdm(total=total, desc="write weights", unit="B", unit_scale=True) as bar:
+        for number, names in enumerate(shards, 1):
+            file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            save_file(
+                {name: _random_tensor(name, shapes[name], tile) for name in names}, folder / file, {"format": "pt"}
+            )
+            weight_map |= dict.fromkeys(names, file)
+            bar.update(sum(_n_bytes(shapes[name]) for name in names))
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n")
+
+
+def _plan_shards(shapes: Shapes, shard_bytes: int) -> Iterator[list[str]]:
+    """Names in order, cut so that no shard is above the limit unless it is a single tensor."""
+    names: list[str] = []
+    size = 0
+    for name, shape in shapes.items():
+        if names and size + _n_bytes(shape) > shard_bytes:
+            yield names
+            names, size = [], 0
+        names.append(name)
+        size += _n_bytes(shape)
+    yield names
+
+
+def _random_tensor(name: str, shape: tuple[int, ...], tile: Tensor) -> Tensor:
+    """Biases 0, norms 1, the rest cut from `tile` (twice TILE values) at a place that depends on the name."""
+    if len(shape) == 1:
+        return torch.full(shape, float(name.endswith(".weight")), dtype=tile.dtype)
+    start = crc32(name.encode()) % TILE
+    values = torch.empty(math.prod(shape), dtype=tile.dtype)
+    for piece in values.split(TILE):
+        piece.copy_(tile[start : start + len(piece)])
+    return values.view(shape)
+
+
+def _n_bytes(shape: tuple[int, ...]) -> int:
+    return BYTES_PER_VALUE * math.prod(shape)

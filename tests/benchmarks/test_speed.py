@@ -1,0 +1,118 @@
+"""`python -m benchmarks speed`: files, fields and arithmetic. No assertion on a time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.provenance import git
+from benchmarks.speed import ROWS_FILE, SUMMARY_FILE, Case, Row, SpeedConfig, picture, speed_cases, summarise
+from stamp.predictor import StampPredictor
+
+PHASES = {"vision", "prefill", "decode", "mask", "refine", "other", "total"}
+PARTS = {"mask_vision", "mask_cache_copy", "mask_embed", "mask_pass"}
+OPTIONS = ["--masks", "3", "--repeats", "1", "--device", "cpu", "--dtype", "float32", "--side-px", "192"]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("speed") / "new"
+    assert main(["speed", "--out", str(out), *OPTIONS]) == 0
+    return out
+
+
+def read_rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / ROWS_FILE).read_text().splitlines()]
+
+
+def test_rows(out: Path) -> None:
+    rows = read_rows(out)
+    order = [(row["case"], row["method"], row["warmup"]) for row in rows]
+    assert order == [  # methods take turns
+        (case, method, warmup)
+        for warmup, methods in ((True, ("ours", "released")), (False, ("released", "ours")))
+        for case in ("one_mask", "many_masks")
+        for method in methods
+    ]
+    for row in rows:
+        ours = row["method"] == "ours"
+        assert set(row["seconds"]) == (PHASES if ours else PHASES | PARTS)
+        assert row["repeat"] == 0
+        assert row["masks"] == (1 if row["case"] == "one_mask" else 3)
+        passes = 1 if ours else row["masks"]
+        assert row["forward_passes"] == 1 + row["new_tokens"] + passes
+        assert row["max_logit_difference"] is None if ours else row["max_logit_difference"] < 1e-4
+        claimed = sum(row["seconds"][phase] for phase in PHASES - {"total"})
+        assert claimed == pytest.approx(row["seconds"]["total"])
+    assert [row["new_tokens"] for row in rows if row["case"] == "one_mask"] == [12] * 4
+
+
+def test_summary(out: Path) -> None:
+    record = json.loads((out / SUMMARY_FILE).read_text())
+    where = record["provenance"]
+    assert (where["model"], where["n"], where["mask_tokens"], where["grid_hw"]) == ("stamp-nano", 1, 144, [12, 12])
+    assert (where["dtype"], where["device"], where["parameters"]) == ("float32", "cpu", 5_103_745)
+    assert where["config"] == {"masks": 3, "repeats": 1, "warmups": 1, "side_px": 192}
+    assert {"hardware", "threads", "commit", "uncommitted_changes", "date", "python", "torch"} <= set(where)
+    measured = {(row["case"], row["method"]): row["seconds"] for row in read_rows(out) if not row["warmup"]}
+    assert set(record["cases"]) == {"one_mask", "many_masks"}
+    for name, compared in (("one_mask", "total"), ("many_masks", "mask")):
+        case = record["cases"][name]
+        ours, released = measured[name, "ours"], measured[name, "released"]
+        assert case["median_s"] == {"ours": ours, "released": released}
+        assert case["compared"] == compared
+        assert case["compared_ratio"]["released"] == pytest.approx(released[compared] / ours[compared])
+        assert set(case["ratio_to_ours"]["released"]) == PHASES - {"other"}
+
+
+def test_medians_and_ratios_by_hand() -> None:
+    case = Case("many_masks", "mask", (1, 2))
+    seconds = {
+        "ours": [(9.0, 90.0), (1.0, 10.0), (3.0, 30.0), (2.0, 20.0)],
+        "released": [(99.0, 1.0)] + [(6.0, 50.0)] * 3,
+    }
+    rows = [
+        Row(case.name, method, repeat, repeat == 0, {"mask": mask, "total": total}, 2, 1, 4, difference)
+        for method, difference in (("ours", None), ("released", 0.25))
+        for repeat, (mask, total) in enumerate(seconds[method])
+    ]
+    summary = summarise(rows, [case])["many_masks"]
+    assert summary["median_s"] == {"ours": {"mask": 2.0, "total": 20.0}, "released": {"mask": 6.0, "total": 50.0}}
+    assert summary["compared_ratio"] == {"released": 3.0}
+    assert summary["ratio_to_ours"] == {"released": {"mask": 3.0, "total": 2.5}}
+    assert summary["max_logit_difference"] == 0.25
+
+
+def test_answers_and_picture() -> None:
+    predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
+    one, many = speed_cases(predictor.processor, SpeedConfig(masks=8))
+    seg = predictor.processor.seg_token_id
+    assert (len(one.answer), one.answer.count(seg), one.answer[-1]) == (12, 1, seg)
+    assert many.answer.count(seg) == 8
+    assert predictor.processor.decode(one.answer).startswith("Sure, here is the")
+    assert picture(8).size == (8, 8)
+    assert picture(8).tobytes() == picture(8).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--repeats", "0"], "repeats must be at least 1, got 0"),
+        (["--masks", "0"], "masks must be at least 1, got 0"),
+        (["--model", "no/such/folder/here"], "no/such/folder/here"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["speed", "--out", str(tmp_path / "out"), *options]) == 2
+    *_, error = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_is_none() -> None:
+    assert git("no-such-command") is None
