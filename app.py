@@ -1,4 +1,4 @@
-"""Starts the page: `python app.py [--model PATH_OR_ID] [--device D] [--dtype T] [--port N] [--share]`.
+"""Starts the page: `python app.py [--model NAME] [--quantization Q] [--device D] [--port N] [--share] ...`.
 
 The page answers at once; torch, transformers and the model load behind it.
 """
@@ -6,16 +6,15 @@ The page answers at once; torch, transformers and the model load behind it.
 import argparse
 import os
 
+from stamp.options import add_model_options
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Command line, with defaults from STAMP_MODEL, STAMP_DEVICE and STAMP_DTYPE."""
-    env = os.environ.get
+    """Command line; STAMP_MODEL, STAMP_QUANTIZATION, STAMP_DEVICE ... give the defaults."""
     parser = argparse.ArgumentParser(description="STAMP: chat about a picture and see masks.")
-    parser.add_argument("--model", default=env("STAMP_MODEL") or None, help="folder or hub id; default: stamp-nano")
-    parser.add_argument("--device", default=env("STAMP_DEVICE") or "auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--dtype", default=env("STAMP_DTYPE") or "auto", help="auto, float32, bfloat16 or float16")
+    add_model_options(parser, quantization="auto", from_environment=True)
     parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's tunnel")
     return parser.parse_args(arguments)
@@ -27,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     from demo.ui import build_demo, launch_options
 
     given = parse_arguments(arguments)
-    slot = ModelSlot.from_arguments(given.model, given.device, given.dtype)
+    slot = ModelSlot.from_options(given)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port

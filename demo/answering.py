@@ -59,6 +59,12 @@ def mask_choices(visit: Visit) -> list[tuple[str, int]]:
     return [(f"mask {index + 1} · {shown.size_in_words}", index) for index, shown in enumerate(visit.masks)]
 
 
+def refinements(slot: ModelSlot) -> dict[str, str]:
+    """What the page offers to draw the edges of masks, by name: label."""
+    sam = {"sam": "with SAM (slow)"} if slot.has_sam else {}
+    return {"none": "smooth", "guided": "along the picture's edges"} | sam
+
+
 def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
     """The sentence for a question that need not be tried; None when it may be."""
     if slot.has_failed:
@@ -77,7 +83,7 @@ def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
     return None
 
 
-def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None) -> Iterator[Updates]:
+def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | None = None) -> Iterator[Updates]:
     """Answer a question: text and masks as they come. An empty update lets Gradio end the generator."""
     prompt = prompt or ""
     sentence = refusal(slot, prompt, visit)
@@ -85,7 +91,7 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None) -> Iterator[Up
         missing = {"input_panel": gr.Column(visible=True)} if visit is None else {}
         yield {"chat_notice": notice(sentence or NO_PICTURE), **missing}
         return
-    answering = Answering(visit, prompt)
+    answering = Answering(visit, prompt, refine if refine in refinements(slot) else "auto")
     try:
         yield answering.begin()
         for events in answer_events(slot, answering.question, answering.stop):
@@ -104,11 +110,11 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None) -> Iterator[Up
 class Answering:
     """One question on its way: keeps the visit in step with the events, and says what changes on the page."""
 
-    def __init__(self, visit: Visit, prompt: str):
+    def __init__(self, visit: Visit, prompt: str, refine: str = "auto"):
         self.visit = visit
         self.prompt = prompt
         self.stop: threading.Event = visit.begin_answer()
-        self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns))
+        self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns), refine)
         self.draft = Draft(first_mask=len(visit.masks))
         self.has_ended = False
 

@@ -112,12 +112,16 @@ def message(role: str, html: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Question:
-    """All that the model needs. picture: what to encode when `encoded` is None; turns: the dialogue so far."""
+    """All that the model needs. picture: what to encode when `encoded` is None; turns: the dialogue so far.
+
+    refine: how masks get their edges, a key of `stamp.refinement.REFINERS`.
+    """
 
     prompt: str
     picture: Image.Image
     encoded: "EncodedImage | None" = None
     turns: "Sequence[Turn]" = ()
+    refine: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -241,7 +245,8 @@ def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterat
     # The picture belongs to the first turn of the dialogue.
     turn = Turn("user", question.prompt, None if question.turns else image)
     is_first = True
-    for event in predictor.stream([*question.turns, turn], MAX_NEW_TOKENS, should_stop=stop.is_set):
+    turns = [*question.turns, turn]
+    for event in predictor.stream(turns, MAX_NEW_TOKENS, refine=question.refine, should_stop=stop.is_set):
         if is_first and not isinstance(event, Done):
             yield FirstToken(time.perf_counter() - started)
             is_first = False

@@ -1,11 +1,15 @@
 """The one model of the process: loaded in a background thread while the page is already up."""
 
+import argparse
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stamp.options import load_predictor
+from stamp.sources import CheckpointError
 
 if TYPE_CHECKING:
     from stamp import StampPredictor
@@ -33,35 +37,51 @@ class ModelInfo:
     parameters: int
     device: str
     dtype: str
+    quantization: str = "none"
 
 
 class ModelSlot:
     """Holds one predictor, from before it is loaded on, and the one lock under which it computes.
 
-    load: makes the predictor; runs once, in a thread, after `start()`.
+    load: makes the predictor; runs once, in a thread, after `start()`. has_sam: it can refine masks with SAM.
     """
 
-    def __init__(self, load: "Callable[[], StampPredictor]", name: str = EMBEDDED_NAME, *, is_embedded: bool = False):
+    def __init__(
+        self,
+        load: "Callable[[], StampPredictor]",
+        name: str = EMBEDDED_NAME,
+        *,
+        is_embedded: bool = False,
+        has_sam: bool = False,
+    ):
         self.lock = threading.Lock()
         self.name = name
         self.is_embedded = is_embedded
+        self.has_sam = has_sam
         self._load = load
         self._finished = threading.Event()
         self._predictor: StampPredictor | None = None
         self._info: ModelInfo | None = None
+        self._progress = LOADING
 
     @classmethod
-    def from_arguments(cls, model: str | None, device: str = "auto", dtype: str = "auto") -> "ModelSlot":
-        """A slot for `StampPredictor.from_pretrained`; None is the embedded checkpoint. Imports nothing yet."""
+    def from_options(cls, options: argparse.Namespace) -> "ModelSlot":
+        """A slot for what the options of `stamp.options` name. Imports nothing yet."""
+        slot: ModelSlot
 
         def load() -> "StampPredictor":
-            from stamp import StampPredictor
+            return load_predictor(options, report=slot.report)
 
-            return StampPredictor.from_pretrained(model, device=device, dtype=dtype)
+        model = options.model
+        is_embedded = model is None or model.lower() == "nano"
+        name = EMBEDDED_NAME if is_embedded else Path(model).resolve().name if Path(model).exists() else model
+        slot = cls(load, name, is_embedded=is_embedded, has_sam=options.sam_model is not None)
+        return slot
 
-        if model is None:
-            return cls(load, is_embedded=True)
-        return cls(load, Path(model).resolve().name if Path(model).exists() else model)
+    def report(self, message: str) -> None:
+        """Note what loading is at; the page shows it."""
+        log.info(message)
+        self._progress = message
 
     def start(self) -> "ModelSlot":
         """Begin to load; returns at once. Call it once."""
@@ -73,6 +93,8 @@ class ModelSlot:
             predictor = self._load()
             self._info = describe(predictor, self.name, self.is_embedded)
             self._predictor = predictor
+        except CheckpointError as error:
+            log.error("the model could not be loaded: %s", error)
         except Exception:
             log.exception("the model could not be loaded")
         finally:
@@ -108,9 +130,10 @@ class ModelSlot:
         """One plain sentence: loading, failed, or what is loaded, where and in which precision."""
         info = self.info
         if info is None:
-            return LOAD_FAILED if self.has_failed else LOADING
+            return LOAD_FAILED if self.has_failed else self._progress
         size = f"{info.parameters / 1e9:.1f} B" if info.parameters >= 1e9 else f"{info.parameters / 1e6:.1f} M"
-        return f"{info.name} · {size} parameters · {info.device} · {info.dtype}"
+        precision = info.dtype if info.quantization == "none" else f"{info.quantization} ({info.dtype})"
+        return f"{info.name} · {size} parameters · {info.device} · {precision}"
 
 
 def describe(predictor: "StampPredictor", name: str, is_embedded: bool) -> ModelInfo:
@@ -126,4 +149,5 @@ def describe(predictor: "StampPredictor", name: str, is_embedded: bool) -> Model
         parameters=sum(weight.numel() for weight in predictor.model.parameters()),
         device=device,
         dtype=predictor.versions()["dtype"],
+        quantization=predictor.quantization,
     )

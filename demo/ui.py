@@ -10,12 +10,13 @@ from typing import Any
 import gradio as gr
 
 from demo import handlers
-from demo.answering import Updates, ask
+from demo.answering import Updates, ask, refinements
 from demo.api import add_endpoint
 from demo.loading import ModelSlot
 from demo.picture import FileImage
 from demo.theme import css, theme
 from demo.visit import Visit, close_visit
+from stamp.refinement import check_refiner_name
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
 ONE_HOUR_S = 3600
@@ -44,7 +45,7 @@ def build_demo(slot: ModelSlot, examples: Path = EXAMPLES) -> gr.Blocks:
             with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
                 _picture_column(parts, samples)
             with gr.Column(scale=5, min_width=320, elem_id="chat-side"):
-                _chat_column(parts)
+                _chat_column(parts, slot)
         add_endpoint(slot)
         _wire(demo, slot, parts, samples)
     demo.queue(max_size=64, default_concurrency_limit=4)
@@ -116,7 +117,7 @@ def _picture_column(parts: Parts, samples: list[Example]) -> None:
         )
 
 
-def _chat_column(parts: Parts) -> None:
+def _chat_column(parts: Parts, slot: ModelSlot) -> None:
     parts["chat"] = gr.Chatbot(
         label="Conversation",
         show_label=False,
@@ -140,6 +141,13 @@ def _chat_column(parts: Parts) -> None:
         html_attributes=gr.InputHTMLAttributes(enterkeyhint="send"),
         elem_id="prompt",
     )
+    with gr.Accordion("Settings", open=False, elem_id="settings"):
+        parts["refine"] = gr.Radio(
+            choices=[(label, name) for name, label in refinements(slot).items()],
+            value=check_refiner_name("auto"),
+            label="Mask edges, from the next answer on",
+            elem_id="refine",
+        )
     parts["restart"] = gr.Button("New conversation", size="sm", elem_id="restart")
 
 
@@ -150,7 +158,7 @@ def _wire(demo: gr.Blocks, slot: ModelSlot, parts: Parts, samples: list[Example]
     visit, outputs = parts["visit"], list(parts.values())
     quiet: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
     asking: dict[str, Any] = {
-        "fn": _named(parts, partial(ask, slot)), "inputs": [parts["prompt"], visit],
+        "fn": _named(parts, partial(ask, slot)), "inputs": [parts["prompt"], visit, parts["refine"]],
         "concurrency_id": "model", "concurrency_limit": MAX_WAITING, **quiet,
     }  # fmt: skip
     parts["prompt"].submit(**asking)

@@ -1,4 +1,4 @@
-"""Command line: `python -m stamp segment IMAGE PROMPT --out DIR` and `python -m stamp chat IMAGE`."""
+"""Command line: `python -m stamp segment IMAGE PROMPT --out DIR`, `chat IMAGE`, `export`, `rehearse`."""
 
 import argparse
 import json
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from stamp.options import add_model_options, load_predictor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The two commands and the options they share."""
+    """The commands and the options they share."""
     parser = argparse.ArgumentParser(prog="python -m stamp", description="Chat with an image and get masks.")
     commands = parser.add_subparsers(dest="command", required=True)
     segment = commands.add_parser("segment", help="answer one prompt; write masks, overlay and result.json")
@@ -26,36 +28,56 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("image", type=Path)
     chat.add_argument("--out", type=Path, help="folder for the masks; without it they are only described")
     for command in (segment, chat):
-        command.add_argument("--model", help="checkpoint folder or hub id (default: the embedded nano)")
-        command.add_argument("--device", default="auto")
-        command.add_argument("--dtype", default="auto")
-        command.add_argument("--quantization", default="none")
         command.add_argument("--max-new-tokens", type=int, default=256)
+        command.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
+    export = commands.add_parser("export", help="write a checkpoint, quantized or with its adapter merged")
+    export.add_argument("--out", type=Path, required=True, help="folder to write; must be new or empty")
+    export.add_argument("--merge", action="store_true", help="merge an adapter into its base (in full precision)")
+    for command in (segment, chat, export):
+        add_model_options(command)
+    rehearse = commands.add_parser("rehearse", help="write random weights in the exact shapes of a published model")
+    rehearse.add_argument("--size", choices=("2b", "7b"), required=True)
+    rehearse.add_argument("--out", type=Path, required=True)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
-    from stamp.predictor import StampPredictor
-
+    run = {"segment": _segment, "chat": _chat, "export": _export, "rehearse": _rehearse}[options.command]
     try:
-        predictor = StampPredictor.from_pretrained(
-            options.model, device=options.device, dtype=options.dtype, quantization=options.quantization
-        )
-        if options.command == "segment":
-            return _segment(predictor, options)
-        return _chat(predictor, options)
+        return run(options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _segment(predictor: "StampPredictor", options: argparse.Namespace) -> int:
+def _load(options: argparse.Namespace, merge: bool = False) -> "StampPredictor":
+    return load_predictor(options, merge=merge, report=lambda message: print(message, file=sys.stderr))
+
+
+def _export(options: argparse.Namespace) -> int:
+    from stamp.export import check_target, export_checkpoint
+
+    check_target(options.out)
+    export_checkpoint(_load(options, options.merge), options.out)
+    print(f"wrote {options.out}; use it with --model {options.out}")
+    return 0
+
+
+def _rehearse(options: argparse.Namespace) -> int:
+    from stamp.rehearsal import write_rehearsal
+
+    write_rehearsal(options.size, options.out)
+    return 0
+
+
+def _segment(options: argparse.Namespace) -> int:
     from stamp.images import load_image
 
+    predictor = _load(options)
     image = load_image(options.image, predictor.image_limits)
-    result = predictor.segment(image, options.prompt, options.max_new_tokens)
+    result = predictor.segment(image, options.prompt, options.max_new_tokens, refine=options.refine)
     write_result(result, image, options.out)
     print(result.response)
     print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
@@ -76,16 +98,17 @@ def write_result(result: "Segmentation", image: "Image", folder: Path) -> None:
     (folder / "result.json").write_text(json.dumps(result.to_record(), indent=1) + "\n")
 
 
-def _chat(predictor: "StampPredictor", options: argparse.Namespace) -> int:
+def _chat(options: argparse.Namespace) -> int:
     from stamp.conversation import Turn
 
+    predictor = _load(options)
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
     print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends.")
     while question := _read_line():
         turns.append(Turn("user", question, None if turns else image))
         try:
-            result = _print_answer(predictor, turns, options.max_new_tokens)
+            result = _print_answer(predictor, turns, options)
         except ValueError as error:
             turns.pop()
             print(f"error: {error}", file=sys.stderr)
@@ -104,10 +127,10 @@ def _read_line() -> str:
         return ""
 
 
-def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], max_new_tokens: int) -> "Segmentation":
+def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options: argparse.Namespace) -> "Segmentation":
     from stamp.conversation import Done, MaskReady, TextDelta
 
-    for event in predictor.stream(turns, max_new_tokens):
+    for event in predictor.stream(turns, options.max_new_tokens, refine=options.refine):
         match event:
             case TextDelta(text):
                 print(text, end="", flush=True)

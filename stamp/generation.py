@@ -6,9 +6,9 @@ at once and leaves the cache as it was.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,18 +21,23 @@ FinishReason = Literal["end", "length", "stopped", "given"]
 
 @dataclass
 class PhaseClock:
-    """Seconds and passes by phase. Waits for the accelerator at both ends of a phase."""
+    """Seconds and passes by phase. Waits for the accelerator at both ends of a phase.
+
+    turn: the lock under which a model computes; a phase holds it, and waiting for it is not counted.
+    """
 
     device: torch.device
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
     seconds: dict[str, float] = field(default_factory=dict)
     passes: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time of the block to phase `name`, and one pass."""
-        start = self._now()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
+        with self.turn:
+            start = self._now()
+            yield
+            self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
         self.passes[name] = self.passes.get(name, 0) + 1
 
     def _now(self) -> float:
@@ -49,10 +54,10 @@ class TextState:
     forgets it), and no pass is spent on a last token nobody asks about.
     """
 
-    def __init__(self, model: StampForSegmentation, clock: PhaseClock):
+    def __init__(self, model: StampForSegmentation, clock: PhaseClock, cache: DynamicCache | None = None):
         self.model = model
         self.clock = clock
-        self.cache = DynamicCache(config=model.config)
+        self.cache = DynamicCache(config=model.config) if cache is None else cache
         self.seg_slots: list[tuple[int, int]] = []  # index in the cache and rotary position of each pushed <|seg|>
         self._next_position = 0
         self._pending: list[int] = []
@@ -60,11 +65,17 @@ class TextState:
 
     @torch.inference_mode()
     def prefill(self, input_ids: Tensor, image_embeds: Tensor | None, grid_thw: Tensor | None) -> None:
-        """Feed the prompt: (1, L) ids, (n, H) features of all its images, (N, 3) their patch grids."""
+        """Feed the prompt: (1, L) ids, (n, H) features of all its images, (N, 3) their patch grids.
+
+        What the cache already holds must be a prefix of the ids; only the rest is fed.
+        """
+        known = self.cache.get_seq_length()
         with self.clock.phase("prefill"):
             positions = self.model.rope_positions(input_ids, grid_thw)
-            embeds = self.model.embed_prompt(input_ids, image_embeds)
-            hidden = self.model.text_pass(embeds, positions, self.cache)
+            if image_embeds is not None:
+                image_embeds = image_embeds[int((input_ids[:, :known] == self.model.config.image_token_id).sum()) :]
+            embeds = self.model.embed_prompt(input_ids[:, known:], image_embeds)
+            hidden = self.model.text_pass(embeds, positions[:, :, known:], self.cache)
             self._next_logits = self.model.lm_head(hidden[0, -1])
         self._next_position = int(positions.max()) + 1
 

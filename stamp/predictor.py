@@ -1,21 +1,26 @@
 """The public face of a model: image and words in, words and masks out."""
 
 import importlib.metadata
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 
 from stamp.answer import Answer
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
+from stamp.conversation_cache import ConversationCache
 from stamp.generation import PhaseClock
 from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
+from stamp.loading import LoadOptions, load_checkpoint
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
+from stamp.refinement import Refiner, check_refiner_name, make_refiner
+from stamp.sources import find_checkpoint
 
-EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp-nano"
 MAX_PROMPT_CHARACTERS = 2000
 
 
@@ -33,6 +38,7 @@ class StampPredictor:
         *,
         image_limits: ImageLimits = DEFAULT_LIMITS,
         max_prompt_characters: int = MAX_PROMPT_CHARACTERS,
+        conversation_cache: ConversationCache | None = None,
     ):
         model.config.seg_token_id = processor.seg_token_id
         model.config.mask_token_id = processor.mask_token_id
@@ -40,6 +46,11 @@ class StampPredictor:
         self.processor = processor
         self.image_limits = image_limits
         self.max_prompt_characters = max_prompt_characters
+        self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
+        self.lock = threading.RLock()  # the model computes for one caller at a time, pass by pass
+        self.quantization = "none"
+        self.sam_model: str | Path | None = None
+        self._refiners: dict[str, Refiner] = {}
         self.end_token_ids = frozenset({processor.end_token_id, *_end_tokens(model)})
 
     @classmethod
@@ -52,31 +63,27 @@ class StampPredictor:
         quantization: str = "none",
         base: str | None = None,
         revision: str | None = None,
+        merge: bool = False,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        report: Callable[[str], None] = lambda message: None,
     ) -> Self:
-        """Load a checkpoint folder or hub id; None is the embedded nano checkpoint.
+        """Load a checkpoint: None is the embedded nano; else "nano", "2b", "7b", a folder, or a hub id.
 
         device: "auto" (CUDA when there is one), "cpu", "cuda", "cuda:1" ... dtype: "float32", "bfloat16", "float16",
-        or "auto": as saved, but float32 on a CPU without bfloat16 matrix units, where that is faster.
-        Raises ValueError for weights that do not fit: nothing is initialised at random.
+        or "auto": bfloat16, but float32 for a small model on a CPU without bfloat16 matrix units.
+        quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
+        base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
+        after resizing. report: gets a line at each step of loading.
+        Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
-        if quantization != "none":
-            raise ValueError(f'quantization {quantization!r} is not supported yet; use "none"')
-        if base is not None:
-            raise ValueError("base= is for adapter checkpoints, which are not supported yet")
-        source = EMBEDDED_CHECKPOINT if path_or_id is None else path_or_id
+        folder = find_checkpoint(path_or_id, revision)
         place = torch.device(choose_device(device))
-        hub: dict[str, Any] = {} if revision is None else {"revision": revision}
-        load: Any = StampForSegmentation.from_pretrained
-        model, info = load(
-            source,
-            dtype=_auto_dtype(place) if dtype == "auto" else dtype,
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            output_loading_info=True,
-            **hub,
-        )
-        _refuse_incomplete(info, source)
-        return cls(model.to(place), StampProcessor.from_pretrained(source, **hub))
+        options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report)
+        model, processor, in_effect = load_checkpoint(folder, options)
+        predictor = cls(model, processor)
+        predictor.quantization = in_effect
+        return predictor
 
     @property
     def device(self) -> torch.device:
@@ -93,7 +100,7 @@ class StampPredictor:
                 raise ValueError("this EncodedImage was made by another predictor; encode the image again")
             return image
         picture = load_image(image, self.image_limits)
-        clock = PhaseClock(self.device)
+        clock = PhaseClock(self.device, self.lock)
         with clock.phase("vision"):
             pixels, grid = self.processor.encode_image(picture)
             (embeds,) = self.model.encode_images(pixels.to(self.device), grid.to(self.device))
@@ -101,10 +108,20 @@ class StampPredictor:
         return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(self.model))
 
     def segment(
-        self, image: ImageLike, prompt: str, max_new_tokens: int = 256, *, temperature: float = 0.0, seed: int = 0
+        self,
+        image: ImageLike,
+        prompt: str,
+        max_new_tokens: int = 256,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        refine: str = "auto",
     ) -> Segmentation:
-        """Answer one prompt about one image. All masks of the answer share one mask pass."""
-        answer = self._begin([Turn("user", prompt, image)])
+        """Answer one prompt about one image. All masks of the answer share one mask pass.
+
+        refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`.
+        """
+        answer = self._begin([Turn("user", prompt, image)], refine)
         for _ in answer.tokens(max_new_tokens, temperature, seed):
             pass
         answer.predict_masks()
@@ -117,22 +134,27 @@ class StampPredictor:
         *,
         temperature: float = 0.0,
         seed: int = 0,
+        refine: str = "auto",
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[StreamEvent]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
         The last image of the conversation is the one that is segmented, in whichever turn it was given.
-        `should_stop` is asked between tokens; what was written until then is kept.
+        `should_stop` is asked between tokens; what was written until then is kept. What earlier turns computed is
+        used again while `conversation_cache` holds it.
         """
-        answer = self._begin(conversation)
-        for token_id in answer.tokens(max_new_tokens, temperature, seed, should_stop):
-            if token_id == self.processor.seg_token_id:
-                yield from answer.predict_masks()
-            elif piece := answer.new_text():
-                yield TextDelta(piece)
-        result = answer.result(self.versions())
-        if rest := answer.new_text(final=True):
-            yield TextDelta(rest)
+        answer = self._begin(conversation, refine, self.conversation_cache)
+        try:
+            for token_id in answer.tokens(max_new_tokens, temperature, seed, should_stop):
+                if token_id == self.processor.seg_token_id:
+                    yield from answer.predict_masks()
+                elif piece := answer.new_text():
+                    yield TextDelta(piece)
+            result = answer.result(self.versions())
+            if rest := answer.new_text(final=True):
+                yield TextDelta(rest)
+        finally:  # also when the caller walks away
+            self.conversation_cache.put(answer.prefix())
         yield Done(result)
 
     def predict_masks(self, image: ImageLike, prompt: str, response: str) -> Segmentation:
@@ -147,8 +169,10 @@ class StampPredictor:
         answer = self._begin([Turn("user", prompt, image)])
         return answer.force(self.processor.encode_response(response)).numpy()
 
-    def _begin(self, conversation: Sequence[Turn]) -> Answer:
-        """Check a conversation, encode its images and prefill it."""
+    def _begin(
+        self, conversation: Sequence[Turn], refine: str = "auto", memory: ConversationCache | None = None
+    ) -> Answer:
+        """Check a conversation, encode its images and prefill what `memory` does not hold of it."""
         if not conversation or conversation[-1].role != "user":
             raise PromptError("A conversation ends with a user turn.")
         for turn in conversation:
@@ -157,13 +181,35 @@ class StampPredictor:
         given = [turn.image for turn in conversation if turn.image is not None]
         if not given:
             raise PromptError("Give an image first: STAMP answers about pictures.")
-        images = [self.encode_image(image) for image in given]
+        refiner = self.refiner(refine)
+        images = [self._encode_once(image, memory) for image in given]
         encoded = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images])
-        clock = PhaseClock(self.device)
+        self._check_length(len(encoded.input_ids))
+        known = None if memory is None else memory.take(encoded.input_ids, images)
+        clock = PhaseClock(self.device, self.lock)
         clock.seconds["vision"] = sum(
             image.vision_s for image, source in zip(images, given, strict=True) if image is not source
         )
-        return Answer(self.model, self.processor, clock, encoded.input_ids, images, self.end_token_ids)
+        cache = None if known is None else known.cache
+        return Answer(self.model, self.processor, clock, encoded.input_ids, images, self.end_token_ids, refiner, cache)
+
+    def _encode_once(self, image: ImageLike, memory: ConversationCache | None) -> EncodedImage:
+        if memory is None or isinstance(image, EncodedImage):
+            return self.encode_image(image)
+        picture = load_image(image, self.image_limits)
+        digest, known = memory.find_image(picture)
+        if known is not None:
+            return replace(known, vision_s=0.0)
+        encoded = self.encode_image(picture)
+        memory.keep_image(digest, encoded)
+        return encoded
+
+    def refiner(self, name: str = "auto") -> Refiner:
+        """The way from grid logits to pixels, made on first use. Raises ValueError for an unknown name."""
+        name = check_refiner_name(name)
+        if name not in self._refiners:
+            self._refiners[name] = make_refiner(name, sam_model=self.sam_model, device=self.device)
+        return self._refiners[name]
 
     # -- checks ------------------------------------------------------------------------------------------------
 
@@ -176,10 +222,18 @@ class StampPredictor:
                 f"The text has {len(prompt):,} characters; the limit is {self.max_prompt_characters:,}. Shorten it."
             )
 
+    def _check_length(self, tokens: int) -> None:
+        limit = self.model.config.text_config.max_position_embeddings
+        if tokens >= limit:
+            raise PromptError(
+                f"This conversation has {tokens:,} tokens; the model reads {limit:,}. Start a new conversation."
+            )
+
     def versions(self) -> dict[str, str]:
         """What produced a result: package versions, device, dtype."""
         packages = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "Pillow", "numpy")}
-        return packages | {"device": str(self.device), "dtype": str(self.model.dtype).removeprefix("torch.")}
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        return packages | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
 
 
 def choose_device(device: str) -> str:
@@ -189,22 +243,9 @@ def choose_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _auto_dtype(device: torch.device) -> str:
-    slow_bf16 = device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
-    return "float32" if slow_bf16 else "auto"
-
-
 def _end_tokens(model: StampForSegmentation) -> list[int]:
     config = model.generation_config
     ids = None if config is None else config.eos_token_id
     if ids is None:
         return []
     return [ids] if isinstance(ids, int) else list(ids)
-
-
-def _refuse_incomplete(info: dict[str, Any], source: str | Path) -> None:
-    """Raise ValueError when a checkpoint lacks tensors or has some of another shape."""
-    kinds = ("missing_keys", "mismatched_keys")
-    problems = [f"{kind}: {sorted(map(str, info[kind]))[:5]}" for kind in kinds if info[kind]]
-    if problems:
-        raise ValueError(f"{source} is not a complete STAMP checkpoint. " + "; ".join(problems))

@@ -24,6 +24,10 @@ from stamp.refinement import enlarge_logits
 
 IMAGE_TOKEN = "<|image_pad|>"
 END_OF_TURN = "<|im_end|>"
+#: (min, max) pixels as Qwen2-VL ships them, in its own file and in transformers' default.
+STOCK_PIXELS = ((56 * 56, 28 * 28 * 1280), (56 * 56, 28 * 28 * 16384))
+#: What the released STAMP code sets: about 1024 to 1280 mask tokens.
+OFFICIAL_PIXELS = (1024 * 28 * 28, 1280 * 28 * 28)
 _SLOT = re.compile("\ue000(\\d+)\ue001")
 
 
@@ -52,10 +56,39 @@ class StampProcessor:
         self.plain_tokenizer = _without_added_tokens(tokenizer)
 
     @classmethod
-    def from_pretrained(cls, path_or_id: str | Path, **hub: Any) -> Self:
-        """Read tokenizer, chat template and pixel limits of a checkpoint folder or hub id."""
-        tokenizer = AutoTokenizer.from_pretrained(path_or_id, **hub)
-        return cls(tokenizer, Qwen2VLImageProcessorPil.from_pretrained(path_or_id, **hub))
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Read tokenizer, chat template and pixel limits of a checkpoint folder."""
+        return cls(cls.read_tokenizer(folder), cls.read_image_processor(folder))
+
+    @staticmethod
+    def read_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+        """The tokenizer with its chat template; it may still lack STAMP's four tokens."""
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return tokenizer
+
+    @staticmethod
+    def read_image_processor(folder: str | Path) -> Qwen2VLImageProcessorPil:
+        """The image processor. Qwen2-VL's stock pixel limits (up to 16k tokens) become STAMP's official ones."""
+        processor: Qwen2VLImageProcessorPil = Qwen2VLImageProcessorPil.from_pretrained(folder)
+        size: Any = processor.size
+        if (size["shortest_edge"], size["longest_edge"]) in STOCK_PIXELS:
+            size["shortest_edge"], size["longest_edge"] = OFFICIAL_PIXELS
+        return processor
+
+    def limit_pixels(self, min_pixels: int | None, max_pixels: int | None) -> None:
+        """Override the pixels a picture has after resizing; None keeps a limit. Raises ValueError when min > max."""
+        size: Any = self.image_processor.size
+        low = size["shortest_edge"] if min_pixels is None else min_pixels
+        high = size["longest_edge"] if max_pixels is None else max_pixels
+        cell = (self.image_processor.patch_size * self.image_processor.merge_size) ** 2
+        if max_pixels is not None and min_pixels is None:
+            low = min(low, high)
+        if not 1 <= low <= high or high < cell:
+            raise ValueError(
+                f"--min-pixels and --max-pixels must be 1 <= min <= max, and max at least {cell} (one mask token); "
+                f"got {low} and {high}."
+            )
+        size["shortest_edge"], size["longest_edge"] = low, high
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write what `from_pretrained` reads."""

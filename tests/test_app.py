@@ -12,15 +12,19 @@ from demo.loading import ModelSlot
 
 
 def test_arguments_have_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STAMP_MODEL", "STAMP_DEVICE", "STAMP_DTYPE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("MODEL", "DEVICE", "DTYPE", "QUANTIZATION", "MAX_PIXELS"):
+        monkeypatch.delenv(f"STAMP_{name}", raising=False)
     given = app.parse_arguments([])
     assert (given.model, given.device, given.dtype, given.port, given.share) == (None, "auto", "auto", None, False)
+    assert (given.quantization, given.max_pixels) == ("auto", None)
+    monkeypatch.setenv("STAMP_QUANTIZATION", "int8")
+    monkeypatch.setenv("STAMP_MAX_PIXELS", "50176")
     monkeypatch.setenv("STAMP_MODEL", "some/model")
     monkeypatch.setenv("STAMP_DEVICE", "cuda:1")
     monkeypatch.setenv("STAMP_DTYPE", "bfloat16")
     given = app.parse_arguments(["--dtype", "float16"])
     assert (given.model, given.device, given.dtype) == ("some/model", "cuda:1", "float16")
+    assert (given.quantization, given.max_pixels) == ("int8", 50176)
 
 
 @pytest.mark.parametrize(("arguments", "port"), [([], None), (["--port", "7999"], 7999)])
@@ -47,7 +51,7 @@ def test_the_port_is_passed_only_when_given(
 def test_the_page_does_not_import_torch() -> None:
     code = (
         "import sys, app, demo.ui; from demo.loading import ModelSlot;"
-        "demo.ui.build_demo(ModelSlot.from_arguments(None));"
+        "demo.ui.build_demo(ModelSlot.from_options(app.parse_arguments([])));"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

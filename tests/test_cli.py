@@ -21,7 +21,7 @@ TIED = ["--model", str(PARITY / "models" / "tied"), "--device", "cpu", "--dtype"
 def two_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights never write <|seg|>: the answer is forced, its masks are real."""
 
-    def segment(self: StampPredictor, image: object, prompt: str, max_new_tokens: int) -> Segmentation:
+    def segment(self: StampPredictor, image: object, prompt: str, max_new_tokens: int, refine: str) -> Segmentation:
         return self.predict_masks(image, prompt, "Sure <|seg|> and <|seg|>")  # type: ignore[arg-type]
 
     monkeypatch.setattr(StampPredictor, "segment", segment)

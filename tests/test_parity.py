@@ -14,18 +14,17 @@ from stamp import StampPredictor, Turn
 from stamp.generation import PhaseClock, TextState
 
 PARITY = Path(__file__).parent / "parity"
-CASES = {
-    case["id"]: case
-    for case in json.loads((PARITY / "manifest.json").read_text())["cases"]
-    if case["variant"] in ("tied", "untied")
-}
+CASES = {case["id"]: case for case in json.loads((PARITY / "manifest.json").read_text())["cases"]}
+FOLDERS = {"lora": "lora_adapter"}
 TYPED_SEG = "tied__seg_in_prompt"
 ATOL = {"pixel_values": 1e-5, "image_embeds": 1e-4, "text_logits": 5e-4, "mask_logits": 1e-4}
 
 
 @cache
 def predictor(variant: str) -> StampPredictor:
-    return StampPredictor.from_pretrained(PARITY / "models" / variant, device="cpu", dtype="float32")
+    return StampPredictor.from_pretrained(
+        PARITY / "models" / FOLDERS.get(variant, variant), device="cpu", dtype="float32"
+    )
 
 
 @cache

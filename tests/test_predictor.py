@@ -207,13 +207,6 @@ def test_odd_images_work(stamp: StampPredictor, script: Script) -> None:
         assert result.masks.shape == (1, size[1], size[0])
 
 
-def test_unsupported_options_say_so() -> None:
-    with pytest.raises(ValueError, match="nf4"):
-        StampPredictor.from_pretrained(MODELS / "tied", quantization="nf4")
-    with pytest.raises(ValueError, match="base="):
-        StampPredictor.from_pretrained(MODELS / "tied", base="somewhere")
-
-
 def test_public_names() -> None:
     assert package.StampPredictor is StampPredictor
     assert sorted(package.__all__) == package.__all__

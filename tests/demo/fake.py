@@ -23,7 +23,9 @@ class FakePredictor:
         self.device = torch.device("cpu")
         self.model = torch.nn.Linear(1000, 1000)
         self.conversations: list[list[Turn]] = []
+        self.refinements: list[str] = []
         self.encoded = 0
+        self.quantization = "none"
 
     def versions(self) -> dict[str, str]:
         return {"device": "cpu", "dtype": "float32"}
@@ -37,9 +39,15 @@ class FakePredictor:
         return EncodedImage(load_image(image), torch.zeros(4, 2), torch.tensor([[1, 4, 4]]), (2, 2), 0.01, 0)
 
     def stream(
-        self, conversation: Sequence[Turn], max_new_tokens: int = 256, *, should_stop: Callable[[], bool]
+        self,
+        conversation: Sequence[Turn],
+        max_new_tokens: int = 256,
+        *,
+        refine: str = "auto",
+        should_stop: Callable[[], bool],
     ) -> Iterator[StreamEvent]:
         self.conversations.append(list(conversation))
+        self.refinements.append(refine)
         image = next(turn.image for turn in conversation if turn.image is not None)
         written: list[str | int] = []
         masks: list[np.ndarray] = []

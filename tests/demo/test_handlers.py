@@ -24,10 +24,10 @@ def visit_of(size_wh: tuple[int, int] = (40, 30)) -> Visit:
     return Visit(Image.new("RGB", size_wh, "white"))
 
 
-def ask(slot: ModelSlot, prompt: str, visit: Visit | None) -> dict[str, Any]:
+def ask(slot: ModelSlot, prompt: str, visit: Visit | None, refine: str | None = None) -> dict[str, Any]:
     """The page after all updates of one question."""
     page: dict[str, Any] = {}
-    for updates in answering.ask(slot, prompt, visit):
+    for updates in answering.ask(slot, prompt, visit, refine):
         page |= updates
     return page
 
@@ -200,3 +200,16 @@ def test_the_model_line_tells_of_the_embedded_model_only() -> None:
     info = ModelInfo("stamp-nano", is_embedded=True, parameters=5_000_000, device="cpu", dtype="float32")
     assert handlers.PUBLISHED in handlers.about(info)
     assert handlers.about(ModelInfo("x/y", is_embedded=False, parameters=1, device="cpu", dtype="float32")) == ""
+
+
+def test_the_choice_of_edges_reaches_the_model_if_the_page_offers_it() -> None:
+    """A request may name anything; SAM is offered, and run, only where its weights were named at the start."""
+    predictor = FakePredictor()
+    slot = slot_of(predictor)
+    for choice in ("guided", "sam", "../x", None):
+        ask(slot, "halves", visit_of(), choice)
+    assert predictor.refinements == ["guided", "auto", "auto", "auto"]
+    assert list(answering.refinements(slot)) == ["none", "guided"]
+    slot.has_sam = True
+    ask(slot, "halves", visit_of(), "sam")
+    assert predictor.refinements[-1] == "sam"

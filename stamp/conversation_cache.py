@@ -1,0 +1,104 @@
+"""What is kept of earlier turns: vision features of pictures and KV caches of conversations, bounded in bytes.
+
+A follow-up question feeds only what is new. Whatever was dropped is computed again, with the same answer.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from transformers import DynamicCache
+
+from stamp.conversation import EncodedImage
+
+DEFAULT_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A KV cache and the tokens in it. ids: as many as the cache is long; images: all of the conversation."""
+
+    cache: DynamicCache
+    ids: tuple[int, ...]
+    images: tuple[EncodedImage, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of keys, values and vision features."""
+        layers: list[Any] = list(self.cache.layers)
+        tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
+        tensors += [image.embeds for image in self.images]
+        return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+class ConversationCache:
+    """The conversations answered last, the oldest forgotten first. Safe to use from several threads.
+
+    A prefix is taken out while an answer grows on it, so no two answers ever share one.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_BYTES):
+        self.max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._prefixes: list[Prefix] = []
+        self._images: OrderedDict[bytes, EncodedImage] = OrderedDict()
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory in use."""
+        return sum(prefix.n_bytes for prefix in self._prefixes) + self._image_bytes()
+
+    def take(self, ids: Sequence[int], images: Sequence[EncodedImage]) -> Prefix | None:
+        """The longest cached prefix of a conversation, cut so that at least one token is left to feed; or None."""
+        with self._lock:
+            usable = [prefix for prefix in self._prefixes if _same(prefix.images, images[: len(prefix.images)])]
+            best = max(usable, key=lambda prefix: _common(prefix.ids, ids), default=None)
+            if best is None or (length := min(_common(best.ids, ids), len(ids) - 1)) == 0:
+                return None
+            self._prefixes.remove(best)
+        if length < len(best.ids):
+            best.cache.crop(length - len(best.ids))
+        return Prefix(best.cache, best.ids[:length], best.images)
+
+    def put(self, prefix: Prefix) -> None:
+        """Keep a prefix as the newest; older ones go until all fit."""
+        with self._lock:
+            self._prefixes.append(prefix)
+            while self._prefixes and self.n_bytes > self.max_bytes:
+                self._prefixes.pop(0)
+
+    def find_image(self, image: Image.Image) -> tuple[bytes, EncodedImage | None]:
+        """(digest, features or None) of a picture, by its pixels."""
+        digest = hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).digest()
+        with self._lock:
+            found = self._images.get(digest)
+            if found is not None:
+                self._images.move_to_end(digest)
+        return digest, found
+
+    def keep_image(self, digest: bytes, image: EncodedImage) -> None:
+        """Keep a picture's features; they and the pictures may take a quarter of the memory."""
+        with self._lock:
+            self._images[digest] = image
+            while len(self._images) > 1 and self._image_bytes() > self.max_bytes // 4:
+                self._images.popitem(last=False)
+
+    def _image_bytes(self) -> int:
+        pixels = sum(3 * image.image.width * image.image.height for image in self._images.values())
+        return pixels + sum(image.embeds.nbytes for image in self._images.values())
+
+
+def _same(a: Sequence[EncodedImage], b: Sequence[EncodedImage]) -> bool:
+    return len(a) == len(b) and all(x.embeds is y.embeds for x, y in zip(a, b, strict=True))
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the common prefix."""
+    for index, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return index
+    return min(len(a), len(b))

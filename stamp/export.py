@@ -1,0 +1,25 @@
+"""Write a loaded model as a checkpoint of its own: quantized, or with its adapter merged."""
+
+from pathlib import Path
+
+from stamp.predictor import StampPredictor
+from stamp.sources import CheckpointError
+
+
+def check_target(folder: Path) -> None:
+    """Raise CheckpointError unless the folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} is not empty; name a new folder.")
+
+
+def export_checkpoint(predictor: StampPredictor, folder: Path) -> None:
+    """Write weights (safetensors), configuration, tokenizer and image sizes; load them with `from_pretrained(folder)`.
+
+    predictor: fresh from loading, for bitsandbytes changes its 8-bit weights with the first forward pass.
+    Raises CheckpointError for an adapter that is not merged, and for a folder that is not empty.
+    """
+    check_target(folder)
+    if any("lora_" in name for name, _ in predictor.model.named_parameters()):
+        raise CheckpointError("The adapter is not merged into its base: export it with --merge, without quantization.")
+    predictor.model.save_pretrained(folder, max_shard_size="2GB")
+    predictor.processor.save_pretrained(folder)

@@ -1,0 +1,163 @@
+"""From a checkpoint folder to a model and its processor: full weights, adapters, quantized or not, checked first."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from safetensors import safe_open
+
+from stamp.adapters import add_stamp_tokens, apply_adapter
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.processing_stamp import StampProcessor
+from stamp.quantization import (
+    BYTES_PER_WEIGHT,
+    Quantization,
+    bitsandbytes_config,
+    choose_quantization,
+    is_quantizable,
+    quiet_bitsandbytes,
+    saved_quantization,
+)
+from stamp.sources import CheckpointError, check_files, find_base, is_adapter
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+#: A CPU without bfloat16 matrix units computes faster in float32; larger models stay in bfloat16 for the memory.
+FLOAT32_PARAMETERS = 500_000_000
+CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load. min_pixels, max_pixels: of a picture after resizing; None keeps the checkpoint's."""
+
+    device: torch.device
+    dtype: str = "auto"
+    quantization: str = "none"
+    base: str | None = None
+    merge: bool = False
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    report: Callable[[str], None] = lambda message: None
+
+
+def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
+    """(model, processor, quantization in effect) of a local folder.
+
+    Raises CheckpointError: not STAMP, weights missing or misshapen or not in safetensors, an adapter without its
+    base, too little memory, unknown dtype or quantization, no bitsandbytes. Nothing is left at random values.
+    """
+    quiet_bitsandbytes()
+    check_files(folder)
+    base = find_base(folder, options.base) if is_adapter(folder) else folder
+    if base is folder and options.base is not None:
+        raise CheckpointError(f"{folder.name} is a whole model, not an adapter: leave --base out.")
+    if base is not folder:
+        check_files(base)
+    shapes = dict(_tensor_shapes(base))
+    parameters = sum(_numel(shape) for shape in shapes.values())
+    mode = choose_quantization(options.quantization, base, parameters)
+    if options.merge and mode != "none":
+        raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
+    dtype = _choose_dtype(options, parameters, mode if mode != "none" else saved_quantization(base))
+    needed = _memory_bytes(shapes, mode, dtype, base)
+    _refuse_without_memory(needed, options.device, mode)
+    size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
+    options.report(f"Loading {size} parameters, {needed / 1e9:.2g} GB")
+    model = _load_model(
+        base, options.device, dtype, mode, allow_missing=CLASSIFIER_KEYS if base is not folder else None
+    )
+    tokens_from = folder if (folder / "tokenizer_config.json").exists() else base
+    if base is not folder:
+        tokenizer = StampProcessor.read_tokenizer(tokens_from)
+        add_stamp_tokens(model, tokenizer)
+        model = apply_adapter(model, folder, merge=options.merge)
+        processor = StampProcessor(tokenizer, StampProcessor.read_image_processor(base))
+    else:
+        processor = StampProcessor.from_pretrained(folder)
+    processor.limit_pixels(options.min_pixels, options.max_pixels)
+    return model, processor, mode if mode != "none" else saved_quantization(base) or "none"
+
+
+def _load_model(
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    mode: Quantization,
+    allow_missing: frozenset[str] | None,
+) -> StampForSegmentation:
+    load: Any = StampForSegmentation.from_pretrained
+    model, info = load(
+        folder,
+        dtype=dtype,
+        attn_implementation="sdpa",
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # reported in `info`, and refused below
+        device_map={"": device},
+        quantization_config=bitsandbytes_config(mode, dtype),
+    )
+    missing = set(info["missing_keys"]) - (allow_missing or frozenset())
+    problems = [f"missing: {sorted(missing)[:5]}"] if missing else []
+    if info["mismatched_keys"]:
+        problems.append(f"of another shape: {sorted(map(str, info['mismatched_keys']))[:5]}")
+    if missing == CLASSIFIER_KEYS:
+        raise CheckpointError(f"{folder} is a Qwen2-VL without STAMP's classifier; it cannot segment.")
+    if problems:
+        raise CheckpointError(f"{folder} is not a complete STAMP checkpoint; " + "; ".join(problems))
+    loaded: StampForSegmentation = model.eval()
+    return loaded
+
+
+def _choose_dtype(options: LoadOptions, parameters: int, quantized: str | None) -> torch.dtype:
+    """ "auto": bfloat16, or float32 for a small model on a CPU without bfloat16 matrix units."""
+    if options.dtype != "auto":
+        if options.dtype not in DTYPES:
+            raise CheckpointError(f"Unknown dtype {options.dtype!r}; choose one of auto, {', '.join(DTYPES)}.")
+        return DTYPES[options.dtype]
+    slow_bf16 = options.device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
+    if slow_bf16 and parameters < FLOAT32_PARAMETERS and quantized is None:
+        return torch.float32
+    return torch.bfloat16
+
+
+# -- memory --------------------------------------------------------------------------------------------------------
+
+
+def _tensor_shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of all tensors, from the headers of the files."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as shard:
+                for name in shard.keys():  # noqa: SIM118 (no mapping)
+                    yield name, tuple(shard.get_slice(name).get_shape())
+        except Exception as error:
+            raise CheckpointError(f"{path} is damaged ({error}); fetch it again.") from error
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())
+
+
+def _memory_bytes(shapes: dict[str, tuple[int, ...]], mode: Quantization, dtype: torch.dtype, folder: Path) -> int:
+    """Bytes of the loaded weights; a checkpoint saved quantized takes what its files take."""
+    if saved_quantization(folder) is not None:
+        return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    total = 0.0
+    for name, shape in shapes.items():
+        quantized = mode != "none" and is_quantizable(name, shape)
+        total += _numel(shape) * (BYTES_PER_WEIGHT[mode] if quantized else dtype.itemsize)
+    return round(total)
+
+
+def _refuse_without_memory(needed: int, device: torch.device, mode: str) -> None:
+    """Compare the weights with what is free; activations and caches come on top, so this errs on the kind side."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if needed > free:
+        advice = "take --quantization nf4, " if mode == "none" else ""
+        raise CheckpointError(
+            f"The weights need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free on {device}: "
+            f"{advice}close other programs, or use a machine with more memory."
+        )

@@ -1,0 +1,56 @@
+"""The command-line options that say which model to load and how; shared by the shell commands and the page."""
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stamp.predictor import StampPredictor
+
+#: (option, default, help). `--min-pixels` reads STAMP_MIN_PIXELS, and so on.
+_MODEL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+    ("model", None, "nano, 2b, 7b, a checkpoint folder or a hub id (default: nano, the embedded one)"),
+    ("base", None, "base model of an adapter: folder or hub id"),
+    ("revision", None, "branch, tag or commit of a hub id"),
+    ("device", "auto", "auto, cpu, cuda, cuda:1, ..."),
+    ("dtype", "auto", "auto, float32, bfloat16 or float16"),
+    ("quantization", "none", "none, int8, nf4, or auto: nf4 from a billion parameters on"),
+    ("min-pixels", None, "least pixels of a picture after resizing"),
+    ("max-pixels", None, "most pixels of a picture after resizing; fewer are faster"),
+    ("sam-model", None, "SAM weights for the refinement sam, e.g. facebook/sam-vit-huge: folder or hub id"),
+)
+
+
+def add_model_options(
+    parser: argparse.ArgumentParser, *, quantization: str = "none", from_environment: bool = False
+) -> None:
+    """Add the options; with `from_environment`, STAMP_MODEL, STAMP_QUANTIZATION ... give their defaults."""
+    for name, default, text in _MODEL_OPTIONS:
+        default = quantization if name == "quantization" else default
+        if from_environment:
+            default = os.environ.get(f"STAMP_{name.replace('-', '_').upper()}") or default
+        is_number = name.endswith("pixels")
+        parser.add_argument(f"--{name}", default=default, help=text, type=int if is_number else str)
+
+
+def load_predictor(
+    options: argparse.Namespace, *, merge: bool = False, report: Callable[[str], None] = print
+) -> "StampPredictor":
+    """The predictor the options ask for. Raises CheckpointError (a ValueError)."""
+    from stamp.predictor import StampPredictor
+
+    predictor = StampPredictor.from_pretrained(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        quantization=options.quantization,
+        base=options.base,
+        revision=options.revision,
+        merge=merge,
+        min_pixels=options.min_pixels,
+        max_pixels=options.max_pixels,
+        report=report,
+    )
+    predictor.sam_model = options.sam_model
+    return predictor

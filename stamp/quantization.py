@@ -1,0 +1,90 @@
+"""Weights in fewer bits, by bitsandbytes: which mode, which layers, and how much memory it takes."""
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from stamp.sources import CheckpointError, read_json
+
+Quantization = Literal["none", "int8", "nf4"]
+QUANTIZATIONS = ("none", "int8", "nf4", "auto")
+#: "auto" quantizes from this many parameters on. The embedded nano loses more than it gains (see its model card).
+AUTO_PARAMETERS = 1_000_000_000
+#: Kept in full precision. The vision tower's features make the mask; the classifier has one row, which bitsandbytes
+#: cannot quantize. A list replaces transformers' own, hence lm_head.
+SKIPPED_MODULES = ("lm_head", "classifier", "model.visual")
+#: Bytes a weight, constants of the blocks included.
+BYTES_PER_WEIGHT = {"int8": 1.01, "nf4": 0.52}
+
+
+def choose_quantization(wanted: str, folder: Path, parameters: int) -> Quantization:
+    """What is done on loading: "auto" by size; nothing for a checkpoint that is saved quantized.
+
+    Raises CheckpointError: unknown mode, another mode than the checkpoint was saved in, no bitsandbytes.
+    """
+    if wanted not in QUANTIZATIONS:
+        raise CheckpointError(f"Unknown quantization {wanted!r}; choose one of {', '.join(QUANTIZATIONS)}.")
+    if (saved := saved_quantization(folder)) is not None:
+        if wanted not in ("auto", "none", saved):
+            raise CheckpointError(f"{folder.name} is saved in {saved}; it cannot be loaded in {wanted}.")
+        _require_bitsandbytes(saved)
+        return "none"
+    if wanted == "auto":
+        wanted = "nf4" if parameters >= AUTO_PARAMETERS else "none"
+    if wanted != "none":
+        _require_bitsandbytes(wanted)
+    return wanted  # type: ignore[return-value]
+
+
+def saved_quantization(folder: Path) -> str | None:
+    """ "int8" or "nf4" for a checkpoint exported in it, otherwise None."""
+    path = folder / "config.json"
+    saved = read_json(path).get("quantization_config") if path.exists() else None
+    if saved is None:
+        return None
+    if saved.get("quant_method") != "bitsandbytes":
+        raise CheckpointError(
+            f"{folder.name} is quantized by {saved.get('quant_method')!r}; only bitsandbytes is read."
+        )
+    return "int8" if saved.get("load_in_8bit") else "nf4"
+
+
+def bitsandbytes_config(mode: Quantization, compute_dtype: torch.dtype) -> Any:
+    """transformers' quantization_config; None for "none"."""
+    if mode == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    if mode == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=list(SKIPPED_MODULES))
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+        llm_int8_skip_modules=list(SKIPPED_MODULES),
+    )
+
+
+def is_quantizable(name: str, shape: tuple[int, ...]) -> bool:
+    """A weight matrix of the text layers, by its name in either key layout."""
+    in_text = ("layers." in name) and "visual." not in name
+    return in_text and len(shape) == 2 and name.endswith(".weight")
+
+
+def _require_bitsandbytes(mode: str) -> None:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise CheckpointError(f"{mode} needs bitsandbytes: pip install bitsandbytes, or take --quantization none.")
+
+
+def quiet_bitsandbytes() -> None:
+    """Before anything imports it (peft does, too)."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_not_about_kernels)
+
+
+def _is_not_about_kernels(record: logging.LogRecord) -> bool:
+    """bitsandbytes advises to install a package that downloads native code; it works without, and so do we."""
+    return "kernels-community" not in record.msg

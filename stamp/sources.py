@@ -1,0 +1,142 @@
+"""Where checkpoints come from: short names, folders, hub ids, and the base model of an adapter.
+
+Everything ends as a local folder. Nothing is downloaded unless a hub id was named, by the user or by an adapter.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp-nano"
+SHORT_NAMES = {"nano": str(EMBEDDED_CHECKPOINT), "2b": "JiaZL/STAMP-2B-uni", "7b": "JiaZL/STAMP-7B-lora"}
+ADAPTER_CONFIG = "adapter_config.json"
+#: What is fetched from a hub: no `.bin`, no Python.
+DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "merges.txt")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says what to do."""
+
+
+def find_checkpoint(source: str | Path | None, revision: str | None = None) -> Path:
+    """The local folder of a checkpoint: None is the embedded nano; "nano", "2b", "7b", a folder, or a hub id.
+
+    Raises CheckpointError: no such folder, unknown or gated id, no network and not cached.
+    """
+    if source is None:
+        return EMBEDDED_CHECKPOINT
+    name = SHORT_NAMES.get(str(source).lower(), str(source))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise CheckpointError(f"{source} is a file; give the folder that holds config.json and *.safetensors.")
+    if not _may_be_hub_id(name):
+        raise CheckpointError(
+            f"There is no folder {source}. Give a checkpoint folder, a hub id such as {SHORT_NAMES['2b']}, "
+            f"or one of {', '.join(SHORT_NAMES)}."
+        )
+    return _download(name, revision)
+
+
+def find_base(adapter: Path, base: str | None = None) -> Path:
+    """The local folder of an adapter's base model.
+
+    Tried in this order: `base`; the recorded name as an absolute path, relative to the adapter's folder and to each of
+    its parents, as a hub id. Raises CheckpointError, which names `--base`.
+    """
+    recorded = read_json(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if base is not None:
+        return find_checkpoint(base)
+    if not recorded:
+        raise CheckpointError(f"The adapter {adapter.name} does not record its base model; name it with --base.")
+    candidates = [Path(recorded)] if Path(recorded).is_absolute() else []
+    candidates += [folder / recorded for folder in (adapter.resolve(), *adapter.resolve().parents)]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate
+    if not _may_be_hub_id(recorded):
+        raise CheckpointError(
+            f"The adapter {adapter.name} records its base model as {recorded}, which does not exist here. "
+            "Name the base with --base, for example --base Qwen/Qwen2-VL-7B-Instruct."
+        )
+    log.warning("The adapter %s needs its base model %s: fetching it unless it is cached.", adapter.name, recorded)
+    try:
+        return _download(recorded, None)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} (It is the base of an adapter; --base names another.)") from error
+
+
+def is_adapter(folder: Path) -> bool:
+    """The folder holds a PEFT adapter, not a whole model."""
+    return (folder / ADAPTER_CONFIG).exists()
+
+
+def check_files(folder: Path) -> None:
+    """Raise CheckpointError unless the folder holds a Qwen2-VL model, or an adapter, in safetensors."""
+    if not is_adapter(folder):
+        if not (folder / "config.json").exists():
+            raise CheckpointError(f"{folder} is not a STAMP checkpoint: it has no config.json.")
+        if (kind := read_json(folder / "config.json").get("model_type")) != "qwen2_vl":
+            raise CheckpointError(f"{folder} is not a STAMP checkpoint: its model type is {kind!r}, not 'qwen2_vl'.")
+    if not any(folder.glob("*.safetensors")):
+        others = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
+        found = f"; {', '.join(others[:3])} can run code when loaded and is refused" if others else ""
+        raise CheckpointError(
+            f"{folder} has no .safetensors weights{found}. Convert them to safetensors, or take another revision."
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises CheckpointError when it cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a JSON object.")
+    return content
+
+
+def _may_be_hub_id(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1 and not name.startswith(("./", "../", "~"))
+
+
+def _download(repo_id: str, revision: str | None) -> Path:
+    """The snapshot of a hub id in the local cache; tqdm shows the progress."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    page = f"https://huggingface.co/{repo_id}"
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(DOWNLOADED)))
+    except GatedRepoError as error:
+        raise CheckpointError(f"{repo_id} is gated: accept its terms on {page}, then run `hf auth login`.") from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{repo_id} has no revision {revision!r}; see {page}/commits.") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"There is neither a folder nor a hub model {repo_id}. Check the spelling; a private model needs "
+            "`hf auth login`."
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"{repo_id} is not in the local cache and the hub cannot be reached. Connect to the network, or download "
+            f"it elsewhere (`hf download {repo_id}`) and give the folder."
+        ) from error

@@ -1,0 +1,167 @@
+"""Follow-up questions on a cache: fewer passes, equal answers; and several callers at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import DynamicCache
+
+from stamp import Done, Segmentation, StampPredictor, Turn
+from stamp.conversation import EncodedImage
+from stamp.conversation_cache import ConversationCache, Prefix
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "assets" / "examples").glob("*.png"))
+QUESTIONS = ("segment everything you see", "What is on the left?", "segment the crab", "Is there a bee?")
+
+
+def predictor(max_bytes: int = 10**9) -> StampPredictor:
+    loaded = StampPredictor.from_pretrained(device="cpu", dtype="float32")
+    loaded.conversation_cache = ConversationCache(max_bytes)
+    return loaded
+
+
+def answer(stamp: StampPredictor, turns: list[Turn]) -> Segmentation:
+    *_, last = stamp.stream(turns, 40)
+    assert isinstance(last, Done)
+    return last.segmentation
+
+
+def talk(stamp: StampPredictor, image: Image.Image, questions: tuple[str, ...]) -> list[Segmentation]:
+    turns: list[Turn] = []
+    results = []
+    for question in questions:
+        turns.append(Turn("user", question, None if turns else image))
+        results.append(answer(stamp, turns))
+        turns.append(Turn("assistant", results[-1].text, token_ids=results[-1].token_ids))
+    return results
+
+
+def assert_equal(a: Segmentation, b: Segmentation) -> None:
+    assert a.token_ids == b.token_ids
+    assert len(a.mask_logits) == len(b.mask_logits)
+    for x, y in zip(a.mask_logits, b.mask_logits, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def stamp() -> StampPredictor:
+    return predictor()
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image.Image:
+    return Image.open(EXAMPLES[0]).convert("RGB")
+
+
+def test_later_turns_feed_only_what_is_new_and_answer_as_fresh_ones(
+    stamp: StampPredictor, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[int] = []
+    text_pass = type(stamp.model).text_pass
+    monkeypatch.setattr(
+        type(stamp.model),
+        "text_pass",
+        lambda m, embeds, *rest: fed.append(embeds.shape[1]) or text_pass(m, embeds, *rest),
+    )
+    vision: list[int] = []
+    encode = type(stamp.model).encode_images
+    monkeypatch.setattr(type(stamp.model), "encode_images", lambda m, *a: vision.append(1) or encode(m, *a))
+    on_cache = talk(stamp, picture, QUESTIONS)
+    prefills = [n for n in fed if n > 1]
+    assert len(vision) == 1
+    assert len(prefills) == len(QUESTIONS)
+    assert prefills[0] > 144
+    assert max(prefills[1:]) < 40
+    fresh = predictor(max_bytes=0)
+    for a, b in zip(on_cache, talk(fresh, picture, QUESTIONS), strict=True):
+        assert_equal(a, b)
+    assert fresh.conversation_cache.n_bytes <= fresh.conversation_cache.max_bytes + 10**6  # the picture in use
+
+
+def test_an_abandoned_answer_leaves_the_conversation_usable(picture: Image.Image) -> None:
+    stamp, fresh = predictor(), predictor(max_bytes=0)
+    events = stamp.stream([Turn("user", QUESTIONS[0], picture)], 40)
+    next(events)
+    events.close()
+    assert_equal(
+        answer(stamp, [Turn("user", QUESTIONS[2], picture)]), answer(fresh, [Turn("user", QUESTIONS[2], picture)])
+    )
+
+
+def test_threads_with_different_conversations_answer_as_if_alone(picture: Image.Image) -> None:
+    other = Image.open(EXAMPLES[1]).convert("RGB")
+    shared = predictor()
+    jobs = [(picture, QUESTIONS), (other, QUESTIONS[::-1]), (picture, QUESTIONS[1:])]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda job: talk(shared, *job), jobs))
+    for job, results in zip(jobs, together, strict=True):
+        for a, b in zip(results, talk(predictor(), *job), strict=True):
+            assert_equal(a, b)
+
+
+# -- the cache alone -----------------------------------------------------------------------------------------------
+
+
+def image(value: float = 0.0) -> EncodedImage:
+    return EncodedImage(Image.new("RGB", (4, 4)), torch.full((2, 3), value), torch.ones(1, 3), (1, 2), 0.0, 0)
+
+
+def prefix(ids: tuple[int, ...], images: tuple[EncodedImage, ...]) -> Prefix:
+    cache = DynamicCache()
+    cache.update(torch.zeros(1, 1, len(ids), 4), torch.zeros(1, 1, len(ids), 4), 0)
+    return Prefix(cache, ids, images)
+
+
+def test_the_longest_prefix_with_the_same_pictures_is_taken_once() -> None:
+    a, b = image(), image()
+    memory = ConversationCache()
+    for ids, pictures in (((1, 2, 3), (a,)), ((1, 2, 3, 4, 9), (a,)), ((1, 2, 3, 4, 5), (b,))):
+        memory.put(prefix(ids, pictures))
+    taken = memory.take((1, 2, 3, 4, 5, 6), (a,))
+    assert taken is not None
+    assert (taken.ids, taken.cache.get_seq_length()) == ((1, 2, 3, 4), 4)
+    taken = memory.take((1, 2, 3, 4, 5, 6), (a,))
+    assert taken is not None
+    assert taken.ids == (1, 2, 3)
+    assert memory.take((1, 2, 3, 4, 5, 6), (a,)) is None
+    taken = memory.take((1, 2, 3, 4, 5), (b,))
+    assert taken is not None
+    assert taken.ids == (1, 2, 3, 4)  # one token is left to feed
+    memory.put(prefix((7, 8), (a,)))
+    assert memory.take((1, 2), (a,)) is None
+
+
+def test_the_oldest_go_first_and_the_bound_holds() -> None:
+    picture = image()
+    one = prefix((1, 2, 3, 4), (picture,)).n_bytes
+    assert one == 2 * 4 * 4 * 4 + 2 * 3 * 4
+    memory = ConversationCache(2 * one)
+    for first in (1, 2, 3):
+        memory.put(prefix((first, 0, 0, 0), (picture,)))
+    assert memory.n_bytes == 2 * one
+    assert memory.take((1, 0, 0, 0, 0), (picture,)) is None
+    assert memory.take((3, 0, 0, 0, 0), (picture,)) is not None
+    memory.put(prefix(tuple(range(100)), (picture,)))
+    assert memory.n_bytes == 0
+
+
+def test_pictures_are_known_by_their_pixels() -> None:
+    memory = ConversationCache()
+    red, encoded = Image.new("RGB", (4, 4), "red"), image()
+    digest, found = memory.find_image(red)
+    assert found is None
+    memory.keep_image(digest, encoded)
+    assert memory.find_image(red.copy())[1] is encoded
+    assert memory.find_image(Image.new("RGB", (2, 8), "red"))[1] is None
+    assert memory.find_image(Image.new("RGB", (4, 4), "blue"))[1] is None
+
+
+def test_a_conversation_longer_than_the_model_reads_is_refused(stamp: StampPredictor, picture: Image.Image) -> None:
+    turns = [Turn("user", "Hello", picture)]
+    for _ in range(60):
+        turns += [Turn("assistant", "x" * 1000), Turn("user", "z" * 1000)]
+    with pytest.raises(ValueError, match="Start a new conversation"):
+        answer(stamp, turns)

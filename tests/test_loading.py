@@ -1,0 +1,312 @@
+"""Loading: every kind of checkpoint by the public path, and every refusal with its sentence."""
+
+import importlib.util
+import json
+import logging
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from stamp import StampPredictor, loading
+from stamp.__main__ import main
+from stamp.sources import EMBEDDED_CHECKPOINT, CheckpointError, find_base, find_checkpoint
+
+MODELS = Path(__file__).parent / "parity" / "models"
+ADAPTER = MODELS / "lora_adapter"
+PICTURE = Path(__file__).parent / "parity" / "images" / "land.png"
+MASK = "It is here <|seg|>"
+
+
+def load(path: Path | str | None, **options: object) -> StampPredictor:
+    return StampPredictor.from_pretrained(path, device="cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def tied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(MODELS / "tied", tmp_path / "tied"))
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ADAPTER, tmp_path / "somewhere" / "adapter"))
+
+
+def edit_json(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+
+def test_names_of_what_is_here() -> None:
+    assert find_checkpoint(None) == find_checkpoint("nano") == find_checkpoint("NANO") == EMBEDDED_CHECKPOINT
+    assert find_checkpoint(MODELS / "tied") == MODELS / "tied"
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/where", "no/such/folder", "unknown"])
+def test_a_folder_that_is_not_there(name: str) -> None:
+    with pytest.raises(CheckpointError, match="There is no folder"):
+        find_checkpoint(name)
+
+
+def test_a_file_is_not_a_folder() -> None:
+    with pytest.raises(CheckpointError, match="is a file"):
+        find_checkpoint(__file__)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        ("GatedRepoError", "accept its terms on https://huggingface.co/owner/model"),
+        ("RevisionNotFoundError", "no revision 'v9'"),
+        ("RepositoryNotFoundError", "neither a folder nor a hub model"),
+        ("LocalEntryNotFoundError", "not in the local cache and the hub cannot be reached"),
+    ],
+)
+def test_hub_errors_say_what_to_do(error: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def fail(*_: object, **__: object) -> None:
+        kind = getattr(errors, error)
+        raise kind.__new__(kind)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(CheckpointError, match=sentence):
+        find_checkpoint("owner/model", "v9")
+
+
+def test_neither_code_nor_pickles_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    asked: dict[str, object] = {}
+
+    def snapshot(repo_id: str, **options: object) -> str:
+        asked.update(options, repo_id=repo_id)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert find_checkpoint("2b", "main") == tmp_path
+    assert asked["repo_id"] == "JiaZL/STAMP-2B-uni"
+    patterns = asked["allow_patterns"]
+    assert isinstance(patterns, list)
+    assert not any(pattern.endswith((".bin", ".py", ".pt", "*")) for pattern in patterns)
+
+
+# -- the base of an adapter ----------------------------------------------------------------------------------------
+
+
+def test_base_is_found_in_the_stated_order(adapter: Path, tmp_path: Path) -> None:
+    config = adapter / "adapter_config.json"
+    for place in (tmp_path, tmp_path / "somewhere", adapter):  # ever nearer, hence ever preferred
+        (place / "models" / "lora_base").mkdir(parents=True)
+        assert find_base(adapter) == place / "models" / "lora_base"
+    edit_json(config, base_model_name_or_path=str(MODELS / "lora_base"))
+    assert find_base(adapter) == MODELS / "lora_base"
+    assert find_base(adapter, str(MODELS / "tied")) == MODELS / "tied"
+
+
+@pytest.mark.parametrize("recorded", ["/home/author/models/Qwen2-VL-7B", "", None])
+def test_a_base_that_is_not_here_names_the_option(adapter: Path, recorded: str | None) -> None:
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path=recorded)
+    with pytest.raises(CheckpointError, match="--base"):
+        find_base(adapter)
+
+
+def test_downloading_a_base_is_said_first(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    import huggingface_hub
+
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path="Qwen/Qwen2-VL-7B-Instruct")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path) if caplog.text else None)
+    assert find_base(adapter) == tmp_path
+    assert "needs its base model Qwen/Qwen2-VL-7B-Instruct" in caplog.text
+
+
+def test_a_whole_model_takes_no_base() -> None:
+    with pytest.raises(CheckpointError, match="leave --base out"):
+        load(MODELS / "tied", base=str(MODELS / "untied"))
+
+
+def test_lora_merged_equals_unmerged_and_keeps_one_copy(picture: Image.Image) -> None:
+    apart, merged = load(ADAPTER, dtype="float32"), load(ADAPTER, dtype="float32", merge=True)
+    a, b = (p.predict_masks(picture, "Segment it.", MASK).mask_logits[0] for p in (apart, merged))
+    np.testing.assert_allclose(a, b, atol=1e-4)
+    assert {name for name, _ in merged.model.named_parameters()} == {
+        name for name, _ in type(merged.model)(merged.model.config).named_parameters()
+    }
+    assert not any("original_module" in name for name, _ in apart.model.named_parameters())
+
+
+def test_an_adapter_with_a_lost_tensor_is_refused(adapter: Path) -> None:
+    weights = load_file(adapter / "adapter_model.safetensors")
+    lost = next(name for name in weights if "lora_A" in name)
+    save_file({name: value for name, value in weights.items() if name != lost}, adapter / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="lora_A"):
+        load(adapter, base=str(MODELS / "lora_base"))
+
+
+def test_a_pickled_adapter_is_refused_by_name(adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match=r"adapter_model\.bin"):
+        load(adapter, base=str(MODELS / "lora_base"))
+
+
+# -- checkpoints that are not whole --------------------------------------------------------------------------------
+
+
+def test_pickled_weights_are_refused_by_name(tied: Path) -> None:
+    (tied / "model.safetensors").rename(tied / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
+        load(tied)
+
+
+def test_missing_and_misshapen_tensors_are_named(tied: Path) -> None:
+    weights = load_file(tied / "model.safetensors")
+    lost = "model.layers.0.mlp.up_proj.weight"
+    save_file({name: value for name, value in weights.items() if name != lost}, tied / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"layers\.0\.mlp\.up_proj"):
+        load(tied)
+    save_file(weights | {lost: weights[lost][:4].contiguous()}, tied / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"(?s)another shape.*up_proj"):
+        load(tied)
+
+
+def test_a_plain_qwen2_vl_is_not_stamp() -> None:
+    with pytest.raises(CheckpointError, match="without STAMP's classifier"):
+        load(MODELS / "lora_base")
+
+
+def test_other_models_and_broken_files(tied: Path) -> None:
+    (tied / "model.safetensors").write_bytes(b"no safetensors")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load(tied)
+    edit_json(tied / "config.json", model_type="llava")
+    with pytest.raises(CheckpointError, match="'llava'"):
+        load(tied)
+    (tied / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load(tied)
+    (tied / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"no config\.json"):
+        load(tied)
+
+
+def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = type("Memory", (), {"available": 1000})
+    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+    with pytest.raises(CheckpointError, match=r"need about .* GB .*--quantization nf4"):
+        load(MODELS / "tied")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"), [({"dtype": "int3"}, "int3"), ({"quantization": "int3"}, "nf4"), ({"max_pixels": 3}, "max")]
+)
+def test_unknown_options(options: dict[str, object], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        load(MODELS / "tied", **options)
+
+
+# -- quantization and export ---------------------------------------------------------------------------------------
+
+
+def test_quantization_without_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match="pip install bitsandbytes"):
+        load(None, quantization="nf4")
+
+
+@pytest.mark.parametrize("mode", ["int8", "nf4"])
+def test_export_and_reload_give_equal_outputs(mode: str, picture: Image.Image, tmp_path: Path) -> None:
+    out = tmp_path / "export"
+    assert main(["export", "--device", "cpu", "--quantization", mode, "--out", str(out)]) == 0
+    first, again = load(None, quantization=mode), load(out)
+    assert first.quantization == again.quantization == mode
+    quantized = [type(m).__name__ for m in again.model.model.language_model.layers.modules()]
+    assert ("Linear4bit" if mode == "nf4" else "Linear8bitLt") in quantized
+    assert type(again.model.classifier) is torch.nn.Linear
+    a, b = (p.predict_masks(picture, "segment the apple", MASK).mask_logits[0] for p in (first, again))
+    np.testing.assert_array_equal(a, b)
+    with pytest.raises(CheckpointError, match=f"saved in {mode}"):
+        load(out, quantization="nf4" if mode == "int8" else "int8")
+
+
+def test_auto_leaves_a_small_model_alone() -> None:
+    assert load(None, quantization="auto").quantization == "none"
+
+
+def test_export_refuses_what_it_would_spoil(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert main(["export", "--out", str(tmp_path / "full")]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert main(["export", "--model", str(ADAPTER), "--device", "cpu", "--out", str(tmp_path / "a")]) == 2
+    assert "--merge" in capsys.readouterr().err
+    arguments = ["export", "--model", str(ADAPTER), "--device", "cpu", "--dtype", "float32", "--merge"]
+    assert main([*arguments, "--out", str(tmp_path / "merged")]) == 0
+    again = load(tmp_path / "merged")
+    assert again.model.config.text_config.vocab_size == len(again.processor.tokenizer)
+    merged = load(ADAPTER, dtype="float32", merge=True)
+    for name, value in merged.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+
+
+def test_nothing_about_kernels(caplog: pytest.LogCaptureFixture) -> None:
+    """The package through which bitsandbytes would fetch native code is absent, and its absence is not lamented."""
+    assert importlib.util.find_spec("kernels") is None
+    with caplog.at_level(logging.DEBUG):
+        load(None, quantization="nf4")
+    assert "kernels" not in caplog.text
+
+
+def test_importing_and_loading_open_no_socket() -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*_, **__): raise AssertionError('a socket was opened')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "from stamp import StampPredictor\n"
+        "print(StampPredictor.from_pretrained(device='cpu', quantization='nf4').quantization)"
+    )
+    assert socket.socket.connect is not None
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
+    assert done.stdout.strip() == "nf4", done.stderr[-2000:]
+    assert "kernels" not in done.stderr
+
+
+# -- pixel limits --------------------------------------------------------------------------------------------------
+
+
+def limits(predictor: StampPredictor) -> tuple[int, int]:
+    size = predictor.processor.image_processor.size
+    return size["shortest_edge"], size["longest_edge"]
+
+
+@pytest.mark.parametrize("stock", [(3136, 12845056), (3136, 1003520)])
+def test_stock_limits_become_the_official_ones(tied: Path, stock: tuple[int, int]) -> None:
+    assert limits(load(tied)) == (12544, 50176)
+    size = {"shortest_edge": stock[0], "longest_edge": stock[1]}
+    edit_json(tied / "preprocessor_config.json", size=size, min_pixels=stock[0], max_pixels=stock[1])
+    assert limits(load(tied)) == (1024 * 28 * 28, 1280 * 28 * 28)
+    assert limits(load(tied, max_pixels=50176)) == (50176, 50176)
+    assert limits(load(tied, min_pixels=3136, max_pixels=50176)) == (3136, 50176)
+
+
+def test_limits_hold_for_pictures(picture: Image.Image) -> None:
+    small, large = load(MODELS / "tied", max_pixels=12544), load(MODELS / "tied", min_pixels=50176)
+    assert len(small.encode_image(picture).embeds) == 16
+    assert len(large.encode_image(picture).embeds) == 64
