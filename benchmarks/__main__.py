@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from stamp.options import add_model_options, load_predictor
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure STAMP.")
     commands = parser.add_subparsers(dest="command", required=True)
     speed = commands.add_parser("speed", help="seconds by phase: ours against the algorithm as released")
-    speed.add_argument("--model", help="checkpoint folder or hub id (default: the embedded nano)")
     speed.add_argument("--out", type=Path, required=True, help="folder for speed.jsonl and speed.json")
     speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
     speed.add_argument("--repeats", type=int, default=3, help="measured runs of each method")
     speed.add_argument("--warmups", type=int, default=1, help="runs of each method before the measured ones")
     speed.add_argument("--side-px", type=int, default=896, help="side of the square picture")
-    speed.add_argument("--device", default="auto")
-    speed.add_argument("--dtype", default="auto")
+    add_model_options(speed)
     return parser
 
 
@@ -27,11 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
     from benchmarks.speed import SpeedConfig, run_speed
-    from stamp.predictor import StampPredictor
 
     try:
         config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px)
-        predictor = StampPredictor.from_pretrained(options.model, device=options.device, dtype=options.dtype)
+        predictor = load_predictor(options, report=lambda message: print(message, file=sys.stderr))
         record = run_speed(predictor, options.model, options.out, config)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -48,7 +47,8 @@ def speed_table(record: dict[str, Any]) -> str:
         for method, seconds in case["median_s"].items():
             lines.append(f"{f'{name}, {method}':24}" + "".join(f"{seconds[phase]:9.3f}" for phase in phases))
         ratios = ", ".join(f"{method} {ratio:.2f}" for method, ratio in case["compared_ratio"].items())
-        lines.append(f"  {case['compared']}, times ours: {ratios}")
+        lines.append(f"  {case['compared']}, times {next(iter(case['median_s']))}: {ratios}")
+    lines.append(f"follow-up question over first question: {record['follow_up_over_first']:.2f}")
     where = record["provenance"]
     return "\n".join([*lines, f"n = {where['n']}, P = {where['mask_tokens']}, {where['dtype']}, {where['hardware']}"])
 

@@ -48,8 +48,8 @@ def segment_released(
     encoded, pixels = _encode_image(predictor, image, clock)
     turns = [Turn("user", prompt, encoded)]
     prompt_ids = predictor.processor.encode_conversation(turns, [len(encoded.embeds)]).input_ids
-    parts = predictor.model, predictor.processor, clock, prompt_ids, [encoded], predictor.end_token_ids
-    answer = Answer(*parts, predictor.refiner())
+    end_token_ids, refiner = predictor.end_token_ids, predictor.refiner()
+    answer = Answer(predictor.model, predictor.processor, clock, prompt_ids, [encoded], end_token_ids, refiner)
     decode(answer, max_new_tokens, forced_response)
     if answer.state.seg_slots:
         answer.state.next_logits()  # feeds a <|seg|> on which generation stopped

@@ -11,7 +11,7 @@ from stamp.sources import CheckpointError, read_json
 
 Quantization = Literal["none", "int8", "nf4"]
 QUANTIZATIONS = ("none", "int8", "nf4", "auto")
-#: "auto" quantizes from this many parameters on. The embedded nano loses more than it gains (see its model card).
+#: "auto" quantizes from this many parameters on; a small model gains nothing worth a loss.
 AUTO_PARAMETERS = 1_000_000_000
 #: Kept in full precision. The vision tower's features make the mask; the classifier has one row, which bitsandbytes
 #: cannot quantize. A list replaces transformers' own, hence lm_head.

@@ -22,8 +22,8 @@ def nano_recipe() -> TrainingConfig:
         stages=(
             Stage("words 6x6", "words", words, steps=3500, text_lr=1e-3, vision_lr=0.0, warmup_steps=30),
             Stage("words mixed 6x6", "words", mixed, steps=560, text_lr=1e-3, vision_lr=0.0, warmup_steps=30),
-            Stage("vision 12x12", "vision", vision, steps=3000, text_lr=0.0, vision_lr=1.5e-3, warmup_steps=100),
-            Stage("joint 12x12", "joint", coarse, steps=1000, text_lr=5e-4, vision_lr=3e-4, warmup_steps=100),
+            Stage("vision 12x12", "vision", vision, steps=2500, text_lr=0.0, vision_lr=1.5e-3, warmup_steps=100),
+            Stage("joint 12x12", "joint", coarse, steps=850, text_lr=5e-4, vision_lr=3e-4, warmup_steps=100),
             Stage("joint 24x24", "joint", fine, steps=300, text_lr=3e-4, vision_lr=2e-4, warmup_steps=30),
         ),
     )

@@ -30,20 +30,24 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
 def test_rows(out: Path) -> None:
     rows = read_rows(out)
     order = [(row["case"], row["method"], row["warmup"]) for row in rows]
+    cases = {"one_mask": ("ours", "released"), "many_masks": ("ours", "released"), "follow_up": ("cached", "fresh")}
     assert order == [  # methods take turns
         (case, method, warmup)
-        for warmup, methods in ((True, ("ours", "released")), (False, ("released", "ours")))
-        for case in ("one_mask", "many_masks")
-        for method in methods
+        for warmup, turn in ((True, 1), (False, -1))
+        for case, methods in cases.items()
+        for method in methods[::turn]
     ]
     for row in rows:
-        ours = row["method"] == "ours"
+        ours = row["method"] != "released"
         assert set(row["seconds"]) == (PHASES if ours else PHASES | PARTS)
         assert row["repeat"] == 0
-        assert row["masks"] == (1 if row["case"] == "one_mask" else 3)
+        assert row["masks"] == (3 if row["case"] == "many_masks" else 1)
         passes = 1 if ours else row["masks"]
         assert row["forward_passes"] == 1 + row["new_tokens"] + passes
-        assert row["max_logit_difference"] is None if ours else row["max_logit_difference"] < 1e-4
+        is_first = row["method"] in ("ours", "cached")
+        assert row["max_logit_difference"] is None if is_first else row["max_logit_difference"] < 1e-4
+        if row["method"] == "cached" and not row["warmup"]:
+            assert row["seconds"]["vision"] == 0
         claimed = sum(row["seconds"][phase] for phase in PHASES - {"total"})
         assert claimed == pytest.approx(row["seconds"]["total"])
     assert [row["new_tokens"] for row in rows if row["case"] == "one_mask"] == [12] * 4
@@ -57,7 +61,9 @@ def test_summary(out: Path) -> None:
     assert where["config"] == {"masks": 3, "repeats": 1, "warmups": 1, "side_px": 192}
     assert {"hardware", "threads", "commit", "uncommitted_changes", "date", "python", "torch"} <= set(where)
     measured = {(row["case"], row["method"]): row["seconds"] for row in read_rows(out) if not row["warmup"]}
-    assert set(record["cases"]) == {"one_mask", "many_masks"}
+    assert set(record["cases"]) == {"one_mask", "many_masks", "follow_up"}
+    follow_up, first = measured["follow_up", "cached"]["total"], measured["one_mask", "ours"]["total"]
+    assert record["follow_up_over_first"] == pytest.approx(follow_up / first)
     for name, compared in (("one_mask", "total"), ("many_masks", "mask")):
         case = record["cases"][name]
         ours, released = measured[name, "ours"], measured[name, "released"]
@@ -87,7 +93,7 @@ def test_medians_and_ratios_by_hand() -> None:
 
 def test_answers_and_picture() -> None:
     predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
-    one, many = speed_cases(predictor.processor, SpeedConfig(masks=8))
+    one, many, _ = speed_cases(predictor.processor, SpeedConfig(masks=8))
     seg = predictor.processor.seg_token_id
     assert (len(one.answer), one.answer.count(seg), one.answer[-1]) == (12, 1, seg)
     assert many.answer.count(seg) == 8
@@ -101,6 +107,7 @@ def test_answers_and_picture() -> None:
     [
         (["--repeats", "0"], "repeats must be at least 1, got 0"),
         (["--masks", "0"], "masks must be at least 1, got 0"),
+        (["--warmups", "0"], "warmups must be at least 1, got 0"),
         (["--model", "no/such/folder/here"], "no/such/folder/here"),
     ],
 )
