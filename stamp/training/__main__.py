@@ -38,6 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--scenes", type=int, default=24 if name == "sheet" else 200)
         if name in ("train", "evaluate", "refinement"):
             command.add_argument("--device", default="auto")
+        if name == "evaluate":
+            command.add_argument("--quantization", default="none")
         if name in ("evaluate", "card", "refinement"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
     train = commands.choices["train"]
@@ -106,7 +108,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from stamp.training.evaluate import evaluate, scores, write_evaluation
     from stamp.training.recipes import STYLES
 
-    predictor = StampPredictor.from_pretrained(options.model, device=options.device)
+    load = StampPredictor.from_pretrained
+    predictor = load(options.model, device=options.device, quantization=options.quantization)
     rows = evaluate(predictor, ArtLibrary(options.art, STYLES), STYLES, options.scenes)
     options.out.mkdir(parents=True, exist_ok=True)
     write_evaluation(rows, _provenance(predictor, options.scenes), options.out)

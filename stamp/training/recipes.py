@@ -23,7 +23,7 @@ def nano_recipe() -> TrainingConfig:
             Stage("words 6x6", "words", words, steps=3500, text_lr=1e-3, vision_lr=0.0, warmup_steps=30),
             Stage("words mixed 6x6", "words", mixed, steps=560, text_lr=1e-3, vision_lr=0.0, warmup_steps=30),
             Stage("vision 12x12", "vision", vision, steps=2500, text_lr=0.0, vision_lr=1.5e-3, warmup_steps=100),
-            Stage("joint 12x12", "joint", coarse, steps=850, text_lr=5e-4, vision_lr=3e-4, warmup_steps=100),
+            Stage("joint 12x12", "joint", coarse, steps=720, text_lr=5e-4, vision_lr=3e-4, warmup_steps=100),
             Stage("joint 24x24", "joint", fine, steps=300, text_lr=3e-4, vision_lr=2e-4, warmup_steps=30),
         ),
     )
