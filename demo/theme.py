@@ -43,6 +43,9 @@ EXAMPLES_CSS = """
 #examples tr { display: flex; flex-direction: column; align-items: center; padding: 0.5rem; cursor: pointer;
   border: 1px solid var(--border-color-primary); border-radius: 8px; background: var(--block-background-fill); }
 #examples tr:hover { border-color: var(--color-accent); }
+#refine label.selected { border-color: var(--color-accent); }
+#refine input[type="radio"]:checked { border-color: var(--color-accent) !important;
+  background: radial-gradient(white 30%, var(--color-accent) 35%) !important; }
 #examples td { border: none; padding: 0.15rem; font-size: 0.85rem; text-align: center; }
 """
 
