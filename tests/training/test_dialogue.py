@@ -55,7 +55,7 @@ def test_every_exchange_is_true_of_its_scene(library: ArtLibrary) -> None:
     for seed in range(60):
         scene, rng = compose_scene(seed, library, config), Random(seed)
         counts = {noun: len(items) for noun, items in dialogue.objects_by_noun(scene).items()}
-        for makers in (dialogue.MASK_MAKERS, dialogue.TEXT_MAKERS) * 6:
+        for makers in (dialogue.MASK_MAKERS, dialogue.TEXT_MAKERS, dialogue.CHECKLIST_MAKERS) * 6:
             exchange = dialogue.draw(makers, scene, rng)
             kinds.add(exchange.kind)
             check(exchange, scene, {noun.name: n for noun, n in counts.items()})
