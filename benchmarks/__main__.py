@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks speed --model PATH --out DIR`."""
+"""Command line: `python -m benchmarks speed --model PATH --out DIR`, `footprint --model PATH --out FILE`."""
 
 import argparse
 import sys
@@ -18,25 +18,37 @@ def build_parser() -> argparse.ArgumentParser:
     speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
     speed.add_argument("--repeats", type=int, default=3, help="measured runs of each method")
     speed.add_argument("--warmups", type=int, default=1, help="runs of each method before the measured ones")
-    speed.add_argument("--side-px", type=int, default=896, help="side of the square picture")
-    add_model_options(speed)
+    footprint = commands.add_parser("footprint", help="load one checkpoint, answer once: seconds and memory")
+    footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file to which a row is added")
+    for command in (speed, footprint):
+        command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
+        add_model_options(command)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
-    from benchmarks.speed import SpeedConfig, run_speed
-
     try:
-        config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px)
-        predictor = load_predictor(options, report=lambda message: print(message, file=sys.stderr))
-        record = run_speed(predictor, options.model, options.out, config)
+        print({"speed": _speed, "footprint": _footprint}[options.command](options))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(speed_table(record))
     return 0
+
+
+def _speed(options: argparse.Namespace) -> str:
+    from benchmarks.speed import SpeedConfig, run_speed
+
+    config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px)
+    return speed_table(run_speed(load_predictor(options), options.model, options.out, config))
+
+
+def _footprint(options: argparse.Namespace) -> str:
+    from benchmarks.footprint import append_footprint, footprint_table, measure_footprint, read_footprints
+
+    append_footprint(measure_footprint(lambda: load_predictor(options), options.model, options.side_px), options.out)
+    return footprint_table(read_footprints(options.out))
 
 
 def speed_table(record: dict[str, Any]) -> str:

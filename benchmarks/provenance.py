@@ -1,17 +1,14 @@
 """Where a figure comes from: machine, commit, date, versions."""
 
 import datetime
-import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from stamp.predictor import StampPredictor
-
-_ROOT = Path(__file__).resolve().parent.parent
+from stamp.provenance import git, hardware_name
 
 
 def provenance(predictor: StampPredictor, model: str | Path | None) -> dict[str, Any]:
@@ -27,22 +24,3 @@ def provenance(predictor: StampPredictor, model: str | Path | None) -> dict[str,
         "python": platform.python_version(),
         **predictor.versions(),
     }
-
-
-def hardware_name(device: torch.device) -> str:
-    """The processor that computes: the GPU's name, or the CPU's with its cores."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} CPU cores ({names[0] if names else platform.processor() or 'unknown'})"
-
-
-def git(*arguments: str) -> str | None:
-    """What git prints about this checkout; None outside a repository or without git."""
-    try:
-        command = ["git", "-C", str(_ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

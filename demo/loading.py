@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stamp.errors import CheckpointError
 from stamp.options import load_predictor
-from stamp.sources import CheckpointError
 
 if TYPE_CHECKING:
     from stamp import StampPredictor

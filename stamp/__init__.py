@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stamp.conversation import Done, EncodedImage, MaskReady, Segmentation, TextDelta, Turn
+    from stamp.errors import PromptError
     from stamp.images import ImageError, ImageLimits
-    from stamp.predictor import PromptError, StampPredictor
+    from stamp.predictor import StampPredictor
 
 _HOME = {
     "Done": "stamp.conversation",
@@ -19,7 +20,7 @@ _HOME = {
     "Turn": "stamp.conversation",
     "ImageError": "stamp.images",
     "ImageLimits": "stamp.images",
-    "PromptError": "stamp.predictor",
+    "PromptError": "stamp.errors",
     "StampPredictor": "stamp.predictor",
 }
 

@@ -52,15 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _load(options: argparse.Namespace, merge: bool = False) -> "StampPredictor":
-    return load_predictor(options, merge=merge, report=lambda message: print(message, file=sys.stderr))
-
-
 def _export(options: argparse.Namespace) -> int:
     from stamp.export import check_target, export_checkpoint
 
     check_target(options.out)
-    export_checkpoint(_load(options, options.merge), options.out)
+    export_checkpoint(load_predictor(options, merge=options.merge), options.out)
     print(f"wrote {options.out}; use it with --model {options.out}")
     return 0
 
@@ -75,7 +71,7 @@ def _rehearse(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     from stamp.images import load_image
 
-    predictor = _load(options)
+    predictor = load_predictor(options)
     image = load_image(options.image, predictor.image_limits)
     result = predictor.segment(image, options.prompt, options.max_new_tokens, refine=options.refine)
     write_result(result, image, options.out)
@@ -101,7 +97,7 @@ def write_result(result: "Segmentation", image: "Image", folder: Path) -> None:
 def _chat(options: argparse.Namespace) -> int:
     from stamp.conversation import Turn
 
-    predictor = _load(options)
+    predictor = load_predictor(options)
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
     print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends.")

@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stamp.configuration_stamp import STAMP_TOKENS
+from stamp.errors import CheckpointError
 from stamp.modeling_stamp import StampForSegmentation
-from stamp.sources import CheckpointError
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 #: PEFT writes these beside the weights they repeat when the vocabulary was resized.
@@ -48,7 +48,7 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
         outcome: Any = set_peft_model_state_dict(wrapped, weights)
     except RuntimeError as error:
         raise CheckpointError(f"The adapter {folder.name} does not fit its base model: {error}") from error
-    _refuse_incomplete(wrapped, weights, outcome, folder)
+    _refuse_incomplete(outcome, folder)
     whole: StampForSegmentation = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
     _keep_one_copy(whole)
     whole.tie_weights()
@@ -59,7 +59,7 @@ def _without_redundant(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not any(mark in name for mark in REDUNDANT_KEYS)}
 
 
-def _refuse_incomplete(wrapped: nn.Module, weights: dict[str, Tensor], outcome: Any, folder: Path) -> None:
+def _refuse_incomplete(outcome: Any, folder: Path) -> None:
     lora = [name for name in outcome.missing_keys if "lora_" in name or "modules_to_save" in name]
     problems = [f"missing: {lora[:5]}"] if lora else []
     if outcome.unexpected_keys:

@@ -52,8 +52,8 @@ class ConversationCache:
         """Memory in use."""
         return sum(prefix.n_bytes for prefix in self._prefixes) + self._image_bytes()
 
-    def take(self, ids: Sequence[int], images: Sequence[EncodedImage]) -> Prefix | None:
-        """The longest cached prefix of a conversation, cut so that at least one token is left to feed; or None."""
+    def take(self, ids: Sequence[int], images: Sequence[EncodedImage]) -> DynamicCache | None:
+        """Keys and values of the longest cached prefix of a conversation, at least one token short of it; or None."""
         with self._lock:
             usable = [prefix for prefix in self._prefixes if _same(prefix.images, images[: len(prefix.images)])]
             best = max(usable, key=lambda prefix: _common(prefix.ids, ids), default=None)
@@ -62,7 +62,7 @@ class ConversationCache:
             self._prefixes.remove(best)
         if length < len(best.ids):
             best.cache.crop(length - len(best.ids))
-        return Prefix(best.cache, best.ids[:length], best.images)
+        return best.cache
 
     def put(self, prefix: Prefix) -> None:
         """Keep a prefix as the newest; older ones go until all fit."""

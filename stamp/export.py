@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from stamp.errors import CheckpointError
 from stamp.predictor import StampPredictor
-from stamp.sources import CheckpointError
 
 
 def check_target(folder: Path) -> None:

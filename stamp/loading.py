@@ -1,6 +1,6 @@
 """From a checkpoint folder to a model and its processor: full weights, adapters, quantized or not, checked first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ import torch
 from safetensors import safe_open
 
 from stamp.adapters import add_stamp_tokens, apply_adapter
+from stamp.download import Report
+from stamp.errors import CheckpointError
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.quantization import (
@@ -21,7 +23,7 @@ from stamp.quantization import (
     quiet_bitsandbytes,
     saved_quantization,
 )
-from stamp.sources import CheckpointError, check_files, find_base, is_adapter
+from stamp.sources import check_files, find_base, is_adapter
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 #: A CPU without bfloat16 matrix units computes faster in float32; larger models stay in bfloat16 for the memory.
@@ -31,7 +33,10 @@ CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How to load. min_pixels, max_pixels: of a picture after resizing; None keeps the checkpoint's."""
+    """How to load. min_pixels, max_pixels: of a picture after resizing; None keeps the checkpoint's.
+
+    report: gets a line at each step; None shows bars in the terminal.
+    """
 
     device: torch.device
     dtype: str = "auto"
@@ -40,7 +45,7 @@ class LoadOptions:
     merge: bool = False
     min_pixels: int | None = None
     max_pixels: int | None = None
-    report: Callable[[str], None] = lambda message: None
+    report: Report | None = None
 
 
 def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
@@ -51,42 +56,54 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
     """
     quiet_bitsandbytes()
     check_files(folder)
-    base = find_base(folder, options.base) if is_adapter(folder) else folder
-    if base is folder and options.base is not None:
+    if is_adapter(folder):
+        return _load_adapter(folder, options)
+    if options.base is not None:
         raise CheckpointError(f"{folder.name} is a whole model, not an adapter: leave --base out.")
-    if base is not folder:
-        check_files(base)
-    shapes = dict(_tensor_shapes(base))
+    model, in_effect = _load_whole(folder, options)
+    processor = StampProcessor.from_pretrained(folder)
+    processor.limit_pixels(options.min_pixels, options.max_pixels)
+    return model, processor, in_effect
+
+
+def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
+    """The base, then the adapter on it; the tokenizer is the adapter's where it has one."""
+    base = find_base(folder, options.base, options.report)
+    check_files(base)
+    model, in_effect = _load_whole(base, options, may_miss=CLASSIFIER_KEYS)
+    tokens_from = folder if (folder / "tokenizer_config.json").exists() else base
+    tokenizer = StampProcessor.read_tokenizer(tokens_from)
+    add_stamp_tokens(model, tokenizer)
+    model = apply_adapter(model, folder, merge=options.merge)
+    processor = StampProcessor(tokenizer, StampProcessor.read_image_processor(base))
+    processor.limit_pixels(options.min_pixels, options.max_pixels)
+    return model, processor, in_effect
+
+
+def _load_whole(
+    folder: Path, options: LoadOptions, may_miss: frozenset[str] = frozenset()
+) -> tuple[StampForSegmentation, str]:
+    """(model, quantization in effect) of a folder with full weights."""
+    shapes = dict(_tensor_shapes(folder))
     parameters = sum(_numel(shape) for shape in shapes.values())
-    mode = choose_quantization(options.quantization, base, parameters)
+    saved = saved_quantization(folder)
+    mode = choose_quantization(options.quantization, saved, parameters)
     if options.merge and mode != "none":
         raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
-    dtype = _choose_dtype(options, parameters, mode if mode != "none" else saved_quantization(base))
-    needed = _memory_bytes(shapes, mode, dtype, base)
+    dtype = _choose_dtype(options, parameters, mode if mode != "none" else saved)
+    if saved is None:
+        needed = _memory_bytes(shapes, mode, dtype)
+    else:
+        needed = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     _refuse_without_memory(needed, options.device, mode)
     size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
-    options.report(f"Loading {size} parameters, {needed / 1e9:.2g} GB")
-    model = _load_model(
-        base, options.device, dtype, mode, allow_missing=CLASSIFIER_KEYS if base is not folder else None
-    )
-    tokens_from = folder if (folder / "tokenizer_config.json").exists() else base
-    if base is not folder:
-        tokenizer = StampProcessor.read_tokenizer(tokens_from)
-        add_stamp_tokens(model, tokenizer)
-        model = apply_adapter(model, folder, merge=options.merge)
-        processor = StampProcessor(tokenizer, StampProcessor.read_image_processor(base))
-    else:
-        processor = StampProcessor.from_pretrained(folder)
-    processor.limit_pixels(options.min_pixels, options.max_pixels)
-    return model, processor, mode if mode != "none" else saved_quantization(base) or "none"
+    if options.report is not None:
+        options.report(f"Loading {size} parameters, {needed / 1e9:.2g} GB")
+    return _read_weights(folder, options.device, dtype, mode, may_miss), saved or mode
 
 
-def _load_model(
-    folder: Path,
-    device: torch.device,
-    dtype: torch.dtype,
-    mode: Quantization,
-    allow_missing: frozenset[str] | None,
+def _read_weights(
+    folder: Path, device: torch.device, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
 ) -> StampForSegmentation:
     load: Any = StampForSegmentation.from_pretrained
     model, info = load(
@@ -99,7 +116,7 @@ def _load_model(
         device_map={"": device},
         quantization_config=bitsandbytes_config(mode, dtype),
     )
-    missing = set(info["missing_keys"]) - (allow_missing or frozenset())
+    missing = set(info["missing_keys"]) - may_miss
     problems = [f"missing: {sorted(missing)[:5]}"] if missing else []
     if info["mismatched_keys"]:
         problems.append(f"of another shape: {sorted(map(str, info['mismatched_keys']))[:5]}")
@@ -141,10 +158,8 @@ def _numel(shape: tuple[int, ...]) -> int:
     return int(torch.Size(shape).numel())
 
 
-def _memory_bytes(shapes: dict[str, tuple[int, ...]], mode: Quantization, dtype: torch.dtype, folder: Path) -> int:
-    """Bytes of the loaded weights; a checkpoint saved quantized takes what its files take."""
-    if saved_quantization(folder) is not None:
-        return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+def _memory_bytes(shapes: dict[str, tuple[int, ...]], mode: Quantization, dtype: torch.dtype) -> int:
+    """Bytes of the loaded weights."""
     total = 0.0
     for name, shape in shapes.items():
         quantized = mode != "none" and is_quantizable(name, shape)

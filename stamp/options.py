@@ -2,10 +2,10 @@
 
 import argparse
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stamp.download import Report
     from stamp.predictor import StampPredictor
 
 #: (option, default, help). `--min-pixels` reads STAMP_MIN_PIXELS, and so on.
@@ -35,7 +35,7 @@ def add_model_options(
 
 
 def load_predictor(
-    options: argparse.Namespace, *, merge: bool = False, report: Callable[[str], None] = print
+    options: argparse.Namespace, *, merge: bool = False, report: "Report | None" = None
 ) -> "StampPredictor":
     """The predictor the options ask for. Raises CheckpointError (a ValueError)."""
     from stamp.predictor import StampPredictor

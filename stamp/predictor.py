@@ -9,10 +9,13 @@ from typing import Self
 
 import numpy as np
 import torch
+from PIL import Image
 
 from stamp.answer import Answer
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
 from stamp.conversation_cache import ConversationCache
+from stamp.download import Report
+from stamp.errors import PromptError
 from stamp.generation import PhaseClock
 from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.loading import LoadOptions, load_checkpoint
@@ -22,10 +25,6 @@ from stamp.refinement import Refiner, check_refiner_name, make_refiner
 from stamp.sources import find_checkpoint
 
 MAX_PROMPT_CHARACTERS = 2000
-
-
-class PromptError(ValueError):
-    """A prompt that cannot be answered; the message tells a visitor what to change."""
 
 
 class StampPredictor:
@@ -66,7 +65,7 @@ class StampPredictor:
         merge: bool = False,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
-        report: Callable[[str], None] = lambda message: None,
+        report: Report | None = None,
     ) -> Self:
         """Load a checkpoint: None is the embedded nano; else "nano", "2b", "7b", a folder, or a hub id.
 
@@ -74,10 +73,11 @@ class StampPredictor:
         or "auto": bfloat16, but float32 for a small model on a CPU without bfloat16 matrix units.
         quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
         base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
-        after resizing. report: gets a line at each step of loading.
+        after resizing. report: gets a line at each step and while downloading; None shows bars
+        in the terminal.
         Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
-        folder = find_checkpoint(path_or_id, revision)
+        folder = find_checkpoint(path_or_id, revision, report)
         place = torch.device(choose_device(device))
         options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report)
         model, processor, in_effect = load_checkpoint(folder, options)
@@ -92,16 +92,17 @@ class StampPredictor:
 
     # -- public API --------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def encode_image(self, image: ImageLike) -> EncodedImage:
         """Load and check an image and compute its vision features once. Raises ImageError."""
         if isinstance(image, EncodedImage):
             if image.model_id != id(self.model):
                 raise ValueError("this EncodedImage was made by another predictor; encode the image again")
             return image
-        picture = load_image(image, self.image_limits)
+        return self._encode_picture(load_image(image, self.image_limits))
+
+    def _encode_picture(self, picture: Image.Image) -> EncodedImage:
         clock = PhaseClock(self.device, self.lock)
-        with clock.phase("vision"):
+        with torch.inference_mode(), clock.phase("vision"):
             pixels, grid = self.processor.encode_image(picture)
             (embeds,) = self.model.encode_images(pixels.to(self.device), grid.to(self.device))
         grid_hw = self.model.merged_grid(grid[0])
@@ -185,12 +186,11 @@ class StampPredictor:
         images = [self._encode_once(image, memory) for image in given]
         encoded = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images])
         self._check_length(len(encoded.input_ids))
-        known = None if memory is None else memory.take(encoded.input_ids, images)
+        cache = None if memory is None else memory.take(encoded.input_ids, images)
         clock = PhaseClock(self.device, self.lock)
         clock.seconds["vision"] = sum(
             image.vision_s for image, source in zip(images, given, strict=True) if image is not source
         )
-        cache = None if known is None else known.cache
         return Answer(self.model, self.processor, clock, encoded.input_ids, images, self.end_token_ids, refiner, cache)
 
     def _encode_once(self, image: ImageLike, memory: ConversationCache | None) -> EncodedImage:
@@ -200,7 +200,7 @@ class StampPredictor:
         digest, known = memory.find_image(picture)
         if known is not None:
             return replace(known, vision_s=0.0)
-        encoded = self.encode_image(picture)
+        encoded = self._encode_picture(picture)
         memory.keep_image(digest, encoded)
         return encoded
 

@@ -1,11 +1,14 @@
 """What a published STAMP checkpoint holds: sizes, tensor names and shapes, configuration, special tokens.
 
 The layout is the one transformers 4.57.1 writes for Qwen2-VL (`visual.*`, `model.layers.*`), which JiaZL/STAMP-2B-uni
-and its siblings use; `StampForSegmentation` converts it while loading. Plain data only.
+and its siblings use; `StampForSegmentation` converts it while loading.
 """
 
 from dataclasses import dataclass
 from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from stamp.configuration_stamp import STAMP_TOKENS
 
@@ -43,7 +46,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
 PATCH_PX, TEMPORAL_PATCH, MERGE, MLP_RATIO, CHANNELS = 14, 2, 2, 4, 3
-#: Stock pixel limits: 4 to 1280 mask tokens a picture.
+#: Stock pixel limits: 4 to 16384 mask tokens a picture.
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 28 * 28 * 16384
 
 
@@ -255,3 +258,18 @@ def tokenizer_config(size: Size) -> dict[str, Any]:
         "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
     }
+
+
+def byte_level_tokenizer(model: models.BPE) -> Tokenizer:
+    """A byte-level BPE tokenizer that normalises, splits and decodes as Qwen2's does, without special tokens."""
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    return tokenizer

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import torch
 
-from stamp.sources import CheckpointError, read_json
+from stamp.errors import CheckpointError
+from stamp.sources import read_json
 
 Quantization = Literal["none", "int8", "nf4"]
 QUANTIZATIONS = ("none", "int8", "nf4", "auto")
@@ -20,26 +21,26 @@ SKIPPED_MODULES = ("lm_head", "classifier", "model.visual")
 BYTES_PER_WEIGHT = {"int8": 1.01, "nf4": 0.52}
 
 
-def choose_quantization(wanted: str, folder: Path, parameters: int) -> Quantization:
+def choose_quantization(wanted: str, saved: Quantization | None, parameters: int) -> Quantization:
     """What is done on loading: "auto" by size; nothing for a checkpoint that is saved quantized.
 
     Raises CheckpointError: unknown mode, another mode than the checkpoint was saved in, no bitsandbytes.
     """
     if wanted not in QUANTIZATIONS:
         raise CheckpointError(f"Unknown quantization {wanted!r}; choose one of {', '.join(QUANTIZATIONS)}.")
-    if (saved := saved_quantization(folder)) is not None:
+    if saved is not None:
         if wanted not in ("auto", "none", saved):
-            raise CheckpointError(f"{folder.name} is saved in {saved}; it cannot be loaded in {wanted}.")
+            raise CheckpointError(f"The checkpoint is saved in {saved}; it cannot be loaded in {wanted}.")
         _require_bitsandbytes(saved)
         return "none"
-    if wanted == "auto":
-        wanted = "nf4" if parameters >= AUTO_PARAMETERS else "none"
-    if wanted != "none":
-        _require_bitsandbytes(wanted)
-    return wanted  # type: ignore[return-value]
+    modes: dict[str, Quantization] = {"none": "none", "int8": "int8", "nf4": "nf4"}
+    mode = modes.get(wanted, "nf4" if parameters >= AUTO_PARAMETERS else "none")
+    if mode != "none":
+        _require_bitsandbytes(mode)
+    return mode
 
 
-def saved_quantization(folder: Path) -> str | None:
+def saved_quantization(folder: Path) -> Quantization | None:
     """ "int8" or "nf4" for a checkpoint exported in it, otherwise None."""
     path = folder / "config.json"
     saved = read_json(path).get("quantization_config") if path.exists() else None

@@ -14,10 +14,9 @@ from zlib import crc32
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from tqdm import tqdm
-from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from stamp.configuration_stamp import STAMP_TOKENS
 from stamp.published_layout import (
@@ -26,6 +25,7 @@ from stamp.published_layout import (
     SIZES,
     Shapes,
     Size,
+    byte_level_tokenizer,
     generation_config,
     model_config,
     preprocessor_config,
@@ -114,27 +114,13 @@ def build_tokenizer(size: Size) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    learned = _byte_level(models.BPE())
+    learned = byte_level_tokenizer(models.BPE())
     learned.train_from_iterator(PHRASES, trainer)
     bpe = json.loads(learned.to_str())["model"]
     vocabulary: dict[str, int] = bpe["vocab"]
     vocabulary |= {f"Ġw{index}": index for index in range(len(vocabulary), size.ordinary_tokens)}
-    tokenizer = _byte_level(models.BPE(vocabulary, [tuple(pair) for pair in bpe["merges"]]))
+    tokenizer = byte_level_tokenizer(models.BPE(vocabulary, [tuple(pair) for pair in bpe["merges"]]))
     tokenizer.add_special_tokens([*QWEN_TOKENS, *STAMP_TOKENS])
-    return tokenizer
-
-
-def _byte_level(model: models.BPE) -> Tokenizer:
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     return tokenizer
 
 

@@ -8,22 +8,20 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from stamp.download import Report, download
+from stamp.errors import CheckpointError
+
 log = logging.getLogger(__name__)
 
 EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp-nano"
 SHORT_NAMES = {"nano": str(EMBEDDED_CHECKPOINT), "2b": "JiaZL/STAMP-2B-uni", "7b": "JiaZL/STAMP-7B-lora"}
 ADAPTER_CONFIG = "adapter_config.json"
-#: What is fetched from a hub: no `.bin`, no Python.
-DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "merges.txt")
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says what to do."""
-
-
-def find_checkpoint(source: str | Path | None, revision: str | None = None) -> Path:
+def find_checkpoint(source: str | Path | None, revision: str | None = None, report: Report | None = None) -> Path:
     """The local folder of a checkpoint: None is the embedded nano; "nano", "2b", "7b", a folder, or a hub id.
 
+    report: gets the progress of a download; None shows a bar in the terminal.
     Raises CheckpointError: no such folder, unknown or gated id, no network and not cached.
     """
     if source is None:
@@ -39,10 +37,10 @@ def find_checkpoint(source: str | Path | None, revision: str | None = None) -> P
             f"There is no folder {source}. Give a checkpoint folder, a hub id such as {SHORT_NAMES['2b']}, "
             f"or one of {', '.join(SHORT_NAMES)}."
         )
-    return _download(name, revision)
+    return download(name, revision, report)
 
 
-def find_base(adapter: Path, base: str | None = None) -> Path:
+def find_base(adapter: Path, base: str | None = None, report: Report | None = None) -> Path:
     """The local folder of an adapter's base model.
 
     Tried in this order: `base`; the recorded name as an absolute path, relative to the adapter's folder and to each of
@@ -50,7 +48,7 @@ def find_base(adapter: Path, base: str | None = None) -> Path:
     """
     recorded = read_json(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")
     if base is not None:
-        return find_checkpoint(base)
+        return find_checkpoint(base, report=report)
     if not recorded:
         raise CheckpointError(f"The adapter {adapter.name} does not record its base model; name it with --base.")
     candidates = [Path(recorded)] if Path(recorded).is_absolute() else []
@@ -65,7 +63,7 @@ def find_base(adapter: Path, base: str | None = None) -> Path:
         )
     log.warning("The adapter %s needs its base model %s: fetching it unless it is cached.", adapter.name, recorded)
     try:
-        return _download(recorded, None)
+        return download(recorded, None, report)
     except CheckpointError as error:
         raise CheckpointError(f"{error} (It is the base of an adapter; --base names another.)") from error
 
@@ -110,33 +108,3 @@ def _may_be_hub_id(name: str) -> bool:
     except HFValidationError:
         return False
     return name.count("/") == 1 and not name.startswith(("./", "../", "~"))
-
-
-def _download(repo_id: str, revision: str | None) -> Path:
-    """The snapshot of a hub id in the local cache; tqdm shows the progress."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    page = f"https://huggingface.co/{repo_id}"
-    try:
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(DOWNLOADED)))
-    except GatedRepoError as error:
-        raise CheckpointError(f"{repo_id} is gated: accept its terms on {page}, then run `hf auth login`.") from error
-    except RevisionNotFoundError as error:
-        raise CheckpointError(f"{repo_id} has no revision {revision!r}; see {page}/commits.") from error
-    except RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"There is neither a folder nor a hub model {repo_id}. Check the spelling; a private model needs "
-            "`hf auth login`."
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise CheckpointError(
-            f"{repo_id} is not in the local cache and the hub cannot be reached. Connect to the network, or download "
-            f"it elsewhere (`hf download {repo_id}`) and give the folder."
-        ) from error

@@ -3,11 +3,13 @@
 import importlib.util
 import json
 import logging
+import re
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from stamp import StampPredictor, loading
 from stamp.__main__ import main
-from stamp.sources import EMBEDDED_CHECKPOINT, CheckpointError, find_base, find_checkpoint
+from stamp.errors import CheckpointError
+from stamp.sources import EMBEDDED_CHECKPOINT, find_base, find_checkpoint
 
 MODELS = Path(__file__).parent / "parity" / "models"
 ADAPTER = MODELS / "lora_adapter"
@@ -88,6 +91,31 @@ def test_hub_errors_say_what_to_do(error: str, sentence: str, monkeypatch: pytes
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(CheckpointError, match=sentence):
         find_checkpoint("owner/model", "v9")
+
+
+def test_a_download_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The bars are driven as huggingface_hub drives them: totals grow file by file, several threads update."""
+    import huggingface_hub
+
+    from stamp import download
+
+    monkeypatch.setattr(download, "REPORT_EVERY_S", 0.0)
+
+    def snapshot(repo_id: str, *, tqdm_class: Any, **_: object) -> str:
+        files = tqdm_class(total=2, desc="Fetching 2 files")
+        done = tqdm_class(desc="bytes", total=0, initial=0, unit="B", unit_scale=True, bar_format="{n}")
+        done.total += 4_000_000_000
+        for _ in range(4):
+            done.update(1_000_000_000)
+        files.update(2)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    lines: list[str] = []
+    assert find_checkpoint("2b", report=lines.append) == tmp_path
+    assert len(lines) == 3
+    for number, line in enumerate(lines, start=1):
+        assert re.fullmatch(rf"Downloading JiaZL/STAMP-2B-uni: {number}\.00GB of 4\.00GB, \d\d:\d\d left", line), line
 
 
 def test_neither_code_nor_pickles_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from stamp import rehearsal
 from stamp.configuration_stamp import STAMP_TOKENS, StampConfig
 from stamp.conversation import Turn
+from stamp.errors import CheckpointError
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.predictor import StampPredictor
 from stamp.processing_stamp import StampProcessor
 from stamp.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, SIZES, Size, model_config, tensor_shapes
 from stamp.rehearsal import build_tokenizer, write_checkpoint, write_rehearsal
-from stamp.sources import CheckpointError
-from stamp.training import nano
+from stamp.sources import EMBEDDED_CHECKPOINT
 
 PARITY = Path(__file__).parent / "parity"
 #: The sizes of the official code's own tiny checkpoints in tests/parity.
@@ -197,7 +197,7 @@ def test_pictures_get_the_official_limits_in_place_of_the_stock_ones(
 
 def test_tokenizer_is_reproducible_and_template_is_the_house_template() -> None:
     assert build_tokenizer(TINY[True]).to_str() == build_tokenizer(TINY[True]).to_str()
-    assert (CHAT_TEMPLATE, QWEN_TOKENS) == (nano.CHAT_TEMPLATE, nano.QWEN_TOKENS)
+    assert (EMBEDDED_CHECKPOINT / "chat_template.jinja").read_text() == CHAT_TEMPLATE
 
 
 def test_refusals(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,129 @@
+"""What a checkpoint takes: seconds to load, memory, and seconds by phase of one answer with a mask.
+
+One process measures one checkpoint once, from the import of torch on: peaks of memory cannot be reset. Rows are
+appended to a JSON-lines file, and the table is made from the rows.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from benchmarks.provenance import provenance
+from benchmarks.speed import SpeedConfig, measure, picture, speed_cases
+from stamp.predictor import StampPredictor
+
+GB = 1e9
+COLUMNS = (
+    "model",
+    "precision",
+    "load s",
+    "resident GB",
+    "peak GB",
+    "vision s",
+    "prefill s",
+    "s a token",
+    "mask s",
+    "total s",
+)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """One measurement. Memory is the process's resident set, or what torch allocated on a GPU.
+
+    seconds: by phase, of one answer of `new_tokens` tokens with one mask of `mask_tokens` tokens, without warm-up.
+    load_peak_bytes: until the model was loaded. peak_bytes: until the answer was there.
+    """
+
+    load_s: float
+    load_peak_bytes: int
+    resident_bytes: int
+    peak_bytes: int
+    seconds: dict[str, float]
+    new_tokens: int
+    mask_tokens: int
+    provenance: dict[str, Any]
+
+
+def measure_footprint(load: Callable[[], StampPredictor], model: str | Path | None, side_px: int = 896) -> Footprint:
+    """Load by `load`, answer once about a square picture of `side_px`, and say what it took."""
+    start = time.perf_counter()
+    predictor = load()
+    load_s = time.perf_counter() - start
+    load_peak, resident = peak_bytes(predictor.device), resident_bytes(predictor.device)
+    case = next(case for case in speed_cases(predictor.processor, SpeedConfig()) if case.name == "one_mask")
+    seconds, result = measure(predictor, picture(side_px), case, "ours")
+    return Footprint(
+        load_s=load_s,
+        load_peak_bytes=load_peak,
+        resident_bytes=resident,
+        peak_bytes=peak_bytes(predictor.device),
+        seconds=seconds,
+        new_tokens=result.new_tokens,
+        mask_tokens=result.mask_logits[0].size,
+        provenance=provenance(predictor, model),
+    )
+
+
+def resident_bytes(device: torch.device) -> int:
+    """Memory in use now."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory that was in use at any time of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def append_footprint(footprint: Footprint, path: Path) -> None:
+    """Add one row to a file, which is made if it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(footprint)) + "\n")
+
+
+def read_footprints(path: Path) -> list[Footprint]:
+    """The rows of a file."""
+    return [Footprint(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def footprint_table(rows: Sequence[Footprint]) -> str:
+    """Markdown, one line a row, and one with what all rows have in common."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    for hardware in dict.fromkeys(row.provenance["hardware"] for row in rows):
+        some = [row for row in rows if row.provenance["hardware"] == hardware]
+        dates = sorted({row.provenance["date"] for row in some})
+        commits = sorted({str(row.provenance["commit"]) for row in some})
+        answer = f"{some[0].new_tokens} tokens and one mask of {some[0].mask_tokens} mask tokens, one cold run each"
+        lines.append(f"\n{hardware}, {answer}; {', '.join(dates)}, commit {', '.join(commits)}.")
+    return "\n".join(lines)
+
+
+def _cells(row: Footprint) -> list[str]:
+    where, seconds = row.provenance, row.seconds
+    precision = where["dtype"] if where["quantization"] == "none" else where["quantization"]
+    numbers = (
+        row.load_s,
+        row.resident_bytes / GB,
+        row.peak_bytes / GB,
+        seconds["vision"],
+        seconds["prefill"],
+        seconds["decode"] / row.new_tokens,
+        seconds["mask"],
+        seconds["total"],
+    )
+    return [where["model"], precision, *(f"{number:.3g}" for number in numbers)]

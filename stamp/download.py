@@ -1,0 +1,69 @@
+"""A hub id to a local folder: what is fetched, how far it is, and what to do when it cannot be had."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stamp.errors import CheckpointError
+
+#: What is fetched from a hub: no `.bin`, no Python.
+DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "merges.txt")
+REPORT_EVERY_S = 2.0
+
+Report = Callable[[str], None]
+
+
+def download(repo_id: str, revision: str | None, report: Report | None) -> Path:
+    """The snapshot of a hub id in the local cache.
+
+    report: gets a line with the time left every few seconds; None leaves the hub's own progress bar.
+    Raises CheckpointError: no such id or revision, gated, no network and not cached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    page = f"https://huggingface.co/{repo_id}"
+    bar = None if report is None else progress_reporter(f"Downloading {repo_id}", report)
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(DOWNLOADED), tqdm_class=bar))
+    except GatedRepoError as error:
+        raise CheckpointError(f"{repo_id} is gated: accept its terms on {page}, then run `hf auth login`.") from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{repo_id} has no revision {revision!r}; see {page}/commits.") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"There is neither a folder nor a hub model {repo_id}. Check the spelling; a private model needs "
+            "`hf auth login`."
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"{repo_id} is not in the local cache and the hub cannot be reached. Connect to the network, or download "
+            f"it elsewhere (`hf download {repo_id}`) and give the folder."
+        ) from error
+
+
+def progress_reporter(title: str, report: Report) -> type[Any]:
+    """A tqdm class that writes nothing itself: "TITLE: 1.2 GB of 4.4 GB, 02:10 left" goes to `report`."""
+    from tqdm.auto import tqdm
+
+    class Reporter(tqdm):
+        def __init__(self, *arguments: Any, **options: Any):
+            quiet = {"file": io.StringIO(), "mininterval": REPORT_EVERY_S, "disable": False}
+            super().__init__(*arguments, **(options | quiet))
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            if self.unit == "B" and self.total and 0 < self.n < self.total:
+                state = self.format_dict
+                rate = state["rate"] or self.n / max(state["elapsed"], 1e-9)
+                left = self.format_interval((self.total - self.n) / rate)
+                done, total = (self.format_sizeof(n, "B", 1000) for n in (self.n, self.total))
+                report(f"{title}: {done} of {total}, {left} left")
+
+    return Reporter
