@@ -6,7 +6,6 @@
 import argparse
 import datetime
 import signal
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,9 +147,9 @@ def run_examples(options: argparse.Namespace) -> None:
 
 def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
     """What a measurement on validation scenes depends on."""
+    from stamp.provenance import git, hardware_name
     from stamp.training.recipes import STYLES
     from stamp.training.scenes import VALIDATION_SEEDS
-    from stamp.training.trainer import hardware_name
 
     return {
         "n_scenes": n_scenes,
@@ -158,18 +157,9 @@ def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
         "styles": STYLES,
         "hardware": hardware_name(predictor.device),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": _commit(),
+        "commit": git("rev-parse", "--short", "HEAD"),
         **predictor.versions(),
     }
-
-
-def _commit() -> str | None:
-    """Short hash of the checked-out commit; None outside a repository."""
-    try:
-        command = ["git", "rev-parse", "--short", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 if __name__ == "__main__":

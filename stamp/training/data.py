@@ -5,7 +5,7 @@ exactly the batches it would have seen.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -19,6 +19,7 @@ from stamp.conversation import Turn
 from stamp.processing_stamp import StampProcessor
 from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
+from stamp.training.looks import Look, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.nano import CELL_PX, image_processor
 from stamp.training.nouns import NOUNS
 from stamp.training.scenes import TRAIN_SEEDS, Scene, SceneConfig, compose_scene
@@ -56,6 +57,7 @@ class Rows:
     """R right-padded token rows, each about one image of the batch.
 
     input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
+    look_index: (K, 3) head, row and query of each look; look_shares: (K, L + P) how much it should give to each token.
     seg_index: (R,) index of the `<|seg|>` whose mask is trained; target: (R, P) soft coverage, or None for text rows.
     """
 
@@ -63,6 +65,8 @@ class Rows:
     attention_mask: Tensor
     is_answer: Tensor
     image_index: Tensor
+    look_index: Tensor
+    look_shares: Tensor
     seg_index: Tensor | None = None
     target: Tensor | None = None
 
@@ -77,11 +81,13 @@ class Batch:
     """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows.
 
     pixel_values is None where a stage does not look at pictures.
+    middles: (N, P, 1 + nouns) float32, how many objects of each noun have their middle in a cell.
     """
 
     pixel_values: Tensor | None
     grid_thw: Tensor
     coverage: Tensor
+    middles: Tensor
     mask_rows: Rows | None
     text_rows: Rows | None
 
@@ -95,19 +101,10 @@ class Batch:
 class _Row:
     input_ids: list[int]
     is_answer: list[bool]
+    looks: list[Look]
     image_index: int
     seg_index: int = 0
     target: np.ndarray | None = None
-
-
-def noun_coverage(scene: Scene) -> np.ndarray:
-    """(P, 1 + nouns) float32: share of each 16 px cell that is background (0) or shows noun i (i); rows sum to 1."""
-    cells = object_coverage(scene)
-    coverage = np.zeros((cells.shape[0], len(NOUNS) + 1), np.float32)
-    coverage[:, 0] = cells[:, 0]
-    for item in scene.objects:
-        coverage[:, _NOUN_INDEX[item.noun]] += cells[:, item.mask_id]
-    return coverage
 
 
 def object_coverage(scene: Scene) -> np.ndarray:
@@ -118,12 +115,58 @@ def object_coverage(scene: Scene) -> np.ndarray:
     return np.stack([(cells == k).mean(1) for k in range(len(scene.objects) + 1)], axis=1).astype(np.float32)
 
 
+def object_middles(objects: np.ndarray, columns: int) -> np.ndarray:
+    """(P, 1 + objects) coverage -> the same shape, 1 in the middle cell of each object, 0 elsewhere.
+
+    The middle is the cell nearest the object's centre of mass among those it fills at least half as much as any.
+    """
+    middles = np.zeros_like(objects)
+    cells = np.stack(np.divmod(np.arange(len(objects)), columns), axis=1)
+    for k, share in enumerate(objects.T[1:], start=1):
+        centre = (cells * share[:, None]).sum(0) / share.sum()
+        distance = ((cells - centre) ** 2).sum(1)
+        middles[np.where(share >= share.max() / 2, distance, np.inf).argmin(), k] = 1
+    return middles
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A scene as its cells show it. objects: (P, 1 + objects) coverage; nouns, noun_middles: (P, 1 + nouns)."""
+
+    scene: Scene
+    objects: np.ndarray
+    nouns: np.ndarray
+    noun_middles: np.ndarray
+
+    @staticmethod
+    def of(scene: Scene) -> "Grid":
+        """The cells of a scene."""
+        objects = object_coverage(scene)
+        middles = object_middles(objects, scene.labels.shape[1] // CELL_PX)
+        return Grid(scene, objects, by_noun(scene, objects), by_noun(scene, middles))
+
+    def cover(self, mask_ids: Sequence[int]) -> np.ndarray:
+        """(P,) coverage by some of the objects together."""
+        covered: np.ndarray = self.objects[:, list(mask_ids)].sum(1)
+        return covered
+
+
+def by_noun(scene: Scene, cells: np.ndarray) -> np.ndarray:
+    """Objects added up to nouns: (P, 1 + objects) -> (P, 1 + nouns) float32; column 0 stays."""
+    nouns = np.zeros((cells.shape[0], len(NOUNS) + 1), np.float32)
+    nouns[:, 0] = cells[:, 0]
+    for item in scene.objects:
+        nouns[:, _NOUN_INDEX[item.noun]] += cells[:, item.mask_id]
+    return nouns
+
+
 class BatchMaker(Dataset[Batch]):
     """Batch number `step` of a stage, made from its own seeds."""
 
     def __init__(self, plan: BatchPlan, processor: StampProcessor, art: ArtLibrary, steps: int, pictures: bool = True):
         self.plan = plan
         self.processor = StampProcessor(processor.tokenizer, image_processor(None))
+        self.mentions = NounMentions(processor)
         self.art = art
         self.steps = steps
         self.pictures = pictures
@@ -142,58 +185,64 @@ class BatchMaker(Dataset[Batch]):
         scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
-        for index, scene in enumerate(scenes):
-            rng = Random(scene.seed)
-            coverage = object_coverage(scene)
-            mask_rows += [self._mask_row(scene, index, coverage, rng) for _ in range(plan.mask_rows)]
-            text_rows += [self._text_row(scene, index, len(coverage), rng) for _ in range(plan.text_rows)]
+        drawn = [Grid.of(scene) for scene in scenes]
+        for index, grid in enumerate(drawn):
+            rng = Random(grid.scene.seed)
+            mask_rows += [self._mask_row(grid, index, rng) for _ in range(plan.mask_rows)]
+            text_rows += [self._text_row(grid, index, rng) for _ in range(plan.text_rows)]
         return Batch(
             torch.cat([self._pixels(scene) for scene in scenes]) if self.pictures else None,
             torch.tensor([[1, *rows_columns]] * plan.images),
-            torch.from_numpy(np.stack([noun_coverage(scene) for scene in scenes])),
-            self._collate(mask_rows),
-            self._collate(text_rows),
+            torch.from_numpy(np.stack([grid.nouns for grid in drawn])),
+            torch.from_numpy(np.stack([grid.noun_middles for grid in drawn])),
+            self._collate(mask_rows, len(drawn[0].objects)),
+            self._collate(text_rows, 0),
         )
 
     def _pixels(self, scene: Scene) -> Tensor:
         pixels, _ = self.processor.encode_image(Image.fromarray(scene.image))
         return pixels
 
-    def _mask_row(self, scene: Scene, index: int, coverage: np.ndarray, rng: Random) -> _Row:
+    def _mask_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """A request for masks, sometimes after other turns; one `<|seg|>` of the row is trained."""
-        exchanges = [dialogue.draw(dialogue.MASK_MAKERS, scene, rng)]
+        exchanges = [dialogue.draw(dialogue.MASK_MAKERS, grid.scene, rng)]
         while rng.random() < 0.25:
             makers = dialogue.MASK_MAKERS if rng.random() < 0.5 else dialogue.TEXT_MAKERS
-            exchanges.insert(0, dialogue.draw(makers, scene, rng))
-        ids, answer = self._encode(exchanges, len(coverage), rng)
-        segs = [i for i, token_id in enumerate(ids) if token_id == self.processor.seg_token_id]
+            exchanges.insert(0, dialogue.draw(makers, grid.scene, rng))
+        row = self._row(exchanges, grid, index, rng)
+        segs = [i for i, token_id in enumerate(row.input_ids) if token_id == self.processor.seg_token_id]
         targets = [target for exchange in exchanges for target in exchange.targets]
         which = rng.randrange(len(segs))
-        return _Row(ids, answer, index, segs[which], coverage[:, list(targets[which])].sum(1))
+        return replace(row, seg_index=segs[which], target=grid.cover(targets[which]))
 
-    def _text_row(self, scene: Scene, index: int, n_image_tokens: int, rng: Random) -> _Row:
+    def _text_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """Several questions in a row, each answered; a request for a mask may stand between them."""
         exchanges = []
         for _ in range(self.plan.exchanges_per_text_row):
             makers = dialogue.MASK_MAKERS if rng.random() < 0.15 else dialogue.TEXT_MAKERS
             if rng.random() < self.plan.checklists:
                 makers = dialogue.CHECKLIST_MAKERS
-            exchanges.append(dialogue.draw(makers, scene, rng))
-        return _Row(*self._encode(exchanges, n_image_tokens, rng), index)
+            exchanges.append(dialogue.draw(makers, grid.scene, rng))
+        return self._row(exchanges, grid, index, rng)
 
-    def _encode(
-        self, exchanges: Sequence[dialogue.Exchange], n_image_tokens: int, rng: Random
-    ) -> tuple[list[int], list[bool]]:
+    def _row(self, exchanges: Sequence[dialogue.Exchange], grid: Grid, index: int, rng: Random) -> _Row:
         turns: list[Turn] = []
         for n, exchange in enumerate(exchanges):
             image = Image.new("RGB", (1, 1)) if n == 0 else None
             turns.append(Turn("user", dialogue.as_typed(exchange.question, rng), image))
             ids = tuple(self.processor.encode_response(exchange.answer))
             turns.append(Turn("assistant", exchange.answer, token_ids=ids))
-        encoded = self.processor.encode_conversation(turns, [n_image_tokens], add_generation_prompt=False)
-        return encoded.input_ids, encoded.is_answer
+        encoded = self.processor.encode_conversation(turns, [len(grid.objects)], add_generation_prompt=False)
+        mentions = self.mentions.find(encoded.input_ids)
+        image_start = encoded.input_ids.index(self.processor.image_token_id)
+        found = [[grid.cover(ids) for ids in exchange.found] for exchange in exchanges]
+        looks = [
+            *noun_looks(mentions, image_start, grid.nouns, grid.noun_middles),
+            *answer_looks(mentions, encoded.is_answer, found, image_start),
+        ]
+        return _Row(encoded.input_ids, encoded.is_answer, looks, index)
 
-    def _collate(self, rows: Sequence[_Row]) -> Rows | None:
+    def _collate(self, rows: Sequence[_Row], n_mask_tokens: int) -> Rows | None:
         if not rows:
             return None
         length = max(len(row.input_ids) for row in rows)
@@ -201,12 +250,21 @@ class BatchMaker(Dataset[Batch]):
         ids = torch.full((len(rows), length), pad)
         attention = torch.zeros(len(rows), length, dtype=torch.long)
         answer = torch.zeros(len(rows), length, dtype=torch.bool)
+        looks: list[tuple[int, Look]] = []
         for i, row in enumerate(rows):
             n = len(row.input_ids)
             ids[i, :n] = torch.tensor(row.input_ids)
             attention[i, :n] = 1
             answer[i, :n] = torch.tensor(row.is_answer)
-        result = Rows(ids, attention, answer, torch.tensor([row.image_index for row in rows]))
+            looks += [(i, look) for look in row.looks]
+            if row.target is not None:
+                mentions = self.mentions.find(row.input_ids)
+                looks += [(i, look) for look in mask_looks(mentions, row.seg_index, length, row.target)]
+        shares = torch.zeros(len(looks), length + n_mask_tokens)
+        for k, (_, look) in enumerate(looks):
+            shares[k, list(look.keys)] = torch.tensor(look.shares)
+        index = torch.tensor([(look.head, i, look.query) for i, look in looks]).reshape(-1, 3)
+        result = Rows(ids, attention, answer, torch.tensor([row.image_index for row in rows]), index, shares)
         targets = [row.target for row in rows if row.target is not None]
         if targets:
             result.seg_index = torch.tensor([row.seg_index for row in rows])

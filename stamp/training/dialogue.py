@@ -6,7 +6,7 @@ plainer ones.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from stamp.configuration_stamp import SEG_TOKEN
@@ -25,6 +25,7 @@ class Exchange:
 
     targets: for each `<|seg|>` in the answer, the mask ids of the objects it covers together.
     accepted: words of which one makes an answer right, e.g. ("two", "2"); empty for requests for a mask.
+    found: for each noun of the answer that the question does not name, the mask ids of the objects it names.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Exchange:
     answer: str
     targets: tuple[tuple[int, ...], ...] = ()
     accepted: tuple[str, ...] = ()
+    found: tuple[tuple[int, ...], ...] = ()
 
 
 SEGMENT_PHRASES = (
@@ -163,7 +165,7 @@ def segment_side(scene: Scene, rng: Random) -> Exchange | None:
     if (item := clear_extreme(scene, side)) is None:
         return None
     question = rng.choice(SEGMENT_PHRASES).format(the=rng.choice(SIDE_PHRASES[side]))
-    return _one_mask("segment_side", question, item.noun.name, (item,))
+    return replace(_one_mask("segment_side", question, item.noun.name, (item,)), found=((item.mask_id,),))
 
 
 def segment_two(scene: Scene, rng: Random) -> Exchange | None:
@@ -187,18 +189,19 @@ def segment_absent(scene: Scene, rng: Random) -> Exchange:
 # -- questions -----------------------------------------------------------------------------------------------------
 
 
-def _named(kind: str, question: str, noun: Noun) -> Exchange:
-    return Exchange(kind, question, f"It is {with_article(noun)}.", accepted=(noun.name, noun.plural))
+def _named(question: str, item: SceneObject) -> Exchange:
+    accepted = (item.noun.name, item.noun.plural)
+    return Exchange("what", question, f"It is {with_article(item.noun)}.", (), accepted, ((item.mask_id,),))
 
 
 def ask_what(scene: Scene, rng: Random) -> Exchange | None:
     """The name of the object at a side, or of the biggest one."""
     if rng.random() < 0.25:
         item = clear_biggest(scene)
-        return None if item is None else _named("what", rng.choice(BIGGEST_PHRASES), item.noun)
+        return None if item is None else _named(rng.choice(BIGGEST_PHRASES), item)
     side = rng.choice(SIDES)
     item = clear_extreme(scene, side)
-    return None if item is None else _named("what", rng.choice(WHAT_PHRASES[side]), item.noun)
+    return None if item is None else _named(rng.choice(WHAT_PHRASES[side]), item)
 
 
 def ask_count(scene: Scene, rng: Random) -> Exchange:
@@ -227,12 +230,11 @@ def ask_exists(scene: Scene, rng: Random) -> Exchange:
 
 def ask_describe(scene: Scene, rng: Random) -> Exchange:
     """Everything in the scene, from left to right."""
-    things = [
-        with_article(noun) if len(items) == 1 else quantity(noun, len(items))
-        for noun, items in objects_by_noun(scene).items()
-    ]
+    groups = objects_by_noun(scene)
+    things = [with_article(noun) if len(items) == 1 else quantity(noun, len(items)) for noun, items in groups.items()]
     answer = f"I see {', '.join(things[:-1])} and {things[-1]}."
-    return Exchange("describe", rng.choice(DESCRIBE_PHRASES), answer)
+    found = tuple(tuple(item.mask_id for item in items) for items in groups.values())
+    return Exchange("describe", rng.choice(DESCRIBE_PHRASES), answer, found=found)
 
 
 def ask_which(scene: Scene, rng: Random) -> Exchange:

@@ -12,6 +12,10 @@ BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
 #: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may
 #: grow freely get thirty times as long, drown what the text layers add to a mask token, and every mask is "any object".
 WORD_FEATURE_NORM = 3.0
+#: Length of the vector that marks the middle of an object, which is what can be counted.
+MIDDLE_FEATURE_NORM = 2.0
+#: How much more a cell with a middle counts than one without, of which there are forty times as many.
+MIDDLE_WEIGHT = 10.0
 #: Length of what the vectors of all nouns have in common: "here is an object".
 OBJECT_FEATURE_NORM = 1.5
 
@@ -50,10 +54,11 @@ class NounFeatures(nn.Module):
     The vector of a noun is the mean embedding of the tokens of its singular and plural, less the mean of all nouns
     (which is most of it, and would make every noun look like every other), at length WORD_FEATURE_NORM; that mean is
     added at length OBJECT_FEATURE_NORM. The background's vector is the embedding of `<|image_pad|>`: not zero, for the
-    text model's RMSNorm would blow a zero up to noise.
+    text model's RMSNorm would blow a zero up to noise. A vector of its own marks the cell in the middle of an object.
     """
 
     word_weights: Tensor
+    middle: Tensor
 
     def __init__(self, processor: StampProcessor, model: StampForSegmentation):
         super().__init__()
@@ -65,6 +70,9 @@ class NounFeatures(nn.Module):
                 for token_id in form:
                     weights[row, token_id] += 1 / len(form) / len(forms)
         self.register_buffer("word_weights", weights, persistent=False)
+        middle = torch.randn(model.config.text_config.hidden_size, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("middle", functional.normalize(middle, dim=0), persistent=False)
+        self.middle_bias = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(len(NOUNS) + 1))
 
     def vectors(self, embeddings: Tensor) -> Tensor:
@@ -75,10 +83,21 @@ class NounFeatures(nn.Module):
         is_object = (torch.arange(len(own), device=own.device) > 0).unsqueeze(1)
         return own + OBJECT_FEATURE_NORM * functional.normalize(common, dim=-1) * is_object
 
-    def ideal(self, coverage: Tensor, embeddings: Tensor) -> Tensor:
-        """The features of a perfect vision tower: (N, P, 1 + nouns) coverage -> (N, P, H), without gradient."""
-        return (coverage @ self.vectors(embeddings)).detach()
+    def ideal(self, coverage: Tensor, middles: Tensor, embeddings: Tensor) -> Tensor:
+        """The features of a perfect vision tower, without gradient: twice (N, P, 1 + nouns), (V, H) -> (N, P, H)."""
+        marks = MIDDLE_FEATURE_NORM * _has_middle(middles).unsqueeze(-1) * self.middle
+        return (coverage @ self.vectors(embeddings) + marks).detach()
 
     def classify(self, features: Tensor, embeddings: Tensor) -> Tensor:
         """(N, P, H) image features -> (N, P, 1 + nouns) logits; class 0 is the background."""
         return features @ self.vectors(embeddings).T + self.bias
+
+    def middle_loss(self, features: Tensor, middles: Tensor) -> Tensor:
+        """Cross-entropy of "an object has its middle here": (N, P, H) features, (N, P, 1 + nouns) -> scalar."""
+        logits = 2 * MIDDLE_FEATURE_NORM * features @ self.middle + self.middle_bias
+        weight = torch.tensor(MIDDLE_WEIGHT, device=features.device)
+        return functional.binary_cross_entropy_with_logits(logits.float(), _has_middle(middles), pos_weight=weight)
+
+
+def _has_middle(middles: Tensor) -> Tensor:
+    return middles[..., 1:].sum(-1).clamp(max=1)

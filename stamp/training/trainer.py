@@ -10,12 +10,11 @@ numbers of an uninterrupted one.
 import json
 import math
 import os
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,63 +24,19 @@ from tqdm import tqdm
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
+from stamp.provenance import hardware_name
 from stamp.training.art import ArtLibrary
-from stamp.training.data import Batch, BatchMaker, BatchPlan, Rows
+from stamp.training.config import Stage, TrainingConfig, config_fingerprint
+from stamp.training.data import Batch, BatchMaker, Rows
+from stamp.training.grounding import Grounding
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
 from stamp.training.optimizer import Optimizers, Part
 
-#: The answer is also read after this text layer, at this weight: a noun is then matched with the picture early enough
-#: for later layers to use it. Without it the match settles in the last layer, and "is there an apple?" stays a guess.
-EARLY_LAYER, EARLY_WEIGHT = 2, 0.5
+#: Weight of where nouns look, against the loss of answers.
+GROUNDING_WEIGHT = 0.2
 #: Noise on the perfect features of a "words" stage, against a length of 3.
 FEATURE_NOISE = 0.05
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage. A learning rate of 0 freezes its part of the model.
-
-    Rates rise over `warmup_steps`, stay, and fall linearly over the last `decay_share` of the steps.
-    """
-
-    name: str
-    objective: Literal["words", "vision", "joint"]
-    plan: BatchPlan
-    steps: int
-    text_lr: float
-    vision_lr: float
-    warmup_steps: int = 200
-    decay_share: float = 0.25
-    dense_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"stage {self.name!r} needs at least one step, got {self.steps}")
-        if self.objective != "vision" and not self.plan.mask_rows:
-            raise ValueError(f"stage {self.name!r} trains masks: it needs mask rows")
-
-    def lr_factor(self, step: int) -> float:
-        """Share of the peak learning rate at a step."""
-        decay_steps = max(1, round(self.steps * self.decay_share))
-        return min(1.0, (step + 1) / max(1, self.warmup_steps), (self.steps - step) / decay_steps)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """A whole run. `precision` "auto" is bf16 where the hardware has matrix units for it, float32 elsewhere.
-
-    compile: torch.compile the text model (1.3 times as fast on a CPU, after a minute of compiling).
-    """
-
-    stages: tuple[Stage, ...]
-    seed: int = 0
-    weight_decay: float = 0.05
-    max_grad_norm: float = 1.0
-    checkpoint_minutes: float = 5.0
-    log_every: int = 20
-    precision: Literal["auto", "bf16", "float32"] = "auto"
-    compile: bool = False
 
 
 @dataclass
@@ -119,9 +74,8 @@ class Trainer:
         self.model.train()
         if self.config.compile:
             self.model.model.language_model.compile(dynamic=True)
-        self._early: Tensor | None = None
-        self.model.model.language_model.layers[EARLY_LAYER - 1].register_forward_hook(self._keep_early)
         self.nouns = NounFeatures(self.processor, self.model).to(self.device)
+        self.grounding = Grounding(self.model).to(self.device)
         self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and _fast_bf16(self.device))
         self.optimizer: Optimizers | None = None
         self._pending_optimizer_state: list[dict[str, Any]] | None = None
@@ -167,10 +121,12 @@ class Trainer:
     def _make_optimizer(self, stage: Stage) -> Optimizers:
         visual, language = self.model.model.visual, self.model.model.language_model
         in_vision = {id(p) for p in visual.parameters()}
-        text = [p for p in self.model.parameters() if id(p) not in in_vision]
+        words: Any = self.model.get_input_embeddings().weight
+        text = [p for p in self.model.parameters() if id(p) not in in_vision and p is not words]
         parts = (
             Part([*visual.parameters(), *self.nouns.parameters()], visual.blocks, stage.vision_lr),
-            Part(text, language.layers, stage.text_lr),
+            Part([*text, *self.grounding.parameters()], language.layers, stage.text_lr),
+            Part([words], nn.Module(), stage.text_lr if stage.objective == "joint" else 0.0),
         )
         optimizer = Optimizers(parts, self.config.weight_decay)
         if self._pending_optimizer_state is not None:
@@ -192,7 +148,7 @@ class Trainer:
     def losses(self, stage: Stage, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(losses to add up, figures only to show). Image features are computed once for all rows of an image."""
         embeddings: Any = self.model.get_input_embeddings().weight
-        ideal = self.nouns.ideal(batch.coverage, embeddings)
+        ideal = self.nouns.ideal(batch.coverage, batch.middles, embeddings)
         losses: dict[str, Tensor] = {}
         shown: dict[str, Tensor] = {}
         if stage.objective == "words":
@@ -203,6 +159,7 @@ class Trainer:
             logits = self.nouns.classify(embeds, embeddings)
             losses["dense"] = stage.dense_weight * dense_loss(logits, batch.coverage)
             losses["align"] = stage.dense_weight * functional.mse_loss(embeds, ideal)
+            losses["middle"] = stage.dense_weight * self.nouns.middle_loss(embeds, batch.middles)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
         if stage.objective != "vision":
             mask_losses, shown["iou"] = self._row_losses(batch, embeds)
@@ -210,38 +167,28 @@ class Trainer:
         return losses, shown
 
     def _row_losses(self, batch: Batch, embeds: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses of answers and masks, and the grid IoU."""
+        """Losses of answers, masks and where nouns look, and the grid IoU."""
         assert batch.mask_rows is not None and batch.mask_rows.target is not None
-        hidden, mask_logits = self._forward(batch.mask_rows, embeds, batch.grid_thw)
+        text, look, mask_logits = self._forward(batch.mask_rows, batch, embeds)
         assert mask_logits is not None
-        text = self._answer_loss(batch.mask_rows, hidden)
         if batch.text_rows is not None:
-            hidden, _ = self._forward(batch.text_rows, embeds, batch.grid_thw)
-            text = text + self._answer_loss(batch.text_rows, hidden)
-        losses = {"text": text, "mask": mask_loss(mask_logits, batch.mask_rows.target).mean()}
+            more = self._forward(batch.text_rows, batch, embeds)
+            text, look = text + more[0], look + more[1]
+        losses = {"text": text, "look": look, "mask": mask_loss(mask_logits, batch.mask_rows.target).mean()}
         return losses, _grid_iou(mask_logits, batch.mask_rows.target)
 
-    def _forward(self, rows: Rows, embeds: Tensor, grid_thw: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(loss of the answers, loss of where nouns look, mask logits) of some rows."""
+        image = rows.image_index
         output = self.model.forward_rows(
-            rows.input_ids,
-            rows.attention_mask,
-            embeds[rows.image_index],
-            grid_thw[rows.image_index],
-            rows.seg_index,
+            rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index
         )
         assert output.hidden_states is not None
-        return output.hidden_states, output.mask_logits
-
-    def _keep_early(self, layer: nn.Module, given: Any, output: Any) -> None:
-        self._early = output[0] if isinstance(output, tuple) else output
-
-    def _answer_loss(self, rows: Rows, hidden: Tensor) -> Tensor:
-        assert self._early is not None
-        early = self.model.model.language_model.norm(self._early[:, : hidden.shape[1]])
-        final, soon = (
-            answer_loss(states, self.model.lm_head, rows.input_ids, rows.is_answer) for states in (hidden, early)
-        )
-        return final + EARLY_WEIGHT * (soon - soon.detach())  # the figure shown stays the loss of the answer
+        text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
+        is_image = rows.input_ids == self.model.config.image_token_id
+        look = self.grounding.place_loss(is_image, self.model.merged_grid(batch.grid_thw[0]))
+        look = look + self.grounding.look_loss(rows)
+        return text, GROUNDING_WEIGHT * look, output.mask_logits
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 
@@ -253,6 +200,7 @@ class Trainer:
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "nouns": self.nouns.state_dict(),
+            "grounding": self.grounding.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
         part = self.out / "state.pt.part"
@@ -280,6 +228,7 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         self.nouns.load_state_dict(state["nouns"])
+        self.grounding.load_state_dict(state["grounding"])
         if self.progress.step < self.config.stages[self.progress.stage].steps:
             self._pending_optimizer_state = state["optimizer"]
         return True
@@ -312,26 +261,6 @@ def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, fo
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}, indent=2) + "\n")
     processor.save_pretrained(folder)
-
-
-def config_fingerprint(config: TrainingConfig) -> str:
-    """What must be equal for one run to continue another. Stages may be made longer or shorter in between."""
-    values = asdict(config)
-    for free in ("checkpoint_minutes", "log_every", "compile"):
-        del values[free]
-    for stage in values["stages"]:
-        del stage["steps"]
-    return json.dumps(values, sort_keys=True)
-
-
-def hardware_name(device: torch.device) -> str:
-    """The processor that computes: the GPU's name, or the CPU's with its cores."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} CPU cores ({names[0] if names else platform.processor() or 'unknown'})"
 
 
 def _fast_bf16(device: torch.device) -> bool:

@@ -9,10 +9,11 @@ import torch
 
 from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
+from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import BatchPlan
 from stamp.training.nouns import NOUNS
 from stamp.training.optimizer import Optimizers
-from stamp.training.trainer import Stage, Trainer, TrainingConfig
+from stamp.training.trainer import Trainer
 from tests.training.conftest import STYLES
 
 VISION = Stage(
@@ -48,8 +49,9 @@ def test_it_leaves_a_checkpoint_a_log_and_a_state(finished: Trainer) -> None:
     rows = [json.loads(line) for line in (finished.out / "log.jsonl").read_text().splitlines()]
     steps = [("words", 1), ("vision", 1), ("vision", 2), ("joint", 1), ("joint", 2), ("joint", 3)]
     assert [(row["stage"], row["step"]) for row in rows] == steps
-    assert set(rows[0]) == {"stage", "step", "seconds", "text", "mask", "iou"}
-    assert set(rows[-1]) == {"stage", "step", "seconds", "dense", "align", "cells", "text", "mask", "iou"}
+    assert set(rows[0]) == {"stage", "step", "seconds", "text", "look", "mask", "iou"}
+    pictures = {"dense", "align", "middle", "cells"}
+    assert set(rows[-1]) == {"stage", "step", "seconds", "text", "look", "mask", "iou"} | pictures
     shards = sorted((finished.out / "model").glob("*.safetensors"))
     assert shards
     assert all(shard.stat().st_size <= 10_000_000 for shard in shards)
@@ -128,7 +130,7 @@ def test_a_few_steps_on_one_batch_lower_every_loss(library: ArtLibrary, tmp_path
     run.optimizer = run._make_optimizer(stage)
     batch = next(run._batches(stage, 0))
     history = [run.train_step(stage, 0, batch) for _ in range(8)]
-    for name in ("text", "mask", "dense"):
+    for name in ("text", "look", "mask", "dense", "middle"):
         assert history[-1][name] < 0.9 * history[0][name], name
 
 
@@ -153,7 +155,7 @@ def test_a_frozen_part_does_not_move(library: ArtLibrary, tmp_path: Path) -> Non
     run.run()
     moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved
-    assert not any("visual" in name for name in moved)
+    assert not any("visual" in name or "embed_tokens" in name for name in moved)
 
 
 def test_ideal_features_are_the_words_of_what_a_cell_shows(library: ArtLibrary, tmp_path: Path) -> None:
@@ -162,7 +164,9 @@ def test_ideal_features_are_the_words_of_what_a_cell_shows(library: ArtLibrary, 
     coverage = torch.zeros(1, 2, len(NOUNS) + 1)
     coverage[0, 0, 0] = 1
     coverage[0, 1, 1] = 1
-    ideal = run.nouns.ideal(coverage, embeddings)
+    middles = torch.zeros_like(coverage)
+    middles[0, 1, 1] = 1
+    ideal = run.nouns.ideal(coverage, middles, embeddings)
     words = []
     for noun in NOUNS:
         forms = [run.processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
@@ -170,5 +174,6 @@ def test_ideal_features_are_the_words_of_what_a_cell_shows(library: ArtLibrary, 
     common = torch.stack(words).mean(0)
     own, background = words[0] - common, embeddings[run.processor.image_token_id] - common
     torch.testing.assert_close(ideal[0, 0], 3 * background / background.norm())
-    torch.testing.assert_close(ideal[0, 1], 3 * own / own.norm() + 1.5 * common / common.norm())
+    torch.testing.assert_close(ideal[0, 1], 3 * own / own.norm() + 1.5 * common / common.norm() + 2 * run.nouns.middle)
+    assert float(run.nouns.middle.norm()) == pytest.approx(1)
     assert run.nouns.classify(ideal, embeddings)[0].argmax(-1).tolist() == [0, 1]

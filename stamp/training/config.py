@@ -1,0 +1,63 @@
+"""What a training run is: its stages, and what all of them share."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from stamp.training.data import BatchPlan
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. A learning rate of 0 freezes its part of the model.
+
+    Rates rise over `warmup_steps`, stay, and fall linearly over the last `decay_share` of the steps.
+    """
+
+    name: str
+    objective: Literal["words", "vision", "joint"]
+    plan: BatchPlan
+    steps: int
+    text_lr: float
+    vision_lr: float
+    warmup_steps: int = 200
+    decay_share: float = 0.25
+    dense_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"stage {self.name!r} needs at least one step, got {self.steps}")
+        if self.objective != "vision" and not self.plan.mask_rows:
+            raise ValueError(f"stage {self.name!r} trains masks: it needs mask rows")
+
+    def lr_factor(self, step: int) -> float:
+        """Share of the peak learning rate at a step."""
+        decay_steps = max(1, round(self.steps * self.decay_share))
+        return min(1.0, (step + 1) / max(1, self.warmup_steps), (self.steps - step) / decay_steps)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole run. `precision` "auto" is bf16 where the hardware has matrix units for it, float32 elsewhere.
+
+    compile: torch.compile the text model (1.3 times as fast on a CPU, after a minute of compiling).
+    """
+
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    weight_decay: float = 0.05
+    max_grad_norm: float = 1.0
+    checkpoint_minutes: float = 5.0
+    log_every: int = 20
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    compile: bool = False
+
+
+def config_fingerprint(config: TrainingConfig) -> str:
+    """What must be equal for one run to continue another. Stages may be made longer or shorter in between."""
+    values = asdict(config)
+    for free in ("checkpoint_minutes", "log_every", "compile"):
+        del values[free]
+    for stage in values["stages"]:
+        del stage["steps"]
+    return json.dumps(values, sort_keys=True)

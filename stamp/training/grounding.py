@@ -1,0 +1,65 @@
+"""Losses on the inside of the text model: where it looks (`looks`), and whether image tokens know where they are."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
+
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.training.data import Rows
+from stamp.training.looks import Head
+
+#: Text layer (from 0) and number of each head: first words are matched with the picture, then answers use it.
+HEADS = {Head.CELLS: (1, 0), Head.MIDDLES: (1, 1), Head.NAMED: (1, 2), Head.ASKED: (2, 0), Head.FOUND: (3, 0)}
+
+
+class Grounding(nn.Module):
+    """Keeps what attention layers were given in the last forward pass of the model, to compute their weights again."""
+
+    def __init__(self, model: StampForSegmentation):
+        super().__init__()
+        self._given: dict[int, tuple[Any, dict[str, Any]]] = {}
+        for number in {layer for layer, _ in HEADS.values()}:
+            attention: Any = model.model.language_model.layers[number].self_attn
+            attention.register_forward_pre_hook(self._keep, with_kwargs=True)
+        self.place = nn.Linear(model.config.text_config.hidden_size, 2)
+
+    def _keep(self, attention: Any, arguments: Any, given: dict[str, Any]) -> None:
+        self._given[attention.layer_idx] = (attention, given)
+
+    def place_loss(self, is_image: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+        """Squared error of each image token's (row, column), -1..1, as a linear reading of what layer 1 is given.
+
+        (B, L) bool, P = rows * columns true in each row. Rotary positions say only how far apart two tokens are;
+        here image tokens learn to carry where they are, so that "the leftmost" can be looked for.
+        """
+        _, given = self._given[1]
+        hidden = given["hidden_states"][:, : is_image.shape[1]][is_image]
+        rows, columns = (torch.linspace(-1, 1, n, device=hidden.device) for n in grid_hw)
+        places = torch.cartesian_prod(rows, columns).repeat(len(is_image), 1)
+        return functional.mse_loss(self.place(hidden).float(), places)
+
+    def look_loss(self, rows: Rows) -> Tensor:
+        """Kullback-Leibler divergence of attention from where it should be: the mean of each head's looks, added up."""
+        loss = rows.look_shares.new_zeros(())
+        for head, (layer, number) in HEADS.items():
+            mine = rows.look_index[:, 0] == head
+            _, row, query = rows.look_index[mine].unbind(1)
+            if len(row):
+                log_weights = self._log_weights(layer, number, row, query)
+                wanted = rows.look_shares[mine][:, : log_weights.shape[1]]
+                reached = log_weights.masked_fill(wanted == 0, 0.0)  # 0 * -inf would be nan
+                loss = loss + (torch.special.xlogy(wanted, wanted) - wanted * reached).sum(1).mean()
+        return loss
+
+    def _log_weights(self, layer: int, number: int, row: Tensor, query: Tensor) -> Tensor:
+        """(n, L) log attention weights of a head, for n queries."""
+        attention, given = self._given[layer]
+        hidden = given["hidden_states"]
+        shape = (*hidden.shape[:2], -1, attention.head_dim)
+        q, k = (project(hidden).view(shape).transpose(1, 2) for project in (attention.q_proj, attention.k_proj))
+        q, k = apply_rotary_pos_emb(q, k, *given["position_embeddings"])
+        scores = (q[:, number] @ k[:, number].mT * attention.scaling)[row, query]
+        return (scores + given["attention_mask"][row, 0, query]).float().log_softmax(-1)

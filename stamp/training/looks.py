@@ -1,0 +1,127 @@
+"""Where the tokens of a row should look: targets for the attention of a few heads.
+
+Matching words with the picture takes thousands of steps to emerge by itself and settles in the last layer, where no
+later layer can use it. Shown where to look, heads learn it in hundreds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from stamp.processing_stamp import StampProcessor
+from stamp.training.nouns import NOUNS
+
+#: Answers to questions with more nouns are checklists, which name each noun themselves.
+MOST_ASKED = 2
+
+
+class Head(IntEnum):
+    """Which head is shown what. What is not there is looked for at the first token of a row, the sink.
+
+    CELLS: a noun looks at the cells that show it. MIDDLES: a noun looks at the middle of each of its objects and as
+    much at the sink, whose part so tells how many there are. NAMED: a mask token of the object looks at the noun before
+    its `<|seg|>`, others at the sink. ASKED: an answer looks at the noun in its question. FOUND: words of an answer in
+    front of a noun that is not in the question look at its objects.
+    """
+
+    CELLS = 0
+    MIDDLES = 1
+    NAMED = 2
+    ASKED = 3
+    FOUND = 4
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A noun (from 1) in a row: tokens first..last."""
+
+    first: int
+    last: int
+    noun: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """Token `query` of a row should look at the keys, in these shares (they add up to 1)."""
+
+    head: Head
+    query: int
+    keys: tuple[int, ...]
+    shares: tuple[float, ...]
+
+
+class NounMentions:
+    """Finds the nouns of the vocabulary in token ids: with or without a blank or a capital letter in front."""
+
+    def __init__(self, processor: StampProcessor):
+        self._forms: dict[tuple[int, ...], int] = {}
+        for index, noun in enumerate(NOUNS, start=1):
+            for name in (noun.name, noun.plural):
+                capital = name[0].upper() + name[1:]
+                for form in (f" {name}", name, f" {capital}", capital):
+                    self._forms[tuple(processor.encode_plain(form))] = index
+        self._longest = max(map(len, self._forms))
+
+    def find(self, ids: Sequence[int]) -> list[Mention]:
+        """In order; of two that begin together, the longer one."""
+        found = []
+        start = 0
+        while start < len(ids):
+            for length in range(min(self._longest, len(ids) - start), 0, -1):
+                if (noun := self._forms.get(tuple(ids[start : start + length]))) is not None:
+                    found.append(Mention(start, start + length - 1, noun))
+                    start += length - 1
+                    break
+            start += 1
+        return found
+
+
+def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray, middles: np.ndarray) -> Iterator[Look]:
+    """CELLS and MIDDLES. nouns, middles: (P, 1 + nouns) shares of cells and objects with their middle there."""
+    for mention in mentions:
+        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, mention.noun], sink=0.0)
+        yield _look_at_cells(Head.MIDDLES, mention.last, image_start, middles[:, mention.noun], sink=1.0)
+
+
+def answer_looks(
+    mentions: Sequence[Mention],
+    is_answer: Sequence[bool],
+    found: Sequence[Sequence[np.ndarray]],
+    image_start: int,
+) -> Iterator[Look]:
+    """ASKED and FOUND. found: for each answer, the (P,) coverage of what each noun in it had to be found by."""
+    starts = [i for i in range(1, len(is_answer)) if is_answer[i] and not is_answer[i - 1]]
+    previous_end = 0
+    for start, objects in zip(starts, found, strict=True):
+        end = start
+        while end < len(is_answer) and is_answer[end]:
+            end += 1
+        asked = [mention.last for mention in mentions if previous_end <= mention.last < start]
+        if 1 <= len(asked) <= MOST_ASKED:
+            for query in range(start - 1, end - 1):
+                yield Look(Head.ASKED, query, tuple(asked), (1 / len(asked),) * len(asked))
+        query = start - 1
+        named = [mention for mention in mentions if start <= mention.first < end]
+        for mention, cells in zip(named, objects, strict=False):
+            for before in range(query, mention.first):
+                yield _look_at_cells(Head.FOUND, before, image_start, cells, sink=0.0)
+            query = mention.last
+        previous_end = end
+
+
+def mask_looks(mentions: Sequence[Mention], seg_index: int, length: int, target: np.ndarray) -> Iterator[Look]:
+    """NAMED. length: of the batch's padded rows, behind which the mask tokens stand; target: (P,) soft coverage."""
+    nouns = [mention.last for mention in mentions if mention.last < seg_index]
+    if nouns:
+        for cell, share in enumerate(target.tolist()):
+            yield Look(Head.NAMED, length + cell, (nouns[-1], 0), (share, 1 - share))
+
+
+def _look_at_cells(head: Head, query: int, image_start: int, cells: np.ndarray, sink: float) -> Look:
+    (where,) = np.nonzero(cells)
+    if not len(where):
+        return Look(head, query, (0,), (1.0,))
+    shares = np.array([*cells[where], sink]) / (cells[where].sum() + sink)
+    return Look(head, query, (*(image_start + where).tolist(), 0), tuple(shares.tolist()))
