@@ -1,7 +1,7 @@
 """Decoding with masks: one KV cache, tokens out one by one, a mask pass wherever `<|seg|>` was written.
 
 Prefill reads the whole prompt in one pass; decode feeds one new token a pass; the mask pass feeds P mask tokens
-at once and leaves the cache as it was.
+at once and leaves the cache as it is.
 """
 
 import time

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Cache, Qwen2VLForConditionalGeneration
+from transformers import Cache, DynamicCache, Qwen2VLForConditionalGeneration
+from transformers.cache_utils import DynamicLayer
 from transformers.conversion_mapping import (
     get_checkpoint_conversion_mapping,
     register_checkpoint_conversion_mapping,
@@ -108,24 +109,22 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
     ) -> Tensor:
         """All-mask prediction on top of a KV cache: ONE forward pass, (S, P) mask logits.
 
-        cache: of one conversation; must already hold every `<|seg|>` asked for. It is cropped back afterwards.
+        cache: of one conversation; must already hold every `<|seg|>` asked for. It is left as it is.
         seg_index, seg_position: (S,) index in the cache and rotary position of each `<|seg|>`.
         image_embeds: (P, H) features of the image to segment.
 
         The released code misses the key and value of a `<|seg|>` on which generation stopped and encodes the
         image once more for each mask; here the caller feeds every `<|seg|>` first and features are an argument.
-        Several masks share the pass: each group sees only its own prefix and its own P tokens.
+        Several masks share the pass as a batch: each sees its own part of the one prefix, and its own P tokens.
         """
         n_masks, n_tokens = len(seg_index), image_embeds.shape[0]
-        queries = self.mask_queries(image_embeds).repeat(n_masks, 1).unsqueeze(0)
-        positions = self.mask_positions(seg_position, grid_hw).flatten(1).unsqueeze(1)
-        length = cache.get_seq_length()
-        sees_prefix = torch.arange(length, device=queries.device) <= seg_index.view(-1, 1)
-        group = torch.arange(n_masks, device=queries.device).repeat_interleave(n_tokens)
-        allowed = torch.cat([sees_prefix[group], group.view(-1, 1) == group], dim=1)
-        hidden = self._run_text(queries, positions, _additive(allowed[None, None], queries.dtype), cache)
-        cache.crop(length - cache.get_seq_length())
-        return self.classifier(hidden).view(n_masks, n_tokens)
+        queries = self.mask_queries(image_embeds).expand(n_masks, -1, -1)
+        positions = self.mask_positions(seg_position, grid_hw)
+        sees_prefix = torch.arange(cache.get_seq_length(), device=queries.device) <= seg_index.view(-1, 1, 1, 1)
+        sees_prefix = sees_prefix.expand(-1, -1, n_tokens, -1)
+        allowed = torch.cat([sees_prefix, sees_prefix.new_ones(n_masks, 1, n_tokens, n_tokens)], dim=-1)
+        hidden = self._run_text(queries, positions, _additive(allowed, queries.dtype), _shared_prefix(cache))
+        return self.classifier(hidden).squeeze(-1)
 
     def text_pass(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache) -> Tensor:
         """Causal pass that extends the cache: (1, n, H), (3, 1, n) -> final-norm hidden states (1, n, H)."""
@@ -178,6 +177,29 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         )
         hidden: Tensor = output.last_hidden_state
         return hidden
+
+
+class _PrefixLayer(DynamicLayer):
+    """Keys and values of one prefix for a whole batch of continuations, none of which is kept."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """(B, heads, n, D) new keys and values -> the prefix's and theirs, (B, heads, L + n, D)."""
+        assert self.keys is not None
+        assert self.values is not None
+        batch = len(key_states)
+        keys = torch.cat([self.keys.expand(batch, -1, -1, -1), key_states], dim=-2)
+        return keys, torch.cat([self.values.expand(batch, -1, -1, -1), value_states], dim=-2)
+
+
+def _shared_prefix(cache: Cache) -> DynamicCache:
+    """The same keys and values, not copied, that several continuations can read at once."""
+    shared = DynamicCache()
+    for layer in cache.layers:
+        assert isinstance(layer, DynamicLayer)
+        view = _PrefixLayer()
+        view.keys, view.values, view.is_initialized = layer.keys, layer.values, True
+        shared.layers.append(view)
+    return shared
 
 
 def hybrid_attention(attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
