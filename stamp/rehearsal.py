@@ -1,7 +1,9 @@
 """Rehearsal checkpoints: random weights in the exact shapes, names and files of the published ones.
 
-They answer nonsense, but load, take memory and run exactly as JiaZL/STAMP-2B-uni and its 7B sibling do, so that
-loading, quantization, speed and the page can be tried before, or without, downloading anything.
+They know nothing, but load, take memory and run exactly as JiaZL/STAMP-2B-uni and its 7B sibling do, so that loading,
+quantization, speed and the page can be tried before, or without, downloading anything. Every answer is one mask of
+nonsense: the layers are random but whisper, and three rows of the embedding lead from the line break in front of an
+answer to `<|seg|>`, and from there to the end.
 """
 
 import json
@@ -42,10 +44,13 @@ BYTES_PER_VALUE = 2  # bfloat16
 #: Room for everything that is not a weight: the tokenizer above all.
 OTHER_FILES_BYTES = 50_000_000
 STD = 0.02
+#: What a layer adds to the residual stream is this small, so that the embedding of the last token decides what follows.
+WHISPER = 1e-3
+EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 #: Values drawn once and repeated. A prime, so that no two rows of a matrix start at the same place.
 TILE = 4_194_301
 INDEX_FILE = "model.safetensors.index.json"
-README = "Random weights: a rehearsal of a published STAMP checkpoint's shapes and files. It answers nonsense.\n"
+README = "Random weights: a rehearsal of a published STAMP checkpoint's shapes and files. Its masks are nonsense.\n"
 #: What the few byte-pair merges are learned from; all other words are spelled in smaller pieces.
 PHRASES = (
     "system You are a helpful assistant. user assistant",
@@ -55,6 +60,8 @@ PHRASES = (
     "There is no such object in the image. What is on the left of it, and how many are there?",
 )
 LEARNED_TOKENS = 700
+#: A line break as byte-level BPE spells it.
+LINE_BREAK = "Ċ"
 
 
 def write_rehearsal(size: str, folder: Path) -> None:
@@ -85,8 +92,10 @@ def write_checkpoint(size: Size, folder: Path, *, shard_bytes: int = SHARD_BYTES
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
     (folder / "README.md").write_text(README)
-    build_tokenizer(size).save(str(folder / "tokenizer.json"))
-    _write_weights(shapes, folder, shard_bytes, seed)
+    tokenizer = build_tokenizer(size)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    script = tuple(tokenizer.token_to_id(token) for token in (LINE_BREAK, "<|seg|>", "<|im_end|>"))
+    _write_weights(shapes, folder, shard_bytes, seed, script)
 
 
 def check_folder(folder: Path, weight_bytes: int) -> None:
@@ -127,7 +136,7 @@ def build_tokenizer(size: Size) -> Tokenizer:
 # -- weights ---------------------------------------------------------------------------------------------------
 
 
-def _write_weights(shapes: Shapes, folder: Path, shard_bytes: int, seed: int) -> None:
+def _write_weights(shapes: Shapes, folder: Path, shard_bytes: int, seed: int, script: tuple[int, ...]) -> None:
     shards = list(_plan_shards(shapes, shard_bytes))
     tile = torch.randn(TILE, generator=torch.Generator().manual_seed(seed)).mul(STD).to(torch.bfloat16)
     tile = torch.cat([tile, tile])
@@ -136,9 +145,8 @@ def _write_weights(shapes: Shapes, folder: Path, shard_bytes: int, seed: int) ->
     with tqdm(total=total, desc="write weights", unit="B", unit_scale=True) as bar:
         for number, names in enumerate(shards, 1):
             file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-            save_file(
-                {name: _random_tensor(name, shapes[name], tile) for name in names}, folder / file, {"format": "pt"}
-            )
+            tensors = {name: _tensor(name, shapes[name], tile, script) for name in names}
+            save_file(tensors, folder / file, {"format": "pt"})
             weight_map |= dict.fromkeys(names, file)
             bar.update(sum(_n_bytes(shapes[name]) for name in names))
     index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
@@ -156,6 +164,18 @@ def _plan_shards(shapes: Shapes, shard_bytes: int) -> Iterator[list[str]]:
         names.append(name)
         size += _n_bytes(shape)
     yield names
+
+
+def _tensor(name: str, shape: tuple[int, ...], tile: Tensor, script: tuple[int, ...]) -> Tensor:
+    """Random values, with what makes every answer one mask. script: ids of line break, `<|seg|>` and `<|im_end|>`."""
+    values = _random_tensor(EMBEDDING if name == OUTPUT else name, shape, tile)
+    if name in (EMBEDDING, OUTPUT):
+        line_break, seg, end = script
+        values[seg] = 2 * (values[line_break] + values[end])
+        values[end] *= 5
+    elif name.endswith(("self_attn.o_proj.weight", "mlp.down_proj.weight")):
+        values *= WHISPER
+    return values
 
 
 def _random_tensor(name: str, shape: tuple[int, ...], tile: Tensor) -> Tensor:
