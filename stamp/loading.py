@@ -87,7 +87,7 @@ def _load_whole(
     shapes = dict(_tensor_shapes(folder))
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
-    mode = choose_quantization(options.quantization, saved, parameters)
+    mode = choose_quantization(options.quantization, saved, folder, parameters)
     if options.merge and mode != "none":
         raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
     dtype = _choose_dtype(options, parameters, mode if mode != "none" else saved)

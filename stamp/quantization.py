@@ -14,6 +14,8 @@ Quantization = Literal["none", "int8", "nf4"]
 QUANTIZATIONS = ("none", "int8", "nf4", "auto")
 #: "auto" quantizes from this many parameters on; a small model gains nothing worth a loss.
 AUTO_PARAMETERS = 1_000_000_000
+#: A checkpoint may say itself what "auto" is for it, by measurement.
+AUTO_FILE = "quantization.json"
 #: Kept in full precision. The vision tower's features make the mask; the classifier has one row, which bitsandbytes
 #: cannot quantize. A list replaces transformers' own, hence lm_head.
 SKIPPED_MODULES = ("lm_head", "classifier", "model.visual")
@@ -21,8 +23,8 @@ SKIPPED_MODULES = ("lm_head", "classifier", "model.visual")
 BYTES_PER_WEIGHT = {"int8": 1.01, "nf4": 0.52}
 
 
-def choose_quantization(wanted: str, saved: Quantization | None, parameters: int) -> Quantization:
-    """What is done on loading: "auto" by size; nothing for a checkpoint that is saved quantized.
+def choose_quantization(wanted: str, saved: Quantization | None, folder: Path, parameters: int) -> Quantization:
+    """What is done on loading: "auto" as the folder records it, or by size; nothing for what is saved quantized.
 
     Raises CheckpointError: unknown mode, another mode than the checkpoint was saved in, no bitsandbytes.
     """
@@ -34,10 +36,17 @@ def choose_quantization(wanted: str, saved: Quantization | None, parameters: int
         _require_bitsandbytes(saved)
         return "none"
     modes: dict[str, Quantization] = {"none": "none", "int8": "int8", "nf4": "nf4"}
-    mode = modes.get(wanted, "nf4" if parameters >= AUTO_PARAMETERS else "none")
+    mode = modes[_automatic(folder, parameters) if wanted == "auto" else wanted]
     if mode != "none":
         _require_bitsandbytes(mode)
     return mode
+
+
+def _automatic(folder: Path, parameters: int) -> str:
+    record = folder / AUTO_FILE
+    if record.exists() and (mode := read_json(record).get("auto")) in QUANTIZATIONS[:-1]:
+        return str(mode)
+    return "nf4" if parameters >= AUTO_PARAMETERS else "none"
 
 
 def saved_quantization(folder: Path) -> Quantization | None:

@@ -94,7 +94,8 @@ def write_checkpoint(size: Size, folder: Path, *, shard_bytes: int = SHARD_BYTES
     (folder / "README.md").write_text(README)
     tokenizer = build_tokenizer(size)
     tokenizer.save(str(folder / "tokenizer.json"))
-    script = tuple(tokenizer.token_to_id(token) for token in (LINE_BREAK, "<|seg|>", "<|im_end|>"))
+    line_break: Any = tokenizer.token_to_id(LINE_BREAK)
+    script = (line_break, size.token_id("<|seg|>"), size.token_id("<|im_end|>"))
     _write_weights(shapes, folder, shard_bytes, seed, script)
 
 

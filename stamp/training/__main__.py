@@ -1,4 +1,4 @@
-"""The training pipeline: `python -m stamp.training {art,sheet,train,evaluate,card,examples}`, in this order.
+"""The training pipeline: `python -m stamp.training {art,sheet,train,evaluate,quantization,card,examples}`, in order.
 
 `refinement` is a study beside it.
 """
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
         "sheet": "draw a contact sheet of scenes",
         "train": "train the nano checkpoint; continues where an earlier run stopped",
         "evaluate": "measure a checkpoint on unseen scenes; writes evaluation.json and evaluation.jsonl",
+        "quantization": "measure a checkpoint in bfloat16, int8 and nf4; writes what auto means into its folder",
         "card": "write the model card of a run",
         "examples": "compose the example pictures of the page",
         "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
@@ -33,13 +34,13 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
         if name in ("sheet", "evaluate", "examples", "refinement"):
             command.add_argument("--out", type=Path, required=True)
-        if name in ("sheet", "evaluate", "refinement"):
+        if name in ("sheet", "evaluate", "quantization", "refinement"):
             command.add_argument("--scenes", type=int, default=24 if name == "sheet" else 200)
-        if name in ("train", "evaluate", "refinement"):
+        if name in ("train", "evaluate", "quantization", "refinement"):
             command.add_argument("--device", default="auto")
         if name == "evaluate":
             command.add_argument("--quantization", default="none")
-        if name in ("evaluate", "card", "refinement"):
+        if name in ("evaluate", "quantization", "card", "refinement"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
     train = commands.choices["train"]
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
@@ -113,6 +114,25 @@ def run_evaluate(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write_evaluation(rows, _provenance(predictor, options.scenes), options.out)
     print(score_table(scores(rows)))
+
+
+def run_quantization(options: argparse.Namespace) -> None:
+    """Measure each mode, write the record into the checkpoint, print the table."""
+    from stamp.predictor import StampPredictor
+    from stamp.sources import EMBEDDED_CHECKPOINT
+    from stamp.training.art import ArtLibrary
+    from stamp.training.evaluate import evaluate
+    from stamp.training.quantization_study import study, write_study
+    from stamp.training.recipes import STYLES
+
+    folder = options.model or EMBEDDED_CHECKPOINT
+    art = ArtLibrary(options.art, STYLES)
+
+    def load(mode: str) -> StampPredictor:
+        return StampPredictor.from_pretrained(folder, device=options.device, dtype="bfloat16", quantization=mode)
+
+    by_mode = study(load, lambda predictor: evaluate(predictor, art, STYLES, options.scenes))
+    print(write_study(by_mode, _provenance(load("none"), options.scenes), folder))
 
 
 def run_refinement(options: argparse.Namespace) -> None:

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stamp.quantization import AUTO_FILE
 from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 from stamp.training.nouns import NOUNS
+from stamp.training.quantization_study import quantization_table
+from stamp.training.refinement_study import study_table
 
 KIND_NAMES = {
     "segment": 'mask for "segment the NOUN" (mean IoU)',
@@ -24,6 +27,16 @@ tags: [stamp, qwen2_vl, referring-expression-segmentation]
 """
 
 
+QUANTIZATION_TEXT = """
+The page's `--quantization auto` takes **{auto}**: the mode with the least memory that loses less than one point of mask
+IoU against bfloat16. {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training quantization`.
+"""
+REFINEMENT_TEXT = """
+Mean IoU of masks enlarged in different ways, from the exact mask on the grid ("oracle") and from the model's logits
+("model"). {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training refinement`.
+"""
+
+
 def write_card(run: Path, model: Path, note: str = "") -> None:
     """Write `model/README.md`, and copy `log.jsonl` and `training.json` of the run beside it.
 
@@ -34,7 +47,20 @@ def write_card(run: Path, model: Path, note: str = "") -> None:
     log = final_log((run / "log.jsonl").read_text())
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
-    (model / "README.md").write_text(render_card(training, evaluation, log))
+    (model / "README.md").write_text(render_card(training, evaluation, log, _studies(model)))
+
+
+def _studies(model: Path) -> str:
+    """Sections for the studies whose records lie in the folder."""
+    sections = []
+    if (path := model / AUTO_FILE).exists():
+        record = json.loads(path.read_text())
+        facts = record["provenance"] | {"auto": "bfloat16" if record["auto"] == "none" else record["auto"]}
+        sections += ["## Precision", QUANTIZATION_TEXT.format(**facts), quantization_table(record)]
+    if (path := model / "refinement.json").exists():
+        record = json.loads(path.read_text())
+        sections += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
+    return "\n".join([*sections, ""])
 
 
 def final_log(text: str) -> list[dict[str, Any]]:
@@ -46,8 +72,10 @@ def final_log(text: str) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[dict[str, Any]]) -> str:
-    """The card's Markdown."""
+def render_card(
+    training: dict[str, Any], evaluation: dict[str, Any], log: list[dict[str, Any]], studies: str = ""
+) -> str:
+    """The card's Markdown. studies: further sections."""
     provenance = evaluation["provenance"]
     grid = training["config"]["stages"][training["progress"]["stage"]]["plan"]["grid"]
     styles = training["config"]["stages"][0]["plan"]["styles"]
@@ -58,7 +86,7 @@ def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[
             "# stamp-nano\n",
             "A tiny STAMP, trained from scratch on composed scenes, that ships with the demo so that everything works",
             "offline. Same classes, special tokens, chat template and mask pass as the published models; only the sizes",
-            "and the tokenizer differ: 5 M parameters, patches of 16 px without merging (published: 14 px, merged",
+            "and the tokenizer differ: 6 M parameters, patches of 16 px without merging (published: 14 px, merged",
             f"2 x 2), at most {grid**2} mask tokens ({grid} x {grid}): pictures are seen at about {16 * grid} x {16 * grid} pixels.\n",
             "## What it can and cannot do\n",
             f"It segments {len(NOUNS)} nouns, drawn in {len(styles)} emoji styles on panoramas and procedural backgrounds, and",
@@ -74,6 +102,7 @@ def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[
             "yes/no, another number, another noun that was not in the question). Recompute, with Node.js for `npm pack`:\n",
             "```\npip install -r requirements-dev.txt\npython -m stamp.training art",
             f"python -m stamp.training evaluate --scenes {provenance['n_scenes']} --out figures\n```\n",
+            studies,
             "## Training\n",
             f"Seed {training['config']['seed']}, {training['progress']['seconds'] / 60:.0f} minutes of training on",
             f"{training['hardware']}. Scenes are composed on the fly, each from its own seed below 10^9; validation",
@@ -81,7 +110,9 @@ def render_card(training: dict[str, Any], evaluation: dict[str, Any], log: list[
             stage_table(training, log),
             '\n"words" trains answers (cross-entropy) and masks (0.3 BCE + 0.7 Dice on soft coverage) with a perfect vision',
             'tower, whose features are the word embeddings of what a cell shows; "vision" teaches the real one to give such',
-            'features; "joint" trains everything on pictures.\n',
+            'features; "joint" trains everything on pictures. Beside the losses, five attention heads are shown where to',
+            "look (a noun at its cells, a mask token at its noun, an answer at its question), and image tokens are asked",
+            "where they are.\n",
             training["note"],
             "## Artwork\n",
             "| package | licence | notice |",

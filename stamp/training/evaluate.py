@@ -6,7 +6,7 @@ another number, another noun that was not in the question. Raw rows first, score
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -65,17 +65,30 @@ def _contains(words: str, phrase: str) -> bool:
     return _words(phrase) in words
 
 
+def noun_request(scene: Scene, rng: Random) -> Exchange:
+    """ "segment the NOUN" for one of the scene's nouns; the expected answer is just the name."""
+    noun, items = rng.choice(list(dialogue.objects_by_noun(scene).items()))
+    name = noun.name if len(items) == 1 else noun.plural
+    return Exchange("segment", f"segment the {name}", name, (tuple(item.mask_id for item in items),))
+
+
+def validation_scenes(art: ArtLibrary, styles: tuple[str, ...], n_scenes: int) -> Iterator[Scene]:
+    """The first `n_scenes` scenes of the validation seeds."""
+    for index in range(n_scenes):
+        width, height = SIZES_WH[index % len(SIZES_WH)]
+        config = SceneConfig(width=width, height=height, styles=styles)
+        yield compose_scene(VALIDATION_SEEDS.start + index, art, config)
+
+
 def evaluate_scene(predictor: StampPredictor, scene: Scene) -> Iterable[Row]:
     """One "segment the NOUN", one absent noun and one question of each kind; the image is encoded once."""
     rng = Random(scene.seed)
     image = predictor.encode_image(Image.fromarray(scene.image))
-    noun, items = rng.choice(list(dialogue.objects_by_noun(scene).items()))
-    name = noun.name if len(items) == 1 else noun.plural
-    exchange = Exchange("segment", f"segment the {name}", name, (tuple(item.mask_id for item in items),))
+    exchange = noun_request(scene, rng)
     result = predictor.segment(image, exchange.question)
     truth = np.isin(scene.labels, exchange.targets[0])
     iou = intersection_over_union(result.masks[0], truth) if len(result.masks) == 1 else 0.0
-    yield Row(scene.seed, scene.background, "segment", exchange.question, name, result.response, iou)
+    yield Row(scene.seed, scene.background, "segment", exchange.question, exchange.answer, result.response, iou)
     absent = dialogue.segment_absent(scene, rng)
     result = predictor.segment(image, absent.question)
     yield _row(scene, absent, result.response, len(result.masks) == 0)
@@ -100,11 +113,9 @@ def _row(scene: Scene, exchange: Exchange, answer: str, right: bool) -> Row:
 def evaluate(predictor: StampPredictor, art: ArtLibrary, styles: tuple[str, ...], n_scenes: int) -> list[Row]:
     """Rows of `n_scenes` validation scenes in the training styles."""
     rows: list[Row] = []
-    bar = tqdm(range(n_scenes), desc="evaluate", unit="scene")
-    for index in bar:
-        width, height = SIZES_WH[index % len(SIZES_WH)]
-        config = SceneConfig(width=width, height=height, styles=styles)
-        rows += evaluate_scene(predictor, compose_scene(VALIDATION_SEEDS.start + index, art, config))
+    bar = tqdm(validation_scenes(art, styles, n_scenes), total=n_scenes, desc="evaluate", unit="scene")
+    for scene in bar:
+        rows += evaluate_scene(predictor, scene)
         bar.set_postfix(iou=f"{np.mean([row.score for row in rows if row.kind == 'segment']):.3f}")
     return rows
 

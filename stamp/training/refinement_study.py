@@ -23,10 +23,9 @@ from tqdm import tqdm
 from stamp.masks import Mask, coverage_grid, intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.refinement import GUIDED_EPS, BicubicRefiner, GuidedRefiner, Refiner, refine_masks
-from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
-from stamp.training.evaluate import SIZES_WH, Row, scores
-from stamp.training.scenes import VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.evaluate import Row, noun_request, scores, validation_scenes
+from stamp.training.scenes import Scene
 
 #: Oracle coverage is clipped to eps .. 1 - eps: mildly, which suits bicubic better than a hard clip.
 COVERAGE_EPS = 0.01
@@ -57,11 +56,9 @@ def study_scene(predictor: StampPredictor, scene: Scene) -> Iterator[Row]:
     """Two inputs times three enlargements for one noun, the one that `evaluate` asks for; kind: "oracle nearest" ..."""
     picture = Image.fromarray(scene.image)
     image = predictor.encode_image(picture)
-    noun, items = Random(scene.seed).choice(list(dialogue.objects_by_noun(scene).items()))
-    name = noun.name if len(items) == 1 else noun.plural
-    question = f"segment the {name}"
-    result = predictor.segment(image, question)
-    truth = np.isin(scene.labels, [item.mask_id for item in items])
+    exchange = noun_request(scene, Random(scene.seed))
+    result = predictor.segment(image, exchange.question)
+    truth = np.isin(scene.labels, exchange.targets[0])
     inputs = {"oracle": ([coverage_logits(truth, image.grid_hw)], ""), "model": (result.mask_logits, result.response)}
     for source, (grids, answer) in inputs.items():
         for refiner, enlarge in STUDIED.items():
@@ -69,17 +66,15 @@ def study_scene(predictor: StampPredictor, scene: Scene) -> Iterator[Row]:
             if len(grids) == 1:
                 masks, _ = refine_masks(np.stack(grids), picture, enlarge)
                 iou = intersection_over_union(masks[0], truth)
-            yield Row(scene.seed, scene.background, f"{source} {refiner}", question, name, answer, iou)
+            yield Row(
+                scene.seed, scene.background, f"{source} {refiner}", exchange.question, exchange.answer, answer, iou
+            )
 
 
 def study(predictor: StampPredictor, art: ArtLibrary, styles: tuple[str, ...], n_scenes: int) -> list[Row]:
     """Rows of the first `n_scenes` validation scenes, in the sizes of the evaluation."""
-    rows: list[Row] = []
-    for index in tqdm(range(n_scenes), desc="refinement", unit="scene"):
-        width, height = SIZES_WH[index % len(SIZES_WH)]
-        config = SceneConfig(width=width, height=height, styles=styles)
-        rows += study_scene(predictor, compose_scene(VALIDATION_SEEDS.start + index, art, config))
-    return rows
+    scenes = tqdm(validation_scenes(art, styles, n_scenes), total=n_scenes, desc="refinement", unit="scene")
+    return [row for scene in scenes for row in study_scene(predictor, scene)]
 
 
 def study_scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -102,6 +97,11 @@ def write_study(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -
     settings = {"coverage_eps": COVERAGE_EPS, "guided_eps": GUIDED_EPS, "kornia": importlib.metadata.version("kornia")}
     summary = {"provenance": provenance | settings, "scores": figures}
     (folder / "refinement.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return study_table(figures)
+
+
+def study_table(figures: dict[str, dict[str, float]]) -> str:
+    """Markdown rows of mean, interval and n."""
     lines = ["| input and enlargement | mean IoU | 95 % interval | n |", "|---|---|---|---|"]
     for kind, value in figures.items():
         interval = f"{value['low']:.3f} to {value['high']:.3f}"

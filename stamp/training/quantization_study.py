@@ -1,0 +1,45 @@
+"""What quantization costs a checkpoint: its evaluation in bfloat16, int8 and nf4, and what "auto" then takes."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stamp.predictor import StampPredictor
+from stamp.quantization import AUTO_FILE
+from stamp.training.evaluate import Row, scores
+
+#: Modes by the memory they take, the least first.
+MODES = ("nf4", "int8", "none")
+#: Mean mask IoU that "auto" may lose against bfloat16.
+MOST_LOST = 0.01
+
+Scores = dict[str, dict[str, float]]
+
+
+def study(load: Callable[[str], StampPredictor], run: Callable[[StampPredictor], Sequence[Row]]) -> dict[str, Scores]:
+    """Scores of each mode. load: a predictor in a mode, "none" meaning bfloat16; run: its rows on unseen scenes."""
+    return {mode: scores(run(load(mode))) for mode in MODES}
+
+
+def best_mode(by_mode: dict[str, Scores]) -> str:
+    """The smallest mode that loses less than MOST_LOST of the mask IoU; "none" when neither does."""
+    reference = by_mode["none"]["segment"]["mean"]
+    return next(mode for mode in MODES if reference - by_mode[mode]["segment"]["mean"] < MOST_LOST)
+
+
+def write_study(by_mode: dict[str, Scores], provenance: dict[str, Any], folder: Path) -> str:
+    """Write the file that `--quantization auto` reads into a checkpoint folder; returns its table."""
+    record = {"auto": best_mode(by_mode), "provenance": provenance, "scores": by_mode}
+    (folder / AUTO_FILE).write_text(json.dumps(record, indent=1) + "\n")
+    return quantization_table(record)
+
+
+def quantization_table(record: dict[str, Any]) -> str:
+    """Markdown rows: mean of each kind of question by mode."""
+    kinds = list(record["scores"]["none"])
+    lines = [f"| | {' | '.join(kinds)} |", "|---|" + "---:|" * len(kinds)]
+    for mode in reversed(MODES):
+        means = [f"{record['scores'][mode][kind]['mean']:.3f}" for kind in kinds]
+        lines.append(f"| {'bfloat16' if mode == 'none' else mode} | {' | '.join(means)} |")
+    return "\n".join(lines)
