@@ -125,7 +125,16 @@ def _read_weights(
     if problems:
         raise CheckpointError(f"{folder} is not a complete STAMP checkpoint; " + "; ".join(problems))
     loaded: StampForSegmentation = model.eval()
+    if mode != "none":
+        _let_go_of_files(loaded)
     return loaded
+
+
+def _let_go_of_files(model: StampForSegmentation) -> None:
+    """Copy what quantization left as it was, so that the mapped files with the full weights leave memory."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.clone()
 
 
 def _choose_dtype(options: LoadOptions, parameters: int, quantized: str | None) -> torch.dtype:

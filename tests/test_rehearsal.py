@@ -1,7 +1,9 @@
 """Rehearsal checkpoints: names, shapes and configuration of the published ones, files that load, honest refusals."""
 
+import gc
 import json
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +98,15 @@ def test_every_answer_is_one_mask(tied: bool, quantization: str, tmp_path: Path)
     for prompt in (PROMPT, "Hi", "What is on the left?"):
         result = predictor.segment(picture, prompt, max_new_tokens=8)
         assert (result.response, result.finish_reason, len(result.masks)) == ("<|seg|>", "end", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("mode", ["int8", "nf4"])
+def test_a_quantized_model_does_not_keep_the_full_weights_in_memory(mode: str, folder: Path) -> None:
+    predictor = StampPredictor.from_pretrained(folder, device="cpu", quantization=mode)
+    assert predictor.model.lm_head.weight is predictor.model.get_input_embeddings().weight
+    gc.collect()
+    assert str(folder) not in Path("/proc/self/maps").read_text()
 
 
 def test_shards_values_and_index(folder: Path) -> None:
