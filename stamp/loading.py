@@ -131,8 +131,11 @@ def _read_weights(
 
 
 def _let_go_of_files(model: StampForSegmentation) -> None:
-    """Copy what quantization left as it was, so that the mapped files with the full weights leave memory."""
-    for parameter in model.parameters():
+    """Copy what quantization left as it was, so that the mapped files with the full weights leave memory.
+
+    The small ones first: a norm of a few kilobytes holds the whole file it lies in.
+    """
+    for parameter in sorted(model.parameters(), key=torch.numel):
         if parameter.is_floating_point():
             parameter.data = parameter.data.clone()
 

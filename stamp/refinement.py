@@ -19,8 +19,8 @@ from stamp.masks import mask_score
 if TYPE_CHECKING:
     import torch
 
-#: What "auto" means.
-DEFAULT_REFINER = "none"
+#: What "auto" means: 5.2 points of mean IoU above bicubic on 200 scenes (4.8 to 5.7; the nano's model card).
+DEFAULT_REFINER = "guided"
 REFINERS = {
     "none": "bicubic enlargement of the logits",
     "guided": "logits enlarged along the edges of the image (guided filter)",

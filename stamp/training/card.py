@@ -56,7 +56,7 @@ def _studies(model: Path) -> str:
     if (path := model / AUTO_FILE).exists():
         record = json.loads(path.read_text())
         facts = record["provenance"] | {"auto": "bfloat16" if record["auto"] == "none" else record["auto"]}
-        sections += ["## Precision", QUANTIZATION_TEXT.format(**facts), quantization_table(record)]
+        sections += ["## Precision", QUANTIZATION_TEXT.format(**facts), quantization_table(record), ""]
     if (path := model / "refinement.json").exists():
         record = json.loads(path.read_text())
         sections += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
