@@ -274,8 +274,10 @@ def test_export_and_reload_give_equal_outputs(mode: str, picture: Image.Image, t
         load(out, quantization="nf4" if mode == "int8" else "int8")
 
 
-def test_auto_leaves_a_small_model_alone() -> None:
-    assert load(None, quantization="auto").quantization == "none"
+def test_auto_leaves_a_small_model_alone_unless_its_folder_records_a_mode() -> None:
+    assert load(MODELS / "tied", quantization="auto").quantization == "none"
+    recorded = json.loads((EMBEDDED_CHECKPOINT / "quantization.json").read_text())["auto"]
+    assert load(None, quantization="auto").quantization == recorded
 
 
 def test_export_refuses_what_it_would_spoil(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def script(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> Script:
 
 def test_segment_equals_teacher_forcing(stamp: StampPredictor, script: Script) -> None:
     script(ANSWER)
-    result = stamp.segment(PICTURE, "Segment the boat.")
+    result = stamp.segment(PICTURE, "Segment the boat.", refine="none")
     assert result.response == ANSWER
     assert result.text == ANSWER.replace("<|seg|>", "")
     assert result.finish_reason == "end"
