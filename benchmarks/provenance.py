@@ -1,14 +1,14 @@
 """Where a figure comes from: machine, commit, date, versions."""
 
-import datetime
 import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import stamp.provenance
 from stamp.predictor import StampPredictor
-from stamp.provenance import git, hardware_name
+from stamp.provenance import git
 
 
 def provenance(predictor: StampPredictor, model: str | Path | None) -> dict[str, Any]:
@@ -16,11 +16,8 @@ def provenance(predictor: StampPredictor, model: str | Path | None) -> dict[str,
     return {
         "model": "stamp-nano" if model is None else Path(model).name,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
-        "hardware": hardware_name(predictor.device),
         "threads": torch.get_num_threads(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": git("rev-parse", "--short", "HEAD"),
         "uncommitted_changes": None if (status := git("status", "--porcelain")) is None else bool(status),
         "python": platform.python_version(),
-        **predictor.versions(),
+        **stamp.provenance.provenance(predictor),
     }

@@ -1,13 +1,28 @@
-"""Where a figure comes from: the machine and the commit."""
+"""Where a figure comes from: the machine, the commit, the day, the versions."""
 
+import datetime
 import os
 import platform
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+if TYPE_CHECKING:
+    from stamp.predictor import StampPredictor
+
 _ROOT = Path(__file__).resolve().parent.parent
+
+
+def provenance(predictor: "StampPredictor") -> dict[str, Any]:
+    """What every measurement of a predictor records. Unknown is None."""
+    return {
+        "hardware": hardware_name(predictor.device),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": git("rev-parse", "--short", "HEAD"),
+        **predictor.versions(),
+    }
 
 
 def hardware_name(device: torch.device) -> str:

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import datetime
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,8 +130,12 @@ def run_quantization(options: argparse.Namespace) -> None:
     def load(mode: str) -> StampPredictor:
         return StampPredictor.from_pretrained(folder, device=options.device, dtype="bfloat16", quantization=mode)
 
-    by_mode = study(load, lambda predictor: evaluate(predictor, art, STYLES, options.scenes))
-    print(write_study(by_mode, _provenance(load("none"), options.scenes), folder))
+    reference = load("none")
+    by_mode = study(
+        lambda mode: reference if mode == "none" else load(mode),
+        lambda predictor: evaluate(predictor, art, STYLES, options.scenes),
+    )
+    print(write_study(by_mode, _provenance(reference, options.scenes), folder))
 
 
 def run_refinement(options: argparse.Namespace) -> None:
@@ -167,7 +170,7 @@ def run_examples(options: argparse.Namespace) -> None:
 
 def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
     """What a measurement on validation scenes depends on."""
-    from stamp.provenance import git, hardware_name
+    from stamp.provenance import provenance
     from stamp.training.recipes import STYLES
     from stamp.training.scenes import VALIDATION_SEEDS
 
@@ -175,10 +178,7 @@ def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
         "n_scenes": n_scenes,
         "first_seed": VALIDATION_SEEDS.start,
         "styles": STYLES,
-        "hardware": hardware_name(predictor.device),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": git("rev-parse", "--short", "HEAD"),
-        **predictor.versions(),
+        **provenance(predictor),
     }
 
 

@@ -19,7 +19,7 @@ from stamp.conversation import Turn
 from stamp.processing_stamp import StampProcessor
 from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
-from stamp.training.looks import Look, NounMentions, answer_looks, mask_looks, noun_looks
+from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.nano import CELL_PX, image_processor
 from stamp.training.nouns import NOUNS
 from stamp.training.scenes import TRAIN_SEEDS, Scene, SceneConfig, compose_scene
@@ -101,6 +101,7 @@ class Batch:
 class _Row:
     input_ids: list[int]
     is_answer: list[bool]
+    mentions: list[Mention]
     looks: list[Look]
     image_index: int
     seg_index: int = 0
@@ -240,7 +241,7 @@ class BatchMaker(Dataset[Batch]):
             *noun_looks(mentions, image_start, grid.nouns, grid.noun_middles),
             *answer_looks(mentions, encoded.is_answer, found, image_start),
         ]
-        return _Row(encoded.input_ids, encoded.is_answer, looks, index)
+        return _Row(encoded.input_ids, encoded.is_answer, mentions, looks, index)
 
     def _collate(self, rows: Sequence[_Row], n_mask_tokens: int) -> Rows | None:
         if not rows:
@@ -258,8 +259,7 @@ class BatchMaker(Dataset[Batch]):
             answer[i, :n] = torch.tensor(row.is_answer)
             looks += [(i, look) for look in row.looks]
             if row.target is not None:
-                mentions = self.mentions.find(row.input_ids)
-                looks += [(i, look) for look in mask_looks(mentions, row.seg_index, length, row.target)]
+                looks += [(i, look) for look in mask_looks(row.mentions, row.seg_index, length, row.target)]
         shares = torch.zeros(len(looks), length + n_mask_tokens)
         for k, (_, look) in enumerate(looks):
             shares[k, list(look.keys)] = torch.tensor(look.shares)

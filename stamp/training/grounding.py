@@ -44,22 +44,25 @@ class Grounding(nn.Module):
     def look_loss(self, rows: Rows) -> Tensor:
         """Kullback-Leibler divergence of attention from where it should be: the mean of each head's looks, added up."""
         loss = rows.look_shares.new_zeros(())
+        queries_keys = {layer: self._queries_keys(layer) for layer in self._given}
         for head, (layer, number) in HEADS.items():
             mine = rows.look_index[:, 0] == head
             _, row, query = rows.look_index[mine].unbind(1)
             if len(row):
-                log_weights = self._log_weights(layer, number, row, query)
+                q, k = (part[:, number] for part in queries_keys[layer])
+                attention, given = self._given[layer]
+                scores = (q @ k.mT * attention.scaling)[row, query] + given["attention_mask"][row, 0, query]
+                log_weights = scores.float().log_softmax(-1)
                 wanted = rows.look_shares[mine][:, : log_weights.shape[1]]
                 reached = log_weights.masked_fill(wanted == 0, 0.0)  # 0 * -inf would be nan
                 loss = loss + (torch.special.xlogy(wanted, wanted) - wanted * reached).sum(1).mean()
         return loss
 
-    def _log_weights(self, layer: int, number: int, row: Tensor, query: Tensor) -> Tensor:
-        """(n, L) log attention weights of a head, for n queries."""
+    def _queries_keys(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Rotated queries and keys of a layer, (B, heads, L, D) each."""
         attention, given = self._given[layer]
         hidden = given["hidden_states"]
         shape = (*hidden.shape[:2], -1, attention.head_dim)
         q, k = (project(hidden).view(shape).transpose(1, 2) for project in (attention.q_proj, attention.k_proj))
-        q, k = apply_rotary_pos_emb(q, k, *given["position_embeddings"])
-        scores = (q[:, number] @ k[:, number].mT * attention.scaling)[row, query]
-        return (scores + given["attention_mask"][row, 0, query]).float().log_softmax(-1)
+        rotated: tuple[Tensor, Tensor] = apply_rotary_pos_emb(q, k, *given["position_embeddings"])
+        return rotated

@@ -13,10 +13,10 @@ MUON_RATIO = 3.0
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a model, with its peak learning rate. blocks: the transformer layers among the parameters."""
+    """Some of a model, with its peak learning rate. blocks: the transformer layers among the parameters, if any."""
 
     parameters: list[nn.Parameter]
-    blocks: nn.Module
+    blocks: nn.Module | None
     lr: float
 
 
@@ -33,7 +33,8 @@ class Optimizers:
             if part.lr == 0:
                 continue
             self.parameters += part.parameters
-            matrices = {id(p) for p in part.blocks.parameters() if p.ndim == 2}
+            blocks = () if part.blocks is None else part.blocks.parameters()
+            matrices = {id(p) for p in blocks if p.ndim == 2}
             muon_groups.append(_group([p for p in part.parameters if id(p) in matrices], MUON_RATIO * part.lr))
             rest = [p for p in part.parameters if id(p) not in matrices]
             adam_groups.append(_group([p for p in rest if p.ndim > 1], part.lr, weight_decay=weight_decay))

@@ -126,7 +126,7 @@ class Trainer:
         parts = (
             Part([*visual.parameters(), *self.nouns.parameters()], visual.blocks, stage.vision_lr),
             Part([*text, *self.grounding.parameters()], language.layers, stage.text_lr),
-            Part([words], nn.Module(), stage.text_lr if stage.objective == "joint" else 0.0),
+            Part([words], None, stage.text_lr if stage.objective == "joint" else 0.0),
         )
         optimizer = Optimizers(parts, self.config.weight_decay)
         if self._pending_optimizer_state is not None:
