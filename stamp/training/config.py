@@ -22,7 +22,6 @@ class Stage:
     vision_lr: float
     warmup_steps: int = 200
     decay_share: float = 0.25
-    dense_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:

@@ -19,14 +19,13 @@ from stamp.conversation import Turn
 from stamp.processing_stamp import StampProcessor
 from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
+from stamp.training.cells import Grid
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.nano import CELL_PX, image_processor
-from stamp.training.nouns import NOUNS
 from stamp.training.scenes import TRAIN_SEEDS, Scene, SceneConfig, compose_scene
 
 #: About 6x6, 12x12 and 24x24 mask tokens; three shapes each, one shape a batch.
 SHAPES_CELLS = {6: ((6, 6), (5, 7), (7, 5)), 12: ((12, 12), (10, 14), (14, 10)), 24: ((24, 24), (20, 28), (28, 20))}
-_NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,13 @@ class Batch:
     """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows.
 
     pixel_values is None where a stage does not look at pictures.
-    middles: (N, P, 1 + nouns) float32, how many objects of each noun have their middle in a cell.
+    attributes: (N, P, N_ATTRIBUTES) of the objects in each cell, by coverage.
     """
 
     pixel_values: Tensor | None
     grid_thw: Tensor
     coverage: Tensor
-    middles: Tensor
+    attributes: Tensor
     mask_rows: Rows | None
     text_rows: Rows | None
 
@@ -106,59 +105,6 @@ class _Row:
     image_index: int
     seg_index: int = 0
     target: np.ndarray | None = None
-
-
-def object_coverage(scene: Scene) -> np.ndarray:
-    """(P, 1 + objects) float32: share of each 16 px cell taken by the background (0) or by the object k (k)."""
-    height, width = scene.labels.shape
-    blocks = scene.labels.reshape(height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX)
-    cells = blocks.transpose(0, 2, 1, 3).reshape(-1, CELL_PX * CELL_PX)
-    return np.stack([(cells == k).mean(1) for k in range(len(scene.objects) + 1)], axis=1).astype(np.float32)
-
-
-def object_middles(objects: np.ndarray, columns: int) -> np.ndarray:
-    """(P, 1 + objects) coverage -> the same shape, 1 in the middle cell of each object, 0 elsewhere.
-
-    The middle is the cell nearest the object's centre of mass among those it fills at least half as much as any.
-    """
-    middles = np.zeros_like(objects)
-    cells = np.stack(np.divmod(np.arange(len(objects)), columns), axis=1)
-    for k, share in enumerate(objects.T[1:], start=1):
-        centre = (cells * share[:, None]).sum(0) / share.sum()
-        distance = ((cells - centre) ** 2).sum(1)
-        middles[np.where(share >= share.max() / 2, distance, np.inf).argmin(), k] = 1
-    return middles
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A scene as its cells show it. objects: (P, 1 + objects) coverage; nouns, noun_middles: (P, 1 + nouns)."""
-
-    scene: Scene
-    objects: np.ndarray
-    nouns: np.ndarray
-    noun_middles: np.ndarray
-
-    @staticmethod
-    def of(scene: Scene) -> "Grid":
-        """The cells of a scene."""
-        objects = object_coverage(scene)
-        middles = object_middles(objects, scene.labels.shape[1] // CELL_PX)
-        return Grid(scene, objects, by_noun(scene, objects), by_noun(scene, middles))
-
-    def cover(self, mask_ids: Sequence[int]) -> np.ndarray:
-        """(P,) coverage by some of the objects together."""
-        covered: np.ndarray = self.objects[:, list(mask_ids)].sum(1)
-        return covered
-
-
-def by_noun(scene: Scene, cells: np.ndarray) -> np.ndarray:
-    """Objects added up to nouns: (P, 1 + objects) -> (P, 1 + nouns) float32; column 0 stays."""
-    nouns = np.zeros((cells.shape[0], len(NOUNS) + 1), np.float32)
-    nouns[:, 0] = cells[:, 0]
-    for item in scene.objects:
-        nouns[:, _NOUN_INDEX[item.noun]] += cells[:, item.mask_id]
-    return nouns
 
 
 class BatchMaker(Dataset[Batch]):
@@ -195,7 +141,7 @@ class BatchMaker(Dataset[Batch]):
             torch.cat([self._pixels(scene) for scene in scenes]) if self.pictures else None,
             torch.tensor([[1, *rows_columns]] * plan.images),
             torch.from_numpy(np.stack([grid.nouns for grid in drawn])),
-            torch.from_numpy(np.stack([grid.noun_middles for grid in drawn])),
+            torch.from_numpy(np.stack([grid.attributes for grid in drawn])),
             self._collate(mask_rows, len(drawn[0].objects)),
             self._collate(text_rows, 0),
         )
@@ -238,7 +184,7 @@ class BatchMaker(Dataset[Batch]):
         image_start = encoded.input_ids.index(self.processor.image_token_id)
         found = [[grid.cover(ids) for ids in exchange.found] for exchange in exchanges]
         looks = [
-            *noun_looks(mentions, image_start, grid.nouns, grid.noun_middles),
+            *noun_looks(mentions, image_start, grid.nouns),
             *answer_looks(mentions, encoded.is_answer, found, image_start),
         ]
         return _Row(encoded.input_ids, encoded.is_answer, mentions, looks, index)

@@ -1,10 +1,9 @@
-"""Losses on the inside of the text model: where it looks (`looks`), and whether image tokens know where they are."""
+"""The loss on the inside of the text model: where it looks (`looks`)."""
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from stamp.modeling_stamp import StampForSegmentation
@@ -12,34 +11,20 @@ from stamp.training.data import Rows
 from stamp.training.looks import Head
 
 #: Text layer (from 0) and number of each head: first words are matched with the picture, then answers use it.
-HEADS = {Head.CELLS: (1, 0), Head.MIDDLES: (1, 1), Head.NAMED: (1, 2), Head.ASKED: (2, 0), Head.FOUND: (3, 0)}
+HEADS = {Head.CELLS: (1, 0), Head.NAMED: (1, 2), Head.ASKED: (2, 0), Head.FOUND: (3, 0)}
 
 
-class Grounding(nn.Module):
+class Grounding:
     """Keeps what attention layers were given in the last forward pass of the model, to compute their weights again."""
 
     def __init__(self, model: StampForSegmentation):
-        super().__init__()
         self._given: dict[int, tuple[Any, dict[str, Any]]] = {}
         for number in {layer for layer, _ in HEADS.values()}:
             attention: Any = model.model.language_model.layers[number].self_attn
             attention.register_forward_pre_hook(self._keep, with_kwargs=True)
-        self.place = nn.Linear(model.config.text_config.hidden_size, 2)
 
     def _keep(self, attention: Any, arguments: Any, given: dict[str, Any]) -> None:
         self._given[attention.layer_idx] = (attention, given)
-
-    def place_loss(self, is_image: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-        """Squared error of each image token's (row, column), -1..1, as a linear reading of what layer 1 is given.
-
-        (B, L) bool, P = rows * columns true in each row. Rotary positions say only how far apart two tokens are;
-        here image tokens learn to carry where they are, so that "the leftmost" can be looked for.
-        """
-        _, given = self._given[1]
-        hidden = given["hidden_states"][:, : is_image.shape[1]][is_image]
-        rows, columns = (torch.linspace(-1, 1, n, device=hidden.device) for n in grid_hw)
-        places = torch.cartesian_prod(rows, columns).repeat(len(is_image), 1)
-        return functional.mse_loss(self.place(hidden).float(), places)
 
     def look_loss(self, rows: Rows) -> Tensor:
         """Kullback-Leibler divergence of attention from where it should be: the mean of each head's looks, added up."""

@@ -20,17 +20,15 @@ MOST_ASKED = 2
 class Head(IntEnum):
     """Which head is shown what. What is not there is looked for at the first token of a row, the sink.
 
-    CELLS: a noun looks at the cells that show it. MIDDLES: a noun looks at the middle of each of its objects and as
-    much at the sink, whose part so tells how many there are. NAMED: a mask token of the object looks at the noun before
-    its `<|seg|>`, others at the sink. ASKED: an answer looks at the noun in its question. FOUND: words of an answer in
+    CELLS: a noun looks at the cells that show it. NAMED: a mask token of the object looks at the noun before its
+    `<|seg|>`, others at the sink. ASKED: an answer looks at the noun in its question. FOUND: words of an answer in
     front of a noun that is not in the question look at its objects.
     """
 
     CELLS = 0
-    MIDDLES = 1
-    NAMED = 2
-    ASKED = 3
-    FOUND = 4
+    NAMED = 1
+    ASKED = 2
+    FOUND = 3
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,10 @@ class NounMentions:
         return found
 
 
-def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray, middles: np.ndarray) -> Iterator[Look]:
-    """CELLS and MIDDLES. nouns, middles: (P, 1 + nouns) shares of cells and objects with their middle there."""
+def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray) -> Iterator[Look]:
+    """CELLS. nouns: (P, 1 + nouns) shares of cells."""
     for mention in mentions:
-        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, mention.noun], sink=0.0)
-        yield _look_at_cells(Head.MIDDLES, mention.last, image_start, middles[:, mention.noun], sink=1.0)
+        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, mention.noun])
 
 
 def answer_looks(
@@ -106,7 +103,7 @@ def answer_looks(
         named = [mention for mention in mentions if start <= mention.first < end]
         for mention, cells in zip(named, objects, strict=False):
             for before in range(query, mention.first):
-                yield _look_at_cells(Head.FOUND, before, image_start, cells, sink=0.0)
+                yield _look_at_cells(Head.FOUND, before, image_start, cells)
             query = mention.last
         previous_end = end
 
@@ -119,9 +116,9 @@ def mask_looks(mentions: Sequence[Mention], seg_index: int, length: int, target:
             yield Look(Head.NAMED, length + cell, (nouns[-1], 0), (share, 1 - share))
 
 
-def _look_at_cells(head: Head, query: int, image_start: int, cells: np.ndarray, sink: float) -> Look:
+def _look_at_cells(head: Head, query: int, image_start: int, cells: np.ndarray) -> Look:
     (where,) = np.nonzero(cells)
     if not len(where):
         return Look(head, query, (0,), (1.0,))
-    shares = np.array([*cells[where], sink]) / (cells[where].sum() + sink)
-    return Look(head, query, (*(image_start + where).tolist(), 0), tuple(shares.tolist()))
+    shares = cells[where] / cells[where].sum()
+    return Look(head, query, tuple((image_start + where).tolist()), tuple(shares.tolist()))

@@ -6,16 +6,15 @@ from torch.nn import functional
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
+from stamp.training.cells import N_ATTRIBUTES
 from stamp.training.nouns import NOUNS
 
 BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
 #: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may
 #: grow freely get thirty times as long, drown what the text layers add to a mask token, and every mask is "any object".
 WORD_FEATURE_NORM = 3.0
-#: Length of the vector that marks the middle of an object, which is what can be counted.
-MIDDLE_FEATURE_NORM = 2.0
-#: How much more a cell with a middle counts than one without, of which there are forty times as many.
-MIDDLE_WEIGHT = 10.0
+#: Length of what an attribute of value 1 adds: where the object is, how large, how many there are of its kind.
+ATTRIBUTE_FEATURE_NORM = 2.0
 #: Length of what the vectors of all nouns have in common: "here is an object".
 OBJECT_FEATURE_NORM = 1.5
 
@@ -49,16 +48,17 @@ def dense_loss(logits: Tensor, coverage: Tensor) -> Tensor:
 
 
 class NounFeatures(nn.Module):
-    """What an image feature should be: the word embedding of the noun its cell shows, so that words and looks match.
+    """What an image feature should be: the word of the noun its cell shows, and attributes of the object it belongs to.
 
     The vector of a noun is the mean embedding of the tokens of its singular and plural, less the mean of all nouns
     (which is most of it, and would make every noun look like every other), at length WORD_FEATURE_NORM; that mean is
     added at length OBJECT_FEATURE_NORM. The background's vector is the embedding of `<|image_pad|>`: not zero, for the
-    text model's RMSNorm would blow a zero up to noise. A vector of its own marks the cell in the middle of an object.
+    text model's RMSNorm would blow a zero up to noise. Attributes (`cells`) have directions of their own, at right
+    angles to each other and to all nouns: so "the leftmost" or "how many" can be read off an object's cells.
     """
 
     word_weights: Tensor
-    middle: Tensor
+    directions: Tensor
 
     def __init__(self, processor: StampProcessor, model: StampForSegmentation):
         super().__init__()
@@ -70,34 +70,34 @@ class NounFeatures(nn.Module):
                 for token_id in form:
                     weights[row, token_id] += 1 / len(form) / len(forms)
         self.register_buffer("word_weights", weights, persistent=False)
-        middle = torch.randn(model.config.text_config.hidden_size, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("middle", functional.normalize(middle, dim=0), persistent=False)
-        self.middle_bias = nn.Parameter(torch.zeros(()))
+        random = torch.randn(
+            model.config.text_config.hidden_size, N_ATTRIBUTES, generator=torch.Generator().manual_seed(0)
+        )
+        self.register_buffer("directions", torch.linalg.qr(random).Q.T.contiguous(), persistent=False)
         self.bias = nn.Parameter(torch.zeros(len(NOUNS) + 1))
 
     def vectors(self, embeddings: Tensor) -> Tensor:
         """(V, H) embeddings -> (1 + nouns, H); row 0 is the background."""
         words = self.word_weights @ embeddings
+        words = words - words @ self.directions.T @ self.directions
         common = words[1:].mean(0)
         own = WORD_FEATURE_NORM * functional.normalize(words - common, dim=-1)
         is_object = (torch.arange(len(own), device=own.device) > 0).unsqueeze(1)
         return own + OBJECT_FEATURE_NORM * functional.normalize(common, dim=-1) * is_object
 
-    def ideal(self, coverage: Tensor, middles: Tensor, embeddings: Tensor) -> Tensor:
-        """The features of a perfect vision tower, without gradient: twice (N, P, 1 + nouns), (V, H) -> (N, P, H)."""
-        marks = MIDDLE_FEATURE_NORM * _has_middle(middles).unsqueeze(-1) * self.middle
+    def ideal(self, coverage: Tensor, attributes: Tensor, embeddings: Tensor) -> Tensor:
+        """The features of a perfect vision tower, without gradient.
+
+        (N, P, 1 + nouns) coverage, (N, P, N_ATTRIBUTES), (V, H) embeddings -> (N, P, H).
+        """
+        marks = ATTRIBUTE_FEATURE_NORM * attributes @ self.directions
         return (coverage @ self.vectors(embeddings) + marks).detach()
 
     def classify(self, features: Tensor, embeddings: Tensor) -> Tensor:
         """(N, P, H) image features -> (N, P, 1 + nouns) logits; class 0 is the background."""
         return features @ self.vectors(embeddings).T + self.bias
 
-    def middle_loss(self, features: Tensor, middles: Tensor) -> Tensor:
-        """Cross-entropy of "an object has its middle here": (N, P, H) features, (N, P, 1 + nouns) -> scalar."""
-        logits = 2 * MIDDLE_FEATURE_NORM * features @ self.middle + self.middle_bias
-        weight = torch.tensor(MIDDLE_WEIGHT, device=features.device)
-        return functional.binary_cross_entropy_with_logits(logits.float(), _has_middle(middles), pos_weight=weight)
-
-
-def _has_middle(middles: Tensor) -> Tensor:
-    return middles[..., 1:].sum(-1).clamp(max=1)
+    def attribute_loss(self, features: Tensor, attributes: Tensor) -> Tensor:
+        """Mean squared error of the attributes that features show: (N, P, H), (N, P, N_ATTRIBUTES) -> scalar."""
+        shown = features @ self.directions.T / ATTRIBUTE_FEATURE_NORM
+        return functional.mse_loss(shown.float(), attributes)

@@ -35,6 +35,8 @@ from stamp.training.optimizer import Optimizers, Part
 
 #: Weight of where nouns look, against the loss of answers.
 GROUNDING_WEIGHT = 0.2
+#: Weights of the squared errors of image features, against their cross-entropy as nouns.
+ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
 #: Noise on the perfect features of a "words" stage, against a length of 3.
 FEATURE_NOISE = 0.05
 
@@ -75,7 +77,7 @@ class Trainer:
         if self.config.compile:
             self.model.model.language_model.compile(dynamic=True)
         self.nouns = NounFeatures(self.processor, self.model).to(self.device)
-        self.grounding = Grounding(self.model).to(self.device)
+        self.grounding = Grounding(self.model)
         self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and _fast_bf16(self.device))
         self.optimizer: Optimizers | None = None
         self._pending_optimizer_state: list[dict[str, Any]] | None = None
@@ -125,7 +127,7 @@ class Trainer:
         text = [p for p in self.model.parameters() if id(p) not in in_vision and p is not words]
         parts = (
             Part([*visual.parameters(), *self.nouns.parameters()], visual.blocks, stage.vision_lr),
-            Part([*text, *self.grounding.parameters()], language.layers, stage.text_lr),
+            Part(text, language.layers, stage.text_lr),
             Part([words], None, stage.text_lr if stage.objective == "joint" else 0.0),
         )
         optimizer = Optimizers(parts, self.config.weight_decay)
@@ -148,7 +150,7 @@ class Trainer:
     def losses(self, stage: Stage, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(losses to add up, figures only to show). Image features are computed once for all rows of an image."""
         embeddings: Any = self.model.get_input_embeddings().weight
-        ideal = self.nouns.ideal(batch.coverage, batch.middles, embeddings)
+        ideal = self.nouns.ideal(batch.coverage, batch.attributes, embeddings)
         losses: dict[str, Tensor] = {}
         shown: dict[str, Tensor] = {}
         if stage.objective == "words":
@@ -157,9 +159,9 @@ class Trainer:
             assert batch.pixel_values is not None
             embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
             logits = self.nouns.classify(embeds, embeddings)
-            losses["dense"] = stage.dense_weight * dense_loss(logits, batch.coverage)
-            losses["align"] = stage.dense_weight * functional.mse_loss(embeds, ideal)
-            losses["middle"] = stage.dense_weight * self.nouns.middle_loss(embeds, batch.middles)
+            losses["dense"] = dense_loss(logits, batch.coverage)
+            losses["align"] = ALIGN_WEIGHT * functional.mse_loss(embeds, ideal)
+            losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.attribute_loss(embeds, batch.attributes)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
         if stage.objective != "vision":
             mask_losses, shown["iou"] = self._row_losses(batch, embeds)
@@ -185,10 +187,7 @@ class Trainer:
         )
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
-        is_image = rows.input_ids == self.model.config.image_token_id
-        look = self.grounding.place_loss(is_image, self.model.merged_grid(batch.grid_thw[0]))
-        look = look + self.grounding.look_loss(rows)
-        return text, GROUNDING_WEIGHT * look, output.mask_logits
+        return text, GROUNDING_WEIGHT * self.grounding.look_loss(rows), output.mask_logits
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 
@@ -200,7 +199,6 @@ class Trainer:
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "nouns": self.nouns.state_dict(),
-            "grounding": self.grounding.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
         part = self.out / "state.pt.part"
@@ -228,7 +226,6 @@ class Trainer:
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         self.nouns.load_state_dict(state["nouns"])
-        self.grounding.load_state_dict(state["grounding"])
         if self.progress.step < self.config.stages[self.progress.stage].steps:
             self._pending_optimizer_state = state["optimizer"]
         return True

@@ -1,15 +1,13 @@
 """Batches: what is trained on which token, against the words they were made of."""
 
-import numpy as np
 import pytest
 import torch
 
 from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
-from stamp.training.data import BatchMaker, BatchPlan, by_noun, object_coverage, object_middles
+from stamp.training.data import BatchMaker, BatchPlan
 from stamp.training.nano import build_processor
 from stamp.training.nouns import NOUNS
-from stamp.training.scenes import SceneConfig, compose_scene
 from tests.training.conftest import STYLES
 
 PLAN = BatchPlan(12, 2, 2, 1, 3, seed_offset=0, styles=STYLES)
@@ -55,43 +53,6 @@ def test_mask_rows_point_at_a_seg_and_its_objects(maker: BatchMaker) -> None:
         assert float(rows.target.min()) >= 0
         assert float(rows.target.max()) <= 1
         assert (rows.target.sum(1) > 1).all()
-
-
-def test_coverage_against_loops(library: ArtLibrary) -> None:
-    scene = compose_scene(5, library, SceneConfig(width=96, height=64, styles=STYLES))
-    objects = object_coverage(scene)
-    nouns = by_noun(scene, objects)
-    cell = 0
-    for top in range(0, 64, 16):
-        for left in range(0, 96, 16):
-            labels = scene.labels[top : top + 16, left : left + 16]
-            shares = [float((labels == k).mean()) for k in range(len(scene.objects) + 1)]
-            assert objects[cell].tolist() == pytest.approx(shares)
-            expected = np.zeros(len(NOUNS) + 1)
-            expected[0] = shares[0]
-            for item in scene.objects:
-                expected[1 + NOUNS.index(item.noun)] += shares[item.mask_id]
-            assert nouns[cell].tolist() == pytest.approx(expected.tolist())
-            cell += 1
-
-
-def test_middles_against_loops(library: ArtLibrary) -> None:
-    for seed in range(5):
-        scene = compose_scene(seed, library, SceneConfig(width=224, height=160, styles=STYLES))
-        objects = object_coverage(scene)
-        middles = object_middles(objects, columns=14)
-        assert middles.shape == objects.shape
-        assert middles[:, 0].tolist() == [0] * len(objects)
-        for k in range(1, objects.shape[1]):
-            share = {divmod(cell, 14): float(value) for cell, value in enumerate(objects[:, k])}
-            total = sum(share.values())
-            y, x = (sum(cell[axis] * value for cell, value in share.items()) / total for axis in (0, 1))
-            full = [cell for cell, value in share.items() if value >= max(share.values()) / 2]
-            nearest = min((cell[0] - y) ** 2 + (cell[1] - x) ** 2 for cell in full)
-            (found,) = np.flatnonzero(middles[:, k])
-            row, column = divmod(int(found), 14)
-            assert (row, column) in full
-            assert (row - y) ** 2 + (column - x) ** 2 == pytest.approx(nearest)
 
 
 def test_seeds_stay_in_the_training_range(library: ArtLibrary) -> None:

@@ -1,4 +1,4 @@
-"""Losses on the inside of the text model, against loops over the attention weights of transformers' eager attention."""
+"""Where the text model looks, against loops over the attention weights of transformers' eager attention."""
 
 import math
 
@@ -44,19 +44,3 @@ def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary) -> No
         means = [sum(values) / len(values) for values in by_head.values() if values]
         assert len(means) >= 3
         assert found == pytest.approx(sum(means), rel=1e-4)
-
-
-def test_place_loss_is_zero_for_a_reading_that_is_right() -> None:
-    model = build_model(build_processor(), 0)
-    grounding = Grounding(model)
-    is_image = torch.tensor([[False, *[True] * 6, False]] * 2)
-    hidden = torch.zeros(2, 8, 192)
-    for cell in range(6):
-        hidden[:, 1 + cell, 0] = (-1.0, 1.0)[cell // 3]
-        hidden[:, 1 + cell, 1] = (-1.0, 0.0, 1.0)[cell % 3]
-    grounding._given = {1: (None, {"hidden_states": hidden})}
-    with torch.no_grad():
-        grounding.place.weight.copy_(torch.eye(2, 192))
-        grounding.place.bias.zero_()
-        assert grounding.place_loss(is_image, (2, 3)).item() == 0
-        assert grounding.place_loss(is_image, (3, 2)).item() > 0.1

@@ -1,7 +1,6 @@
 """Where tokens should look, on a picture small enough to write down: one row of four cells."""
 
 import numpy as np
-import pytest
 
 from stamp.training.looks import Head, Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.nano import build_processor
@@ -27,17 +26,13 @@ def test_mentions_are_found_with_the_tokens_they_end_on() -> None:
     assert find(processor.encode_plain("segment the object on the left")) == []
 
 
-def test_a_noun_looks_at_its_cells_and_counts_its_middles() -> None:
-    nouns, middles = np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)
+def test_a_noun_looks_at_its_cells_or_at_the_sink() -> None:
+    nouns = np.zeros((4, 4), np.float32)
     nouns[:, ROSE] = (1.0, 0.5, 0.0, 0.5)
-    middles[:, ROSE] = (1, 0, 0, 1)
-    looks = list(noun_looks([Mention(20, 21, ROSE), Mention(25, 25, COW)], IMAGE_START, nouns, middles))
-    third = pytest.approx(1 / 3)
+    looks = list(noun_looks([Mention(20, 21, ROSE), Mention(25, 25, COW)], IMAGE_START, nouns))
     assert [as_dict(look) for look in looks] == [
         (Head.CELLS, 21, {10: 0.5, 11: 0.25, 13: 0.25}),
-        (Head.MIDDLES, 21, {10: third, 13: third, 0: third}),
         (Head.CELLS, 25, {0: 1.0}),
-        (Head.MIDDLES, 25, {0: 1.0}),
     ]
 
 

@@ -9,6 +9,7 @@ import torch
 
 from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
+from stamp.training.cells import N_ATTRIBUTES
 from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import BatchPlan
 from stamp.training.nouns import NOUNS
@@ -21,14 +22,7 @@ VISION = Stage(
 )
 WORDS = Stage("words", "words", BatchPlan(6, 2, 2, 1, 2, seed_offset=200, styles=STYLES), 1, 1e-3, 0.0, warmup_steps=1)
 JOINT = Stage(
-    "joint",
-    "joint",
-    BatchPlan(12, 1, 2, 1, 2, seed_offset=100, styles=STYLES),
-    3,
-    1e-3,
-    1e-3,
-    warmup_steps=1,
-    dense_weight=0.3,
+    "joint", "joint", BatchPlan(12, 1, 2, 1, 2, seed_offset=100, styles=STYLES), 3, 1e-3, 1e-3, warmup_steps=1
 )
 CONFIG = TrainingConfig((WORDS, VISION, JOINT), log_every=1, precision="float32")
 
@@ -50,7 +44,7 @@ def test_it_leaves_a_checkpoint_a_log_and_a_state(finished: Trainer) -> None:
     steps = [("words", 1), ("vision", 1), ("vision", 2), ("joint", 1), ("joint", 2), ("joint", 3)]
     assert [(row["stage"], row["step"]) for row in rows] == steps
     assert set(rows[0]) == {"stage", "step", "seconds", "text", "look", "mask", "iou"}
-    pictures = {"dense", "align", "middle", "cells"}
+    pictures = {"dense", "align", "attributes", "cells"}
     assert set(rows[-1]) == {"stage", "step", "seconds", "text", "look", "mask", "iou"} | pictures
     shards = sorted((finished.out / "model").glob("*.safetensors"))
     assert shards
@@ -130,7 +124,7 @@ def test_a_few_steps_on_one_batch_lower_every_loss(library: ArtLibrary, tmp_path
     run.optimizer = run._make_optimizer(stage)
     batch = next(run._batches(stage, 0))
     history = [run.train_step(stage, 0, batch) for _ in range(8)]
-    for name in ("text", "look", "mask", "dense", "middle"):
+    for name in ("text", "look", "mask", "dense", "align", "attributes"):
         assert history[-1][name] < 0.9 * history[0][name], name
 
 
@@ -158,22 +152,28 @@ def test_a_frozen_part_does_not_move(library: ArtLibrary, tmp_path: Path) -> Non
     assert not any("visual" in name or "embed_tokens" in name for name in moved)
 
 
-def test_ideal_features_are_the_words_of_what_a_cell_shows(library: ArtLibrary, tmp_path: Path) -> None:
+def test_ideal_features_are_words_and_attributes_of_what_a_cell_shows(library: ArtLibrary, tmp_path: Path) -> None:
     run = trainer(library, tmp_path)
     embeddings = run.model.get_input_embeddings().weight
+    directions = run.nouns.directions
+    torch.testing.assert_close(directions @ directions.T, torch.eye(N_ATTRIBUTES), atol=1e-5, rtol=0)
     coverage = torch.zeros(1, 2, len(NOUNS) + 1)
     coverage[0, 0, 0] = 1
     coverage[0, 1, 1] = 1
-    middles = torch.zeros_like(coverage)
-    middles[0, 1, 1] = 1
-    ideal = run.nouns.ideal(coverage, middles, embeddings)
+    attributes = torch.zeros(1, 2, N_ATTRIBUTES)
+    attributes[0, 1] = torch.arange(N_ATTRIBUTES) / 4 - 1
+    ideal = run.nouns.ideal(coverage, attributes, embeddings)
     words = []
     for noun in NOUNS:
         forms = [run.processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
         words.append(torch.stack([embeddings[ids].mean(0) for ids in forms]).mean(0))
-    common = torch.stack(words).mean(0)
-    own, background = words[0] - common, embeddings[run.processor.image_token_id] - common
+    pad = embeddings[run.processor.image_token_id]
+    flat = [word - sum((word @ one) * one for one in directions) for word in (pad, *words)]
+    common = torch.stack(flat[1:]).mean(0)
+    own, background = flat[1] - common, flat[0] - common
     torch.testing.assert_close(ideal[0, 0], 3 * background / background.norm())
-    torch.testing.assert_close(ideal[0, 1], 3 * own / own.norm() + 1.5 * common / common.norm() + 2 * run.nouns.middle)
-    assert float(run.nouns.middle.norm()) == pytest.approx(1)
+    marks = sum(2 * value * one for value, one in zip(attributes[0, 1], directions, strict=True))
+    torch.testing.assert_close(ideal[0, 1], 3 * own / own.norm() + 1.5 * common / common.norm() + marks)
     assert run.nouns.classify(ideal, embeddings)[0].argmax(-1).tolist() == [0, 1]
+    assert run.nouns.attribute_loss(ideal, attributes).item() == pytest.approx(0, abs=1e-9)
+    assert run.nouns.attribute_loss(ideal, attributes + 0.5).item() == pytest.approx(0.25)

@@ -1,0 +1,78 @@
+"""A scene as the cells of the grid show it: what covers each cell, and what an object there is like as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stamp.training.nano import CELL_PX
+from stamp.training.nouns import NOUNS
+from stamp.training.scenes import Scene
+
+#: Attributes of an object: its place, its size, and one column for each number of objects of its noun in the scene.
+CENTRE_X, CENTRE_Y, AREA, ONE_OF_A_KIND = range(4)
+MOST_OF_A_KIND = 6
+N_ATTRIBUTES = ONE_OF_A_KIND + MOST_OF_A_KIND
+#: The logarithms of area shares of the image that count as -1 and as 1.
+SMALL_LOG_AREA, LARGE_LOG_AREA = np.log(0.025), np.log(0.4)
+_NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A scene's cells. objects: (P, 1 + objects) coverage; nouns: (P, 1 + nouns); attributes: (P, N_ATTRIBUTES).
+
+    Column 0 of objects and nouns is the background. Attributes are those of the objects in a cell, by coverage.
+    """
+
+    scene: Scene
+    objects: np.ndarray
+    nouns: np.ndarray
+    attributes: np.ndarray
+
+    @staticmethod
+    def of(scene: Scene) -> "Grid":
+        """The cells of a scene."""
+        objects = object_coverage(scene)
+        return Grid(scene, objects, by_noun(scene, objects), objects @ object_attributes(scene))
+
+    def cover(self, mask_ids: Sequence[int]) -> np.ndarray:
+        """(P,) coverage by some of the objects together."""
+        covered: np.ndarray = self.objects[:, list(mask_ids)].sum(1)
+        return covered
+
+
+def object_coverage(scene: Scene) -> np.ndarray:
+    """(P, 1 + objects) float32: share of each 16 px cell taken by the background (0) or by the object k (k)."""
+    height, width = scene.labels.shape
+    blocks = scene.labels.reshape(height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX)
+    cells = blocks.transpose(0, 2, 1, 3).reshape(-1, CELL_PX * CELL_PX)
+    return np.stack([(cells == k).mean(1) for k in range(len(scene.objects) + 1)], axis=1).astype(np.float32)
+
+
+def by_noun(scene: Scene, cells: np.ndarray) -> np.ndarray:
+    """Objects added up to nouns: (P, 1 + objects) -> (P, 1 + nouns) float32; column 0 stays."""
+    nouns = np.zeros((cells.shape[0], len(NOUNS) + 1), np.float32)
+    nouns[:, 0] = cells[:, 0]
+    for item in scene.objects:
+        nouns[:, _NOUN_INDEX[item.noun]] += cells[:, item.mask_id]
+    return nouns
+
+
+def object_attributes(scene: Scene) -> np.ndarray:
+    """(1 + objects, N_ATTRIBUTES) float32; row 0, the background, is zero.
+
+    Box centre from -1 (left, top) to 1 (right, bottom); log of the visible area from -1 to 1; one-hot number of
+    objects of the same noun.
+    """
+    height, width = scene.labels.shape
+    rows = np.zeros((len(scene.objects) + 1, N_ATTRIBUTES), np.float32)
+    for item in scene.objects:
+        x1, y1, x2, y2 = item.box_xyxy
+        log_area = np.log(item.area_px / (width * height))
+        rows[item.mask_id, CENTRE_X] = (x1 + x2) / width - 1
+        rows[item.mask_id, CENTRE_Y] = (y1 + y2) / height - 1
+        rows[item.mask_id, AREA] = 2 * (log_area - SMALL_LOG_AREA) / (LARGE_LOG_AREA - SMALL_LOG_AREA) - 1
+        n_alike = sum(other.noun == item.noun for other in scene.objects)
+        rows[item.mask_id, ONE_OF_A_KIND + min(n_alike, MOST_OF_A_KIND) - 1] = 1
+    return rows
