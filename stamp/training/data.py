@@ -17,12 +17,14 @@ from torch.utils.data import Dataset
 
 from stamp.conversation import Turn
 from stamp.processing_stamp import StampProcessor
-from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
 from stamp.training.cells import Grid
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.nano import CELL_PX, image_processor
 from stamp.training.scenes import TRAIN_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.talk.exchange import Exchange
+from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw, draw_after
+from stamp.training.talk.situation import Situation
 
 #: About 6x6, 12x12 and 24x24 mask tokens; three shapes each, one shape a batch.
 SHAPES_CELLS = {6: ((6, 6), (5, 7), (7, 5)), 12: ((12, 12), (10, 14), (14, 10)), 24: ((24, 24), (20, 28), (28, 20))}
@@ -152,10 +154,13 @@ class BatchMaker(Dataset[Batch]):
 
     def _mask_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """A request for masks, sometimes after other turns; one `<|seg|>` of the row is trained."""
-        exchanges = [dialogue.draw(dialogue.MASK_MAKERS, grid.scene, rng)]
+        situation = Situation(grid.scene, rng)
+        exchanges: list[Exchange] = []
         while rng.random() < 0.25:
-            makers = dialogue.MASK_MAKERS if rng.random() < 0.5 else dialogue.TEXT_MAKERS
-            exchanges.insert(0, dialogue.draw(makers, grid.scene, rng))
+            makers = MASK_MAKERS if rng.random() < 0.5 else TEXT_MAKERS
+            exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))
+        last = draw_after(exchanges[-1] if exchanges else None, MASK_MAKERS, situation)
+        exchanges.append(last if last.targets else draw(MASK_MAKERS, situation))
         row = self._row(exchanges, grid, index, rng)
         segs = [i for i, token_id in enumerate(row.input_ids) if token_id == self.processor.seg_token_id]
         targets = [target for exchange in exchanges for target in exchange.targets]
@@ -164,19 +169,20 @@ class BatchMaker(Dataset[Batch]):
 
     def _text_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """Several questions in a row, each answered; a request for a mask may stand between them."""
-        exchanges = []
+        situation = Situation(grid.scene, rng)
+        exchanges: list[Exchange] = []
         for _ in range(self.plan.exchanges_per_text_row):
-            makers = dialogue.MASK_MAKERS if rng.random() < 0.15 else dialogue.TEXT_MAKERS
+            makers = MASK_MAKERS if rng.random() < 0.2 else TEXT_MAKERS
             if rng.random() < self.plan.checklists:
-                makers = dialogue.CHECKLIST_MAKERS
-            exchanges.append(dialogue.draw(makers, grid.scene, rng))
+                makers = CHECKLIST_MAKERS
+            exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))
         return self._row(exchanges, grid, index, rng)
 
-    def _row(self, exchanges: Sequence[dialogue.Exchange], grid: Grid, index: int, rng: Random) -> _Row:
+    def _row(self, exchanges: Sequence[Exchange], grid: Grid, index: int, rng: Random) -> _Row:
         turns: list[Turn] = []
         for n, exchange in enumerate(exchanges):
             image = Image.new("RGB", (1, 1)) if n == 0 else None
-            turns.append(Turn("user", dialogue.as_typed(exchange.question, rng), image))
+            turns.append(Turn("user", as_typed(exchange.question, rng), image))
             ids = tuple(self.processor.encode_response(exchange.answer))
             turns.append(Turn("assistant", exchange.answer, token_ids=ids))
         encoded = self.processor.encode_conversation(turns, [len(grid.objects)], add_generation_prompt=False)

@@ -1,7 +1,7 @@
 """Figures of a checkpoint on scenes it has never seen: mask IoU and right answers, through the public predictor.
 
 An answer is right when an accepted word stands in it as a whole word and no rival does: the other of yes and no,
-another number, another noun that was not in the question. Raw rows first, scores from the rows.
+another number or side, another noun that was not in the question. Raw rows first, scores from the rows.
 """
 
 import json
@@ -18,11 +18,12 @@ from tqdm import tqdm
 
 from stamp.masks import intersection_over_union
 from stamp.predictor import StampPredictor
-from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
-from stamp.training.dialogue import NUMBERS, Exchange
 from stamp.training.nouns import NOUNS
 from stamp.training.scenes import VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.talk import facts, questions, requests
+from stamp.training.talk.exchange import NUMBERS, Exchange
+from stamp.training.talk.situation import Situation
 
 #: Widths and heights in pixels, taken in turn: square, wide and tall.
 SIZES_WH = ((384, 384), (448, 320), (320, 448))
@@ -52,6 +53,8 @@ def is_right(exchange: Exchange, answer: str) -> bool:
         rivals |= {"yes", "no"}
     elif exchange.kind == "count":
         rivals |= {*NUMBERS, *(str(n) for n in range(len(NUMBERS))), "none"}
+    elif exchange.kind == "where":
+        rivals |= set(facts.SIDES)
     accepted = {word for word in exchange.accepted if _contains(words, word)}
     others = {word for word in rivals - set(exchange.accepted) if _contains(words, word)}
     return bool(accepted) and not others
@@ -67,7 +70,7 @@ def _contains(words: str, phrase: str) -> bool:
 
 def noun_request(scene: Scene, rng: Random) -> Exchange:
     """ "segment the NOUN" for one of the scene's nouns; the expected answer is just the name."""
-    noun, items = rng.choice(list(dialogue.objects_by_noun(scene).items()))
+    noun, items = rng.choice(list(facts.objects_by_noun(scene).items()))
     name = noun.name if len(items) == 1 else noun.plural
     return Exchange("segment", f"segment the {name}", name, (tuple(item.mask_id for item in items),))
 
@@ -89,7 +92,7 @@ def evaluate_scene(predictor: StampPredictor, scene: Scene) -> Iterable[Row]:
     truth = np.isin(scene.labels, exchange.targets[0])
     iou = intersection_over_union(result.masks[0], truth) if len(result.masks) == 1 else 0.0
     yield Row(scene.seed, scene.background, "segment", exchange.question, exchange.answer, result.response, iou)
-    absent = dialogue.segment_absent(scene, rng)
+    absent = requests.segment_absent(Situation(scene, rng))
     result = predictor.segment(image, absent.question)
     yield _row(scene, absent, result.response, len(result.masks) == 0)
     for exchange in _questions(scene, rng):
@@ -98,9 +101,10 @@ def evaluate_scene(predictor: StampPredictor, scene: Scene) -> Iterable[Row]:
 
 
 def _questions(scene: Scene, rng: Random) -> list[Exchange]:
-    exchanges = [dialogue.ask_count(scene, rng), dialogue.ask_exists(scene, rng)]
+    situation = Situation(scene, rng)
+    exchanges = [questions.ask_count(situation), questions.ask_exists(situation)]
     for _ in range(8):
-        if (what := dialogue.ask_what(scene, rng)) is not None:
+        if (what := questions.ask_what(situation)) is not None:
             return [*exchanges, what]
     return exchanges
 

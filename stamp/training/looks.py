@@ -11,6 +11,7 @@ from enum import IntEnum
 import numpy as np
 
 from stamp.processing_stamp import StampProcessor
+from stamp.training.groups import CATEGORIES, OBJECT, THING, USES
 from stamp.training.nouns import NOUNS
 
 #: Answers to questions with more nouns are checklists, which name each noun themselves.
@@ -33,11 +34,11 @@ class Head(IntEnum):
 
 @dataclass(frozen=True)
 class Mention:
-    """A noun (from 1) in a row: tokens first..last."""
+    """A noun, or a word for several, in a row: tokens first..last; nouns are numbered from 1."""
 
     first: int
     last: int
-    noun: int
+    nouns: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,21 @@ class Look:
 
 
 class NounMentions:
-    """Finds the nouns of the vocabulary in token ids: with or without a blank or a capital letter in front."""
+    """Finds nouns and words for groups of them in token ids: with or without a blank or a capital letter in front."""
 
     def __init__(self, processor: StampProcessor):
-        self._forms: dict[tuple[int, ...], int] = {}
-        for index, noun in enumerate(NOUNS, start=1):
-            for name in (noun.name, noun.plural):
-                capital = name[0].upper() + name[1:]
-                for form in (f" {name}", name, f" {capital}", capital):
-                    self._forms[tuple(processor.encode_plain(form))] = index
+        numbers = {noun: number for number, noun in enumerate(NOUNS, start=1)}
+        words: dict[str, tuple[int, ...]] = {
+            name: (numbers[noun],) for noun in NOUNS for name in (noun.name, noun.plural)
+        }
+        for group in (OBJECT, THING, *CATEGORIES, *USES):
+            members = tuple(sorted(numbers[noun] for noun in group.nouns))
+            words |= {group.name: members, group.plural: members}
+        self._forms: dict[tuple[int, ...], tuple[int, ...]] = {}
+        for name, meant in words.items():
+            capital = name[0].upper() + name[1:]
+            for form in (f" {name}", name, f" {capital}", capital):
+                self._forms[tuple(processor.encode_plain(form))] = meant
         self._longest = max(map(len, self._forms))
 
     def find(self, ids: Sequence[int]) -> list[Mention]:
@@ -68,8 +75,8 @@ class NounMentions:
         start = 0
         while start < len(ids):
             for length in range(min(self._longest, len(ids) - start), 0, -1):
-                if (noun := self._forms.get(tuple(ids[start : start + length]))) is not None:
-                    found.append(Mention(start, start + length - 1, noun))
+                if (nouns := self._forms.get(tuple(ids[start : start + length]))) is not None:
+                    found.append(Mention(start, start + length - 1, nouns))
                     start += length - 1
                     break
             start += 1
@@ -79,7 +86,7 @@ class NounMentions:
 def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray) -> Iterator[Look]:
     """CELLS. nouns: (P, 1 + nouns) shares of cells."""
     for mention in mentions:
-        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, mention.noun])
+        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, list(mention.nouns)].sum(1))
 
 
 def answer_looks(

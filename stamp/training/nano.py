@@ -1,6 +1,7 @@
 """The nano checkpoint before training: Qwen2-VL's architecture in a tiny size, and a tokenizer of its own dialogue."""
 
 from collections.abc import Iterable
+from itertools import chain
 from random import Random
 
 import torch
@@ -13,8 +14,11 @@ from stamp.configuration_stamp import STAMP_TOKENS, StampConfig
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import END_OF_TURN, StampProcessor
 from stamp.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, byte_level_tokenizer
-from stamp.training import dialogue
+from stamp.training.groups import CATEGORIES, OBJECT, THING, USES
 from stamp.training.nouns import NOUNS
+from stamp.training.talk import phrases
+from stamp.training.talk.exchange import NUMBERS, a_noun
+from stamp.training.talk.makers import as_typed
 
 PATCH_PX = 16
 MERGE = 1
@@ -31,29 +35,28 @@ def tokenizer_corpus() -> Iterable[str]:
     """Every phrase of the dialogue with every noun it can hold: what the byte-pair merges are counted on."""
     yield from ("You are a helpful assistant.", "system", "user", "assistant") * 50
     rng = Random(0)
-    phrases = [
-        *dialogue.SEGMENT_PHRASES,
-        *dialogue.SEGMENT_PLURAL,
-        *dialogue.COUNT_PHRASES,
-        *dialogue.EXISTS_PHRASES,
-        *dialogue.WHERE_PHRASES,
+    answers = (
         "Sure, here is the segmentation mask for '{one}': ",
         "Sure, here are the segmentation masks for '{one}': and '{one}':",
         "There is no {one} in the image.",
         "It is {a}.",
         "I see {a}, {a} and {a}.",
         "There are two {many}.",
-    ]
+        "The {one} is bigger.",
+        "I don't know the word '{one}'.",
+    )
+    lists = (phrases.SEGMENT, phrases.SEGMENT_SEVERAL, phrases.COUNT, phrases.EXISTS, phrases.WHERE, phrases.BIGGER)
     for noun in NOUNS:
-        slots = {"the": f"the {noun.name}", "all": f"all {noun.plural}", "many": noun.plural, "one": noun.name}
-        for phrase in phrases:
-            text = phrase.format(a=dialogue.with_article(noun), **slots)
+        slots = {"the": f"the {noun.name}", "many": noun.plural, "one": noun.name, "other": noun.name}
+        for phrase in (*chain.from_iterable(lists), *answers):
+            text = phrase.format(a=a_noun(noun), **slots)
             yield text
-            yield dialogue.as_typed(text, rng)
-    fixed = [*dialogue.DESCRIBE_PHRASES, *dialogue.BIGGEST_PHRASES, *dialogue.NUMBERS]
-    for group in (dialogue.SIDE_PHRASES, dialogue.WHAT_PHRASES):
-        fixed += [text for texts in group.values() for text in texts]
-    fixed += [text for questions, answer in dialogue.SMALL_TALK for text in (*questions, answer)]
+            yield as_typed(text, rng)
+    fixed = [*phrases.DESCRIBE, *phrases.SEGMENT_IT, *phrases.AND_NEXT_TO_IT, *phrases.WHERE_IS_IT, *NUMBERS]
+    for group in (phrases.WHAT_EXTREME, phrases.WHAT_SIZE, phrases.EXTREME, phrases.SIZE, phrases.BESIDE):
+        fixed += chain.from_iterable(group.values())
+    fixed += [name for group in (OBJECT, THING, *CATEGORIES, *USES) for name in (group.name, group.plural)]
+    fixed += [text for questions, answer in phrases.SMALL_TALK for text in (*questions, answer)]
     yield from fixed * 20
 
 

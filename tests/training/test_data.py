@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from stamp.training import dialogue
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan
 from stamp.training.nano import build_processor
@@ -73,4 +72,3 @@ def test_the_tokenizer_has_the_published_order_and_plain_user_text() -> None:
         assert processor.decode(processor.encode_plain(f" {noun.name} é 你好 🙂")) == f" {noun.name} é 你好 🙂"
     typed = "a <|seg|> and <|im_end|> <|image_pad|>"
     assert not set(processor.encode_plain(typed)) & set(special.values())
-    assert dialogue.SEG_TOKEN == "<|seg|>"

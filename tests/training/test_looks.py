@@ -1,6 +1,7 @@
 """Where tokens should look, on a picture small enough to write down: one row of four cells."""
 
 import numpy as np
+import pytest
 
 from stamp.training.looks import Head, Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.nano import build_processor
@@ -20,16 +21,26 @@ def test_mentions_are_found_with_the_tokens_they_end_on() -> None:
     text = "Check: light bulb, apples. 'Rose' no, crab yes"
     ids = processor.encode_plain(text)
     found = find(ids)
-    assert [NOUNS[mention.noun - 1].name for mention in found] == ["light bulb", "apple", "rose", "crab"]
+    named = [[NOUNS[number - 1].name for number in mention.nouns] for mention in found]
+    assert named == [["light bulb"], ["apple"], ["rose"], ["crab"]]
     words = [processor.decode(ids[mention.first : mention.last + 1]) for mention in found]
     assert words == [" light bulb", " apples", "Rose", " crab"]
-    assert find(processor.encode_plain("segment the object on the left")) == []
+    (instruments,) = find(processor.encode_plain("Count the musical instruments on the left"))
+    assert [NOUNS[number - 1].name for number in instruments.nouns] == ["guitar", "violin", "drum"]
+    (anything,) = find(processor.encode_plain("segment the object on the left"))
+    assert anything.nouns == tuple(range(1, len(NOUNS) + 1))
+
+
+def test_a_word_for_several_nouns_looks_at_the_cells_of_all() -> None:
+    nouns = np.array([[0, 1, 0], [0.5, 0, 0.5], [1, 0, 0]], np.float32)
+    (look,) = noun_looks([Mention(3, 3, (1, 2))], IMAGE_START, nouns)
+    assert as_dict(look) == (Head.CELLS, 3, {10: pytest.approx(2 / 3), 11: pytest.approx(1 / 3)})
 
 
 def test_a_noun_looks_at_its_cells_or_at_the_sink() -> None:
     nouns = np.zeros((4, 4), np.float32)
     nouns[:, ROSE] = (1.0, 0.5, 0.0, 0.5)
-    looks = list(noun_looks([Mention(20, 21, ROSE), Mention(25, 25, COW)], IMAGE_START, nouns))
+    looks = list(noun_looks([Mention(20, 21, (ROSE,)), Mention(25, 25, (COW,))], IMAGE_START, nouns))
     assert [as_dict(look) for look in looks] == [
         (Head.CELLS, 21, {10: 0.5, 11: 0.25, 13: 0.25}),
         (Head.CELLS, 25, {0: 1.0}),
@@ -39,7 +50,7 @@ def test_a_noun_looks_at_its_cells_or_at_the_sink() -> None:
 def test_an_answer_looks_at_its_question_and_finds_what_it_names() -> None:
     #          question: rose at 20   answer 22..24   question: none   answer 30..34 names cow at 33
     is_answer = [22 <= i <= 24 or 30 <= i <= 34 for i in range(36)]
-    mentions = [Mention(20, 20, ROSE), Mention(23, 23, ROSE), Mention(33, 33, COW)]
+    mentions = [Mention(20, 20, (ROSE,)), Mention(23, 23, (ROSE,)), Mention(33, 33, (COW,))]
     cow = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
     looks = list(answer_looks(mentions, is_answer, [[], [cow]], IMAGE_START))
     asked = [(Head.ASKED, query, {20: 1.0}) for query in (21, 22, 23)]
@@ -48,12 +59,12 @@ def test_an_answer_looks_at_its_question_and_finds_what_it_names() -> None:
 
 
 def test_a_checklist_is_not_asked_for_one_noun() -> None:
-    mentions = [Mention(i, i, noun) for i, noun in ((1, ROSE), (2, COW), (3, DRUM))]
+    mentions = [Mention(i, i, (noun,)) for i, noun in ((1, ROSE), (2, COW), (3, DRUM))]
     assert list(answer_looks(mentions, [i == 5 for i in range(6)], [[]], IMAGE_START)) == []
 
 
 def test_mask_tokens_look_at_the_noun_before_their_seg() -> None:
-    mentions = [Mention(4, 5, ROSE), Mention(7, 7, COW), Mention(12, 12, DRUM)]
+    mentions = [Mention(4, 5, (ROSE,)), Mention(7, 7, (COW,)), Mention(12, 12, (DRUM,))]
     looks = list(mask_looks(mentions, 9, 20, np.array([1.0, 0.25])))
     assert [as_dict(look) for look in looks] == [(Head.NAMED, 20, {7: 1.0}), (Head.NAMED, 21, {7: 0.25, 0: 0.75})]
     assert list(mask_looks(mentions, 3, 20, np.array([1.0, 0.25]))) == []

@@ -1,0 +1,62 @@
+"""Small talk, and words the model has never learned."""
+
+from random import Random
+
+from stamp.training.nouns import NOUNS
+from stamp.training.talk import phrases
+from stamp.training.talk.exchange import Exchange, with_article
+from stamp.training.talk.situation import Situation
+
+ONSETS = "b bl br c ch cl d dr f fl g gl gr h j k l m n p pl pr qu r s sl sn sp st t tr v w z"
+VOWELS = "a e i o u ai ea ee oa oo"
+CODAS = "b d g k l lt m n nd nk p r rn s sh t x"
+#: Everyday words that no picture shows, so that "unknown" is not "does not look like English".
+UNTAUGHT = (
+    "anchor armchair arrow asteroid attic bakery bandage barrel beard belt bench blanket bonfire bottle bowl "
+    "bracelet branch brick bridge broom canyon carpet cave ceiling chain chimney cliff coal coin comb copper cork "
+    "cotton cradle curtain desert diamond dice dish ditch doll door dough drawer dust elbow engine faucet feather "
+    "fence finger flag floor fossil fountain garage garden gate glove glue harbour hinge hook iron island jar jewel "
+    "knee lamp lantern leaf letter lighthouse magnet marble mattress meadow mirror mitten moon moss mud nail napkin "
+    "needle nest oar oven paint paper path pebble pillow pipe plate pond pool porch powder puddle puppet quilt "
+    "radio rail rib ribbon river roof rope rug saddle salt sand shelf shoulder sieve sink smoke soap sofa spoon "
+    "stair statue steam stone stove straw string table tail tape thread thumb tile towel tower toy tray tunnel vase "
+    "velvet wall wallet window wire wool wrist yarn"
+)
+
+
+def untaught_word(rng: Random) -> str:
+    """A word that is no noun of the vocabulary: made up, or from a list of everyday ones."""
+    taken = {word for noun in NOUNS for name in (noun.name, noun.plural) for word in name.split()}
+    while True:
+        word = rng.choice(UNTAUGHT.split()) if rng.random() < 0.3 else made_up_word(rng)
+        if word not in taken:
+            return word
+
+
+def made_up_word(rng: Random) -> str:
+    """One to three syllables that could be English."""
+    syllables = rng.choice((1, 2, 2, 2, 3))
+    word = "".join(rng.choice(ONSETS.split()) + rng.choice(VOWELS.split()) for _ in range(syllables))
+    return word + rng.choice(CODAS.split()) if syllables == 1 or rng.random() < 0.6 else word
+
+
+def ask_unknown(s: Situation) -> Exchange:
+    """A request or a question about a word that the model has not learned: it says so."""
+    word = untaught_word(s.rng)
+    question = s.rng.choice(
+        (
+            s.put(phrases.SEGMENT, the=f"the {word}"),
+            s.put(phrases.EXISTS, a=with_article(word)),
+            s.put(phrases.COUNT, many=f"{word}s"),
+            s.put(phrases.WHERE, one=word),
+        )
+    )
+    asked = f"{word}s" if f"{word}s" in question else word
+    answer = f"I don't know the word '{asked}'."
+    return Exchange("unknown", question, answer, accepted=("know",))
+
+
+def small_talk(s: Situation) -> Exchange:
+    """Greetings, thanks, and what it can do."""
+    questions, answer = s.rng.choice(phrases.SMALL_TALK)
+    return Exchange("small_talk", s.put(questions), answer)

@@ -1,0 +1,66 @@
+"""Which exchanges training draws, how often, and in what order."""
+
+from collections.abc import Callable
+from random import Random
+
+from stamp.training.talk import chat, questions, requests
+from stamp.training.talk.exchange import Exchange
+from stamp.training.talk.follow_ups import follow_up
+from stamp.training.talk.situation import Situation
+
+Maker = Callable[[Situation], Exchange | None]
+Makers = tuple[tuple[Maker, float], ...]
+
+MASK_MAKERS: Makers = (
+    (requests.segment_name, 0.42),
+    (requests.segment_place, 0.14),
+    (requests.segment_size, 0.08),
+    (requests.segment_beside, 0.12),
+    (requests.segment_group, 0.08),
+    (requests.segment_several, 0.13),
+    (requests.segment_everything, 0.03),
+)
+TEXT_MAKERS: Makers = (
+    (questions.ask_what, 0.2),
+    (questions.ask_count, 0.17),
+    (questions.ask_exists, 0.16),
+    (requests.segment_absent, 0.12),
+    (questions.ask_beside, 0.1),
+    (questions.ask_describe, 0.06),
+    (questions.ask_where, 0.06),
+    (questions.ask_bigger, 0.05),
+    (chat.ask_unknown, 0.06),
+    (chat.small_talk, 0.02),
+)
+CHECKLIST_MAKERS: Makers = ((questions.ask_which, 0.7), (questions.ask_count_each, 0.3))
+#: Share of exchanges that go on from the one before, where that is possible.
+FOLLOW_UP_SHARE = 0.2
+
+
+def draw(makers: Makers, s: Situation) -> Exchange:
+    """One exchange by weight; a kind that does not fit the scene is drawn again."""
+    kinds, weights = zip(*makers, strict=True)
+    while True:
+        exchange: Exchange | None = s.rng.choices(kinds, weights)[0](s)
+        if exchange is not None:
+            return exchange
+
+
+def draw_after(before: Exchange | None, makers: Makers, s: Situation) -> Exchange:
+    """One exchange, now and then one that goes on from the exchange before."""
+    if before is not None and s.rng.random() < FOLLOW_UP_SHARE:
+        exchange = follow_up(s, before)
+        if exchange is not None:
+            return exchange
+    return draw(makers, s)
+
+
+def as_typed(question: str, rng: Random) -> str:
+    """The question as people type: often in lower case, without the final mark, now and then shouted."""
+    if rng.random() < 0.35:
+        question = question[0].lower() + question[1:]
+    if rng.random() < 0.3:
+        question = question.rstrip("?.!")
+    if rng.random() < 0.02:
+        question = question.upper()
+    return question

@@ -1,0 +1,112 @@
+"""How things are asked: the phrasings of the published models and plainer ones.
+
+The last of five or more phrasings of a list is held out of training (`situation`).
+"""
+
+SEGMENT = (
+    "segment {the}",
+    "Segment {the}.",
+    "Please segment only {the} in the image.",
+    "Can you segment {the} in the image?",
+    "Where is {the} in this picture? Please respond with segmentation mask.",
+    "Find {the}.",
+    "Show me {the}.",
+    "Mask {the}, please.",
+    "Highlight {the} in the picture.",
+    "Could you outline {the}?",
+    "Please mark {the} in the image.",
+)
+SEGMENT_SEVERAL = (
+    "segment {the}",
+    "Segment {the} in the image.",
+    "Can you segment {the}?",
+    "Find {the}.",
+    "Mask {the}.",
+    "Please segment {the}.",
+)
+ALL = ("all {}", "the {}", "all the {}", "all of the {}")
+BOTH = ("both {}", "both of the {}", "the two {}")
+EXTREME = {
+    "left": ("the {} on the left", "the leftmost {}", "the {} on the far left"),
+    "right": ("the {} on the right", "the rightmost {}", "the {} on the far right"),
+    "top": ("the {} at the top", "the topmost {}", "the highest {}"),
+    "bottom": ("the {} at the bottom", "the lowest {}", "the bottommost {}"),
+}
+SIZE = {
+    "big": ("the biggest {}", "the largest {}"),
+    "small": ("the smallest {}", "the tiniest {}"),
+}
+BIGGER_OF_TWO = {"big": ("the bigger {}", "the larger {}"), "small": ("the smaller {}",)}
+BESIDE = {
+    "left": ("to the left of", "left of"),
+    "right": ("to the right of", "right of"),
+    "top": ("above", "higher than"),
+    "bottom": ("below", "lower than"),
+}
+NEXT_TO = ("next to", "nearest to", "closest to")
+
+WHAT_EXTREME = {
+    "left": ("What is on the left?", "What is the leftmost object?", "What do you see on the left?"),
+    "right": ("What is on the right?", "What is the rightmost object?", "What do you see on the right?"),
+    "top": ("What is at the top?", "What is the topmost object?", "What do you see at the top?"),
+    "bottom": ("What is at the bottom?", "What is the lowest object?", "What do you see at the bottom?"),
+}
+WHAT_SIZE = {
+    "big": ("What is the biggest object?", "What is the largest thing?", "Which object is the biggest?"),
+    "small": ("What is the smallest object?", "What is the smallest thing?", "Which object is the smallest?"),
+}
+WHAT_BESIDE = (
+    "What is {beside} the {one}?",
+    "What do you see {beside} the {one}?",
+    "Which object is {beside} the {one}?",
+)
+COUNT = (
+    "How many {many} are there?",
+    "How many {many}?",
+    "How many {many} do you see?",
+    "How many {many} are in the picture?",
+    "Count the {many}.",
+    "How many {many} can you find?",
+)
+EXISTS = (
+    "Is there {a}?",
+    "Is there {a} in the picture?",
+    "Is there {a} in the image?",
+    "Do you see {a}?",
+    "Can you see {a} here?",
+    "Does the picture show {a}?",
+)
+DESCRIBE = (
+    "What is in the picture?",
+    "Describe the image.",
+    "What do you see?",
+    "Describe the picture.",
+    "What does the image show?",
+)
+WHICH_OF_THESE = ("Which of these do you see: {list}?", "Which of these are there: {list}?", "Check: {list}.")
+COUNT_EACH = ("How many of each: {list}?", "Count each: {list}.")
+WHERE = (
+    "Where is the {one}?",
+    "Where is the {one} in the picture?",
+    "On which side is the {one}?",
+    "Where do you see the {one}?",
+    "In which part of the picture is the {one}?",
+)
+BIGGER = (
+    "Which is bigger, the {one} or the {other}?",
+    "What is larger, the {one} or the {other}?",
+    "Is the {one} or the {other} bigger?",
+)
+
+AND_THE = ("And the {one}?", "What about the {one}?", "Now the {one}.")
+SEGMENT_IT = ("Segment it.", "Can you segment it?", "Show it to me.", "Mask it, please.", "Now segment it.")
+AND_NEXT_TO_IT = ("And the one next to it?", "And the object next to it?", "Segment the one next to it.")
+WHERE_IS_IT = ("Where is it?", "On which side is it?", "Where do you see it?")
+
+SMALL_TALK = (
+    (("Hello", "Hi", "Hello!", "Hi there"), "Hello! Ask me about the picture, or ask me to segment something."),
+    (("What can you do?", "Help", "Who are you?"), "I can talk about the picture and segment the objects in it."),
+    (("Thanks", "Thank you!", "Thank you"), "You are welcome!"),
+    (("Bye", "Goodbye", "See you"), "Goodbye!"),
+    (("OK", "Nice", "Great!", "Good"), "What would you like to see next?"),
+)

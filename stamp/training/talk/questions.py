@@ -1,0 +1,158 @@
+"""Questions that are answered in words."""
+
+from stamp.training.groups import CATEGORIES, OBJECT, Group
+from stamp.training.nouns import Noun
+from stamp.training.scenes import SceneObject
+from stamp.training.talk import facts, phrases
+from stamp.training.talk.exchange import Exchange, a_noun, number_words, quantity, there_is, with_article
+from stamp.training.talk.requests import absent_groups, pick_beside
+from stamp.training.talk.situation import Situation
+
+
+def _named(kind: str, question: str, item: SceneObject) -> Exchange:
+    accepted = (item.noun.name, item.noun.plural)
+    return Exchange(kind, question, f"It is {a_noun(item.noun)}.", (), accepted, ((item.mask_id,),), item.mask_id)
+
+
+def ask_what(s: Situation) -> Exchange | None:
+    """The name of the object at a side, or of the biggest or smallest one."""
+    if s.rng.random() < 0.3:
+        size = s.rng.choice(("big", "small"))
+        item = facts.clear_size(s.scene, size == "big")
+        return None if item is None else _named("what", s.put_about(phrases.WHAT_SIZE, size), item)
+    side = s.rng.choice(facts.SIDES)
+    item = facts.clear_extreme(s.scene, side)
+    return None if item is None else _named("what", s.put_about(phrases.WHAT_EXTREME, side), item)
+
+
+def ask_beside(s: Situation) -> Exchange | None:
+    """The name of the object on a side of another, or next to it."""
+    anchor = s.rng.choice(s.scene.objects)
+    if not facts.is_alone(s.scene, anchor):
+        return None
+    beside, item = pick_beside(s, anchor)
+    if item is None:
+        return None
+    return _named("what_beside", s.put(phrases.WHAT_BESIDE, beside=beside, one=anchor.noun.name), item)
+
+
+def ask_count(s: Situation) -> Exchange:
+    """How many of a noun; sometimes none, sometimes of a category or of all objects."""
+    groups = facts.objects_by_noun(s.scene)
+    if s.rng.random() < 0.15:
+        group = s.rng.choice((OBJECT, *CATEGORIES))
+        return count_of(s, group.name, group.plural, facts.members(s.scene, group))
+    repeated = [noun for noun, items in groups.items() if len(items) > 1]
+    if s.rng.random() < 0.15:
+        noun = s.absent_noun()
+    else:
+        noun = s.rng.choice(repeated if repeated and s.rng.random() < 0.6 else list(groups))
+    return count_of(s, noun.name, noun.plural, groups.get(noun, ()))
+
+
+def count_of(s: Situation, name: str, plural: str, items: tuple[SceneObject, ...]) -> Exchange:
+    """How many objects go by a name."""
+    verb = "is" if len(items) == 1 else "are"
+    answer = f"There {verb} {quantity(name, plural, len(items))}."
+    about = items[0].mask_id if len(items) == 1 else None
+    return Exchange("count", s.put(phrases.COUNT, many=plural), answer, accepted=number_words(len(items)), about=about)
+
+
+def ask_exists(s: Situation) -> Exchange:
+    """Yes or no, half and half; sometimes about a category."""
+    present = s.rng.random() < 0.5
+    if s.rng.random() < 0.15 and (exchange := _exists_group(s, present)) is not None:
+        return exchange
+    groups = facts.objects_by_noun(s.scene)
+    noun = s.rng.choice(list(groups)) if present else s.absent_noun()
+    answer = f"Yes, {there_is(noun)}." if present else f"No, there is no {noun.name}."
+    items = groups.get(noun, ())
+    about = items[0].mask_id if len(items) == 1 else None
+    accepted = ("yes",) if present else ("no",)
+    return Exchange("exists", s.put(phrases.EXISTS, a=a_noun(noun)), answer, accepted=accepted, about=about)
+
+
+def _exists_group(s: Situation, present: bool) -> Exchange | None:
+    """Whether there is something of a category; an only one is named."""
+    absent = absent_groups(s)
+    shown: list[Group] = [group for group in CATEGORIES if group not in absent]
+    if not (choice := shown if present else absent):
+        return None
+    group = s.rng.choice(choice)
+    question = s.put(phrases.EXISTS, a=with_article(group.name))
+    if not present:
+        return Exchange("exists", question, f"No, there is no {group.name}.", accepted=("no",))
+    items = facts.members(s.scene, group)
+    if len(items) > 1:
+        answer = f"Yes, there are {quantity(group.name, group.plural, len(items))}."
+        return Exchange("exists", question, answer, accepted=("yes",))
+    answer = f"Yes, {there_is(items[0].noun)}."
+    return Exchange("exists", question, answer, (), ("yes",), ((items[0].mask_id,),), items[0].mask_id)
+
+
+def ask_describe(s: Situation) -> Exchange:
+    """Everything in the scene, from left to right."""
+    groups = facts.objects_by_noun(s.scene)
+    things = [
+        a_noun(noun) if len(items) == 1 else quantity(noun.name, noun.plural, len(items))
+        for noun, items in groups.items()
+    ]
+    found = tuple(tuple(item.mask_id for item in items) for items in groups.values())
+    return Exchange(
+        "describe", s.put(phrases.DESCRIBE), f"I see {', '.join(things[:-1])} and {things[-1]}.", found=found
+    )
+
+
+def ask_which(s: Situation) -> Exchange:
+    """Several nouns at once, with yes or no for each: many answers to learn from in few tokens."""
+    nouns = _shown_and_absent(s)
+    answer = ", ".join(f"{noun.name} {'yes' if shown else 'no'}" for noun, shown in nouns.items())
+    question = s.put(phrases.WHICH_OF_THESE, list=", ".join(noun.name for noun in nouns))
+    return Exchange("which", question, f"{answer}.")
+
+
+def ask_count_each(s: Situation) -> Exchange:
+    """The number of each of several nouns."""
+    nouns = _shown_and_absent(s)
+    answer = ", ".join(f"{noun.name} {count}" for noun, count in nouns.items())
+    question = s.put(phrases.COUNT_EACH, list=", ".join(noun.name for noun in nouns))
+    return Exchange("count_each", question, f"{answer}.")
+
+
+def _shown_and_absent(s: Situation) -> dict[Noun, int]:
+    """Some nouns in random order, about half of them shown, with how often."""
+    counts = {noun: len(items) for noun, items in facts.objects_by_noun(s.scene).items()}
+    for _ in range(s.rng.randint(2, 6)):
+        counts[s.absent_noun()] = 0
+    return dict(s.rng.sample(list(counts.items()), len(counts)))
+
+
+def ask_where(s: Situation) -> Exchange | None:
+    """On which side a single object lies."""
+    item = s.rng.choice(s.scene.objects)
+    if not facts.is_alone(s.scene, item):
+        return None
+    return where_of(s, item, s.put(phrases.WHERE, one=item.noun.name), f"The {item.noun.name}")
+
+
+def where_of(s: Situation, item: SceneObject, question: str, subject: str) -> Exchange | None:
+    """The sides at which an object lies farthest out, or None when it lies in the midst of others."""
+    sides = [side for side in facts.SIDES if facts.clear_extreme(s.scene, side) is item]
+    if not sides:
+        return None
+    places = [f"{'on' if side in ('left', 'right') else 'at'} the {side}" for side in sides]
+    answer = f"{subject} is {' and '.join(places)}."
+    return Exchange("where", question, answer, accepted=tuple(sides), about=item.mask_id)
+
+
+def ask_bigger(s: Situation) -> Exchange | None:
+    """Which of two single objects is bigger."""
+    singles = [items[0] for items in facts.objects_by_noun(s.scene).values() if len(items) == 1]
+    if len(singles) < 2:
+        return None
+    first, second = s.rng.sample(singles, 2)
+    if (item := facts.bigger_of(first, second)) is None:
+        return None
+    question = s.put(phrases.BIGGER, one=first.noun.name, other=second.noun.name)
+    answer = f"The {item.noun.name} is bigger."
+    return Exchange("bigger", question, answer, accepted=(item.noun.name,), about=item.mask_id)

@@ -1,0 +1,141 @@
+"""Requests for masks: by name, place, size, neighbour, kind or use; several at once; and of what is not there."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stamp.configuration_stamp import SEG_TOKEN
+from stamp.training.groups import CATEGORIES, OBJECT, THING, USES, Group
+from stamp.training.scenes import SceneObject
+from stamp.training.talk import facts, phrases
+from stamp.training.talk.exchange import Exchange
+from stamp.training.talk.situation import Situation
+
+
+def one_mask(kind: str, question: str, name: str, items: Sequence[SceneObject]) -> Exchange:
+    """The answer with one mask for some objects together."""
+    answer = f"Sure, here is the segmentation mask for '{name}': {SEG_TOKEN}"
+    about = items[0].mask_id if len(items) == 1 else None
+    return Exchange(kind, question, answer, (tuple(item.mask_id for item in items),), about=about)
+
+
+def named_mask(kind: str, question: str, item: SceneObject) -> Exchange:
+    """The answer with the mask of one object whose name the question does not say."""
+    return replace(one_mask(kind, question, item.noun.name, (item,)), found=((item.mask_id,),))
+
+
+def segment_name(s: Situation) -> Exchange:
+    """A noun the scene shows; several objects of that noun make one mask."""
+    noun, items = s.rng.choice(list(facts.objects_by_noun(s.scene).items()))
+    if len(items) > 1 and s.rng.random() < 0.7:
+        return one_mask(
+            "segment", s.put(phrases.SEGMENT_SEVERAL, the=_all_of(s, noun.plural, len(items))), noun.plural, items
+        )
+    question = s.put(phrases.SEGMENT, the=f"the {noun.name}")
+    return one_mask("segment", question, noun.name if len(items) == 1 else noun.plural, items)
+
+
+def _all_of(s: Situation, plural: str, count: int) -> str:
+    forms = (*phrases.ALL, *phrases.BOTH) if count == 2 else phrases.ALL
+    return s.rng.choice(forms).format(plural)
+
+
+def segment_place(s: Situation) -> Exchange | None:
+    """The object farthest to a side, among all or among those of one noun."""
+    side = s.rng.choice(facts.SIDES)
+    word, among = _candidates(s)
+    if (item := facts.clear_extreme(s.scene, side, among)) is None:
+        return None
+    return _picked(s, "segment_place", s.rng.choice(phrases.EXTREME[side]).format(word), word, item)
+
+
+def segment_size(s: Situation) -> Exchange | None:
+    """The biggest or smallest object, among all or among those of one noun."""
+    size = s.rng.choice(("big", "small"))
+    word, among = _candidates(s)
+    if (item := facts.clear_size(s.scene, size == "big", among)) is None:
+        return None
+    forms: tuple[str, ...] = phrases.SIZE[size]
+    if len(among) == 2:
+        forms = (*forms, *phrases.BIGGER_OF_TWO[size])
+    return _picked(s, "segment_size", s.rng.choice(forms).format(word), word, item)
+
+
+def _candidates(s: Situation) -> tuple[str, tuple[SceneObject, ...]]:
+    """All objects ("object", "thing"), or half the time those of a noun that is there more than once."""
+    repeated = [(noun.name, items) for noun, items in facts.objects_by_noun(s.scene).items() if len(items) > 1]
+    if repeated and s.rng.random() < 0.5:
+        return s.rng.choice(repeated)
+    return s.rng.choice((OBJECT.name, THING.name)), s.scene.objects
+
+
+def _picked(s: Situation, kind: str, the: str, word: str, item: SceneObject) -> Exchange:
+    question = s.put(phrases.SEGMENT, the=the)
+    if word == item.noun.name:
+        return one_mask(kind, question, word, (item,))
+    return named_mask(kind, question, item)
+
+
+def segment_beside(s: Situation) -> Exchange | None:
+    """The object on a side of another, or next to it."""
+    anchor = s.rng.choice(s.scene.objects)
+    if not facts.is_alone(s.scene, anchor):
+        return None
+    beside, item = pick_beside(s, anchor)
+    if item is None:
+        return None
+    word = s.rng.choice(("object", "thing"))
+    return named_mask("segment_beside", s.put(phrases.SEGMENT, the=f"the {word} {beside} the {anchor.noun.name}"), item)
+
+
+def pick_beside(s: Situation, anchor: SceneObject) -> tuple[str, SceneObject | None]:
+    """A way to say where something is from an object ("left of"), and what is there, if that is clear."""
+    if s.rng.random() < 0.25:
+        return s.rng.choice(phrases.NEXT_TO), facts.nearest(s.scene, anchor)
+    side = s.rng.choice(facts.SIDES)
+    return s.rng.choice(phrases.BESIDE[side]), facts.neighbour(s.scene, anchor, side)
+
+
+def segment_group(s: Situation) -> Exchange | None:
+    """Objects of a kind or for a use; one is named by its noun, several by the kind."""
+    group = s.rng.choice((*CATEGORIES, *USES))
+    items = facts.members(s.scene, group)
+    if not items:
+        return None
+    if len(items) == 1:
+        the = group.name if group in USES else f"the {group.name}"
+        return named_mask("segment_group", s.put(phrases.SEGMENT, the=the), items[0])
+    question = s.put(phrases.SEGMENT_SEVERAL, the=_all_of(s, group.plural, len(items)))
+    return one_mask("segment_group", question, group.plural, items)
+
+
+def segment_everything(s: Situation) -> Exchange:
+    """All objects in one mask."""
+    the = s.rng.choice(("everything", f"all {OBJECT.plural}", f"all the {THING.plural}"))
+    return one_mask("segment_everything", s.put(phrases.SEGMENT_SEVERAL, the=the), OBJECT.plural, s.scene.objects)
+
+
+def segment_several(s: Situation) -> Exchange | None:
+    """Two or three nouns, a mask each, in the order of the request."""
+    singles = [items[0] for items in facts.objects_by_noun(s.scene).values() if len(items) == 1]
+    if len(singles) < 2:
+        return None
+    items = s.rng.sample(singles, 3 if len(singles) > 2 and s.rng.random() < 0.3 else 2)
+    names = [f"the {item.noun.name}" for item in items]
+    question = s.put(phrases.SEGMENT_SEVERAL, the=f"{', '.join(names[:-1])} and {names[-1]}")
+    masks = [f"'{item.noun.name}': {SEG_TOKEN}" for item in items]
+    answer = f"Sure, here are the segmentation masks for {', '.join(masks[:-1])} and {masks[-1]}"
+    return Exchange("segment_several", question, answer, tuple((item.mask_id,) for item in items))
+
+
+def segment_absent(s: Situation) -> Exchange:
+    """Something that is not there: the answer says so, and there is no mask."""
+    name = s.absent_noun().name
+    if s.rng.random() < 0.15 and (absent := absent_groups(s)):
+        name = s.rng.choice(absent).name
+    question = s.put(phrases.SEGMENT, the=f"the {name}")
+    return Exchange("segment_absent", question, f"There is no {name} in the image.", accepted=("no",))
+
+
+def absent_groups(s: Situation) -> list[Group]:
+    """The categories of which the scene shows nothing."""
+    return [group for group in CATEGORIES if s.is_absent(group)]

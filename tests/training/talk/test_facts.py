@@ -1,0 +1,49 @@
+"""What is true of a scene, and what is left unsaid because a person could doubt it."""
+
+from stamp.training.groups import CATEGORIES
+from stamp.training.talk import facts
+from tests.training.talk.scenes import APPLE, BEE, SCENE, SMALL_APPLE, scene_of
+
+
+def test_extremes() -> None:
+    assert [facts.clear_extreme(SCENE, side) for side in facts.SIDES] == [BEE, SMALL_APPLE, BEE, SMALL_APPLE]
+    assert facts.clear_extreme(SCENE, "left", (APPLE, SMALL_APPLE)) is APPLE
+    tied = scene_of(("bee", (0, 0, 20, 20)), ("apple", (4, 40, 24, 60)))
+    assert facts.clear_extreme(tied, "left") is None
+    assert facts.clear_extreme(tied, "top") is tied.objects[0]
+
+
+def test_sizes() -> None:
+    assert facts.clear_size(SCENE, biggest=True) is APPLE
+    assert facts.clear_size(SCENE, biggest=False) is BEE
+    assert facts.clear_size(SCENE, False, (APPLE, SMALL_APPLE)) is SMALL_APPLE
+    equal = scene_of(("bee", (0, 0, 20, 20)), ("apple", (40, 40, 60, 61)))
+    assert facts.clear_size(equal, biggest=True) is None
+    assert facts.bigger_of(*equal.objects) is None
+    assert facts.bigger_of(BEE, APPLE) is APPLE
+
+
+def test_neighbours() -> None:
+    assert facts.neighbour(SCENE, BEE, "right") is None  # two lie there
+    assert facts.neighbour(SCENE, APPLE, "left") is BEE
+    assert facts.neighbour(SCENE, APPLE, "right") is SMALL_APPLE
+    assert facts.neighbour(SCENE, BEE, "left") is None
+    doubtful = scene_of(("bee", (0, 0, 20, 20)), ("apple", (4, 40, 24, 60)), ("cat", (60, 10, 80, 30)))
+    assert facts.neighbour(doubtful, doubtful.objects[0], "right") is None  # the apple lies a little to the right, too
+
+
+def test_nearest() -> None:
+    assert facts.nearest(SCENE, SMALL_APPLE) is APPLE
+    assert facts.nearest(SCENE, BEE) is APPLE
+    row = scene_of(("bee", (0, 0, 10, 10)), ("cat", (40, 0, 50, 10)), ("dog", (80, 0, 90, 10)))
+    assert facts.nearest(row, row.objects[1]) is None
+    assert facts.nearest(row, row.objects[0]) is row.objects[1]
+
+
+def test_groups_of_objects() -> None:
+    animal, insect, fruit = CATEGORIES[:3]
+    assert facts.members(SCENE, animal) == facts.members(SCENE, insect) == (BEE,)
+    assert facts.members(SCENE, fruit) == (APPLE, SMALL_APPLE)
+    assert {noun.name: len(items) for noun, items in facts.objects_by_noun(SCENE).items()} == {"bee": 1, "apple": 2}
+    assert facts.is_alone(SCENE, BEE)
+    assert not facts.is_alone(SCENE, APPLE)

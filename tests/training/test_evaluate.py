@@ -1,0 +1,38 @@
+"""The rule for right answers, and scores from rows."""
+
+import pytest
+
+from stamp.training.evaluate import Row, is_right, scores
+from stamp.training.talk.exchange import Exchange
+
+
+@pytest.mark.parametrize(
+    ("kind", "question", "accepted", "answer", "right"),
+    [
+        ("exists", "Is there a bee?", ("yes",), "Yes, there is a bee.", True),
+        ("exists", "Is there a bee?", ("yes",), "Yes and no.", False),
+        ("exists", "Is there a bee?", ("no",), "There is nothing.", False),
+        ("count", "How many apples?", ("two", "2"), "I count 2.", True),
+        ("count", "How many apples?", ("two", "2"), "Two or three.", False),
+        ("count", "How many apples?", ("two", "2"), "There are two apples.", True),
+        ("count", "How many apples?", ("two", "2"), "Twofold.", False),
+        ("what", "What is on the left?", ("ice cream", "ice creams"), "An ICE CREAM!", True),
+        ("what", "What is on the left?", ("bee", "bees"), "A bee or a bus.", False),
+        ("what", "What is left of the bus?", ("bee", "bees"), "A bee, not the bus.", True),
+        ("what", "What is on the left?", ("bee", "bees"), "A beer.", False),
+        ("where", "Where is the bee?", ("left", "top"), "The bee is on the left.", True),
+        ("where", "Where is the bee?", ("left", "top"), "The bee is on the right and at the top.", False),
+        ("unknown", "Segment the gizmo.", ("know",), "I don't know the word 'gizmo'.", True),
+        ("unknown", "Segment the gizmo.", ("know",), "I don't know the word 'bee'.", False),
+    ],
+)
+def test_the_rule_for_right_answers(
+    kind: str, question: str, accepted: tuple[str, ...], answer: str, right: bool
+) -> None:
+    assert is_right(Exchange(kind, question, "", accepted=accepted), answer) is right
+
+
+def test_scores_are_means_with_intervals() -> None:
+    rows = [Row(0, "panorama", kind, "q", "e", "a", score) for kind, score in (("a", 1.0), ("a", 0.0), ("b", 0.5))]
+    assert scores(rows)["a"] == {"mean": 0.5, "low": 0.0, "high": 1.0, "n": 2}
+    assert scores(rows)["b"] == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 1}
