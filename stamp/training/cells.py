@@ -9,10 +9,8 @@ from stamp.training.nano import CELL_PX
 from stamp.training.nouns import NOUNS
 from stamp.training.scenes import Scene
 
-#: Attributes of an object: its place, its size, and one column for each number of objects of its noun in the scene.
-CENTRE_X, CENTRE_Y, AREA, ONE_OF_A_KIND = range(4)
-MOST_OF_A_KIND = 6
-N_ATTRIBUTES = ONE_OF_A_KIND + MOST_OF_A_KIND
+#: Attributes of an object: its place and its size.
+CENTRE_X, CENTRE_Y, AREA = range(N_ATTRIBUTES := 3)
 #: The logarithms of area shares of the image that count as -1 and as 1.
 SMALL_LOG_AREA, LARGE_LOG_AREA = np.log(0.025), np.log(0.4)
 _NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
@@ -20,21 +18,24 @@ _NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
 
 @dataclass(frozen=True)
 class Grid:
-    """A scene's cells. objects: (P, 1 + objects) coverage; nouns: (P, 1 + nouns); attributes: (P, N_ATTRIBUTES).
+    """A scene's cells. objects: (P, 1 + objects) coverage; nouns, parts: (P, 1 + nouns); attributes: (P, N_ATTRIBUTES).
 
-    Column 0 of objects and nouns is the background. Attributes are those of the objects in a cell, by coverage.
+    Column 0 of objects and nouns is the background. parts: what share of an object of the noun a cell holds; over all
+    cells they add up to the number of such objects. Attributes are those of the objects in a cell, by coverage.
     """
 
     scene: Scene
     objects: np.ndarray
     nouns: np.ndarray
+    parts: np.ndarray
     attributes: np.ndarray
 
     @staticmethod
     def of(scene: Scene) -> "Grid":
         """The cells of a scene."""
         objects = object_coverage(scene)
-        return Grid(scene, objects, by_noun(scene, objects), objects @ object_attributes(scene))
+        parts = by_noun(scene, objects / objects.sum(0).clip(min=1e-9))
+        return Grid(scene, objects, by_noun(scene, objects), parts, objects @ object_attributes(scene))
 
     def cover(self, mask_ids: Sequence[int]) -> np.ndarray:
         """(P,) coverage by some of the objects together."""
@@ -62,8 +63,7 @@ def by_noun(scene: Scene, cells: np.ndarray) -> np.ndarray:
 def object_attributes(scene: Scene) -> np.ndarray:
     """(1 + objects, N_ATTRIBUTES) float32; row 0, the background, is zero.
 
-    Box centre from -1 (left, top) to 1 (right, bottom); log of the visible area from -1 to 1; one-hot number of
-    objects of the same noun.
+    Box centre from -1 (left, top) to 1 (right, bottom); log of the visible area from -1 to 1.
     """
     height, width = scene.labels.shape
     rows = np.zeros((len(scene.objects) + 1, N_ATTRIBUTES), np.float32)
@@ -73,6 +73,4 @@ def object_attributes(scene: Scene) -> np.ndarray:
         rows[item.mask_id, CENTRE_X] = (x1 + x2) / width - 1
         rows[item.mask_id, CENTRE_Y] = (y1 + y2) / height - 1
         rows[item.mask_id, AREA] = 2 * (log_area - SMALL_LOG_AREA) / (LARGE_LOG_AREA - SMALL_LOG_AREA) - 1
-        n_alike = sum(other.noun == item.noun for other in scene.objects)
-        rows[item.mask_id, ONE_OF_A_KIND + min(n_alike, MOST_OF_A_KIND) - 1] = 1
     return rows

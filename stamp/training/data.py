@@ -190,7 +190,7 @@ class BatchMaker(Dataset[Batch]):
         image_start = encoded.input_ids.index(self.processor.image_token_id)
         found = [[grid.cover(ids) for ids in exchange.found] for exchange in exchanges]
         looks = [
-            *noun_looks(mentions, image_start, grid.nouns),
+            *noun_looks(mentions, image_start, grid.nouns, grid.parts),
             *answer_looks(mentions, encoded.is_answer, found, image_start),
         ]
         return _Row(encoded.input_ids, encoded.is_answer, mentions, looks, index)

@@ -54,7 +54,7 @@ def is_right(exchange: Exchange, answer: str) -> bool:
     elif exchange.kind == "count":
         rivals |= {*NUMBERS, *(str(n) for n in range(len(NUMBERS))), "none"}
     elif exchange.kind == "where":
-        rivals |= set(facts.SIDES)
+        rivals |= {*facts.SIDES, "middle"}
     accepted = {word for word in exchange.accepted if _contains(words, word)}
     others = {word for word in rivals - set(exchange.accepted) if _contains(words, word)}
     return bool(accepted) and not others

@@ -11,7 +11,7 @@ from stamp.training.data import Rows
 from stamp.training.looks import Head
 
 #: Text layer (from 0) and number of each head: first words are matched with the picture, then answers use it.
-HEADS = {Head.CELLS: (1, 0), Head.NAMED: (1, 2), Head.ASKED: (2, 0), Head.FOUND: (3, 0)}
+HEADS = {Head.CELLS: (1, 0), Head.EACH: (1, 1), Head.NAMED: (1, 2), Head.ASKED: (2, 0), Head.FOUND: (3, 0)}
 
 
 class Grounding:

@@ -21,15 +21,17 @@ MOST_ASKED = 2
 class Head(IntEnum):
     """Which head is shown what. What is not there is looked for at the first token of a row, the sink.
 
-    CELLS: a noun looks at the cells that show it. NAMED: a mask token of the object looks at the noun before its
-    `<|seg|>`, others at the sink. ASKED: an answer looks at the noun in its question. FOUND: words of an answer in
-    front of a noun that is not in the question look at its objects.
+    CELLS: a noun looks at the cells that show it. EACH: it looks equally at each of its objects, large or small, and as
+    much at the sink, whose share so tells how many there are. NAMED: a mask token of the object looks at the noun
+    before its `<|seg|>`, others at the sink. ASKED: an answer looks at the noun in its question. FOUND: words of an
+    answer in front of a noun that is not in the question look at its objects.
     """
 
     CELLS = 0
-    NAMED = 1
-    ASKED = 2
-    FOUND = 3
+    EACH = 1
+    NAMED = 2
+    ASKED = 3
+    FOUND = 4
 
 
 @dataclass(frozen=True)
@@ -83,26 +85,20 @@ class NounMentions:
         return found
 
 
-def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray) -> Iterator[Look]:
-    """CELLS. nouns: (P, 1 + nouns) shares of cells."""
+def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray, parts: np.ndarray) -> Iterator[Look]:
+    """CELLS and EACH. nouns, parts: (P, 1 + nouns), see `cells.Grid`."""
     for mention in mentions:
-        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, list(mention.nouns)].sum(1))
+        numbers = list(mention.nouns)
+        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, numbers].sum(1))
+        yield _look_at_cells(Head.EACH, mention.last, image_start, parts[:, numbers].sum(1), sink=1.0)
 
 
 def answer_looks(
-    mentions: Sequence[Mention],
-    is_answer: Sequence[bool],
-    found: Sequence[Sequence[np.ndarray]],
-    image_start: int,
+    mentions: Sequence[Mention], is_answer: Sequence[bool], found: Sequence[Sequence[np.ndarray]], image_start: int
 ) -> Iterator[Look]:
     """ASKED and FOUND. found: for each answer, the (P,) coverage of what each noun in it had to be found by."""
-    starts = [i for i in range(1, len(is_answer)) if is_answer[i] and not is_answer[i - 1]]
-    previous_end = 0
-    for start, objects in zip(starts, found, strict=True):
-        end = start
-        while end < len(is_answer) and is_answer[end]:
-            end += 1
-        asked = [mention.last for mention in mentions if previous_end <= mention.last < start]
+    for (asked_from, start, end), objects in zip(turns(is_answer), found, strict=True):
+        asked = [mention.last for mention in mentions if asked_from <= mention.last < start]
         if 1 <= len(asked) <= MOST_ASKED:
             for query in range(start - 1, end - 1):
                 yield Look(Head.ASKED, query, tuple(asked), (1 / len(asked),) * len(asked))
@@ -112,7 +108,13 @@ def answer_looks(
             for before in range(query, mention.first):
                 yield _look_at_cells(Head.FOUND, before, image_start, cells)
             query = mention.last
-        previous_end = end
+
+
+def turns(is_answer: Sequence[bool]) -> Iterator[tuple[int, int, int]]:
+    """(end of the answer before, start, end) of each answer, ends exclusive."""
+    edges = [i for i in range(1, len(is_answer)) if is_answer[i] != is_answer[i - 1]]
+    edges += [len(is_answer)] * (len(edges) % 2)
+    yield from zip((0, *edges[1::2]), edges[::2], edges[1::2], strict=False)
 
 
 def mask_looks(mentions: Sequence[Mention], seg_index: int, length: int, target: np.ndarray) -> Iterator[Look]:
@@ -123,9 +125,9 @@ def mask_looks(mentions: Sequence[Mention], seg_index: int, length: int, target:
             yield Look(Head.NAMED, length + cell, (nouns[-1], 0), (share, 1 - share))
 
 
-def _look_at_cells(head: Head, query: int, image_start: int, cells: np.ndarray) -> Look:
+def _look_at_cells(head: Head, query: int, image_start: int, cells: np.ndarray, sink: float = 0.0) -> Look:
     (where,) = np.nonzero(cells)
     if not len(where):
         return Look(head, query, (0,), (1.0,))
-    shares = cells[where] / cells[where].sum()
-    return Look(head, query, tuple((image_start + where).tolist()), tuple(shares.tolist()))
+    shares = np.array([*cells[where], sink]) / (cells[where].sum() + sink)
+    return Look(head, query, (*(image_start + where).tolist(), 0), tuple(shares.tolist()))

@@ -43,7 +43,7 @@ def tokenizer_corpus() -> Iterable[str]:
         "I see {a}, {a} and {a}.",
         "There are two {many}.",
         "The {one} is bigger.",
-        "I don't know the word '{one}'.",
+        "I don't know that word.",
     )
     lists = (phrases.SEGMENT, phrases.SEGMENT_SEVERAL, phrases.COUNT, phrases.EXISTS, phrases.WHERE, phrases.BIGGER)
     for noun in NOUNS:

@@ -13,8 +13,10 @@ BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
 #: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may
 #: grow freely get thirty times as long, drown what the text layers add to a mask token, and every mask is "any object".
 WORD_FEATURE_NORM = 3.0
-#: Length of what an attribute of value 1 adds: where the object is, how large, how many there are of its kind.
+#: Length of what an attribute of value 1 adds: where the object is, how large.
 ATTRIBUTE_FEATURE_NORM = 2.0
+#: Directions kept free of nouns: room for more attributes without moving those there are.
+N_DIRECTIONS = 9
 #: Length of what the vectors of all nouns have in common: "here is an object".
 OBJECT_FEATURE_NORM = 1.5
 
@@ -54,7 +56,7 @@ class NounFeatures(nn.Module):
     (which is most of it, and would make every noun look like every other), at length WORD_FEATURE_NORM; that mean is
     added at length OBJECT_FEATURE_NORM. The background's vector is the embedding of `<|image_pad|>`: not zero, for the
     text model's RMSNorm would blow a zero up to noise. Attributes (`cells`) have directions of their own, at right
-    angles to each other and to all nouns: so "the leftmost" or "how many" can be read off an object's cells.
+    angles to each other and to all nouns: so "the leftmost" or "the biggest" can be read off an object's cells.
     """
 
     word_weights: Tensor
@@ -71,7 +73,7 @@ class NounFeatures(nn.Module):
                     weights[row, token_id] += 1 / len(form) / len(forms)
         self.register_buffer("word_weights", weights, persistent=False)
         random = torch.randn(
-            model.config.text_config.hidden_size, N_ATTRIBUTES, generator=torch.Generator().manual_seed(0)
+            model.config.text_config.hidden_size, N_DIRECTIONS, generator=torch.Generator().manual_seed(0)
         )
         self.register_buffer("directions", torch.linalg.qr(random).Q.T.contiguous(), persistent=False)
         self.bias = nn.Parameter(torch.zeros(len(NOUNS) + 1))
@@ -90,7 +92,7 @@ class NounFeatures(nn.Module):
 
         (N, P, 1 + nouns) coverage, (N, P, N_ATTRIBUTES), (V, H) embeddings -> (N, P, H).
         """
-        marks = ATTRIBUTE_FEATURE_NORM * attributes @ self.directions
+        marks = ATTRIBUTE_FEATURE_NORM * attributes @ self.directions[:N_ATTRIBUTES]
         return (coverage @ self.vectors(embeddings) + marks).detach()
 
     def classify(self, features: Tensor, embeddings: Tensor) -> Tensor:
@@ -99,5 +101,5 @@ class NounFeatures(nn.Module):
 
     def attribute_loss(self, features: Tensor, attributes: Tensor) -> Tensor:
         """Mean squared error of the attributes that features show: (N, P, H), (N, P, N_ATTRIBUTES) -> scalar."""
-        shown = features @ self.directions.T / ATTRIBUTE_FEATURE_NORM
+        shown = features @ self.directions[:N_ATTRIBUTES].T / ATTRIBUTE_FEATURE_NORM
         return functional.mse_loss(shown.float(), attributes)

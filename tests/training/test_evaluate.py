@@ -22,8 +22,9 @@ from stamp.training.talk.exchange import Exchange
         ("what", "What is on the left?", ("bee", "bees"), "A beer.", False),
         ("where", "Where is the bee?", ("left", "top"), "The bee is on the left.", True),
         ("where", "Where is the bee?", ("left", "top"), "The bee is on the right and at the top.", False),
-        ("unknown", "Segment the gizmo.", ("know",), "I don't know the word 'gizmo'.", True),
-        ("unknown", "Segment the gizmo.", ("know",), "I don't know the word 'bee'.", False),
+        ("where", "Where is the bee?", ("left",), "The bee is in the middle.", False),
+        ("unknown", "Segment the gizmo.", ("know",), "I don't know that word.", True),
+        ("unknown", "Segment the gizmo.", ("know",), "I don't know that bee.", False),
     ],
 )
 def test_the_rule_for_right_answers(

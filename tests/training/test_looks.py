@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from stamp.training.looks import Head, Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
+from stamp.training.looks import (
+    Head,
+    Look,
+    Mention,
+    NounMentions,
+    answer_looks,
+    mask_looks,
+    noun_looks,
+    turns,
+)
 from stamp.training.nano import build_processor
 from stamp.training.nouns import NOUNS
 
@@ -33,17 +42,23 @@ def test_mentions_are_found_with_the_tokens_they_end_on() -> None:
 
 def test_a_word_for_several_nouns_looks_at_the_cells_of_all() -> None:
     nouns = np.array([[0, 1, 0], [0.5, 0, 0.5], [1, 0, 0]], np.float32)
-    (look,) = noun_looks([Mention(3, 3, (1, 2))], IMAGE_START, nouns)
-    assert as_dict(look) == (Head.CELLS, 3, {10: pytest.approx(2 / 3), 11: pytest.approx(1 / 3)})
+    cells, each = noun_looks([Mention(3, 3, (1, 2))], IMAGE_START, nouns, np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]]))
+    third = pytest.approx(1 / 3)
+    assert as_dict(cells) == (Head.CELLS, 3, {10: pytest.approx(2 / 3), 11: third})
+    assert as_dict(each) == (Head.EACH, 3, {10: third, 11: third, 0: third})
 
 
-def test_a_noun_looks_at_its_cells_or_at_the_sink() -> None:
-    nouns = np.zeros((4, 4), np.float32)
-    nouns[:, ROSE] = (1.0, 0.5, 0.0, 0.5)
-    looks = list(noun_looks([Mention(20, 21, (ROSE,)), Mention(25, 25, (COW,))], IMAGE_START, nouns))
+def test_a_noun_looks_at_its_cells_and_at_each_of_its_objects() -> None:
+    nouns, parts = np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)
+    nouns[:, ROSE] = (1.0, 0.5, 0.0, 0.5)  # a rose of a cell and a half, and one of half a cell
+    parts[:, ROSE] = (2 / 3, 1 / 3, 0, 1)
+    looks = list(noun_looks([Mention(20, 21, (ROSE,)), Mention(25, 25, (COW,))], IMAGE_START, nouns, parts))
+    third = pytest.approx(1 / 3)
     assert [as_dict(look) for look in looks] == [
         (Head.CELLS, 21, {10: 0.5, 11: 0.25, 13: 0.25}),
+        (Head.EACH, 21, {10: pytest.approx(2 / 9), 11: pytest.approx(1 / 9), 13: third, 0: third}),
         (Head.CELLS, 25, {0: 1.0}),
+        (Head.EACH, 25, {0: 1.0}),
     ]
 
 
@@ -56,6 +71,12 @@ def test_an_answer_looks_at_its_question_and_finds_what_it_names() -> None:
     asked = [(Head.ASKED, query, {20: 1.0}) for query in (21, 22, 23)]
     found = [(Head.FOUND, query, {12: 0.5, 13: 0.5}) for query in (29, 30, 31, 32)]
     assert [as_dict(look) for look in looks] == asked + found
+
+
+def test_turns_are_questions_and_answers() -> None:
+    assert list(turns([False, False, True, True, False, True])) == [(0, 2, 4), (4, 5, 6)]
+    assert list(turns([False, True, False])) == [(0, 1, 2)]
+    assert list(turns([False, False])) == []
 
 
 def test_a_checklist_is_not_asked_for_one_noun() -> None:

@@ -43,17 +43,13 @@ def made_up_word(rng: Random) -> str:
 def ask_unknown(s: Situation) -> Exchange:
     """A request or a question about a word that the model has not learned: it says so."""
     word = untaught_word(s.rng)
-    question = s.rng.choice(
-        (
-            s.put(phrases.SEGMENT, the=f"the {word}"),
-            s.put(phrases.EXISTS, a=with_article(word)),
-            s.put(phrases.COUNT, many=f"{word}s"),
-            s.put(phrases.WHERE, one=word),
-        )
+    questions = (
+        s.put(phrases.SEGMENT, the=f"the {word}"),
+        s.put(phrases.EXISTS, a=with_article(word)),
+        s.put(phrases.COUNT, many=f"{word}s"),
+        s.put(phrases.WHERE, one=word),
     )
-    asked = f"{word}s" if f"{word}s" in question else word
-    answer = f"I don't know the word '{asked}'."
-    return Exchange("unknown", question, answer, accepted=("know",))
+    return Exchange("unknown", s.rng.choice(questions), "I don't know that word.", accepted=("know",))
 
 
 def small_talk(s: Situation) -> Exchange:

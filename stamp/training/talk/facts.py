@@ -9,6 +9,8 @@ from stamp.training.scenes import Scene, SceneObject
 SIDES = ("left", "right", "top", "bottom")
 #: Places of two objects must differ by this share of the image before one is called farther left than the other.
 CLEAR_MARGIN = 0.08
+#: How far the middle of the picture reaches from its centre to each side, and how near to that is doubtful.
+MIDDLE_REACH, DOUBTFUL_REACH = 0.12, 0.02
 #: How many times as large an object must be to be called the bigger of two.
 CLEARLY_BIGGER = 1.25
 
@@ -96,9 +98,10 @@ def nearest(scene: Scene, item: SceneObject) -> SceneObject | None:
     return others[0]
 
 
-def main_side(scene: Scene, item: SceneObject) -> str | None:
-    """The side on which an object lies farthest from all others, or None when it is in the midst of them."""
-    for side in SIDES:
-        if clear_extreme(scene, side) is item:
-            return side
-    return None
+def sides_of(scene: Scene, item: SceneObject) -> tuple[str, ...] | None:
+    """The sides of the picture that an object's centre lies on; () in the middle, None too near to the border of it."""
+    x, y = place(scene, item)
+    if any(abs(abs(value - 0.5) - MIDDLE_REACH) < DOUBTFUL_REACH for value in (x, y)):
+        return None
+    beyond = {"left": 0.5 - x, "right": x - 0.5, "top": 0.5 - y, "bottom": y - 0.5}
+    return tuple(side for side in SIDES if beyond[side] > MIDDLE_REACH)

@@ -128,7 +128,7 @@ def _shown_and_absent(s: Situation) -> dict[Noun, int]:
 
 
 def ask_where(s: Situation) -> Exchange | None:
-    """On which side a single object lies."""
+    """In which part of the picture a single object lies."""
     item = s.rng.choice(s.scene.objects)
     if not facts.is_alone(s.scene, item):
         return None
@@ -136,13 +136,13 @@ def ask_where(s: Situation) -> Exchange | None:
 
 
 def where_of(s: Situation, item: SceneObject, question: str, subject: str) -> Exchange | None:
-    """The sides at which an object lies farthest out, or None when it lies in the midst of others."""
-    sides = [side for side in facts.SIDES if facts.clear_extreme(s.scene, side) is item]
-    if not sides:
+    """The sides of the picture that an object lies on, or the middle; None where that is a matter of opinion."""
+    sides = facts.sides_of(s.scene, item)
+    if sides is None:
         return None
     places = [f"{'on' if side in ('left', 'right') else 'at'} the {side}" for side in sides]
-    answer = f"{subject} is {' and '.join(places)}."
-    return Exchange("where", question, answer, accepted=tuple(sides), about=item.mask_id)
+    answer = f"{subject} is {' and '.join(places) or 'in the middle'}."
+    return Exchange("where", question, answer, accepted=sides or ("middle",), about=item.mask_id)
 
 
 def ask_bigger(s: Situation) -> Exchange | None:

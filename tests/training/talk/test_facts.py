@@ -40,6 +40,12 @@ def test_nearest() -> None:
     assert facts.nearest(row, row.objects[0]) is row.objects[1]
 
 
+def test_sides_of_the_picture() -> None:
+    boxes = {"cat": (0, 0, 20, 20), "dog": (40, 30, 60, 50), "bee": (80, 30, 100, 50), "cow": (36, 60, 40, 80)}
+    scene = scene_of(*boxes.items())
+    assert [facts.sides_of(scene, item) for item in scene.objects] == [("left", "top"), (), ("right",), None]
+
+
 def test_groups_of_objects() -> None:
     animal, insect, fruit = CATEGORIES[:3]
     assert facts.members(SCENE, animal) == facts.members(SCENE, insect) == (BEE,)
