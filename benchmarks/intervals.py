@@ -17,8 +17,14 @@ DRAWS, SEED, LEVEL = 2000, 0, 0.95
 WEIGHTS_AT_ONCE = 4_000_000
 
 Array = NDArray[np.float64]
-#: Weights (draws, n), each row with at least one that is not 0 -> (draws,); NaN where undefined.
-Statistic = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """of: weights (draws, samples) -> (draws,), NaN where undefined. n: how many of the samples it is about."""
+
+    of: Callable[[Array], Array]
+    n: int
 
 
 @dataclass(frozen=True)
@@ -31,24 +37,24 @@ class Interval:
     n: int
 
 
-def mean(values: ArrayLike) -> Statistic:
-    """Weighted mean of (n,) values."""
-    column = np.asarray(values, dtype=np.float64)
-    return lambda weights: weights @ column / weights.sum(1)
+def ratio_of_sums(top: ArrayLike, bottom: ArrayLike, where: ArrayLike = True, epsilon: float = 0.0) -> Statistic:
+    """Weighted sum over (weighted sum + epsilon), both of the samples `where`; NaN where the lower one is 0."""
+    above, below, chosen = (np.asarray(column, dtype=np.float64) for column in np.broadcast_arrays(top, bottom, where))
+    above, below = above * chosen, below * chosen
+    return Statistic(lambda weights: _divide(weights @ above, weights @ below + epsilon), int(chosen.sum()))
 
 
-def ratio_of_sums(top: ArrayLike, bottom: ArrayLike, epsilon: float = 0.0) -> Statistic:
-    """Weighted sum over (weighted sum + epsilon), of (n,) values each; NaN where the lower one is 0."""
-    above, below = np.asarray(top, dtype=np.float64), np.asarray(bottom, dtype=np.float64)
-    return lambda weights: _divide(weights @ above, weights @ below + epsilon)
+def mean(values: ArrayLike, where: ArrayLike = True) -> Statistic:
+    """Weighted mean of the samples `where`; NaN where none of them is drawn."""
+    return ratio_of_sums(values, 1.0, where)
 
 
 def median(values: ArrayLike) -> Statistic:
-    """The median of (n,) values, each repeated by its weight; between two middle ones their mean, as in numpy."""
+    """The median of all values, each repeated by its weight; between two middle ones their mean, as in numpy."""
     column = np.asarray(values, dtype=np.float64)
     order = np.argsort(column, kind="stable")
 
-    def statistic(weights: Array) -> Array:
+    def of(weights: Array) -> Array:
         reached = np.cumsum(weights[:, order], axis=1)
         total = reached[:, -1:]
         lower = (reached > (total - 1) // 2).argmax(1)
@@ -56,17 +62,17 @@ def median(values: ArrayLike) -> Statistic:
         middle: Array = (column[order][lower] + column[order][upper]) / 2
         return middle
 
-    return statistic
+    return Statistic(of, len(column))
 
 
 def difference(a: Statistic, b: Statistic) -> Statistic:
     """a - b on the same draws."""
-    return lambda weights: a(weights) - b(weights)
+    return Statistic(lambda weights: a.of(weights) - b.of(weights), a.n)
 
 
 def ratio(a: Statistic, b: Statistic) -> Statistic:
     """a / b on the same draws; NaN where b is 0."""
-    return lambda weights: _divide(a(weights), b(weights))
+    return Statistic(lambda weights: _divide(a.of(weights), b.of(weights)), a.n)
 
 
 def _divide(top: Array, bottom: Array) -> Array:
@@ -76,23 +82,25 @@ def _divide(top: Array, bottom: Array) -> Array:
 def bootstrap(
     statistics: Mapping[str, Statistic], groups: Sequence[str], *, draws: int = DRAWS, seed: int = SEED
 ) -> dict[str, Interval]:
-    """Each statistic's value on all n samples, with a percentile interval from drawing whole groups.
+    """Each statistic's value on all samples, with a percentile interval from drawing whole groups.
 
-    groups: (n,) the picture each sample belongs to. With fewer than two groups nothing is known about the spread, and
-    the bounds are None. Raises ValueError without samples.
+    groups: the picture each sample belongs to. With fewer than two groups nothing is known about the spread, and the
+    bounds are None. Draws in which a statistic is undefined are left out. Raises ValueError without samples.
     """
     if not len(groups):
         raise ValueError("there are no samples to draw from")
-    n = len(groups)
     _, members = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = int(members.max()) + 1
     drawn: dict[str, list[Array]] = {name: [] for name in statistics}
     if n_groups > 1:
         for weights in _weights(n_groups, members, draws, seed):
             for name, statistic in statistics.items():
-                drawn[name].append(statistic(weights))
-    everything = np.ones((1, n))
-    return {name: _interval(float(statistic(everything)[0]), drawn[name], n) for name, statistic in statistics.items()}
+                drawn[name].append(statistic.of(weights))
+    everything = np.ones((1, len(members)))
+    return {
+        name: _interval(float(statistic.of(everything)[0]), drawn[name], statistic.n)
+        for name, statistic in statistics.items()
+    }
 
 
 def _weights(n_groups: int, members: NDArray[np.intp], draws: int, seed: int) -> Iterator[Array]:

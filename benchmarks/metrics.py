@@ -1,8 +1,9 @@
 """Scores of masks, from the intersection and the union of each sample.
 
-gIoU is the mean of the samples' IoU. cIoU is the sum of all intersections over the sum of all unions, in which large
-objects weigh more. P@t is the share of the samples with a target whose IoU is at least t. N-acc is the share of the
-samples without a target for which nothing was predicted, T-acc that of the others for which something was.
+gIoU is the mean of the samples' IoU, and target gIoU that of the samples with a target alone. cIoU is the sum of all
+intersections over the sum of all unions, in which large objects weigh more. P@t is the share of the samples with a
+target whose IoU is at least t. N-acc is the share of the samples without a target for which a usable output has no
+mask, or an empty one; T-acc that of the others for which some pixel was predicted.
 
 Where both masks are empty, IoU is 1. An unusable output, and a crash, has IoU 0 and predicts nothing. Published
 figures follow the evaluation of LISA (which STAMP's is a copy of) or of ReLA (gRefCOCO); `Convention` says what they
@@ -65,21 +66,19 @@ def overlap_px(predicted: Mask, truth: Mask, ignore: Mask | None = None) -> tupl
 
 @dataclass(frozen=True)
 class Overlaps:
-    """The mask samples of one row of a table, n of each.
+    """Samples as arrays, n of each; samples that are no requests for a mask may stand among them.
 
-    intersection, union, predicted: int64 pixels; an unusable output has predicted nothing. no_target: nothing in the
-    picture fits. usable: the output could be read.
+    annotated: there is a mask to compare with; the other columns count only where it is. intersection, union,
+    predicted: int64 pixels; an unusable output has predicted nothing. no_target: nothing in the picture fits. usable:
+    the output could be read.
     """
 
+    annotated: NDArray[np.bool_]
     intersection: NDArray[np.int64]
     union: NDArray[np.int64]
     predicted: NDArray[np.int64]
     no_target: NDArray[np.bool_]
     usable: NDArray[np.bool_]
-
-    def only(self, which: NDArray[np.bool_]) -> "Overlaps":
-        """The samples where `which` (n,) is True."""
-        return Overlaps(**{name: column[which] for name, column in vars(self).items()})
 
     def ious(self, convention: Convention) -> NDArray[np.float64]:
         """(n,) IoU of each sample, 0..1."""
@@ -92,20 +91,14 @@ class Overlaps:
 
 
 def mask_statistics(overlaps: Overlaps, convention: Convention) -> dict[str, Statistic]:
-    """The scores of all n samples, as statistics for `benchmarks.intervals.bootstrap`."""
+    """All scores of masks, for `benchmarks.intervals.bootstrap`."""
+    ious, every = overlaps.ious(convention), overlaps.annotated
+    target, empty = every & ~overlaps.no_target, every & overlaps.no_target
     return {
-        "gIoU": mean(overlaps.ious(convention)),
-        "cIoU": ratio_of_sums(overlaps.intersection, overlaps.union, convention.ciou_epsilon),
+        "gIoU": mean(ious, every),
+        "target gIoU": mean(ious, target),
+        "cIoU": ratio_of_sums(overlaps.intersection, overlaps.union, every, convention.ciou_epsilon),
+        **{f"P@{threshold}": mean(ious >= threshold, target) for threshold in THRESHOLDS},
+        "N-acc": mean((overlaps.predicted == 0) & overlaps.usable, empty),
+        "T-acc": mean(overlaps.predicted > 0, target),
     }
-
-
-def target_statistics(overlaps: Overlaps, convention: Convention) -> dict[str, Statistic]:
-    """The scores of samples that all have a target: P@t and T-acc."""
-    ious = overlaps.ious(convention)
-    precisions = {f"P@{threshold}": mean(ious >= threshold) for threshold in THRESHOLDS}
-    return precisions | {"T-acc": mean(overlaps.predicted > 0)}
-
-
-def no_target_statistics(overlaps: Overlaps) -> dict[str, Statistic]:
-    """The score of samples that all have no target: N-acc. An unusable output does not say that there is nothing."""
-    return {"N-acc": mean((overlaps.predicted == 0) & overlaps.usable)}

@@ -20,21 +20,35 @@ def weighted(weights: list[int]) -> Array:
 def test_weights_are_repetitions(pairs: list[tuple[float, int]]) -> None:
     values, weights = map(list, zip(*pairs, strict=True))
     repeated = np.repeat(values, weights)
-    assert mean(values)(weighted(weights))[0] == pytest.approx(repeated.mean(), rel=1e-9)
-    assert median(values)(weighted(weights))[0] == pytest.approx(np.median(repeated), rel=1e-12)
+    assert mean(values).of(weighted(weights))[0] == pytest.approx(repeated.mean(), rel=1e-9)
+    assert median(values).of(weighted(weights))[0] == pytest.approx(np.median(repeated), rel=1e-12)
     top = np.arange(1, len(values) + 1)
     share = np.repeat(top, weights).sum() / repeated.sum()
-    assert ratio_of_sums(top, values)(weighted(weights))[0] == pytest.approx(share, rel=1e-9)
+    assert ratio_of_sums(top, values).of(weighted(weights))[0] == pytest.approx(share, rel=1e-9)
 
 
 def test_pairs_share_their_weights() -> None:
     a, b = mean([1.0, 2.0, 6.0]), mean([1.0, 1.0, 2.0])
     weights = np.array([[1, 1, 1], [2, 0, 1], [0, 0, 3]], dtype=float)
-    np.testing.assert_allclose(difference(a, b)(weights), a(weights) - b(weights))
-    np.testing.assert_allclose(ratio(a, b)(weights), a(weights) / b(weights))
+    np.testing.assert_allclose(difference(a, b).of(weights), a.of(weights) - b.of(weights))
+    np.testing.assert_allclose(ratio(a, b).of(weights), a.of(weights) / b.of(weights))
+
+
+@given(values_and_weights, st.integers(0, 2**12 - 1))
+def test_a_mean_of_some_samples_leaves_the_others_out(pairs: list[tuple[float, int]], bits: int) -> None:
+    values, weights = map(list, zip(*pairs, strict=True))
+    where = [bool(bits >> place & 1) for place in range(len(values))]
+    statistic = mean(values, where)
+    assert statistic.n == sum(where)
+    repeated = [
+        value for value, weight, chosen in zip(values, weights, where, strict=True) for _ in range(weight * chosen)
+    ]
+    found = statistic.of(weighted(weights))[0]
+    assert np.isnan(found) if not len(repeated) else found == pytest.approx(np.mean(repeated), rel=1e-9)
 
 
 def test_undefined_is_none() -> None:
+    assert bootstrap({"x": mean([0.5, 0.5], [False, False])}, ["a", "b"])["x"] == Interval(None, None, None, 0)
     assert bootstrap({"x": ratio_of_sums([0, 0], [0, 0])}, ["a", "b"])["x"] == Interval(None, None, None, 2)
     assert bootstrap({"x": ratio(mean([1.0]), mean([0.0]))}, ["a"])["x"] == Interval(None, None, None, 1)
 

@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import BinaryJaccardIndex
 
-from benchmarks.intervals import Statistic
-from benchmarks.metrics import (
-    CONVENTIONS,
-    Overlaps,
-    mask_statistics,
-    no_target_statistics,
-    overlap_px,
-    target_statistics,
-)
+from benchmarks.metrics import CONVENTIONS, Convention, Overlaps, mask_statistics, overlap_px
 from stamp.masks import decode_rle
 
 OFFICIAL = json.loads((Path(__file__).parent / "official" / "mask_scores.json").read_text())
@@ -31,13 +23,14 @@ triples = sizes.flatmap(lambda size: st.tuples(*[hnp.arrays(bool, size)] * 3))
 
 
 def overlaps(rows: list[tuple[int, int, int, bool, bool]]) -> Overlaps:
-    """From (intersection, union, predicted, no target, usable)."""
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return Overlaps(*columns)
+    """From (intersection, union, predicted, no target, usable); a question stands in between."""
+    columns = [np.array([*column, 0], dtype=np.array(column).dtype) for column in zip(*rows, strict=True)]
+    return Overlaps(np.array([True] * len(rows) + [False]), *columns)
 
 
-def value(statistic: Statistic, n: int) -> float:
-    return float(statistic(np.ones((1, n)))[0])
+def scores(rows: list[tuple[int, int, int, bool, bool]], convention: Convention) -> dict[str, float]:
+    weights = np.ones((1, len(rows) + 1))
+    return {name: float(one.of(weights)[0]) for name, one in mask_statistics(overlaps(rows), convention).items()}
 
 
 @given(triples)
@@ -71,12 +64,12 @@ def test_giou_and_ciou_are_those_of_torchmetrics(samples: list[tuple[np.ndarray,
         expected.append(float(jaccard(torch.from_numpy(predicted.astype(np.int64)), label)))
         total.update(torch.from_numpy(predicted.astype(np.int64)), label)
         rows.append((*overlap_px(predicted, truth, ignore), False, True))
-    found = mask_statistics(overlaps(rows), OURS)
-    assert value(found["gIoU"], len(rows)) == pytest.approx(np.mean(expected), abs=1e-6)
+    found = scores(rows, OURS)
+    assert found["gIoU"] == found["target gIoU"] == pytest.approx(np.mean(expected), abs=1e-6)
     if sum(row[1] for row in rows):
-        assert value(found["cIoU"], len(rows)) == pytest.approx(float(total.compute()), abs=1e-6)
+        assert found["cIoU"] == pytest.approx(float(total.compute()), abs=1e-6)
     else:
-        assert np.isnan(value(found["cIoU"], len(rows)))
+        assert np.isnan(found["cIoU"])
 
 
 @pytest.mark.parametrize("name", ["lisa", "gres"])
@@ -88,12 +81,7 @@ def test_the_official_evaluations_come_out(name: str) -> None:
         ignore = decode_rle(sample["ignore"]) if sample["ignore"] else None
         counts = overlap_px(decode_rle(sample["predicted"]), decode_rle(sample["truth"]), ignore)
         rows.append((*counts, sample["no_target"], True))
-    every = overlaps(rows)
-    targets, empty = every.only(~every.no_target), every.only(every.no_target)
-    convention = CONVENTIONS[name]
-    found = {key: value(one, len(rows)) for key, one in mask_statistics(every, convention).items()}
-    found |= {key: value(one, len(targets.union)) for key, one in target_statistics(targets, convention).items()}
-    found |= {key: value(one, len(empty.union)) for key, one in no_target_statistics(empty).items()}
+    found = scores(rows, CONVENTIONS[name])
     for key, expected in OFFICIAL[name].items():
         assert found[key] == pytest.approx(expected, abs=1e-6), key
 
@@ -115,22 +103,26 @@ TABLE = [
 @pytest.mark.parametrize(("column", "name"), [(1, "ours"), (2, "lisa"), (3, "gres")])
 def test_ious_by_hand(column: int, name: str) -> None:
     every = overlaps([row[0] for row in TABLE])
-    np.testing.assert_allclose(every.ious(CONVENTIONS[name]), [row[column] for row in TABLE], atol=1e-6)
+    np.testing.assert_allclose(every.ious(CONVENTIONS[name])[:-1], [row[column] for row in TABLE], atol=1e-6)
 
 
 def test_scores_by_hand() -> None:
-    every = overlaps([row[0] for row in TABLE])
-    found = mask_statistics(every, OURS)
-    assert value(found["gIoU"], 9) == pytest.approx((0.5 + 0.7 + 0.9 + 1 + 1) / 9)
-    assert value(found["cIoU"], 9) == pytest.approx(210 / 410)
-    targets = target_statistics(every.only(~every.no_target), OURS)
-    assert {name: value(one, 6) for name, one in targets.items()} == pytest.approx(
-        {"P@0.5": 4 / 6, "P@0.7": 3 / 6, "P@0.9": 2 / 6, "T-acc": 3 / 6}
+    assert scores([row[0] for row in TABLE], OURS) == pytest.approx(
+        {
+            "gIoU": (0.5 + 0.7 + 0.9 + 1 + 1) / 9,
+            "target gIoU": (0.5 + 0.7 + 0.9 + 1) / 6,
+            "cIoU": 210 / 410,
+            "P@0.5": 4 / 6,
+            "P@0.7": 3 / 6,
+            "P@0.9": 2 / 6,
+            "N-acc": 1 / 3,
+            "T-acc": 3 / 6,
+        }
     )
-    assert value(no_target_statistics(every.only(every.no_target))["N-acc"], 3) == pytest.approx(1 / 3)
+    counts = {name: one.n for name, one in mask_statistics(overlaps([row[0] for row in TABLE]), OURS).items()}
+    assert [counts[name] for name in ("gIoU", "cIoU", "P@0.5", "T-acc", "N-acc")] == [9, 9, 6, 6, 3]
 
 
 def test_the_thresholds_belong_to_the_better_side() -> None:
-    exact = overlaps([(7, 10, 8, False, True), (9, 10, 10, False, True)])
-    assert value(target_statistics(exact, OURS)["P@0.7"], 2) == 1.0
-    assert value(target_statistics(exact, OURS)["P@0.9"], 2) == 0.5
+    found = scores([(7, 10, 8, False, True), (9, 10, 10, False, True)], OURS)
+    assert (found["P@0.7"], found["P@0.9"]) == (1.0, 0.5)
