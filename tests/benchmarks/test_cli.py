@@ -1,10 +1,11 @@
 """`python -m benchmarks run`, with the real nano on tiny datasets: alone, gone on, in two processes."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from benchmarks.records import Record, records_of
 from benchmarks.report import check_report
 from stamp.answer import PHASES
 from stamp.masks import decode_rle
+from stamp.options import add_model_options
 from stamp.predictor import StampPredictor
 from tests.benchmarks import tiny
 
@@ -137,17 +139,30 @@ def test_bad_input_is_one_sentence(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
 ) -> None:
     assert main(arguments(scenes, tmp_path / "out", *NANO, *change)) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert message in error
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "write", "samples"),
+    [
+        ("refcoco+", lambda root: tiny.write_refer(root, "refcoco+"), 3),
+        ("grefcoco", lambda root: tiny.write_refer(root, "grefcoco"), 3),
+        ("reasonseg", tiny.write_reasonseg, 2),
+    ],
+)
+def test_public_datasets_from_a_folder(tmp_path: Path, name: str, write: Callable[[Path], Path], samples: int) -> None:
+    out = tmp_path / "out"
+    chosen = ["--dataset", name, "--root", str(write(tmp_path / "data")), "--split", "val"]
+    assert main(["run", *chosen, "--out", str(out), *NANO]) == 0
+    (row,) = json.loads((out / "report.json").read_text())["rows"]
+    assert (row["dataset"], row["split"], row["requests_for_masks"], row["errors"]) == (name, "val", samples, 0)
+    assert row["scores"]["gIoU"]["n"] == samples
+    assert (row["scores"]["N-acc"] is None) == (name != "grefcoco")
+
+
 def test_variants_are_options_of_the_predictor() -> None:
-    import argparse
-
-    from stamp.options import add_model_options
-
     parser = argparse.ArgumentParser()
     add_model_options(parser)
     options = parser.parse_args(["--device", "cpu"])
