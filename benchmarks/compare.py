@@ -30,17 +30,17 @@ class Difference:
         return abs(self.a - self.b) > tolerance
 
 
-def compare_runs(a: Path, b: Path, convention: str = "ours") -> list[Difference]:
+def compare_runs(a: Path, b: Path) -> list[Difference]:
     """Every score that one of the runs has, and how many samples it is of. Latency is not compared.
 
     Raises ValueError when a folder holds no records.
     """
-    first, second = _values(a, convention), _values(b, convention)
+    first, second = _values(a), _values(b)
     keys = dict.fromkeys([*first, *second])
     return [Difference(row, score, first.get((row, score)), second.get((row, score))) for row, score in keys]
 
 
-def _values(folder: Path, convention: str) -> dict[tuple[Row, str], float]:
+def _values(folder: Path) -> dict[tuple[Row, str], float]:
     records, problems = records_of(folder)
     if problems:
         raise ValueError(f"{folder} has records that cannot be read: {problems[0]}.")
@@ -48,7 +48,7 @@ def _values(folder: Path, convention: str) -> dict[tuple[Row, str], float]:
     for row, own in group(records, lambda record: (record.dataset, record.split, record.label)).items():
         values[row, "samples"] = len(own)
         values[row, "errors"] = sum(record.status == "error" for record in own)
-        for name, score in scores_of(own, CONVENTIONS[convention], draws=0).items():
+        for name, score in scores_of(own, CONVENTIONS["ours"], draws=0).items():
             if score is not None and score.value is not None:
                 values[row, name] = score.value
     order = (*COUNTS, *SCORES)

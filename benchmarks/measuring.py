@@ -2,12 +2,13 @@
 
 The window of a measurement is that of every figure here: PIL picture and prompt in, boolean masks at the picture's
 size out; the accelerator is waited for at both ends. Reading the picture, drawing the annotation and scoring lie
-outside. Every method answers once before it is measured, and methods take turns sample by sample, each going first as
-often as the others, so that a slow drift of the machine hits all of them alike.
+outside. Every method answers a sample of each kind before it is measured, and methods take turns sample by sample, each
+going first as often as the others within each kind, so that a slow drift of the machine hits all of them alike.
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -45,12 +46,14 @@ def run_samples(
 
     An exception of a method, a picture or an annotation becomes an error record. Stop iterating to stop.
     """
-    if todo := [sample for sample in samples if any(record_key(sample, method) not in done for method in methods)]:
-        warm_up(methods, todo[0], warmups)
-    for turn, sample in enumerate(samples):
-        first = turn % len(methods)
+    todo = [sample for sample in samples if any(record_key(sample, method) not in done for method in methods)]
+    warm_up(methods, {sample.kind: sample for sample in reversed(todo)}.values(), warmups)
+    turns: Counter[tuple[str, str]] = Counter()
+    for number, sample in enumerate(samples):
+        first = turns[sample.split, sample.kind] % len(methods)
+        turns[sample.split, sample.kind] += 1
         waiting = [
-            (turn * len(methods) + position, method)
+            (number * len(methods) + position, method)
             for position, method in enumerate([*methods[first:], *methods[:first]])
             if record_key(sample, method) not in done
         ]
@@ -71,12 +74,13 @@ def record_key(sample: Sample, method: Method) -> Key:
     return sample.dataset, sample.split, sample.id, method.name, method.variant
 
 
-def warm_up(methods: Sequence[Method], sample: Sample, warmups: int) -> None:
-    """Let every method answer `warmups` times. A failure shows again, and is recorded, when the sample is measured."""
-    for method in methods:
-        for _ in range(warmups):
-            with suppress(Exception):
-                method.predict(sample.load_image(), method.prompt(sample))
+def warm_up(methods: Sequence[Method], samples: Iterable[Sample], warmups: int) -> None:
+    """Let every method answer each sample `warmups` times. A failure shows again, and is recorded, when measured."""
+    for sample in samples:
+        for method in methods:
+            for _ in range(warmups):
+                with suppress(Exception):
+                    method.predict(sample.load_image(), method.prompt(sample))
 
 
 def run_sample(method: Method, sample: Sample, image: Image.Image, order: int) -> Record:

@@ -6,24 +6,23 @@ mask; questions stand in the table by kind.
 
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from benchmarks.intervals import DRAWS, LEVEL, SEED
+from benchmarks.intervals import DRAWS, LEVEL, SEED, Interval
 from benchmarks.metrics import CONVENTIONS
 from benchmarks.records import Record, records_of, write_atomically
 from benchmarks.report_table import report_tables
-from benchmarks.run_file import RUN_FILE
-from benchmarks.scores import as_json, cost_of, latency_ratio, scores_of
+from benchmarks.run_file import read_run
+from benchmarks.scores import against, cost_of, scores_of
 
 REPORT_FILE, TABLE_FILE = "report.json", "report.md"
-#: The method, in its default variant, that all latencies are compared with.
+#: The method, in its default variant, that all others are compared with.
 REFERENCE = "stamp"
-
 #: From this many records on a bar shows how far the report is.
 BAR_ABOVE_RECORDS = 5000
 
@@ -35,14 +34,13 @@ def make_report(folder: Path, convention: str = "ours") -> dict[str, Any]:
     if convention not in CONVENTIONS:
         raise ValueError(f"There is no convention {convention!r}; choose one of {', '.join(CONVENTIONS)}.")
     records, problems = records_of(folder)
-    run_file = folder / RUN_FILE
     rows = group(records, lambda record: (record.dataset, record.split, record.label))
     bar = tqdm(rows.items(), desc="report", unit="row", disable=len(records) < BAR_ABOVE_RECORDS)
     return {
         "convention": convention,
         "bootstrap": {"draws": DRAWS, "seed": SEED, "level": LEVEL, "drawn": "pictures"},
         "reference": REFERENCE,
-        "run": json.loads(run_file.read_text(encoding="utf-8")) if run_file.exists() else None,
+        "run": read_run(folder),
         "problems": problems,
         "rows": [_row(key[2], own, rows.get((*key[:2], REFERENCE), []), convention) for key, own in bar],
     }
@@ -58,7 +56,7 @@ def group(records: Iterable[Record], key: Callable[[Record], K]) -> dict[K, list
 
 def _row(label: str, records: Sequence[Record], reference: Sequence[Record], convention: str) -> dict[str, Any]:
     masks = [record for record in records if record.no_target is not None]
-    compared = None if label == REFERENCE else latency_ratio(masks, reference)
+    compared = None if label == REFERENCE else _json(against(records, reference, CONVENTIONS[convention]))
     return {
         "dataset": records[0].dataset,
         "split": records[0].split,
@@ -68,18 +66,18 @@ def _row(label: str, records: Sequence[Record], reference: Sequence[Record], con
         "questions": len(records) - len(masks),
         "errors": sum(record.status == "error" for record in records),
         "without_annotation": sum(record.union is None for record in masks),
-        "scores": _scores(records, convention),
+        "scores": _json(scores_of(records, CONVENTIONS[convention])),
         "cost": asdict(cost_of(masks)),
-        "ratio_to_reference": as_json(compared),
+        "against_reference": compared,
         "kinds": {
-            kind: {"scores": _scores(own, convention), "cost": asdict(cost_of(own))}
+            kind: {"scores": _json(scores_of(own, CONVENTIONS[convention])), "cost": asdict(cost_of(own))}
             for kind, own in group(records, lambda record: record.kind).items()
         },
     }
 
 
-def _scores(records: Sequence[Record], convention: str) -> dict[str, Any]:
-    return {name: as_json(score) for name, score in scores_of(records, CONVENTIONS[convention]).items()}
+def _json(intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+    return {name: None if interval is None else asdict(interval) for name, interval in intervals.items()}
 
 
 def write_report(folder: Path, convention: str = "ours") -> str:
@@ -100,6 +98,8 @@ def check_report(folder: Path) -> list[str]:
     if not path.exists():
         raise ValueError(f"{folder} holds no {REPORT_FILE}; `python -m benchmarks report {folder}` writes it.")
     stored = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(stored, dict) or stored.get("convention") not in CONVENTIONS:
+        raise ValueError(f"{path} is not a report.")
     found = list(unequal(stored, make_report(folder, stored["convention"])))
     table = folder / TABLE_FILE
     if not table.exists() or table.read_text(encoding="utf-8") != report_tables(stored):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.scores import SCORES
+from benchmarks.scores import COMPARED, SCORES
 
 UNKNOWN = "–"
 
@@ -20,14 +20,18 @@ def _cell(text: str) -> str:
 
 
 def report_tables(report: dict[str, Any]) -> str:
-    """Methods by split; the same by kind of request; what the figures come from."""
-    rows = report["rows"]
+    """Methods by split; each against the reference; by kind of request; what the figures come from."""
+    rows, reference = report["rows"], report["reference"]
     scores = [name for name in SCORES if any(row["scores"][name] for row in rows)]
-    head = ("dataset", "split", "method", "precision", "n", *scores, "median s", "p90 s", "tokens", "passes")
-    first = markdown([*head, f"times {report['reference']}"], [_main_row(row, scores) for row in rows], words=4)
+    names = ["dataset", "split", "method"]
+    costs = ["median s", "p90 s", "tokens", "passes", f"times {reference}"]
+    tables = [markdown([*names, "precision", "n", *scores, *costs], [_main_row(row, scores) for row in rows], words=4)]
+    if others := [_against_row(row) for row in rows if row["against_reference"]]:
+        differences = [f"{name} minus {reference}'s" for name in COMPARED]
+        tables.append(markdown([*names, f"seconds, times {reference}", *differences], others, words=3))
     kinds = [_kind_row(row, kind, own) for row in rows for kind, own in row["kinds"].items()]
-    second = markdown(("dataset", "split", "method", "kind", "n", "score", "mean", "median s", "tokens"), kinds, 4)
-    return "\n".join([first, "", second, "", *_notes(report), ""])
+    tables.append(markdown([*names, "kind", "n", "score", "mean", "median s", "tokens"], kinds, words=4))
+    return "\n\n".join([*tables, "\n".join(_notes(report))]) + "\n"
 
 
 def _main_row(row: dict[str, Any], scores: Sequence[str]) -> list[str]:
@@ -43,8 +47,14 @@ def _main_row(row: dict[str, Any], scores: Sequence[str]) -> list[str]:
         number(cost["p90_s"]),
         number(cost["median_tokens"]),
         number(cost["median_passes"]),
-        interval(row["ratio_to_reference"], digits=2),
+        interval((row["against_reference"] or {}).get("times_s"), digits=2),
     ]
+
+
+def _against_row(row: dict[str, Any]) -> list[str]:
+    compared = row["against_reference"]
+    differences = (interval(compared[name], sign="+") for name in COMPARED)
+    return [row["dataset"], row["split"], row["method"], interval(compared["times_s"], digits=2), *differences]
 
 
 def _kind_row(row: dict[str, Any], kind: str, own: dict[str, Any]) -> list[str]:
@@ -94,9 +104,11 @@ def number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3g}"
 
 
-def interval(score: dict[str, Any] | None, digits: int = 3) -> str:
-    """ "0.772 [0.748, 0.795]"."""
+def interval(score: dict[str, Any] | None, digits: int = 3, sign: str = "") -> str:
+    """ "0.772 [0.748, 0.795]". sign: "+" writes one before numbers above 0 too."""
     if score is None or score["value"] is None:
         return UNKNOWN
-    text = f"{score['value']:.{digits}f}"
-    return text if score["low"] is None else f"{text} [{score['low']:.{digits}f}, {score['high']:.{digits}f}]"
+    value, low, high = (
+        None if score[name] is None else f"{score[name]:{sign}.{digits}f}" for name in ("value", "low", "high")
+    )
+    return f"{value}" if low is None else f"{value} [{low}, {high}]"

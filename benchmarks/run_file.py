@@ -42,14 +42,27 @@ def begin_run(folder: Path, config: RunConfig, dataset: Dataset, methods: Sequen
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RUN_FILE
     new = _describe(config, dataset, methods)
-    if path.exists():
-        old = json.loads(path.read_text(encoding="utf-8"))
+    if (old := read_run(folder)) is not None:
         if changed := list(_differences(_lasting(old), _lasting(new))):
             raise ValueError(f"{folder} holds another run; name a new folder with --out. {'; '.join(changed)}.")
         new["sessions"] = old["sessions"] + [one for one in new["sessions"] if one not in old["sessions"]]
     elif record_files(folder):
         raise ValueError(f"{folder} holds records but no {RUN_FILE}, so nobody knows of what; name a new folder.")
     write_atomically(path, json.dumps(new, indent=1) + "\n")
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The content of a folder's `run.json`; None without one. Raises ValueError when it cannot be read."""
+    path = folder / RUN_FILE
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if {"config", "dataset", "methods", "sessions"} <= set(content):
+            return dict(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    raise ValueError(f"{path} does not say what was run.")
 
 
 def _describe(config: RunConfig, dataset: Dataset, methods: Sequence[Method]) -> dict[str, Any]:

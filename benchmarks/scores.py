@@ -1,17 +1,18 @@
 """Scores of a group of records: accuracy with intervals, and what the answers cost."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.intervals import DRAWS, Interval, bootstrap, mean, median, ratio
+from benchmarks.intervals import DRAWS, Interval, Statistic, bootstrap, difference, mean, median, ratio
 from benchmarks.metrics import Convention, Overlaps, mask_statistics
 from benchmarks.records import Record
 
 #: In the order of the tables. Accuracy of masks, then of words.
 SCORES = ("gIoU", "target gIoU", "cIoU", "P@0.5", "P@0.7", "P@0.9", "N-acc", "T-acc", "invalid", "dialogue")
+#: Those whose difference from the reference is given.
+COMPARED = ("gIoU", "dialogue")
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,11 @@ class Cost:
 
 def overlaps_of(records: Sequence[Record]) -> Overlaps:
     """The records as arrays. A crash is as unusable as an invalid output."""
-    columns = {
-        name: [getattr(record, name) or 0 for record in records] for name in ("intersection", "union", "predicted")
-    }
     return Overlaps(
         annotated=np.array([record.union is not None for record in records], dtype=bool),
-        **{name: np.array(column, dtype=np.int64) for name, column in columns.items()},
+        intersection=np.array([record.intersection or 0 for record in records], dtype=np.int64),
+        union=np.array([record.union or 0 for record in records], dtype=np.int64),
+        predicted=np.array([record.predicted or 0 for record in records], dtype=np.int64),
         no_target=np.array([bool(record.no_target) for record in records], dtype=bool),
         usable=np.array([record.status == "ok" for record in records], dtype=bool),
     )
@@ -41,13 +41,16 @@ def overlaps_of(records: Sequence[Record]) -> Overlaps:
 
 def scores_of(records: Sequence[Record], convention: Convention, draws: int = DRAWS) -> dict[str, Interval | None]:
     """Every name of SCORES; None where there is nothing to score. draws: 0 for values without intervals."""
+    found = bootstrap(_statistics(records, convention), [record.image for record in records], draws=draws)
+    return {name: found[name] if found[name].n else None for name in SCORES}
+
+
+def _statistics(records: Sequence[Record], convention: Convention) -> dict[str, Statistic]:
     asked = [record.no_target is not None for record in records]
-    statistics = mask_statistics(overlaps_of(records), convention) | {
+    return mask_statistics(overlaps_of(records), convention) | {
         "invalid": mean([record.status == "invalid" for record in records], asked),
         "dialogue": mean([bool(record.correct) for record in records], np.invert(asked)),
     }
-    found = bootstrap(statistics, [record.image for record in records], draws=draws)
-    return {name: found[name] if found[name].n else None for name in SCORES}
 
 
 def cost_of(records: Sequence[Record]) -> Cost:
@@ -72,20 +75,27 @@ def _quantile(values: Sequence[float | int | None], share: float) -> float | Non
     return float(np.quantile(known, share)) if known else None
 
 
-def latency_ratio(records: Sequence[Record], reference: Sequence[Record]) -> Interval | None:
-    """Median seconds over the reference's median seconds, on the samples that both have measured; None without any."""
-    base = {record.key[:3]: record.total_s for record in reference if record.total_s is not None}
-    pairs = [
-        (record.total_s, base[record.key[:3]], record.image)
-        for record in records
-        if record.total_s is not None and record.key[:3] in base
+def against(
+    records: Sequence[Record], reference: Sequence[Record], convention: Convention
+) -> dict[str, Interval | None]:
+    """A method next to the reference, on the samples that both have records of; None where there are none.
+
+    times_s: median seconds of a request for a mask over the reference's. gIoU, dialogue: the score minus the
+    reference's. Intervals are paired: what makes a sample hard or slow for both cancels.
+    """
+    others = {record.key[:3]: record for record in reference}
+    pairs = [(record, others[record.key[:3]]) for record in records if record.key[:3] in others]
+    timed = [
+        (own.total_s, other.total_s, own.image)
+        for own, other in pairs
+        if own.no_target is not None and own.total_s is not None and other.total_s is not None
     ]
-    if not pairs:
-        return None
-    own, other, images = zip(*pairs, strict=True)
-    return bootstrap({"ratio": ratio(median(own), median(other))}, images)["ratio"]
-
-
-def as_json(interval: Interval | None) -> dict[str, Any] | None:
-    """The interval as a JSON object, or null."""
-    return None if interval is None else asdict(interval)
+    found: dict[str, Interval | None] = {"times_s": None, **dict.fromkeys(COMPARED)}
+    if timed:
+        own_s, other_s, images = zip(*timed, strict=True)
+        found |= bootstrap({"times_s": ratio(median(own_s), median(other_s))}, images)
+    if pairs:
+        a, b = (_statistics(side, convention) for side in zip(*pairs, strict=True))
+        statistics = {name: difference(a[name], b[name]) for name in COMPARED if a[name].n}
+        found |= bootstrap(statistics, [own.image for own, _ in pairs])
+    return found

@@ -24,15 +24,17 @@ def samples(tmp_path: Path) -> list[Sample]:
     return list(open_dataset("scenes", ["known"], tiny.write_scenes(tmp_path, splits=("known",))).samples)
 
 
-def test_methods_take_turns(samples: list[Sample]) -> None:
+def test_methods_take_turns_within_each_kind(tmp_path: Path) -> None:
+    samples = open_dataset("scenes", ["known"], tiny.write_scenes(tmp_path, 3, ("known",))).samples
     log: list[tuple[str, str]] = []
     methods = [ScriptedMethod(name=name, log=log) for name in "abc"]
     records = list(run_samples(methods, samples, warmups=2))
-    assert [record.method for record in records] == list("abcbcacababc")
-    assert [record.order for record in records] == list(range(12))
+    for kind in ("segment", "segment_absent", "count", "exists"):
+        assert [record.method for record in records if record.kind == kind] == list("abcbcacab")
+    assert [record.order for record in records] == list(range(36))
     assert [record.sample for record in records] == [sample.id for sample in samples for _ in "abc"]
-    warm, measured = log[:6], log[6:]
-    assert warm == [(name, f"{samples[0].prompt}!") for name in "aabbcc"]
+    warm, measured = log[:24], log[24:]
+    assert sorted(warm) == sorted((name, f"{sample.prompt}!") for name in "aabbcc" for sample in samples[:4])
     assert measured == [(record.method, record.prompt) for record in records]
 
 
@@ -41,12 +43,13 @@ def test_what_is_done_is_left_out(samples: list[Sample]) -> None:
     methods = [ScriptedMethod(name=name, log=log) for name in "ab"]
     everything = list(run_samples(methods, samples))
     log.clear()
-    done = {record.key for record in everything[:3]}
+    done = {record.key for record in everything[:5]}
     rest = list(run_samples(methods, samples, done))
     assert [(record.key, record.order) for record in rest] == [
         (record.key, record.order) for record in everything if record.key not in done
     ]
-    assert log[:2] == [(name, f"{samples[1].prompt}!") for name in "ab"]  # warmed up with what comes first
+    assert {prompt for _, prompt in log} == {f"{sample.prompt}!" for sample in samples[2:]}  # warm-ups too
+    assert len(log) == 2 * 2 + 3
     log.clear()
     samples[0].image.unlink()
     assert list(run_samples(methods, samples, {record.key for record in everything})) == []

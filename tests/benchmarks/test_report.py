@@ -107,15 +107,30 @@ def test_scores_and_costs_by_hand(tmp_path: Path) -> None:
     }
     assert polygon["cost"]["n"] == 3
     assert polygon["cost"]["median_s"] == 8.0
-    assert stamp["ratio_to_reference"] is None
-    ratio = polygon["ratio_to_reference"]
+    assert stamp["against_reference"] is None
+    compared = polygon["against_reference"]
+    ratio = compared["times_s"]
     assert (ratio["value"], ratio["n"]) == (8.0 / 3.0, 3)  # on the samples that both have measured
     assert ratio["low"] <= ratio["value"] <= ratio["high"]
+    assert (compared["gIoU"]["value"], compared["gIoU"]["n"]) == (pytest.approx(0.25 - 0.575), 4)
+    assert compared["dialogue"] is None  # the other method was asked no question
     assert list(stamp["kinds"]) == ["segment", "segment_absent", "count"]
     assert stamp["kinds"]["segment"]["scores"]["gIoU"]["value"] == pytest.approx(0.65)
     assert stamp["kinds"]["segment"]["cost"]["median_s"] == 1.5
     assert stamp["kinds"]["count"]["scores"]["dialogue"]["n"] == 3
     assert stamp["kinds"]["count"]["scores"]["gIoU"] is None
+
+
+def test_a_pair_that_differs_everywhere_has_a_sharp_difference(tmp_path: Path) -> None:
+    """Paired: the samples are far apart, the two methods always by 0.1."""
+    made = []
+    for place in range(20):
+        sample = replace(STAMP, sample=str(place), image=str(place), intersection=4 * place, union=100, predicted=99)
+        made += [sample, replace(sample, method="other", intersection=4 * place + 10)]
+    row = make_report(write(tmp_path, made))["rows"][1]
+    compared = row["against_reference"]["gIoU"]
+    assert [compared[name] for name in ("value", "low", "high")] == pytest.approx([0.1, 0.1, 0.1])
+    assert row["scores"]["gIoU"]["high"] - row["scores"]["gIoU"]["low"] > 0.1
 
 
 def test_a_sample_without_annotation_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -167,6 +182,12 @@ def test_tables(tmp_path: Path) -> None:
     assert lines[2].endswith("| 2.5 | 3.7 | 5.5 | 6 | – |")
     assert lines[3].startswith("| a\\|b | known | polygon:x | float32 | 4 | 0.250 [")
     assert "| – | 8 |" in lines[3]
+    assert (
+        lines[5] == "| dataset | split | method | seconds, times stamp | gIoU minus stamp's | dialogue minus stamp's |"
+    )
+    assert lines[7].startswith("| a\\|b | known | polygon:x | 2.67 [")
+    assert "| -0.325 [-" in lines[7]
+    assert lines[7].endswith(" | – |")
     assert "| a\\|b | known | stamp | count | 3 | dialogue | 0.667 [" in tables
     assert "polygon:x: 1 errors." in tables
     assert lines[-1] == "Measured with: unknown, there is no run.json."
@@ -180,6 +201,7 @@ def test_cells() -> None:
     unknown = {"value": None, "low": None, "high": None, "n": 0}
     assert interval(None) == interval(unknown) == "–"
     assert interval(unknown | {"value": 0.5}) == "0.500"
+    assert interval(unknown | {"value": 0.5}, digits=1, sign="+") == "+0.5"
     assert interval({"value": 2.0, "low": 1.5, "high": 2.25, "n": 9}, digits=1) == "2.0 [1.5, 2.2]"
 
 
