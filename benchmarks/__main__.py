@@ -45,12 +45,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--methods", nargs="+", default=["all"], help="NAME or NAME:VARIANT each, or all (default)")
     run.add_argument("--limit", type=int, help="samples of each split; default all")
     run.add_argument("--seed", type=int, default=0, help="draws the samples of --limit")
-    run.add_argument(
-        "--warmups",
-        type=int,
-        default=1,
-        help="answers to a sample of each kind before measuring",
-    )
+    run.add_argument("--warmups", type=int, default=1, help="answers to a sample of each kind before measuring")
     run.add_argument("--max-new-tokens", type=int, default=256)
     run.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
     run.add_argument("--retry-errors", action="store_true", help="measure again what ended in an error")
@@ -61,13 +56,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
-    commands = {
-        "run": _run,
-        "report": _report,
-        "compare": _compare,
-        "speed": _speed,
-        "footprint": _footprint,
-    }
+    commands = {"run": _run, "report": _report, "compare": _compare, "speed": _speed, "footprint": _footprint}
     try:
         return commands[options.command](options)
     except (ValueError, OSError) as error:

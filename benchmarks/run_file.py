@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.datasets.sample import Dataset
 from benchmarks.fingerprint import sha256_of
-from benchmarks.methods import Method
 from benchmarks.records import record_files, write_atomically
+
+if TYPE_CHECKING:  # a report reads run.json and needs no model
+    from benchmarks.datasets.sample import Dataset
+    from benchmarks.methods import Method
 
 RUN_FILE = "run.json"
 #: May differ when a run goes on: what is asked for may grow, and another day or commit is noted as another session.
@@ -34,7 +36,7 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
-def begin_run(folder: Path, config: RunConfig, dataset: Dataset, methods: Sequence[Method]) -> None:
+def begin_run(folder: Path, config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]) -> None:
     """Write `run.json`, or add a session to the one that is there.
 
     Raises ValueError when the folder holds records of another run; the message says what differs.
@@ -65,7 +67,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     raise ValueError(f"{path} does not say what was run.")
 
 
-def _describe(config: RunConfig, dataset: Dataset, methods: Sequence[Method]) -> dict[str, Any]:
+def _describe(config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]) -> dict[str, Any]:
     described = {label: method.provenance() for label, method in zip(config.methods, methods, strict=True)}
     return {
         "config": json.loads(json.dumps(asdict(config))),

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.datasets.files import first_existing, read_json, take
 from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, Truth
+from stamp.images import ImageError, load_image
 
 #: Folders that may hold the splits, below what the user names.
 BASES = ("reason_seg/ReasonSeg", "ReasonSeg", ".")
@@ -95,10 +96,9 @@ def _shape(entry: Any, annotation: Path) -> Shape | None:
 
 def _truth(shapes: tuple[Shape, ...], picture: Path) -> Truth:
     try:
-        with Image.open(picture) as opened:  # reads the header only
-            size_wh = opened.size
-    except Exception as error:  # damaged headers make the decoders raise almost anything
-        raise DatasetError(f"{picture.name}: the size of the picture cannot be read.") from error
+        size_wh = load_image(picture).size  # upright, as OpenCV reads it
+    except ImageError as error:
+        raise DatasetError(f"{picture.name}: {error}") from error
     areas = [np.count_nonzero(_paint([shape], size_wh)) for shape in shapes]
     by_area = np.argsort(areas, kind="stable")[::-1]
     painted = _paint([shapes[index] for index in by_area], size_wh)

@@ -59,7 +59,7 @@ def read_scenes(name: str, root: Path, splits: Sequence[str]) -> Dataset:
 def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(where it stands, for errors; the scene)."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
     for number, line in enumerate(lines, start=1):
@@ -77,7 +77,7 @@ def _read_rivals(path: Path) -> dict[str, Things]:
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one.strip() for one in value):
-        raise DatasetError(f"{where}: expected a list of words, found {value!r}.")
+        raise DatasetError(f"{where}: expected a list of texts, found {value!r}.")
     return tuple(value)
 
 
@@ -88,6 +88,10 @@ def _samples(scene: dict[str, Any], where: str, name: str, root: Path, rivals: d
     if not image.is_relative_to(root):
         raise DatasetError(f"{where}: the image {scene['image']!r} leads out of the folder.")
     size_hw = take(scene, "height", int, where), take(scene, "width", int, where)
+    _texts(take(scene, "licences", list, where), where)
+    for entry in take(scene, "objects", list, where):
+        take(entry, "noun", str, where)
+        take(entry, "rle", dict, where)
     for number, entry in enumerate(take(scene, "expressions", list, where)):
         code = take(entry, "rle", (dict, type(None)), where)
         yield MaskSample(

@@ -68,8 +68,10 @@ def test_scenes(tmp_path: Path) -> None:
         (lambda scene: scene.pop("width"), "line 2: 'width' must be int, found None"),
         (lambda scene: scene.update(image="../../secret.png"), "leads out of the folder"),
         (lambda scene: scene["questions"][0].update(rivals=["colours"]), "has no list 'colours'"),
-        (lambda scene: scene["questions"][0].update(accepted=[]), "expected a list of words"),
+        (lambda scene: scene["questions"][0].update(accepted=[]), "expected a list of texts"),
         (lambda scene: scene["expressions"][0].update(rle=[1]), "'rle' must be dict or NoneType"),
+        (lambda scene: scene.update(licences=[]), "expected a list of texts"),
+        (lambda scene: scene["objects"][0].pop("noun"), "'noun' must be str"),
         (lambda scene: scene.update(id="known-0000"), "same id"),
         (lambda scene: scene.update(image="images/gone.png"), "1 of 2 pictures are missing"),
     ],
@@ -359,6 +361,17 @@ def test_reasonseg_paints_as_the_official_code(tmp_path: Path, case: dict) -> No
         assert np.count_nonzero(mask != theirs) <= 0.01 * np.count_nonzero(theirs)
 
 
+def test_reasonseg_of_a_turned_photograph(tmp_path: Path) -> None:
+    """The polygons are in the upright frame, in which OpenCV reads a JPEG too."""
+    picture = tiny.write_reasonseg(tmp_path) / "reason_seg/ReasonSeg/val/2_b.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(picture, exif=exif)
+    (_, sample) = open_dataset("reasonseg", ["val"], tmp_path).samples
+    assert truth(sample).shape == (64, 48)
+    assert sample.load_image().size == (48, 64)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -376,6 +389,13 @@ def test_damaged_reasonseg(tmp_path: Path, change: dict, message: str) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(DatasetError, match=message):
         open_dataset("reasonseg", ["val"], tmp_path)
+
+
+def test_a_corrupt_picture_of_reasonseg(tmp_path: Path) -> None:
+    sample = open_dataset("reasonseg", ["val"], tiny.write_reasonseg(tmp_path)).samples[0]
+    sample.image.write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match=r"^1_a\.jpg: This file is not an image"):
+        truth(sample)
 
 
 def test_missing_parts_of_reasonseg(tmp_path: Path) -> None:

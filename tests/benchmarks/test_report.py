@@ -1,6 +1,8 @@
 """Reports and comparisons, made from records alone: a table by hand, and what happens to a stored one."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from benchmarks.report import check_report, make_report, unequal, write_report
 from benchmarks.report_table import interval, markdown, number
 from tests.benchmarks.test_records import MASK, QUESTION
 
+ROOT = Path(__file__).parent.parent.parent
 STAMP = replace(MASK, variant="", masks=[], phases_s={"decode": 0.1, "mask": 0.05})
 #: intersection, union, no target, seconds of stamp, seconds of the other method.
 SAMPLES = ((80, 100, False, 1.0, 4.0), (30, 60, False, 2.0, 6.0), (0, 0, True, 3.0, 30.0), (0, 50, True, 4.0, 8.0))
@@ -265,3 +268,8 @@ def test_a_score_that_one_run_lacks_differs_always() -> None:
     assert Difference(row, "samples", 7, 8).exceeds(np.inf)
     assert not Difference(row, "gIoU", 0.5, 0.5).exceeds(0.0)
     assert Difference(row, "gIoU", 0.5, np.nextafter(0.5, 1)).exceeds(0.0)
+
+
+def test_a_report_loads_no_model() -> None:
+    code = "import sys, benchmarks.report, benchmarks.compare; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

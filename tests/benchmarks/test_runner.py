@@ -155,6 +155,12 @@ def test_another_run_is_not_mixed_in(dataset: Dataset, tmp_path: Path) -> None:
     dataset.samples[0].image.write_bytes(dataset.samples[4].image.read_bytes())
     with pytest.raises(ValueError, match="dataset.sha256"):
         run_benchmark(dataset, methods(), CONFIG, out, ALONE)
+    (out / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run\.json cannot be read"):
+        run_benchmark(dataset, methods(), CONFIG, out, ALONE)
+    (out / "run.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"run\.json does not say what was run"):
+        run_benchmark(dataset, methods(), CONFIG, out, ALONE)
     (out / "run.json").unlink()
     with pytest.raises(ValueError, match=r"holds records but no run\.json"):
         run_benchmark(dataset, methods(), CONFIG, out, ALONE)
