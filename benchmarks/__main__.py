@@ -75,6 +75,8 @@ def _run(options: argparse.Namespace) -> int:
     process = this_process(options.device)
     options.device = process.device
     labels = method_labels(options.methods)
+    if process.rank == 0:
+        print(f"reading {options.dataset}", file=sys.stderr)
     dataset = open_dataset(options.dataset, options.split, options.root)
     sizes = {"limit": options.limit, "seed": options.seed, "warmups": options.warmups, "processes": process.world}
     config = RunConfig(dataset.name, dataset.splits, labels, **sizes)
