@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.datasets.sample import MaskSample, Sample
 from stamp.masks import Rle, encode_rle
 
 SIZE_HW = (48, 64)
@@ -65,6 +66,12 @@ def scene(number: int, split: str, mask: np.ndarray) -> dict[str, Any]:
             {"kind": "exists", "text": "Is there a boat?", "accepted": ["no"], "rivals": ["yes_no", "nouns"]},
         ],
     }
+
+
+def truth(sample: Sample) -> np.ndarray:
+    """The right mask, bool (H, W)."""
+    assert isinstance(sample, MaskSample)
+    return sample.truth().mask
 
 
 def write_scenes(root: Path, per_split: int = 1, splits: Sequence[str] = SPLITS) -> Path:
