@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks speed --model PATH --out DIR`, `footprint --model PATH --out FILE`."""
+"""Command line: `python -m benchmarks run`, `report`, `compare`, `speed`, `footprint`."""
 
 import argparse
 import sys
@@ -8,11 +8,23 @@ from typing import Any
 
 from stamp.options import add_model_options, load_predictor
 
+#: As a shell reports a program that Ctrl-C has ended.
+INTERRUPTED = 130
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure STAMP.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure STAMP against others.")
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_run(commands.add_parser("run", help="methods over a dataset: one record for each answer"))
+    report = commands.add_parser("report", help="tables of a run, made from its records alone")
+    report.add_argument("folder", type=Path)
+    report.add_argument("--check", action="store_true", help="only say whether the stored report matches; 1 if not")
+    report.add_argument("--convention", default="ours", help="ours, lisa or gres: whose evaluation to follow")
+    compare = commands.add_parser("compare", help="two runs: status 1 if any score differs")
+    compare.add_argument("a", type=Path)
+    compare.add_argument("b", type=Path)
+    compare.add_argument("--tolerance", type=float, default=0.0, help="how far scores may lie apart")
     speed = commands.add_parser("speed", help="seconds by phase: ours against the algorithm as released")
     speed.add_argument("--out", type=Path, required=True, help="folder for speed.jsonl and speed.json")
     speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
@@ -26,29 +38,92 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--dataset", required=True, help="scenes, refcoco, refcoco+, refcocog, grefcoco, reasonseg, ...")
+    run.add_argument("--split", nargs="+", default=["all"], help="splits, or all (default)")
+    run.add_argument("--root", type=Path, help="folder of the dataset; the scenes come with the project")
+    run.add_argument("--methods", nargs="+", default=["all"], help="NAME or NAME:VARIANT each, or all (default)")
+    run.add_argument("--limit", type=int, help="samples of each split; default all")
+    run.add_argument("--seed", type=int, default=0, help="draws the samples of --limit")
+    run.add_argument("--warmups", type=int, default=1, help="answers to a sample of each kind before measuring")
+    run.add_argument("--max-new-tokens", type=int, default=256)
+    run.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
+    run.add_argument("--retry-errors", action="store_true", help="measure again what ended in an error")
+    run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
+    add_model_options(run)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
+    commands = {"run": _run, "report": _report, "compare": _compare, "speed": _speed, "footprint": _footprint}
     try:
-        print({"speed": _speed, "footprint": _footprint}[options.command](options))
+        return commands[options.command](options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    from benchmarks.datasets import open_dataset
+    from benchmarks.methods import load_methods, method_labels
+    from benchmarks.processes import this_process
+    from benchmarks.report import write_report
+    from benchmarks.run_file import RunConfig
+    from benchmarks.runner import run_benchmark
+
+    process = this_process(options.device)
+    options.device = process.device
+    labels = method_labels(options.methods)
+    if process.rank == 0:
+        print(f"reading {options.dataset}", file=sys.stderr)
+    dataset = open_dataset(options.dataset, options.split, options.root)
+    sizes = {"limit": options.limit, "seed": options.seed, "warmups": options.warmups, "processes": process.world}
+    config = RunConfig(dataset.name, dataset.splits, labels, **sizes)
+    try:
+        methods = load_methods(labels, options)
+        run_benchmark(dataset, methods, config, options.out, process, options.retry_errors)
+    except KeyboardInterrupt:
+        print(f"stopped; what was measured is in {options.out}, and the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    if process.rank == 0:
+        print(write_report(options.out))
     return 0
 
 
-def _speed(options: argparse.Namespace) -> str:
+def _report(options: argparse.Namespace) -> int:
+    from benchmarks.report import check_report, write_report
+
+    if not options.check:
+        print(write_report(options.folder, options.convention))
+        return 0
+    found = check_report(options.folder)
+    print("\n".join(found) or "the report matches its records")
+    return 1 if found else 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from benchmarks.compare import compare_runs, compare_table
+
+    differences = compare_runs(options.a, options.b)
+    print(compare_table(differences, options.tolerance))
+    return 1 if any(one.exceeds(options.tolerance) for one in differences) else 0
+
+
+def _speed(options: argparse.Namespace) -> int:
     from benchmarks.speed import SpeedConfig, run_speed
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px)
-    return speed_table(run_speed(load_predictor(options), options.model, options.out, config))
+    print(speed_table(run_speed(load_predictor(options), options.model, options.out, config)))
+    return 0
 
 
-def _footprint(options: argparse.Namespace) -> str:
+def _footprint(options: argparse.Namespace) -> int:
     from benchmarks.footprint import append_footprint, footprint_table, measure_footprint, read_footprints
 
     append_footprint(measure_footprint(lambda: load_predictor(options), options.model, options.side_px), options.out)
-    return footprint_table(read_footprints(options.out))
+    print(footprint_table(read_footprints(options.out)))
+    return 0
 
 
 def speed_table(record: dict[str, Any]) -> str:

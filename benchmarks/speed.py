@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -27,6 +26,7 @@ from benchmarks.follow_up import segment_follow_up, segment_fresh
 from benchmarks.forcing import segment_forced
 from benchmarks.provenance import provenance
 from benchmarks.released import MASK_PARTS, segment_released
+from benchmarks.timing import wait_for
 from stamp.answer import PHASES
 from stamp.conversation import Segmentation
 from stamp.predictor import StampPredictor
@@ -109,21 +109,16 @@ def measure(
     predictor: StampPredictor, image: Image.Image, case: Case, method: str
 ) -> tuple[dict[str, float], Segmentation]:
     """Run a method once -> seconds by phase, "other" and "total", and its result."""
-    _wait(predictor.device)
+    wait_for(predictor.device)
     start = time.perf_counter()
     result = case.methods[method](predictor, image, PROMPT, len(case.answer) + 1, case.answer)
-    _wait(predictor.device)
+    wait_for(predictor.device)
     total = time.perf_counter() - start
     if result.token_ids != case.answer or result.finish_reason != "end":
         raise RuntimeError(f"{case.name}: {method} did not write the given answer")
     seconds = {name: result.timings_s[name] for name in (*PHASES, *MASK_PARTS) if name in result.timings_s}
     other = total - sum(seconds[phase] for phase in PHASES)
     return seconds | {"other": other, "total": total}, result
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def measure_all(

@@ -1,0 +1,65 @@
+"""Two runs side by side: the same scores, or not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.metrics import CONVENTIONS
+from benchmarks.records import records_of
+from benchmarks.report import group
+from benchmarks.report_table import UNKNOWN, markdown
+from benchmarks.scores import SCORES, scores_of
+
+Row = tuple[str, str, str]
+#: Runs of other samples are not the same within any tolerance.
+COUNTS = ("samples", "errors")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One score of one row (dataset, split, method) in two runs; None where a run does not have it."""
+
+    row: Row
+    score: str
+    a: float | None
+    b: float | None
+
+    def exceeds(self, tolerance: float) -> bool:
+        """Whether the runs differ by more; a score that only one run has, and any count, always does."""
+        if self.a is None or self.b is None or self.score in COUNTS:
+            return self.a != self.b
+        return abs(self.a - self.b) > tolerance
+
+
+def compare_runs(a: Path, b: Path) -> list[Difference]:
+    """Every score that one of the runs has, and how many samples it is of. Latency is not compared.
+
+    Raises ValueError when a folder holds no records.
+    """
+    first, second = _values(a), _values(b)
+    keys = dict.fromkeys([*first, *second])
+    return [Difference(row, score, first.get((row, score)), second.get((row, score))) for row, score in keys]
+
+
+def _values(folder: Path) -> dict[tuple[Row, str], float]:
+    records, problems = records_of(folder)
+    if problems:
+        raise ValueError(f"{folder} has records that cannot be read: {problems[0]}.")
+    values: dict[tuple[Row, str], float] = {}
+    for row, own in group(records, lambda record: (record.dataset, record.split, record.label)).items():
+        values[row, "samples"] = len(own)
+        values[row, "errors"] = sum(record.status == "error" for record in own)
+        for name, score in scores_of(own, CONVENTIONS["ours"], draws=0).items():
+            if score is not None and score.value is not None:
+                values[row, name] = score.value
+    order = (*COUNTS, *SCORES)
+    return {key: values[key] for key in sorted(values, key=lambda key: (key[0], order.index(key[1])))}
+
+
+def compare_table(differences: list[Difference], tolerance: float) -> str:
+    """Markdown, a line a score; those that differ by more than `tolerance` are marked."""
+    rows = []
+    for one in differences:
+        delta = UNKNOWN if one.a is None or one.b is None else f"{one.b - one.a:+.6g}"
+        values = [UNKNOWN if value is None else f"{value:.6g}" for value in (one.a, one.b)]
+        rows.append([*one.row, one.score, *values, delta, "differs" if one.exceeds(tolerance) else ""])
+    return markdown(("dataset", "split", "method", "score", "A", "B", "B - A", ""), rows, 4)

@@ -1,0 +1,92 @@
+"""COCO annotations: `instances.json`, and segmentations in every form it has them in."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from benchmarks.datasets.files import read_json, take
+from benchmarks.datasets.sample import DatasetError
+from stamp.masks import Mask, decode_rle
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of `instances.json`."""
+
+    file_name: str
+    size_hw: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Instances:
+    """`instances.json`: pictures and segmentations (as in the file, not decoded) by their ids."""
+
+    pictures: dict[int, Picture]
+    segmentations: dict[int, Any]
+
+
+def read_instances(path: Path) -> Instances:
+    """Read `images` and `annotations` of a COCO file. Raises DatasetError."""
+    content = read_json(path, dict)
+    pictures: dict[int, Picture] = {}
+    for number, image in enumerate(take(content, "images", list, str(path))):
+        where = f"{path}, image {number}"
+        name = take(image, "file_name", str, where)
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise DatasetError(f"{where}: the file name {name!r} leads out of the folder.")
+        size_hw = take(image, "height", int, where), take(image, "width", int, where)
+        if min(size_hw) < 1:
+            raise DatasetError(f"{where}: height and width must be positive, found {size_hw}.")
+        pictures[take(image, "id", int, where)] = Picture(name, size_hw)
+    segmentations: dict[int, Any] = {}
+    for number, annotation in enumerate(take(content, "annotations", list, str(path))):
+        where = f"{path}, annotation {number}"
+        segmentations[take(annotation, "id", int, where)] = take(annotation, "segmentation", (list, dict), where)
+    return Instances(pictures, segmentations)
+
+
+def segmentation_mask(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
+    """Bool (H, W) of one annotation, drawn by pycocotools.
+
+    Accepted: a list of polygons [x, y, x, y, ...], which are joined (the official readers add them up, and count a
+    pixel of two overlapping polygons as background); a run-length code, whose counts are a list, as crowds have, or a
+    compressed string; a list of such codes; an empty list for nothing. Raises DatasetError.
+    """
+    try:
+        if isinstance(segmentation, dict):
+            return _run_length(segmentation, size_hw)
+        if segmentation and isinstance(segmentation[0], dict):
+            return np.logical_or.reduce([_run_length(part, size_hw) for part in segmentation])
+        if not segmentation:
+            return np.zeros(size_hw, dtype=bool)
+        for polygon in segmentation:
+            _check_polygon(polygon, size_hw)
+        parts = coco.frPyObjects([list(map(float, polygon)) for polygon in segmentation], *size_hw)
+        mask: Mask = coco.decode(coco.merge(parts)).astype(bool)
+        return mask
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"a segmentation cannot be drawn: {error}") from error
+
+
+def _run_length(code: dict[str, Any], size_hw: tuple[int, int]) -> Mask:
+    size, counts = code["size"], code["counts"]
+    if list(size) != list(size_hw):
+        raise ValueError(f"its run-length code is for {list(size)}, the picture has {list(size_hw)}")
+    if isinstance(counts, str):
+        return decode_rle({"size": list(size), "counts": counts})
+    if any(type(count) is not int or count < 0 for count in counts) or sum(counts) != math.prod(size_hw):
+        raise ValueError(f"the runs in counts do not fill a mask of {size_hw[0]} x {size_hw[1]} pixels")
+    mask: Mask = coco.decode(coco.frPyObjects({"size": list(size), "counts": counts}, *size_hw)).astype(bool)
+    return mask
+
+
+def _check_polygon(polygon: list[float], size_hw: tuple[int, int]) -> None:
+    """At least three points (pycocotools takes two for a box), not farther off than the picture is large."""
+    if len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(f"a polygon needs x and y of at least 3 points, found {len(polygon)} numbers")
+    if any(not -max(size_hw) <= float(value) <= 2 * max(size_hw) for value in polygon):
+        raise ValueError("a polygon lies far outside the picture, or is not made of numbers")

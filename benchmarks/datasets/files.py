@@ -1,0 +1,56 @@
+"""Finding and reading dataset files, with errors that say which paths were looked for."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.datasets.sample import DatasetError, Sample
+
+
+def first_existing(what: str, candidates: Sequence[Path]) -> Path:
+    """The first path that is there. Raises DatasetError, which lists them all."""
+    for path in candidates:
+        if path.exists():
+            return path
+    looked = "\n".join(f"  {path}" for path in candidates)
+    raise DatasetError(f"There is no {what}. Looked for:\n{looked}")
+
+
+def read_json(path: Path, kind: type, encodings: Sequence[str] = ("utf-8",)) -> Any:
+    """The content of a JSON file, a `kind` (dict or list), in the first encoding that fits. Raises DatasetError."""
+    for encoding in encodings:
+        try:
+            content = json.loads(path.read_bytes().decode(encoding))
+        except UnicodeDecodeError:
+            continue
+        except (OSError, ValueError, RecursionError) as error:
+            raise DatasetError(f"{path} cannot be read as JSON ({error}). Download it again.") from error
+        if not isinstance(content, kind):
+            raise DatasetError(f"{path} must hold a JSON {kind.__name__}, not a {type(content).__name__}.")
+        return content
+    raise DatasetError(f"{path} is not text in {' or '.join(encodings)}. Download it again.")
+
+
+def take(entry: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """`entry[name]`, checked: a `kind`, where True is not a number. Raises DatasetError, which says `where`."""
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise DatasetError(f"{where}: {name!r} must be {kinds}, found {_short(value)}.")
+    return value
+
+
+def check_images(samples: Iterable[Sample], where: Path) -> None:
+    """Raise DatasetError when pictures of the samples are missing in the folder `where`."""
+    wanted = list(dict.fromkeys(sample.image for sample in samples))
+    missing = [path for path in wanted if not path.is_file()]
+    if missing:
+        raise DatasetError(
+            f"{len(missing):,} of {len(wanted):,} pictures are missing in {where}, for example {missing[0].name}."
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

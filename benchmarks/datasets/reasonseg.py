@@ -1,0 +1,116 @@
+"""ReasonSeg: questions that need reasoning, from a folder in the layout of LISA's repository.
+
+    ROOT/reason_seg/ReasonSeg/val/NAME.jpg and NAME.json, the same for train and test
+
+NAME.json: `shapes` (polygons `points` with a `label`), `text` (a list, of which the official evaluation asks the
+first), `is_sentence`. Polygons are painted as LISA's code does, from large to small, edge included: the label "flag"
+is left out, one with "ignore" in it marks pixels that do not count, any other the target. LISA paints with OpenCV;
+ours is Pillow, which differs from it in a few pixels at the edge.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmarks.datasets.files import first_existing, read_json, take
+from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, Truth
+from stamp.images import ImageError, load_image
+
+#: Folders that may hold the splits, below what the user names.
+BASES = ("reason_seg/ReasonSeg", "ReasonSeg", ".")
+#: The prompts of LISA's evaluation.
+SENTENCE_PROMPT = "{} Please output segmentation mask."
+PHRASE_PROMPT = "What is {} in this image? Please output segmentation mask."
+#: As the official reader: some files are in Windows' encoding.
+ENCODINGS = ("utf-8", "cp1252")
+TARGET, IGNORE = 1, 2
+
+Shape = tuple[int, tuple[tuple[int, int], ...]]
+
+
+def read_reasonseg(name: str, root: Path, splits: Sequence[str]) -> Dataset:
+    """One sample a picture, by file name. Raises DatasetError: nothing there, a picture without its .json, damaged."""
+    pairs = [(split, picture) for split in splits for picture in _pictures(root, split)]
+    samples = tuple(_sample(name, split, picture) for split, picture in pairs)
+    return Dataset(name, tuple(splits), samples, tuple(_annotation(picture) for _, picture in pairs))
+
+
+def _pictures(root: Path, split: str) -> list[Path]:
+    folder = first_existing(f"ReasonSeg {split} in {root}", [root / base / split for base in BASES])
+    pictures = sorted(folder.glob("*.jpg"))
+    if not pictures:
+        raise DatasetError(f"{folder} holds no .jpg picture.")
+    if missing := [picture.name for picture in pictures if not _annotation(picture).is_file()]:
+        raise DatasetError(f"{len(missing)} pictures in {folder} have no annotation, for example {missing[0]}.")
+    return pictures
+
+
+def _annotation(picture: Path) -> Path:
+    return picture.with_suffix(".json")
+
+
+def _sample(name: str, split: str, picture: Path) -> MaskSample:
+    annotation = _annotation(picture)
+    content = read_json(annotation, dict, ENCODINGS)
+    texts = take(content, "text", list, str(annotation))
+    if not texts or not isinstance(texts[0], str) or not texts[0].strip():
+        raise DatasetError(f"{annotation}: 'text' must begin with what is asked.")
+    text = texts[0].strip()
+    is_sentence = take(content, "is_sentence", bool, str(annotation))
+    shapes = tuple(
+        shape
+        for entry in take(content, "shapes", list, str(annotation))
+        if (shape := _shape(entry, annotation)) is not None
+    )
+    return MaskSample(
+        dataset=name,
+        split=split,
+        id=picture.stem,
+        kind="sentence" if is_sentence else "phrase",
+        image=picture,
+        prompt=(SENTENCE_PROMPT if is_sentence else PHRASE_PROMPT).format(text),
+        no_target=not any(value == TARGET for value, _ in shapes),
+        truth=partial(_truth, shapes, picture),
+        phrase=None if is_sentence else text,
+    )
+
+
+def _shape(entry: Any, annotation: Path) -> Shape | None:
+    """(value to paint, corners in whole pixels), or None for what is not painted."""
+    label = take(entry, "label", str, str(annotation)).lower()
+    points = take(entry, "points", list, str(annotation))
+    if label == "flag":
+        return None
+    try:
+        corners = tuple((int(x), int(y)) for x, y in points)  # towards zero, as OpenCV's int32
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DatasetError(f"{annotation}: 'points' must be pairs of numbers.") from error
+    if not corners or any(abs(value) > 100_000 for corner in corners for value in corner):
+        raise DatasetError(f"{annotation}: 'points' is empty, or far outside the picture.")
+    return (IGNORE if "ignore" in label else TARGET), corners
+
+
+def _truth(shapes: tuple[Shape, ...], picture: Path) -> Truth:
+    try:
+        size_wh = load_image(picture).size  # upright, as OpenCV reads it
+    except ImageError as error:
+        raise DatasetError(f"{picture.name}: {error}") from error
+    areas = [np.count_nonzero(_paint([shape], size_wh)) for shape in shapes]
+    by_area = np.argsort(areas, kind="stable")[::-1]
+    painted = _paint([shapes[index] for index in by_area], size_wh)
+    return Truth(painted == TARGET, painted == IGNORE)
+
+
+def _paint(shapes: list[Shape], size_wh: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8 with the value of the last shape that covers a pixel, 0 where none does."""
+    canvas = Image.new("L", size_wh)
+    pen = ImageDraw.Draw(canvas)
+    for value, corners in shapes:
+        if len(corners) > 1:
+            pen.polygon(corners, fill=value)
+        pen.line([*corners, corners[0]], fill=value)
+    return np.asarray(canvas)

@@ -1,0 +1,118 @@
+"""RefCOCO, RefCOCO+, RefCOCOg and gRefCOCO, from a folder in the layout of the official repositories.
+
+    ROOT/refer_seg/refcoco/refs(unc).p           or ROOT/refcoco/..., or ROOT/data/refcoco/...
+    ROOT/refer_seg/refcoco/instances.json
+    ROOT/refer_seg/grefcoco/grefs(unc).json
+    ROOT/refer_seg/images/mscoco/images/train2014/COCO_train2014_000000581857.jpg ...
+
+Every sentence of every reference is a sample, as in the official evaluations. Its words are stripped and put in lower
+case, as there; the prompt around them is the first one of STAMP's own list, where the official evaluation draws one of
+six for each sentence. gRefCOCO's references have any number of objects, which make one mask together; crowds among
+them are drawn, which ReLA's reader leaves out.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.datasets.coco import Instances, read_instances, segmentation_mask
+from benchmarks.datasets.files import check_images, first_existing, read_json, take
+from benchmarks.datasets.plain_pickle import read_plain_pickle
+from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, Truth
+
+PROMPT = "Please segment only the {} in the image."
+#: Folders that may hold the datasets, below what the user names, and those of the pictures below these.
+BASES = ("refer_seg", ".", "data")
+IMAGE_FOLDERS = ("images/mscoco/images/train2014", "images/coco_2014/train2014", "images/train2014", "train2014")
+NO_OBJECT = [-1]
+
+
+@dataclass(frozen=True)
+class ReferSource:
+    """Where one of the datasets lies: its folder, and names its file of references may have."""
+
+    folder: str
+    references: tuple[str, ...]
+
+
+def read_refer(source: ReferSource, name: str, root: Path, splits: Sequence[str]) -> Dataset:
+    """All sentences of the splits, in the order of the file. name: of the dataset, for the samples.
+
+    Raises DatasetError: files or pictures missing, damaged or in another format, a pickle that is not plain data.
+    """
+    folders = [root / base / source.folder for base in BASES]
+    references_file = first_existing(
+        f"{name} in {root}", [folder / file for folder in folders for file in source.references]
+    )
+    folder = references_file.parent
+    instances_file = first_existing(f"annotations of {name}", [folder / "instances.json"])
+    images = first_existing(
+        f"folder of COCO's train2014 pictures for {name}",
+        [base / images for base in (folder.parent, root) for images in IMAGE_FOLDERS],
+    )
+    references = _read_references(references_file)
+    if missing := set(splits) - {entry["split"] for _, entry in references}:
+        raise DatasetError(f"{references_file} has no split {sorted(missing)[0]!r}.")
+    instances = read_instances(instances_file)
+    samples = tuple(
+        sample
+        for split in splits
+        for where, entry in references
+        if entry["split"] == split
+        for sample in _samples(entry, where, instances, images, name)
+    )
+    check_images(samples, images)
+    return Dataset(name, tuple(splits), samples, (references_file, instances_file))
+
+
+def _read_references(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """(where it stands, for errors; the reference), with a split in each."""
+    content = read_plain_pickle(path) if path.suffix == ".p" else read_json(path, list)
+    if not isinstance(content, list):
+        raise DatasetError(f"{path} must hold a list of references, not a {type(content).__name__}.")
+    entries = [(f"{path}, reference {number}", entry) for number, entry in enumerate(content)]
+    for where, entry in entries:
+        take(entry, "split", str, where)
+    return entries
+
+
+def _samples(entry: dict[str, Any], where: str, instances: Instances, images: Path, name: str) -> Iterator[MaskSample]:
+    """One sample a sentence."""
+    picture = instances.pictures.get(take(entry, "image_id", int, where))
+    if picture is None:
+        raise DatasetError(f"{where}: instances.json has no image {entry['image_id']}.")
+    ids = take(entry, "ann_id", (int, list), where)
+    ids = ids if isinstance(ids, list) else [ids]
+    no_target = ids == NO_OBJECT
+    objects = [] if no_target else ids
+    if unknown := [one for one in objects if not isinstance(one, int) or one not in instances.segmentations]:
+        raise DatasetError(f"{where}: instances.json has no annotation {unknown[0]!r}.")
+    segmentations = tuple(instances.segmentations[one] for one in objects)
+    for sentence in take(entry, "sentences", list, where):
+        phrase = take(sentence, "sent", str, where).strip().lower()
+        yield MaskSample(
+            dataset=name,
+            split=entry["split"],
+            id=f"{take(entry, 'ref_id', int, where)}-{take(sentence, 'sent_id', int, where)}",
+            kind=_kind(objects),
+            image=images / picture.file_name,
+            prompt=PROMPT.format(phrase),
+            no_target=no_target,
+            truth=partial(_truth, segmentations, picture.size_hw),
+            phrase=phrase,
+        )
+
+
+def _kind(objects: Sequence[int]) -> str:
+    return ("no object", "one object", "several objects")[min(len(objects), 2)]
+
+
+def _truth(segmentations: Sequence[Any], size_hw: tuple[int, int]) -> Truth:
+    mask = np.zeros(size_hw, dtype=bool)
+    for segmentation in segmentations:
+        mask |= segmentation_mask(segmentation, size_hw)
+    return Truth(mask)

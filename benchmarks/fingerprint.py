@@ -1,0 +1,25 @@
+"""Hashes that say which files a figure was measured with."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+#: Above this many bytes a bar shows how far the reading is.
+BAR_ABOVE_BYTES = 1_000_000_000
+
+
+def sha256_of(paths: Sequence[Path]) -> str:
+    """One hash of files, in this order: of their names, below the folder they share, and their contents."""
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    sizes = [path.stat().st_size for path in paths]
+    digest = hashlib.sha256()
+    with tqdm(total=sum(sizes), desc="hashing", unit="B", unit_scale=True, disable=sum(sizes) < BAR_ABOVE_BYTES) as bar:
+        for path, size in zip(paths, sizes, strict=True):
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+            bar.update(size)
+    return digest.hexdigest()

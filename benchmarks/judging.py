@@ -1,0 +1,50 @@
+"""From a prediction and what was right to the figures of a record."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.answers import is_right
+from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample, Sample
+from benchmarks.methods.method import Prediction
+from benchmarks.metrics import overlap_px
+from stamp.masks import Mask
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Fields of `benchmarks.records.Record`: of a request for a mask, or of a question; what does not apply is None."""
+
+    intersection: int | None = None
+    union: int | None = None
+    predicted: int | None = None
+    no_target: bool | None = None
+    correct: bool | None = None
+
+
+def judge(sample: Sample, prediction: Prediction | None, size_hw: tuple[int, int]) -> Judgement:
+    """Compare. Nothing usable, or no prediction at all, predicts nothing and answers wrong.
+
+    All masks of an answer count together, as all objects of the annotation do. size_hw: of the picture.
+    Raises DatasetError: the annotation cannot be read, or is not of the picture's size.
+    """
+    usable = prediction if prediction is not None and prediction.valid else None
+    if isinstance(sample, QuestionSample):
+        right = usable is not None and is_right(usable.text, sample.prompt, sample.accepted, sample.rivals)
+        return Judgement(correct=right)
+    assert isinstance(sample, MaskSample)
+    truth = sample.truth()
+    if truth.mask.shape != size_hw:
+        raise DatasetError(
+            f"{sample.image.name}: its annotation is for {truth.mask.shape[0]} x {truth.mask.shape[1]} pixels (height "
+            f"x width), the picture has {size_hw[0]} x {size_hw[1]}."
+        )
+    predicted: Mask = np.zeros(size_hw, dtype=bool) if usable is None else np.any(usable.masks, axis=0)
+    return Judgement(*overlap_px(predicted, truth.mask, truth.ignore), no_target=sample.no_target)
+
+
+def judge_unread(sample: Sample) -> Judgement:
+    """What is known of a sample whose picture or annotation cannot be read."""
+    if isinstance(sample, MaskSample):
+        return Judgement(no_target=sample.no_target)
+    return Judgement(correct=False)

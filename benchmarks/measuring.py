@@ -1,0 +1,137 @@
+"""Runs methods over samples and yields a record of each answer.
+
+The window of a measurement is that of every figure here: PIL picture and prompt in, boolean masks at the picture's
+size out; the accelerator is waited for at both ends. Reading the picture, drawing the annotation and scoring lie
+outside. Every method answers a sample of each kind before it is measured, and methods take turns sample by sample, each
+going first as often as the others within each kind, so that a slow drift of the machine hits all of them alike.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.datasets.sample import DatasetError, Sample
+from benchmarks.judging import Judgement, judge, judge_unread
+from benchmarks.methods.method import Method, Prediction
+from benchmarks.records import Key, Record, Status
+from benchmarks.timing import wait_for
+from stamp.masks import encode_rle
+
+
+def measure(method: Method, image: Image.Image, prompt: str) -> tuple[Prediction, float]:
+    """(answer, seconds of the whole window). Raises ValueError for masks that are not bool (S, H, W)."""
+    wait_for(method.device)
+    start = time.perf_counter()
+    prediction = method.predict(image, prompt)
+    wait_for(method.device)
+    total_s = time.perf_counter() - start
+    masks = prediction.masks
+    if masks.dtype != np.bool_ or masks.ndim != 3 or masks.shape[1:] != (image.height, image.width):
+        raise ValueError(
+            f"{method.name} must give bool masks of shape (S, {image.height}, {image.width}), "
+            f"got {masks.dtype} {masks.shape}"
+        )
+    return prediction, total_s
+
+
+def run_samples(
+    methods: Sequence[Method], samples: Sequence[Sample], done: Collection[Key] = (), warmups: int = 1
+) -> Iterator[Record]:
+    """Records in the order in which they are measured; what is `done` already is left out.
+
+    An exception of a method, a picture or an annotation becomes an error record. Stop iterating to stop.
+    """
+    todo = [sample for sample in samples if any(record_key(sample, method) not in done for method in methods)]
+    warm_up(methods, {sample.kind: sample for sample in reversed(todo)}.values(), warmups)
+    turns: Counter[tuple[str, str]] = Counter()
+    for number, sample in enumerate(samples):
+        first = turns[sample.split, sample.kind] % len(methods)
+        turns[sample.split, sample.kind] += 1
+        waiting = [
+            (number * len(methods) + position, method)
+            for position, method in enumerate([*methods[first:], *methods[:first]])
+            if record_key(sample, method) not in done
+        ]
+        if not waiting:
+            continue
+        try:
+            image = sample.load_image()
+        except Exception as error:
+            for order, method in waiting:
+                yield _record(sample, method, order, judge_unread(sample), error=_sentence(error))
+            continue
+        for order, method in waiting:
+            yield run_sample(method, sample, image, order)
+
+
+def record_key(sample: Sample, method: Method) -> Key:
+    """`Record.key` of this method's answer to this sample."""
+    return sample.dataset, sample.split, sample.id, method.name, method.variant
+
+
+def warm_up(methods: Sequence[Method], samples: Iterable[Sample], warmups: int) -> None:
+    """Let every method answer each sample `warmups` times. A failure shows again, and is recorded, when measured."""
+    for sample in samples:
+        for method in methods:
+            for _ in range(warmups):
+                with suppress(Exception):
+                    method.predict(sample.load_image(), method.prompt(sample))
+
+
+def run_sample(method: Method, sample: Sample, image: Image.Image, order: int) -> Record:
+    """One answer, measured and judged."""
+    size_hw = image.height, image.width
+    prediction, total_s, problem = None, None, None
+    try:
+        prediction, total_s = measure(method, image, method.prompt(sample))
+    except Exception as error:
+        problem = _sentence(error)
+    try:
+        judgement = judge(sample, prediction, size_hw)
+    except Exception as error:
+        judgement, problem = judge_unread(sample), problem or _sentence(error)
+    return _record(sample, method, order, judgement, prediction, total_s, problem)
+
+
+def _record(
+    sample: Sample,
+    method: Method,
+    order: int,
+    judgement: Judgement,
+    prediction: Prediction | None = None,
+    total_s: float | None = None,
+    error: str | None = None,
+) -> Record:
+    status: Status = "error" if error is not None else "ok" if prediction and prediction.valid else "invalid"
+    return Record(
+        dataset=sample.dataset,
+        split=sample.split,
+        sample=sample.id,
+        image=sample.image.name,
+        kind=sample.kind,
+        prompt=method.prompt(sample),
+        method=method.name,
+        variant=method.variant,
+        precision=method.precision,
+        status=status,
+        order=order,
+        text=prediction.text if prediction else None,
+        raw_output=prediction.raw_output if prediction else None,
+        masks=[encode_rle(mask) for mask in prediction.masks] if prediction else [],
+        phases_s=prediction.phases_s if prediction else {},
+        total_s=total_s,
+        new_tokens=prediction.new_tokens if prediction else None,
+        forward_passes=prediction.forward_passes if prediction else None,
+        error=error,
+        **asdict(judgement),
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """Errors meant for people as they are, others with the name of their class."""
+    return str(error) if isinstance(error, DatasetError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,183 @@
+"""Records: one JSON line for each sample and method, written as soon as it is measured.
+
+Scores are made from these lines alone, later, without a model. A run that was stopped or killed goes on where it was:
+a last line that was cut is dropped, all others are kept.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+
+from stamp.masks import Rle
+
+RECORDS_FILE = "records.jsonl"
+
+Status = Literal["ok", "invalid", "error"]
+Key = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One answer of one method. Unknown is None.
+
+    sample: id within dataset and split. image: file name, which groups the samples of one picture. prompt: as sent.
+    method, variant: who answered, and with which options ("" is the default). precision: quantization or dtype.
+    status: "ok"; "invalid", the output cannot be used; "error", the method or the sample failed, `error` says how.
+    order: position in the sequence of measurements of one process. text: the answer; raw_output: what the model wrote.
+    masks: COCO run-length codes in the pixels of the picture. intersection, union, predicted: pixels, of a request for
+    a mask. no_target: its right mask is empty. correct: of a question. phases_s: seconds by phase; total_s: the whole
+    window, picture and prompt in, masks of the picture's size out.
+
+    Raises ValueError for a field of a wrong type, or fields that contradict each other.
+    """
+
+    dataset: str
+    split: str
+    sample: str
+    image: str
+    kind: str
+    prompt: str
+    method: str
+    variant: str
+    precision: str
+    status: Status
+    order: int
+    text: str | None = None
+    raw_output: str | None = None
+    masks: list[Rle] = field(default_factory=list)
+    intersection: int | None = None
+    union: int | None = None
+    predicted: int | None = None
+    no_target: bool | None = None
+    correct: bool | None = None
+    phases_s: dict[str, float] = field(default_factory=dict)
+    total_s: float | None = None
+    new_tokens: int | None = None
+    forward_passes: int | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, hint in _HINTS.items():
+            if not _fits(value := getattr(self, name), hint):
+                raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, got {value!r:.60}")
+        if (self.status == "error") != (self.error is not None):
+            raise ValueError("an error has a sentence in `error`, and nothing else has")
+        if (self.no_target is None) == (self.correct is None):
+            raise ValueError("a record is of a request for a mask (no_target) or of a question (correct)")
+        areas = (self.intersection, self.union, self.predicted)
+        if len({area is None for area in areas}) > 1 or (self.intersection is not None and self.no_target is None):
+            raise ValueError("intersection, union and predicted belong together, and to a request for a mask")
+        if self.union is not None and not 0 <= (self.intersection or 0) <= (self.predicted or 0) <= self.union:
+            raise ValueError(f"expected 0 <= intersection <= predicted <= union, got {areas}")
+
+    @property
+    def key(self) -> Key:
+        """What there is one record of."""
+        return self.dataset, self.split, self.sample, self.method, self.variant
+
+    @property
+    def label(self) -> str:
+        """The method as it is named on the command line."""
+        return f"{self.method}:{self.variant}" if self.variant else self.method
+
+    def to_line(self) -> str:
+        """The record as one line of JSON."""
+        return json.dumps(asdict(self), allow_nan=False) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        """Raises ValueError: not JSON, fields missing or unknown or of a wrong type."""
+        content = json.loads(line)
+        if not isinstance(content, dict):
+            raise ValueError("not a JSON object")
+        names = {one.name for one in fields(cls)}
+        if set(content) != names:
+            raise ValueError(f"fields missing: {sorted(names - set(content))}, unknown: {sorted(set(content) - names)}")
+        return cls(**content)
+
+
+_HINTS = get_type_hints(Record)
+_RLE_HINTS = get_type_hints(Rle)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is of an annotated type; True is no number, and numbers are finite."""
+    if hint in (str, int, bool, NoneType):
+        return type(value) is hint
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if hint is Rle:
+        return (
+            isinstance(value, dict)
+            and set(value) == set(_RLE_HINTS)
+            and all(_fits(value[name], part) for name, part in _RLE_HINTS.items())
+        )
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
+    return value in inner if origin is Literal else any(_fits(value, one) for one in inner)
+
+
+def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
+    """(records, what could not be read) of some files. Of two records with one key the later one counts."""
+    records: dict[Key, Record] = {}
+    problems: list[str] = []
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+            if not line:
+                continue
+            try:
+                record = Record.from_line(line)
+            except (ValueError, RecursionError) as error:
+                problems.append(f"{path.name}, line {number}: {error}")
+            else:
+                records[record.key] = record
+    return list(records.values()), problems
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The files of a run's records: the merged one, then those of processes that were not merged yet."""
+    return sorted(folder.glob("records*.jsonl"), key=lambda path: (path.name != RECORDS_FILE, path.name))
+
+
+def records_of(folder: Path) -> tuple[list[Record], list[str]]:
+    """`read_records` of a run's folder. Raises ValueError when there is none."""
+    if not (paths := record_files(folder)):
+        raise ValueError(f"{folder} holds no {RECORDS_FILE}; `python -m benchmarks run --out {folder}` writes it.")
+    return read_records(paths)
+
+
+class RecordLog:
+    """A file of records that grows line by line. Opening it drops a last line that was cut. Use in a `with`."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        self._file.seek(0)
+        whole = self._file.read().rfind(b"\n") + 1
+        self._file.truncate(whole)
+
+    def append(self, record: Record) -> None:
+        """Write a line and hand it to the operating system at once."""
+        self._file.write(record.to_line().encode("ascii"))
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that readers see the old or the new content, and nothing between."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(text.encode("utf-8"))
+    os.replace(temporary, path)

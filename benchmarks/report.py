@@ -1,0 +1,122 @@
+"""The report of a run: every score of every method and split, made from its records alone.
+
+`report.json` has all of it, `report.md` the tables. Latency, tokens and forward passes are those of requests for a
+mask; questions stand in the table by kind.
+"""
+
+import json
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from benchmarks.intervals import DRAWS, LEVEL, SEED, Interval
+from benchmarks.metrics import CONVENTIONS
+from benchmarks.records import Record, records_of, write_atomically
+from benchmarks.report_table import report_tables
+from benchmarks.run_file import read_run
+from benchmarks.scores import against, cost_of, scores_of
+
+REPORT_FILE, TABLE_FILE = "report.json", "report.md"
+#: The method, in its default variant, that all others are compared with.
+REFERENCE = "stamp"
+#: From this many records on a bar shows how far the report is.
+BAR_ABOVE_RECORDS = 5000
+
+K = TypeVar("K", bound=Hashable)
+
+
+def make_report(folder: Path, convention: str = "ours") -> dict[str, Any]:
+    """The report of a run's folder. Raises ValueError: no records, unknown convention."""
+    if convention not in CONVENTIONS:
+        raise ValueError(f"There is no convention {convention!r}; choose one of {', '.join(CONVENTIONS)}.")
+    records, problems = records_of(folder)
+    rows = group(records, lambda record: (record.dataset, record.split, record.label))
+    bar = tqdm(rows.items(), desc="report", unit="row", disable=len(records) < BAR_ABOVE_RECORDS)
+    return {
+        "convention": convention,
+        "bootstrap": {"draws": DRAWS, "seed": SEED, "level": LEVEL, "drawn": "pictures"},
+        "reference": REFERENCE,
+        "run": read_run(folder),
+        "problems": problems,
+        "rows": [_row(key[2], own, rows.get((*key[:2], REFERENCE), []), convention) for key, own in bar],
+    }
+
+
+def group(records: Iterable[Record], key: Callable[[Record], K]) -> dict[K, list[Record]]:
+    """Records by key, both in their order."""
+    groups: dict[K, list[Record]] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return groups
+
+
+def _row(label: str, records: Sequence[Record], reference: Sequence[Record], convention: str) -> dict[str, Any]:
+    masks = [record for record in records if record.no_target is not None]
+    compared = None if label == REFERENCE else _json(against(records, reference, CONVENTIONS[convention]))
+    return {
+        "dataset": records[0].dataset,
+        "split": records[0].split,
+        "method": label,
+        "precision": records[0].precision,
+        "requests_for_masks": len(masks),
+        "questions": len(records) - len(masks),
+        "errors": sum(record.status == "error" for record in records),
+        "without_annotation": sum(record.union is None for record in masks),
+        "scores": _json(scores_of(records, CONVENTIONS[convention])),
+        "cost": asdict(cost_of(masks)),
+        "against_reference": compared,
+        "kinds": {
+            kind: {"scores": _json(scores_of(own, CONVENTIONS[convention])), "cost": asdict(cost_of(own))}
+            for kind, own in group(records, lambda record: record.kind).items()
+        },
+    }
+
+
+def _json(intervals: Mapping[str, Interval | None]) -> dict[str, Any]:
+    return {name: None if interval is None else asdict(interval) for name, interval in intervals.items()}
+
+
+def write_report(folder: Path, convention: str = "ours") -> str:
+    """Write `report.json` and `report.md` beside the records; returns the tables. Raises ValueError."""
+    report = make_report(folder, convention)
+    tables = report_tables(report)
+    write_atomically(folder / REPORT_FILE, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_atomically(folder / TABLE_FILE, tables)
+    return tables
+
+
+def check_report(folder: Path) -> list[str]:
+    """What of a stored report its records no longer give; empty when all still matches. Raises ValueError without one.
+
+    Figures may differ in the ninth digit: sums are not equal on every machine.
+    """
+    path = folder / REPORT_FILE
+    if not path.exists():
+        raise ValueError(f"{folder} holds no {REPORT_FILE}; `python -m benchmarks report {folder}` writes it.")
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(stored, dict) or stored.get("convention") not in CONVENTIONS:
+        raise ValueError(f"{path} is not a report.")
+    found = list(unequal(stored, make_report(folder, stored["convention"])))
+    table = folder / TABLE_FILE
+    if not table.exists() or table.read_text(encoding="utf-8") != report_tables(stored):
+        found.append(f"{TABLE_FILE} is not the table of {REPORT_FILE}")
+    return found
+
+
+def unequal(stored: Any, made: Any, where: str = "report") -> Iterable[str]:
+    """Where two JSON values differ."""
+    if isinstance(stored, dict) and isinstance(made, dict) and list(stored) == list(made):
+        for name in stored:
+            yield from unequal(stored[name], made[name], f"{where}.{name}")
+    elif isinstance(stored, list) and isinstance(made, list) and len(stored) == len(made):
+        for number, (one, other) in enumerate(zip(stored, made, strict=True)):
+            yield from unequal(one, other, f"{where}[{number}]")
+    elif isinstance(stored, float) and isinstance(made, float):
+        if not math.isclose(stored, made, rel_tol=1e-9, abs_tol=1e-12):
+            yield f"{where}: stored {stored}, from the records {made}"
+    elif stored != made:
+        yield f"{where}: stored {str(stored)[:60]}, from the records {str(made)[:60]}"

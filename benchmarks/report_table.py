@@ -1,0 +1,114 @@
+"""Reports and comparisons as Markdown tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.scores import COMPARED, SCORES
+
+UNKNOWN = "–"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """A table whose first `words` columns hold words, the others numbers."""
+    lines = [header, ["---"] * words + ["---:"] * (len(header) - words), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Names come from files: a bar or a line break in one must not make another cell."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def report_tables(report: dict[str, Any]) -> str:
+    """Methods by split; each against the reference; by kind of request; what the figures come from."""
+    rows, reference = report["rows"], report["reference"]
+    scores = [name for name in SCORES if any(row["scores"][name] for row in rows)]
+    names = ["dataset", "split", "method"]
+    costs = ["median s", "p90 s", "tokens", "passes", f"times {reference}"]
+    tables = [markdown([*names, "precision", "n", *scores, *costs], [_main_row(row, scores) for row in rows], words=4)]
+    if others := [_against_row(row) for row in rows if row["against_reference"]]:
+        differences = [f"{name} minus {reference}'s" for name in COMPARED]
+        tables.append(markdown([*names, f"seconds, times {reference}", *differences], others, words=3))
+    kinds = [_kind_row(row, kind, own) for row in rows for kind, own in row["kinds"].items()]
+    tables.append(markdown([*names, "kind", "n", "score", "mean", "median s", "tokens"], kinds, words=4))
+    return "\n\n".join([*tables, "\n".join(_notes(report))]) + "\n"
+
+
+def _main_row(row: dict[str, Any], scores: Sequence[str]) -> list[str]:
+    cost = row["cost"]
+    return [
+        row["dataset"],
+        row["split"],
+        row["method"],
+        row["precision"],
+        str(row["requests_for_masks"] + row["questions"]),
+        *(interval(row["scores"][name]) for name in scores),
+        number(cost["median_s"]),
+        number(cost["p90_s"]),
+        number(cost["median_tokens"]),
+        number(cost["median_passes"]),
+        interval((row["against_reference"] or {}).get("times_s"), digits=2),
+    ]
+
+
+def _against_row(row: dict[str, Any]) -> list[str]:
+    compared = row["against_reference"]
+    differences = (interval(compared[name], sign="+") for name in COMPARED)
+    return [row["dataset"], row["split"], row["method"], interval(compared["times_s"], digits=2), *differences]
+
+
+def _kind_row(row: dict[str, Any], kind: str, own: dict[str, Any]) -> list[str]:
+    name = next((name for name in ("dialogue", "gIoU") if own["scores"][name]), None)
+    score = own["scores"][name] if name else None
+    cost = own["cost"]
+    return [
+        row["dataset"],
+        row["split"],
+        row["method"],
+        kind,
+        UNKNOWN if score is None else str(score["n"]),
+        name or UNKNOWN,
+        interval(score),
+        number(cost["median_s"]),
+        number(cost["median_tokens"]),
+    ]
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    draws = report["bootstrap"]
+    notes = [
+        f"Convention: {report['convention']}. In brackets: {draws['level']:.0%} bootstrap interval over pictures, "
+        f"{draws['draws']} draws, seed {draws['seed']}. Seconds, tokens and passes are of requests for a mask."
+    ]
+    for row in report["rows"]:
+        for count, what in ((row["errors"], "errors"), (row["without_annotation"], "without a readable annotation")):
+            if count:
+                notes.append(f"{row['dataset']} {row['split']}, {row['method']}: {count} {what}.")
+    notes += [f"Not read: {problem}." for problem in report["problems"]]
+    run = report["run"]
+    if run is None:
+        return [*notes, "Measured with: unknown, there is no run.json."]
+    for label, about in run["methods"].items():
+        notes.append(f"{label}: {about.get('model')}, {about.get('hardware')}, {about.get('threads')} threads.")
+    sessions = ", ".join(_session(one) for one in run["sessions"])
+    return [*notes, f"Measured {sessions}; {run['config']['processes']} process(es), seed {run['config']['seed']}."]
+
+
+def _session(session: dict[str, Any]) -> str:
+    changed = " with uncommitted changes" if session["uncommitted_changes"] else ""
+    return f"{session['date']} at commit {session['commit']}{changed}"
+
+
+def number(value: float | None) -> str:
+    """Three digits, or a dash for what is unknown."""
+    return UNKNOWN if value is None else f"{value:.3g}"
+
+
+def interval(score: dict[str, Any] | None, digits: int = 3, sign: str = "") -> str:
+    """ "0.772 [0.748, 0.795]". sign: "+" writes one before numbers above 0 too."""
+    if score is None or score["value"] is None:
+        return UNKNOWN
+    value, low, high = (
+        None if score[name] is None else f"{score[name]:{sign}.{digits}f}" for name in ("value", "low", "high")
+    )
+    return f"{value}" if low is None else f"{value} [{low}, {high}]"

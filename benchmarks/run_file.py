@@ -1,0 +1,94 @@
+"""run.json: what a folder of records was measured with, so that a run only goes on as it began."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.fingerprint import sha256_of
+from benchmarks.records import record_files, write_atomically
+
+if TYPE_CHECKING:  # a report reads run.json and needs no model
+    from benchmarks.datasets.sample import Dataset
+    from benchmarks.methods import Method
+
+RUN_FILE = "run.json"
+#: May differ when a run goes on: what is asked for may grow, and another day or commit is noted as another session.
+SESSION_FIELDS = ("date", "commit", "uncommitted_changes")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What to run. limit: samples of each split, drawn with `seed`; None is all. processes: that share the work."""
+
+    dataset: str
+    splits: tuple[str, ...]
+    methods: tuple[str, ...]
+    limit: int | None = None
+    seed: int = 0
+    warmups: int = 1
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("seed", 0), ("warmups", 1), ("processes", 1)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def begin_run(folder: Path, config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]) -> None:
+    """Write `run.json`, or add a session to the one that is there.
+
+    Raises ValueError when the folder holds records of another run; the message says what differs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RUN_FILE
+    new = _describe(config, dataset, methods)
+    if (old := read_run(folder)) is not None:
+        if changed := list(_differences(_lasting(old), _lasting(new))):
+            raise ValueError(f"{folder} holds another run; name a new folder with --out. {'; '.join(changed)}.")
+        new["sessions"] = old["sessions"] + [one for one in new["sessions"] if one not in old["sessions"]]
+    elif record_files(folder):
+        raise ValueError(f"{folder} holds records but no {RUN_FILE}, so nobody knows of what; name a new folder.")
+    write_atomically(path, json.dumps(new, indent=1) + "\n")
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The content of a folder's `run.json`; None without one. Raises ValueError when it cannot be read."""
+    path = folder / RUN_FILE
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if {"config", "dataset", "methods", "sessions"} <= set(content):
+            return dict(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    raise ValueError(f"{path} does not say what was run.")
+
+
+def _describe(config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]) -> dict[str, Any]:
+    described = {label: method.provenance() for label, method in zip(config.methods, methods, strict=True)}
+    return {
+        "config": json.loads(json.dumps(asdict(config))),
+        "dataset": {"sha256": sha256_of(dataset.files), "files": len(dataset.files), "samples": len(dataset.samples)},
+        "methods": {
+            label: {name: value for name, value in about.items() if name not in SESSION_FIELDS}
+            for label, about in described.items()
+        },
+        "sessions": [{name: next(iter(described.values()))[name] for name in SESSION_FIELDS}],
+    }
+
+
+def _lasting(run: dict[str, Any]) -> dict[str, Any]:
+    config = {name: value for name, value in run["config"].items() if name != "limit"}
+    return {"config": config, "dataset": run["dataset"], "methods": run["methods"]}
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """ "methods.stamp.dtype: float32 there, bfloat16 now" for each leaf that is not equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys([*old, *new]):
+            yield from _differences(old.get(name), new.get(name), f"{where}.{name}" if where else name)
+    elif old != new:
+        yield f"{where}: {old} there, {new} now"

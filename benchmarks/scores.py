@@ -1,0 +1,101 @@
+"""Scores of a group of records: accuracy with intervals, and what the answers cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.intervals import DRAWS, Interval, Statistic, bootstrap, difference, mean, median, ratio
+from benchmarks.metrics import Convention, Overlaps, mask_statistics
+from benchmarks.records import Record
+
+#: In the order of the tables. Accuracy of masks, then of words.
+SCORES = ("gIoU", "target gIoU", "cIoU", "P@0.5", "P@0.7", "P@0.9", "N-acc", "T-acc", "invalid", "dialogue")
+#: Those whose difference from the reference is given.
+COMPARED = ("gIoU", "dialogue")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What answers took: seconds, tokens and forward passes. Unknown is None; n answers were measured."""
+
+    n: int
+    median_s: float | None
+    p90_s: float | None
+    median_tokens: float | None
+    median_passes: float | None
+    median_phases_s: dict[str, float]
+
+
+def overlaps_of(records: Sequence[Record]) -> Overlaps:
+    """The records as arrays. A crash is as unusable as an invalid output."""
+    return Overlaps(
+        annotated=np.array([record.union is not None for record in records], dtype=bool),
+        intersection=np.array([record.intersection or 0 for record in records], dtype=np.int64),
+        union=np.array([record.union or 0 for record in records], dtype=np.int64),
+        predicted=np.array([record.predicted or 0 for record in records], dtype=np.int64),
+        no_target=np.array([bool(record.no_target) for record in records], dtype=bool),
+        usable=np.array([record.status == "ok" for record in records], dtype=bool),
+    )
+
+
+def scores_of(records: Sequence[Record], convention: Convention, draws: int = DRAWS) -> dict[str, Interval | None]:
+    """Every name of SCORES; None where there is nothing to score. draws: 0 for values without intervals."""
+    found = bootstrap(_statistics(records, convention), [record.image for record in records], draws=draws)
+    return {name: found[name] if found[name].n else None for name in SCORES}
+
+
+def _statistics(records: Sequence[Record], convention: Convention) -> dict[str, Statistic]:
+    asked = [record.no_target is not None for record in records]
+    return mask_statistics(overlaps_of(records), convention) | {
+        "invalid": mean([record.status == "invalid" for record in records], asked),
+        "dialogue": mean([bool(record.correct) for record in records], np.invert(asked)),
+    }
+
+
+def cost_of(records: Sequence[Record]) -> Cost:
+    """Over the answers that were measured."""
+    measured = [record for record in records if record.total_s is not None]
+    seconds = [record.total_s for record in measured if record.total_s is not None]
+    phases = dict.fromkeys(phase for record in measured for phase in record.phases_s)
+    return Cost(
+        n=len(measured),
+        median_s=_quantile(seconds, 0.5),
+        p90_s=_quantile(seconds, 0.9),
+        median_tokens=_quantile([record.new_tokens for record in measured], 0.5),
+        median_passes=_quantile([record.forward_passes for record in measured], 0.5),
+        median_phases_s={
+            phase: float(np.median([record.phases_s.get(phase, 0.0) for record in measured])) for phase in phases
+        },
+    )
+
+
+def _quantile(values: Sequence[float | int | None], share: float) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.quantile(known, share)) if known else None
+
+
+def against(
+    records: Sequence[Record], reference: Sequence[Record], convention: Convention
+) -> dict[str, Interval | None]:
+    """A method next to the reference, on the samples that both have records of; None where there are none.
+
+    times_s: median seconds of a request for a mask over the reference's. gIoU, dialogue: the score minus the
+    reference's. Intervals are paired: what makes a sample hard or slow for both cancels.
+    """
+    others = {record.key[:3]: record for record in reference}
+    pairs = [(record, others[record.key[:3]]) for record in records if record.key[:3] in others]
+    timed = [
+        (own.total_s, other.total_s, own.image)
+        for own, other in pairs
+        if own.no_target is not None and own.total_s is not None and other.total_s is not None
+    ]
+    found: dict[str, Interval | None] = {"times_s": None, **dict.fromkeys(COMPARED)}
+    if timed:
+        own_s, other_s, images = zip(*timed, strict=True)
+        found |= bootstrap({"times_s": ratio(median(own_s), median(other_s))}, images)
+    if pairs:
+        a, b = (_statistics(side, convention) for side in zip(*pairs, strict=True))
+        statistics = {name: difference(a[name], b[name]) for name in COMPARED if a[name].n}
+        found |= bootstrap(statistics, [own.image for own, _ in pairs])
+    return found
