@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.answers import is_right
-from stamp.training.dialogue import NUMBERS
 from stamp.training.nouns import NOUNS
+from stamp.training.talk.exchange import NUMBERS
 from tests.benchmarks.tiny import RIVALS
 
 EVALUATION = Path(__file__).parent.parent.parent / "assets" / "stamp-nano" / "evaluation.jsonl"

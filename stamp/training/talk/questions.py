@@ -86,8 +86,9 @@ def _exists_group(s: Situation, present: bool) -> Exchange | None:
     if len(items) > 1:
         answer = f"Yes, there are {quantity(group.name, group.plural, len(items))}."
         return Exchange("exists", question, answer, accepted=("yes",))
-    answer = f"Yes, {there_is(items[0].noun)}."
-    return Exchange("exists", question, answer, (), ("yes",), ((items[0].mask_id,),), items[0].mask_id)
+    item = items[0]
+    accepted = ("yes", item.noun.name, item.noun.plural)
+    return Exchange("exists", question, f"Yes, {there_is(item.noun)}.", (), accepted, ((item.mask_id,),), item.mask_id)
 
 
 def ask_describe(s: Situation) -> Exchange:

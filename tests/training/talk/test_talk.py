@@ -191,6 +191,17 @@ def test_words() -> None:
     assert [there_is(NOUN_BY_NAME[name]) for name in ("apple", "grapes")] == ["there is an apple", "there are grapes"]
 
 
+def test_a_category_is_there_by_the_name_of_its_only_member() -> None:
+    told = [questions.ask_exists(Situation(SCENE, Random(seed))) for seed in range(2000)]
+    by_word = {word: {one.answer for one in told if word in one.question} for word in ("insect", "fruit", "vehicle")}
+    assert by_word["insect"] == {"Yes, there is a bee."}
+    assert by_word["fruit"] == {"Yes, there are two fruits."}
+    assert by_word["vehicle"] == {"No, there is no vehicle."}
+    exchange = next(one for one in told if "insect" in one.question)
+    assert is_right(exchange, exchange.answer)
+    assert not is_right(exchange, "No, there is no insect.")
+
+
 def test_describe_reads_from_left_to_right() -> None:
     assert questions.ask_describe(Situation(SCENE, Random(0))).answer == "I see a bee and two apples."
 
