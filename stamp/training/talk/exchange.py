@@ -15,6 +15,7 @@ class Exchange:
     accepted: words of which one makes an answer right, e.g. ("two", "2"); empty for requests for a mask.
     found: for each noun of the answer that the question does not name, the mask ids of the objects it names.
     about: the mask id of the one object that "it" means in the next question, or None.
+    phrase: the bare referring expression of a request for a mask, where the question is made around one.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class Exchange:
     accepted: tuple[str, ...] = ()
     found: tuple[tuple[int, ...], ...] = ()
     about: int | None = None
+    phrase: str | None = None
 
 
 def with_article(name: str, plural: str = "") -> str:

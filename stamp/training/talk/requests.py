@@ -23,15 +23,24 @@ def named_mask(kind: str, question: str, item: SceneObject) -> Exchange:
     return replace(one_mask(kind, question, item.noun.name, (item,)), found=((item.mask_id,),))
 
 
+def ask_for(
+    s: Situation, kind: str, the: str, items: Sequence[SceneObject], name: str = "", several: bool = False
+) -> Exchange:
+    """A request for "the ..." and its answer with one mask.
+
+    name: of all items, which the question says; without one, the answer finds out the name of the only item.
+    """
+    question = s.put(phrases.SEGMENT_SEVERAL if several else phrases.SEGMENT, the=the)
+    exchange = one_mask(kind, question, name, items) if name else named_mask(kind, question, items[0])
+    return replace(exchange, phrase=the)
+
+
 def segment_name(s: Situation) -> Exchange:
     """A noun the scene shows; several objects of that noun make one mask."""
     noun, items = s.rng.choice(list(facts.objects_by_noun(s.scene).items()))
     if len(items) > 1 and s.rng.random() < 0.7:
-        return one_mask(
-            "segment", s.put(phrases.SEGMENT_SEVERAL, the=_all_of(s, noun.plural, len(items))), noun.plural, items
-        )
-    question = s.put(phrases.SEGMENT, the=f"the {noun.name}")
-    return one_mask("segment", question, noun.name if len(items) == 1 else noun.plural, items)
+        return ask_for(s, "segment", _all_of(s, noun.plural, len(items)), items, noun.plural, several=True)
+    return ask_for(s, "segment", f"the {noun.name}", items, noun.name if len(items) == 1 else noun.plural)
 
 
 def _all_of(s: Situation, plural: str, count: int) -> str:
@@ -45,7 +54,8 @@ def segment_place(s: Situation) -> Exchange | None:
     word, among = _candidates(s)
     if (item := facts.clear_extreme(s.scene, side, among)) is None:
         return None
-    return _picked(s, "segment_place", s.rng.choice(phrases.EXTREME[side]).format(word), word, item)
+    the = s.rng.choice(phrases.EXTREME[side]).format(word)
+    return ask_for(s, "segment_place", the, (item,), word if word == item.noun.name else "")
 
 
 def segment_size(s: Situation) -> Exchange | None:
@@ -57,7 +67,8 @@ def segment_size(s: Situation) -> Exchange | None:
     forms: tuple[str, ...] = phrases.SIZE[size]
     if len(among) == 2:
         forms = (*forms, *phrases.BIGGER_OF_TWO[size])
-    return _picked(s, "segment_size", s.rng.choice(forms).format(word), word, item)
+    the = s.rng.choice(forms).format(word)
+    return ask_for(s, "segment_size", the, (item,), word if word == item.noun.name else "")
 
 
 def _candidates(s: Situation) -> tuple[str, tuple[SceneObject, ...]]:
@@ -66,13 +77,6 @@ def _candidates(s: Situation) -> tuple[str, tuple[SceneObject, ...]]:
     if repeated and s.rng.random() < 0.5:
         return s.rng.choice(repeated)
     return s.rng.choice((OBJECT.name, THING.name)), s.scene.objects
-
-
-def _picked(s: Situation, kind: str, the: str, word: str, item: SceneObject) -> Exchange:
-    question = s.put(phrases.SEGMENT, the=the)
-    if word == item.noun.name:
-        return one_mask(kind, question, word, (item,))
-    return named_mask(kind, question, item)
 
 
 def segment_beside(s: Situation) -> Exchange | None:
@@ -84,7 +88,7 @@ def segment_beside(s: Situation) -> Exchange | None:
     if item is None:
         return None
     word = s.rng.choice(("object", "thing"))
-    return named_mask("segment_beside", s.put(phrases.SEGMENT, the=f"the {word} {beside} the {anchor.noun.name}"), item)
+    return ask_for(s, "segment_beside", f"the {word} {beside} the {anchor.noun.name}", (item,))
 
 
 def pick_beside(s: Situation, anchor: SceneObject) -> tuple[str, SceneObject | None]:
@@ -103,15 +107,14 @@ def segment_group(s: Situation) -> Exchange | None:
         return None
     if len(items) == 1:
         the = group.name if group in USES else f"the {group.name}"
-        return named_mask("segment_group", s.put(phrases.SEGMENT, the=the), items[0])
-    question = s.put(phrases.SEGMENT_SEVERAL, the=_all_of(s, group.plural, len(items)))
-    return one_mask("segment_group", question, group.plural, items)
+        return ask_for(s, "segment_group", the, items)
+    return ask_for(s, "segment_group", _all_of(s, group.plural, len(items)), items, group.plural, several=True)
 
 
 def segment_everything(s: Situation) -> Exchange:
     """All objects in one mask."""
     the = s.rng.choice(("everything", f"all {OBJECT.plural}", f"all the {THING.plural}"))
-    return one_mask("segment_everything", s.put(phrases.SEGMENT_SEVERAL, the=the), OBJECT.plural, s.scene.objects)
+    return ask_for(s, "segment_everything", the, s.scene.objects, OBJECT.plural, several=True)
 
 
 def segment_several(s: Situation) -> Exchange | None:
@@ -121,10 +124,11 @@ def segment_several(s: Situation) -> Exchange | None:
         return None
     items = s.rng.sample(singles, 3 if len(singles) > 2 and s.rng.random() < 0.3 else 2)
     names = [f"the {item.noun.name}" for item in items]
-    question = s.put(phrases.SEGMENT_SEVERAL, the=f"{', '.join(names[:-1])} and {names[-1]}")
+    the = f"{', '.join(names[:-1])} and {names[-1]}"
+    question = s.put(phrases.SEGMENT_SEVERAL, the=the)
     masks = [f"'{item.noun.name}': {SEG_TOKEN}" for item in items]
     answer = f"Sure, here are the segmentation masks for {', '.join(masks[:-1])} and {masks[-1]}"
-    return Exchange("segment_several", question, answer, tuple((item.mask_id,) for item in items))
+    return Exchange("segment_several", question, answer, tuple((item.mask_id,) for item in items), phrase=the)
 
 
 def segment_absent(s: Situation) -> Exchange:
@@ -132,8 +136,9 @@ def segment_absent(s: Situation) -> Exchange:
     name = s.absent_noun().name
     if s.rng.random() < 0.15 and (absent := absent_groups(s)):
         name = s.rng.choice(absent).name
-    question = s.put(phrases.SEGMENT, the=f"the {name}")
-    return Exchange("segment_absent", question, f"There is no {name} in the image.", accepted=("no",))
+    the = f"the {name}"
+    question = s.put(phrases.SEGMENT, the=the)
+    return Exchange("segment_absent", question, f"There is no {name} in the image.", accepted=("no",), phrase=the)
 
 
 def absent_groups(s: Situation) -> list[Group]:

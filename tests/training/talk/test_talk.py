@@ -74,6 +74,7 @@ def check_form(exchange: Exchange, scene: Scene) -> None:
     assert exchange.answer.count(SEG_TOKEN) == len(exchange.targets)
     assert SEG_TOKEN not in exchange.question
     assert "{" not in exchange.question + exchange.answer
+    assert exchange.phrase is None or exchange.phrase in exchange.question
     for target in (*exchange.targets, *exchange.found):
         assert target
         assert set(target) <= ids
@@ -97,6 +98,8 @@ def check_truth(exchange: Exchange, scene: Scene) -> None:
     if exchange.kind in ("segment_place", "segment_size", "what"):
         (target,) = exchange.targets or exchange.found
         assert target == (by_words(exchange.question, scene),)
+    if exchange.kind.startswith("segment"):
+        assert exchange.phrase
     if exchange.kind == "segment_everything":
         assert set(exchange.targets[0]) == {item.mask_id for item in scene.objects}
     if exchange.kind == "segment_group":
