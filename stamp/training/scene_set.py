@@ -1,0 +1,144 @@
+"""Writes an evaluation set of scenes: pictures, expressions with their masks, questions with accepted answers.
+
+The format is the one `benchmarks.datasets.scenes` reads. Half of the sentences use phrasings that training never
+hears. Scenes come from the last part of the validation seeds, which nothing else uses.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from stamp.masks import encode_rle
+from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
+from stamp.training.nouns import Noun
+from stamp.training.scenes import VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.talk import chat, facts, questions, requests
+from stamp.training.talk.exchange import Exchange, number_words
+from stamp.training.talk.makers import Maker
+from stamp.training.talk.situation import Situation
+
+TEST_SEEDS = range(VALIDATION_SEEDS.stop - 10**5, VALIDATION_SEEDS.stop)
+SIZES_WH = ((384, 384), (448, 320), (320, 448))
+EXPRESSION_MAKERS: tuple[Maker, ...] = (
+    requests.segment_name,
+    requests.segment_place,
+    requests.segment_size,
+    requests.segment_beside,
+    requests.segment_group,
+    requests.segment_several,
+    requests.segment_everything,
+)
+QUESTION_MAKERS: tuple[Maker, ...] = (
+    questions.ask_what,
+    questions.ask_beside,
+    questions.ask_count,
+    questions.ask_exists,
+    questions.ask_where,
+    questions.ask_bigger,
+    chat.ask_unknown,
+)
+#: Of each scene, beside one request for something that is not there.
+EXPRESSIONS_A_SCENE, QUESTIONS_A_SCENE = 3, 3
+WEBP_QUALITY = 85
+#: Which lists of rivals.json an answer of a kind may not name.
+RIVALS = {
+    "count": ("numbers",),
+    "exists": ("yes_no",),
+    "where": ("sides",),
+    "what": ("nouns",),
+    "what_beside": ("nouns",),
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """A part of the set. panorama_share: of scenes on panoramas; the library decides which panoramas those are."""
+
+    name: str
+    art: ArtLibrary
+    panorama_share: float = 0.65
+
+
+def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> None:
+    """`scenes.jsonl`, `rivals.json` and `images/` into a folder; the same bytes for the same art and code."""
+    (out / "images").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number, split in enumerate(splits):
+        first = TEST_SEEDS.start + number * 10**4
+        for index in tqdm(range(scenes_a_split), desc=split.name, unit="scene"):
+            width, height = SIZES_WH[index % len(SIZES_WH)]
+            config = SceneConfig(width, height, styles=split.art.styles, panorama_share=split.panorama_share)
+            scene = compose_scene(first + index, split.art, config)
+            entry = scene_entry(f"{split.name}-{index:04}", split.name, scene)
+            Image.fromarray(scene.image).save(out / entry["image"], quality=WEBP_QUALITY, method=6)
+            lines.append(json.dumps(entry) + "\n")
+    (out / "scenes.jsonl").write_text("".join(lines))
+    nouns = {noun for split in splits for noun in split.art.nouns}
+    (out / "rivals.json").write_text(json.dumps(rivals(sorted(nouns, key=lambda noun: noun.name)), indent=1) + "\n")
+
+
+def rivals(nouns: Sequence[Noun]) -> dict[str, list[list[str]]]:
+    """Lists of things an answer may name, each with all its forms."""
+    return {
+        "numbers": [list(number_words(count)) for count in range(7)],
+        "yes_no": [["yes"], ["no"]],
+        "sides": [[side] for side in (*facts.SIDES, "middle")],
+        "nouns": [[noun.name, noun.plural] for noun in nouns],
+    }
+
+
+def scene_entry(scene_id: str, split: str, scene: Scene) -> dict[str, Any]:
+    """One line of scenes.jsonl."""
+    height, width = scene.labels.shape
+    rng = Random(scene.seed)
+    asked = _draw_different(EXPRESSION_MAKERS, scene, rng, EXPRESSIONS_A_SCENE)
+    asked.append(requests.segment_absent(_situation(scene, rng)))
+    styles = sorted({item.style for item in scene.objects})
+    sources = [STYLE_SOURCES[style] for style in styles]
+    sources += [PANORAMA_SOURCE] if scene.background == "panorama" else []
+    return {
+        "id": scene_id,
+        "split": split,
+        "image": f"images/{scene_id}.webp",
+        "width": width,
+        "height": height,
+        "licences": [f"{source.spec}, {source.licence}" for source in sources],
+        "objects": [
+            {"noun": item.noun.name, "style": item.style, "rle": encode_rle(scene.mask(item.mask_id))}
+            for item in scene.objects
+        ],
+        "expressions": [_expression(exchange, scene) for exchange in asked],
+        "questions": [_question(one) for one in _draw_different(QUESTION_MAKERS, scene, rng, QUESTIONS_A_SCENE)],
+    }
+
+
+def _situation(scene: Scene, rng: Random) -> Situation:
+    return Situation(scene, rng, unheard=rng.random() < 0.5)
+
+
+def _draw_different(makers: Sequence[Maker], scene: Scene, rng: Random, count: int) -> list[Exchange]:
+    """Exchanges of different kinds, as many as asked for or as the scene allows."""
+    drawn: Iterator[Exchange | None] = (make(_situation(scene, rng)) for make in rng.sample(makers, len(makers)))
+    return [exchange for exchange in drawn if exchange is not None][:count]
+
+
+def _expression(exchange: Exchange, scene: Scene) -> dict[str, Any]:
+    ids = [mask_id for target in exchange.targets for mask_id in target]
+    code = encode_rle(np.isin(scene.labels, ids)) if ids else None
+    return {"kind": exchange.kind, "text": exchange.question, "phrase": exchange.phrase, "rle": code}
+
+
+def _question(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "kind": exchange.kind,
+        "text": exchange.question,
+        "accepted": list(exchange.accepted),
+        "rivals": list(RIVALS.get(exchange.kind, ())),
+    }

@@ -1,0 +1,85 @@
+"""The evaluation set, read back by the benchmark's reader and compared with the scenes it was made from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from benchmarks.answers import is_right
+from benchmarks.datasets.sample import Dataset, MaskSample, QuestionSample
+from benchmarks.datasets.scenes import read_scenes
+from stamp.training.art import STYLE_SOURCES, ArtLibrary
+from stamp.training.recipes import nano_recipe
+from stamp.training.scene_set import TEST_SEEDS, Split, scene_entry, write_scene_set
+from stamp.training.scenes import TRAIN_SEEDS, SceneConfig, compose_scene
+from tests.training.conftest import STYLES
+
+
+@pytest.fixture(autouse=True)
+def sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    for style in STYLES:
+        monkeypatch.setitem(STYLE_SOURCES, style, STYLE_SOURCES["noto"])
+
+
+@pytest.fixture
+def written(library: ArtLibrary, tmp_path: Path) -> Path:
+    write_scene_set([Split("known", library), Split("background", library, 1.0)], 4, tmp_path)
+    return tmp_path
+
+
+def read(folder: Path) -> Dataset:
+    return read_scenes("scenes", folder, ("known", "background"))
+
+
+def test_the_benchmark_reads_what_was_written(written: Path) -> None:
+    dataset = read(written)
+    scenes = [json.loads(line) for line in (written / "scenes.jsonl").read_text().splitlines()]
+    assert [scene["id"] for scene in scenes] == [
+        f"{split}-{n:04}" for split in ("known", "background") for n in range(4)
+    ]
+    assert {scene["licences"][0] for scene in scenes} == {"@iconify-json/noto@1.2.9, Apache-2.0"}
+    masks = [sample for sample in dataset.samples if isinstance(sample, MaskSample)]
+    questions = [sample for sample in dataset.samples if isinstance(sample, QuestionSample)]
+    assert len(masks) == sum(len(scene["expressions"]) for scene in scenes)
+    assert sum(sample.no_target for sample in masks) == len(scenes)
+    assert all(sample.phrase and sample.phrase in sample.prompt for sample in masks)
+    for sample in masks:
+        picture = sample.load_image()
+        assert sample.truth().mask.shape == (picture.height, picture.width)
+        assert sample.truth().mask.any() != sample.no_target
+    assert len(questions) == 3 * len(scenes)
+    for question in questions:
+        assert is_right(question.accepted[0], question.prompt, question.accepted, question.rivals)
+
+
+def test_masks_are_those_of_the_scene(library: ArtLibrary) -> None:
+    scene = compose_scene(TEST_SEEDS.start, library, SceneConfig(width=96, height=96, styles=STYLES))
+    entry = scene_entry("known-0000", "known", scene)
+    for item, written in zip(scene.objects, entry["objects"], strict=True):
+        rle = {**written["rle"], "counts": written["rle"]["counts"].encode()}
+        assert np.array_equal(coco.decode(rle).astype(bool), scene.labels == item.mask_id)
+        assert written["noun"] == item.noun.name
+
+
+def test_it_is_the_same_each_time(library: ArtLibrary, written: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    write_scene_set([Split("known", library), Split("background", library, 1.0)], 4, again)
+    names = [path.relative_to(again) for path in sorted(again.rglob("*")) if path.is_file()]
+    assert len(names) == 10
+    assert all((again / name).read_bytes() == (written / name).read_bytes() for name in names)
+
+
+def test_no_training_scene_is_in_the_set() -> None:
+    assert TEST_SEEDS.start > TRAIN_SEEDS.stop
+    for stage in nano_recipe().stages:
+        assert stage.plan.seed_offset + stage.steps * stage.plan.images <= TRAIN_SEEDS.stop
+
+
+def test_kinds_differ_within_a_scene(written: Path) -> None:
+    for line in (written / "scenes.jsonl").read_text().splitlines():
+        scene = json.loads(line)
+        for part in ("expressions", "questions"):
+            kinds = [entry["kind"] for entry in scene[part]]
+            assert len(set(kinds)) == len(kinds)
