@@ -73,6 +73,11 @@ def choose_example(path: Path, prompt: str, visit: Visit | None) -> Updates:
     return {**choose_picture(str(path), visit), "prompt": ready_box(prompt)}
 
 
+def choose_noun(chosen: list[str]) -> Updates:
+    """Put a request for a thing the model knows into the box."""
+    return {"prompt": ready_box(f"segment the {chosen[0]}")}
+
+
 def change_picture() -> Updates:
     """Show the upload area again; the present picture stays until another one is accepted."""
     return {"input_panel": gr.Column(visible=True), "keep": gr.Button(visible=True)}

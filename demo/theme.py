@@ -49,6 +49,14 @@ EXAMPLES_CSS = """
 #examples td { border: none; padding: 0.15rem; font-size: 0.85rem; text-align: center; }
 """
 
+# What the model knows, as chips in flowing lines.
+KNOWN_CSS = """
+#nouns .gallery { display: flex; flex-wrap: wrap; gap: 0.35rem; max-height: 220px; overflow-y: auto; border: none; }
+#nouns .gallery-item { border: 1px solid var(--border-color-primary); border-radius: 999px; padding: 0 0.6rem;
+  font-size: 0.82rem; line-height: 1.7; background: var(--block-background-fill); }
+#nouns .gallery-item:hover, #nouns .gallery-item:focus-visible { border-color: var(--color-accent); }
+"""
+
 # One column; the picture stays in sight while the conversation scrolls below it.
 PHONE_CSS = """
 @media (max-width: 768px) {
@@ -87,4 +95,4 @@ def css() -> str:
         f"#masks label:nth-of-type({period}n+{index}) {{ border-left-color: {colour}; }}"
         for index, colour in enumerate(PALETTE, 1)
     )
-    return "\n".join((LAYOUT_CSS, *swatches, EXAMPLES_CSS, PHONE_CSS))
+    return "\n".join((LAYOUT_CSS, *swatches, EXAMPLES_CSS, KNOWN_CSS, PHONE_CSS))

@@ -17,6 +17,7 @@ from demo.picture import FileImage
 from demo.theme import css, theme
 from demo.visit import Visit, close_visit
 from stamp.refinement import check_refiner_name
+from stamp.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
 ONE_HOUR_S = 3600
@@ -28,6 +29,8 @@ CHAT_PLACEHOLDER = (
     "**Ask about your picture**\n\n“segment the apple” · “what is on the left?” · “how many cars?”\n\n"
     "Each mask has the colour of its words."
 )
+
+KNOWN = EMBEDDED_CHECKPOINT / NOUNS_FILE
 
 Parts = dict[str, Any]
 Example = tuple[Path, str]
@@ -71,6 +74,11 @@ def read_examples(index: Path) -> list[Example]:
         return []
     entries = json.loads(index.read_text(encoding="utf-8"))
     return [(index.parent / entry["image"], entry["prompt"]) for entry in entries]
+
+
+def read_known(path: Path = KNOWN) -> list[str]:
+    """Names of what the embedded model knows, in order; none where there is no such file."""
+    return sorted(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
 
 
 # -- layout ----------------------------------------------------------------------------------------------------
@@ -141,6 +149,17 @@ def _chat_column(parts: Parts, slot: ModelSlot) -> None:
         html_attributes=gr.InputHTMLAttributes(enterkeyhint="send"),
         elem_id="prompt",
     )
+    if slot.is_embedded and (names := read_known()):
+        with gr.Accordion(f"What it knows: {len(names)} things", open=False, elem_id="known"):
+            parts["known"] = gr.Dataset(
+                show_label=False,
+                components=[gr.Textbox(render=False)],
+                samples=[[name] for name in names],
+                samples_per_page=len(names),
+                layout="gallery",
+                type="values",
+                elem_id="nouns",
+            )
     with gr.Accordion("Settings", open=False, elem_id="settings"):
         parts["refine"] = gr.Radio(
             choices=[(label, name) for name, label in refinements(slot).items()],
@@ -169,6 +188,8 @@ def _wire(demo: gr.Blocks, slot: ModelSlot, parts: Parts, samples: list[Example]
         begin = _named(parts, partial(_begin_example, samples))
         chosen = parts["examples"].click(begin, inputs=[parts["examples"], visit], **quiet)
         chosen.then(**asking)
+    if "known" in parts:
+        parts["known"].click(_named(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet)
     picture = parts["picture"]
     picture.input(_named(parts, handlers.choose_picture), inputs=[picture, visit], **quiet)
     for restart in (parts["restart"].click, parts["chat"].clear):

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp-nano"
 SHORT_NAMES = {"nano": str(EMBEDDED_CHECKPOINT), "2b": "JiaZL/STAMP-2B-uni", "7b": "JiaZL/STAMP-7B-lora"}
 ADAPTER_CONFIG = "adapter_config.json"
+#: The names of what a checkpoint was trained to know, where that is a list.
+NOUNS_FILE = "nouns.json"
 
 
 def find_checkpoint(source: str | Path | None, revision: str | None = None, report: Report | None = None) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stamp.quantization import AUTO_FILE
+from stamp.sources import NOUNS_FILE
 from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 from stamp.training.nouns import NOUNS
 from stamp.training.quantization_study import quantization_table
@@ -38,7 +39,7 @@ Mean IoU of masks enlarged in different ways, from the exact mask on the grid ("
 
 
 def write_card(run: Path, model: Path, note: str = "") -> None:
-    """Write `model/README.md`, and copy `log.jsonl` and `training.json` of the run beside it.
+    """Write `model/README.md` and the list of nouns, and copy `log.jsonl` and `training.json` of the run beside them.
 
     Reads `model/evaluation.json`; run `evaluate` first. Raises FileNotFoundError when something is missing.
     """
@@ -48,6 +49,7 @@ def write_card(run: Path, model: Path, note: str = "") -> None:
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     (model / "README.md").write_text(render_card(training, evaluation, log, _studies(model)))
+    (model / NOUNS_FILE).write_text(json.dumps([noun.name for noun in NOUNS]) + "\n")
 
 
 def _studies(model: Path) -> str:

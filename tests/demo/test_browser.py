@@ -40,9 +40,9 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def visited(browser: Any, load: Callable[[], Any], **view: Any) -> Iterator[Any]:
+def visited(browser: Any, load: Callable[[], Any], is_embedded: bool = False, **view: Any) -> Iterator[Any]:
     """The page of a served demo; at the end no request may have gone anywhere else."""
-    demo = build_demo(ModelSlot(load).start(), examples=Path("none"))
+    demo = build_demo(ModelSlot(load, is_embedded=is_embedded).start(), examples=Path("none"))
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     page = browser.new_page(**view)
     page.set_default_timeout(60_000)
@@ -111,6 +111,13 @@ def test_a_conversation_on_a_phone(browser: Any, tmp_path: Path) -> None:
         page.wait_for_selector("#mask-panel", state="hidden")
         assert page.locator("#chat .message").count() == 0
         assert page.is_visible("#stage img")
+
+
+def test_a_thing_the_model_knows_becomes_a_question(browser: Any) -> None:
+    with visited(browser, FakePredictor, is_embedded=True) as page:
+        page.click("#known button")
+        page.click("#nouns .gallery-item >> text=/^ice cream$/")
+        eventually(lambda: page.input_value("#prompt textarea") == "segment the ice cream")
 
 
 def test_bad_input_is_told_and_loses_nothing_and_stop_stops(browser: Any, tmp_path: Path) -> None:

@@ -196,6 +196,10 @@ def test_large_pictures_are_shown_smaller_and_masks_with_them() -> None:
     assert shrink_mask(half((4, 4), 1), (4, 4)).sum() == 8
 
 
+def test_a_known_thing_becomes_a_request() -> None:
+    assert handlers.choose_noun(["ice cream"])["prompt"]["value"] == "segment the ice cream"
+
+
 def test_the_model_line_tells_of_the_embedded_model_only() -> None:
     info = ModelInfo("stamp-nano", is_embedded=True, parameters=5_000_000, device="cpu", dtype="float32")
     assert handlers.PUBLISHED in handlers.about(info)

@@ -16,7 +16,7 @@ from PIL import Image
 from demo.api import WENT_WRONG
 from demo.loading import ModelSlot
 from demo.picture import FileImage
-from demo.ui import build_demo, launch_options, read_examples
+from demo.ui import build_demo, launch_options, read_examples, read_known
 from stamp import StampPredictor
 from stamp.masks import decode_rle
 from tests.demo.pictures import write_bad, write_good
@@ -125,6 +125,12 @@ def test_uploaded_files_reach_the_handler_unopened(tmp_path: Path) -> None:
     payload = image.data_model(path=str(tmp_path / "not there.png"))
     assert image.preprocess(payload) == str(tmp_path / "not there.png")
     assert not list(Path("demo").glob("*.pyi"))
+
+
+def test_known_things_are_read_in_order_when_there_are_any(tmp_path: Path) -> None:
+    (tmp_path / "nouns.json").write_text('["pear", "apple"]')
+    assert read_known(tmp_path / "nouns.json") == ["apple", "pear"]
+    assert read_known(tmp_path / "none.json") == []
 
 
 def test_examples_are_read_when_there_are_any(tmp_path: Path) -> None:

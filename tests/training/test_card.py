@@ -9,6 +9,7 @@ import pytest
 from stamp.sources import EMBEDDED_CHECKPOINT
 from stamp.training.card import final_log, score_table, write_card
 from stamp.training.evaluate import Row, scores
+from stamp.training.nouns import NOUNS
 from stamp.training.recipes import nano_recipe
 
 
@@ -39,6 +40,7 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     card = (model / "README.md").read_text()
     for text in ("7 unseen scenes", "2026-01-02", "abc1234", "10 minutes", "2 cores", "It stopped early.", "| 0.25 |"):
         assert text in card, text
+    assert json.loads((model / "nouns.json").read_text()) == [noun.name for noun in NOUNS]
 
 
 def test_the_committed_scores_follow_from_the_committed_rows() -> None:
