@@ -234,7 +234,8 @@ def _download(source: ArtSource, tarball: Path) -> None:
         )
     tarball.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=tarball.parent) as scratch:
-        command = [npm, "pack", source.spec, "--ignore-scripts", "--silent", "--pack-destination", scratch]
+        destination = str(Path(scratch).resolve())  # npm runs in the scratch folder
+        command = [npm, "pack", source.spec, "--ignore-scripts", "--silent", "--pack-destination", destination]
         done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False)
         packed = Path(scratch) / source.tarball_name
         if done.returncode != 0 or not packed.is_file():

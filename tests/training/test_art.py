@@ -87,6 +87,24 @@ def test_install_from_a_tarball_makes_trimmed_sprites_once(tmp_path: Path, monke
     install_art(tmp_path, ["fluent3d"], [APPLE, CAT], with_panoramas=False)  # everything is there: no npm needed
 
 
+def fake_npm(folder: Path, packed: Path) -> None:
+    """An `npm` whose `pack` copies a ready tarball to --pack-destination, seen from its working directory."""
+    script = folder / "npm"
+    script.write_text(f'#!/bin/sh\nwhile [ "$1" != --pack-destination ]; do shift; done\n/bin/cp "{packed}" "$2"\n')
+    script.chmod(0o755)
+
+
+def test_install_downloads_into_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = {f"package/assets/{APPLE.code}.webp": webp((200, 10, 10, 255), (8, 4, 40, 60))}
+    integrity = tarball(tmp_path / "fake-pack-1.0.0.tgz", members)
+    monkeypatch.setitem(art.STYLE_SOURCES, "fluent3d", ArtSource("@fake/pack", "1.0.0", integrity, "CC0", ""))
+    fake_npm(tmp_path, tmp_path / "fake-pack-1.0.0.tgz")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    install_art(Path("art"), ["fluent3d"], [APPLE], with_panoramas=False)
+    assert ArtLibrary(tmp_path / "art", ["fluent3d"], [APPLE]).sprite("fluent3d", APPLE).shape == (56, 32, 4)
+
+
 def test_install_says_what_to_do_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ArtError, match="npm is not on PATH: install Node.js, or put lobehub-fluent-emoji-3d-1.1.0.tgz"):
