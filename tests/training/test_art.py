@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from stamp.training import art
-from stamp.training.art import ArtLibrary, ArtSource, extract_checked, install_art, sprite_path, write_png
+from stamp.training.art import ArtLibrary, install_art, sprite_path
 from stamp.training.nouns import NOUN_BY_NAME, NOUNS
-from stamp.training.rasterise import ArtError, decode_exr_script, fit_sprite, tone_map
+from stamp.training.packages import ArtSource, extract_checked
+from stamp.training.rasterise import ArtError, decode_exr_script, fit_sprite, tone_map, write_png
 
 APPLE, CAT = NOUN_BY_NAME["apple"], NOUN_BY_NAME["cat"]
 
@@ -121,7 +122,7 @@ def test_unknown_style_and_missing_sprites_are_errors(tmp_path: Path) -> None:
 def test_library_splits_panoramas_and_pickles(tmp_path: Path) -> None:
     for value, name in enumerate(("city", "park", "venice")):
         write_png(Image.new("RGB", (8, 4), (value, 0, 0)), tmp_path / "panoramas" / f"{name}.png")
-    write_png(Image.new("RGBA", (5, 9), (1, 2, 3, 255)), sprite_path(tmp_path, "noto", APPLE))
+    write_png(Image.new("RGBA", (5, 9), (1, 2, 3, 255)), sprite_path(tmp_path, "noto", APPLE.code))
     library = ArtLibrary(tmp_path, ["noto"], [APPLE])
     library.mipmap("noto", APPLE)
     copy = pickle.loads(pickle.dumps(library))
