@@ -25,11 +25,6 @@ PLACEMENT_TRIES = 16
 SCENE_TRIES = 50
 STEADY_CATEGORIES = ("vehicle", "furniture", "building", "electronics", "plant")
 NEVER_MIRRORED = ("clock",)
-MASK_COLOURS = np.array(
-    [(0, 0, 0), (230, 60, 60), (60, 200, 80), (70, 110, 240), (240, 200, 50), (200, 80, 220)]
-    + [(60, 210, 220), (250, 140, 40), (160, 160, 160)],
-    np.uint8,
-)
 
 
 @dataclass(frozen=True)
@@ -267,18 +262,3 @@ def _augment(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         picture.save(buffer, format="JPEG", quality=int(rng.integers(55, 96)))
         picture = Image.open(buffer).convert("RGB")
     return np.array(picture)
-
-
-def contact_sheet(scenes: Sequence[Scene], columns: int = 6) -> Image.Image:
-    """The scenes side by side in rows of `columns`, each above a copy with its masks in colour."""
-    if not scenes or columns < 1:
-        raise ValueError(f"expected at least one scene and one column, got {len(scenes)} and {columns}")
-    height, width = scenes[0].labels.shape
-    sheet = Image.new("RGB", (columns * width, -(-len(scenes) // columns) * height * 2))
-    for index, scene in enumerate(scenes):
-        x, y = index % columns * width, index // columns * height * 2
-        tint = MASK_COLOURS[scene.labels]
-        overlay = np.where(scene.labels[..., None] > 0, scene.image // 3 + tint // 3 * 2, scene.image // 3)
-        sheet.paste(Image.fromarray(scene.image), (x, y))
-        sheet.paste(Image.fromarray(overlay.astype(np.uint8)), (x, y + height))
-    return sheet

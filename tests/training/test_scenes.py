@@ -13,8 +13,8 @@ from stamp.training.scenes import (
     Scene,
     SceneConfig,
     compose_scene,
-    contact_sheet,
 )
+from stamp.training.sheets import contact_sheet
 from tests.training.conftest import STYLES
 
 CONFIG = SceneConfig(width=96, height=80, styles=STYLES)
