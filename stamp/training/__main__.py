@@ -70,7 +70,8 @@ def run_sheet(options: argparse.Namespace) -> None:
     """Scenes of the validation seeds, for looking at."""
     from stamp.training.art import ArtLibrary
     from stamp.training.recipes import STYLES
-    from stamp.training.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene, contact_sheet
+    from stamp.training.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene
+    from stamp.training.sheets import contact_sheet
 
     art, config = ArtLibrary(options.art, STYLES), SceneConfig(styles=STYLES)
     first = VALIDATION_SEEDS.start

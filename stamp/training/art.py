@@ -94,6 +94,7 @@ class ArtLibrary:
         self._panoramas: list[np.ndarray] | None = None
         self._nouns_in: dict[tuple[str, ...], tuple[Noun, ...]] = {}
         self._mipmaps: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
+        self._opacities: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
         self._coverage: dict[tuple[str, str, int], float] = {}
         self._require_files()
 
@@ -151,12 +152,18 @@ class ArtLibrary:
             self._mipmaps[key] = tuple(levels)
         return self._mipmaps[key]
 
+    def opacity_mipmap(self, style: str, noun: Noun, drawing: int = 0) -> tuple[Image.Image, ...]:
+        """The levels of `mipmap` as opacity alone, mode "L"."""
+        key = (style, noun.name, drawing)
+        if key not in self._opacities:
+            self._opacities[key] = tuple(level.getchannel("a") for level in self.mipmap(style, noun, drawing))
+        return self._opacities[key]
+
     def coverage(self, style: str, noun: Noun, drawing: int = 0) -> float:
         """The mean opacity of a sprite over its box, 0..1."""
         key = (style, noun.name, drawing)
         if key not in self._coverage:
-            opacity = np.asarray(self.mipmap(style, noun, drawing)[0].getchannel("a"))
-            self._coverage[key] = float(opacity.mean()) / 255
+            self._coverage[key] = float(np.asarray(self.opacity_mipmap(style, noun, drawing)[0]).mean()) / 255
         return self._coverage[key]
 
     @property
@@ -178,7 +185,7 @@ class ArtLibrary:
                 )
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_mipmaps": {}}
+        return self.__dict__ | {"_mipmaps": {}, "_opacities": {}}
 
 
 def sprite_path(folder: Path, style: str, drawing: str) -> Path:

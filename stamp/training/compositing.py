@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -29,32 +30,53 @@ class Placement:
     mirrored: bool
     depth: float  # larger is nearer; drawn in this order
     has_shadow: bool
+    drawing: int = 0  # which of the style's drawings of the noun
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A rendered sprite: premultiplied (h, w, 4) uint8 whose top left corner lies at (left, top) of the image.
+    """A rendered sprite whose top left corner lies at (left, top) of the image.
 
-    `silhouette_px` counts its solid pixels, also those outside the image.
+    `pixels` are uint8: (h, w, 4) premultiplied colour, or (h, w) opacity alone.
     """
 
     pixels: np.ndarray
     left: int
     top: int
-    silhouette_px: int = 0
 
-    def clip(self, width: int, height: int) -> tuple[slice, slice, np.ndarray]:
-        """Image rows, image columns and the pixels inside the image (may be empty)."""
+    @cached_property
+    def solid(self) -> np.ndarray:
+        """(h, w) bool: at least half opaque."""
+        opacity = self.pixels if self.pixels.ndim == 2 else self.pixels[..., 3]
+        return np.asarray(opacity >= SOLID_ALPHA)
+
+    @cached_property
+    def silhouette_px(self) -> int:
+        """The number of solid pixels, also outside the image."""
+        return int(np.count_nonzero(self.solid))
+
+    def clip(self, width: int, height: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """The rows and columns that lie inside the image (maybe none): of the image, and of the sprite."""
         x1, y1 = max(0, self.left), max(0, self.top)
         x2 = max(x1, min(width, self.left + self.pixels.shape[1]))
         y2 = max(y1, min(height, self.top + self.pixels.shape[0]))
-        return slice(y1, y2), slice(x1, x2), self.pixels[y1 - self.top : y2 - self.top, x1 - self.left : x2 - self.left]
+        inner = slice(y1 - self.top, y2 - self.top), slice(x1 - self.left, x2 - self.left)
+        return (slice(y1, y2), slice(x1, x2)), inner
 
 
-def render(placement: Placement, art: ArtLibrary, scale: float = 1.0) -> Drawn:
-    """Scales, mirrors and turns a sprite in one resampling, at `scale` times the scene's resolution."""
+def render(placement: Placement, art: ArtLibrary) -> Drawn:
+    """The sprite in colour, as placed."""
+    return _transform(placement, art.mipmap(placement.style, placement.noun, placement.drawing), 1.0)
+
+
+def render_opacity(placement: Placement, art: ArtLibrary, scale: float) -> Drawn:
+    """The opacity of the sprite alone, at `scale` times the scene's resolution."""
+    return _transform(placement, art.opacity_mipmap(placement.style, placement.noun, placement.drawing), scale)
+
+
+def _transform(placement: Placement, levels: Sequence[Image.Image], scale: float) -> Drawn:
+    """Scales, mirrors and turns a sprite in one resampling of its smallest level that is large enough."""
     width, height = placement.width * scale, placement.height * scale
-    levels = art.mipmap(placement.style, placement.noun)
     source = next((level for level in reversed(levels) if level.width >= width), levels[0])
     angle = np.radians(placement.turn)
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
@@ -74,16 +96,15 @@ def render(placement: Placement, art: ArtLibrary, scale: float = 1.0) -> Drawn:
         source.height / 2 - down[0] * offset_x - down[1] * offset_y,
     )
     turned = source.transform((out_w, out_h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    pixels = np.asarray(turned)
-    return Drawn(pixels, left, top, int(np.count_nonzero(pixels[..., 3] >= SOLID_ALPHA)))
+    return Drawn(np.asarray(turned), left, top)
 
 
 def paint_labels(drawn: Sequence[Drawn], width: int, height: int) -> np.ndarray:
     """(height, width) uint8: the index from 1 of the last sprite that is solid at each pixel, else 0."""
     labels = np.zeros((height, width), np.uint8)
     for index, sprite in enumerate(drawn, start=1):
-        rows, columns, pixels = sprite.clip(width, height)
-        labels[rows, columns][pixels[..., 3] >= SOLID_ALPHA] = index
+        window, inner = sprite.clip(width, height)
+        labels[window][sprite.solid[inner]] = index
     return labels
 
 
@@ -108,19 +129,22 @@ def draw(
 def _paint_sprite(image: np.ndarray, sprite: Drawn, gain: np.ndarray, foot_gain: float) -> None:
     """Composites in place; `gain` (3,) scales the colours, and they darken towards the foot by `foot_gain`."""
     height, width = image.shape[:2]
-    rows, columns, pixels = sprite.clip(width, height)
+    window, inner = sprite.clip(width, height)
+    pixels = sprite.pixels[inner]
     light = np.linspace(1.05, foot_gain, pixels.shape[0], dtype=np.float32)[:, None, None]
     alpha = pixels[..., 3:].astype(np.float32)
-    lit = np.minimum(pixels[..., :3] * (light * gain.astype(np.float32)), alpha)
-    below = image[rows, columns]
-    image[rows, columns] = (lit + below * (1 - alpha / 255) + 0.5).astype(np.uint8)
+    lit = pixels[..., :3] * (light * gain.astype(np.float32))
+    np.minimum(lit, alpha, out=lit)
+    lit += image[window] * (1 - alpha / 255)
+    lit += 0.5
+    image[window] = lit.astype(np.uint8)
 
 
 def _paint_shadow(image: np.ndarray, sprite: Drawn, strength: float) -> None:
     """Darkens in place around the foot: the silhouette squashed flat and blurred."""
     height, width = image.shape[:2]
     alpha = sprite.pixels[..., 3]
-    solid_rows = np.flatnonzero((alpha >= SOLID_ALPHA).any(axis=1))
+    solid_rows = np.flatnonzero(sprite.solid.any(axis=1))
     if not len(solid_rows):
         return
     blur = max(height, width) * SHADOW_BLUR / SHADOW_SHRINK
@@ -135,6 +159,5 @@ def _paint_shadow(image: np.ndarray, sprite: Drawn, strength: float) -> None:
     foot = sprite.top + int(solid_rows[-1])
     left = sprite.left + (alpha.shape[1] - size[0]) // 2
     top = foot - size[1] // 2 - flat_h * SHADOW_SHRINK // 4
-    rows, columns, shade = Drawn(shade, left, top).clip(width, height)
-    below = image[rows, columns]
-    image[rows, columns] = (below * (1 - shade[..., None] * np.float32(strength / 255)) + 0.5).astype(np.uint8)
+    window, inner = Drawn(shade, left, top).clip(width, height)
+    image[window] = (image[window] * (1 - shade[inner][..., None] * np.float32(strength / 255)) + 0.5).astype(np.uint8)
