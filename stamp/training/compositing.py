@@ -129,15 +129,14 @@ def draw(
 def _paint_sprite(image: np.ndarray, sprite: Drawn, gain: np.ndarray, foot_gain: float) -> None:
     """Composites in place; `gain` (3,) scales the colours, and they darken towards the foot by `foot_gain`."""
     height, width = image.shape[:2]
-    window, inner = sprite.clip(width, height)
+    (rows, columns), inner = sprite.clip(width, height)
     pixels = sprite.pixels[inner]
-    light = np.linspace(1.05, foot_gain, pixels.shape[0], dtype=np.float32)[:, None, None]
-    alpha = pixels[..., 3:].astype(np.float32)
-    lit = pixels[..., :3] * (light * gain.astype(np.float32))
-    np.minimum(lit, alpha, out=lit)
-    lit += image[window] * (1 - alpha / 255)
-    lit += 0.5
-    image[window] = lit.astype(np.uint8)
+    light = np.linspace(1.05, foot_gain, pixels.shape[0], dtype=np.float32)[:, None]
+    alpha = pixels[..., 3].astype(np.float32)
+    keep = 1 - alpha / 255
+    for channel, channel_gain in enumerate(gain.astype(np.float32)):  # numpy is slow along an axis of three
+        lit = np.minimum(pixels[..., channel] * (light * channel_gain), alpha)
+        image[rows, columns, channel] = lit + image[rows, columns, channel] * keep + 0.5
 
 
 def _paint_shadow(image: np.ndarray, sprite: Drawn, strength: float) -> None:
@@ -159,5 +158,7 @@ def _paint_shadow(image: np.ndarray, sprite: Drawn, strength: float) -> None:
     foot = sprite.top + int(solid_rows[-1])
     left = sprite.left + (alpha.shape[1] - size[0]) // 2
     top = foot - size[1] // 2 - flat_h * SHADOW_SHRINK // 4
-    window, inner = Drawn(shade, left, top).clip(width, height)
-    image[window] = (image[window] * (1 - shade[inner][..., None] * np.float32(strength / 255)) + 0.5).astype(np.uint8)
+    (rows, columns), inner = Drawn(shade, left, top).clip(width, height)
+    keep = 1 - shade[inner] * np.float32(strength / 255)
+    for channel in range(3):
+        image[rows, columns, channel] = image[rows, columns, channel] * keep + 0.5
