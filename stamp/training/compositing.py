@@ -13,6 +13,8 @@ from stamp.training.nouns import Noun
 SOLID_ALPHA = 128
 SHADOW_SHRINK = 4  # shadows are made at a quarter of the resolution
 SHADOW_HEIGHT = 0.2  # of the silhouette's height
+RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+YIQ_TO_RGB = np.linalg.inv(RGB_TO_YIQ)
 SHADOW_BLUR = 0.01  # of the image's longer side: about 3 px at 384
 
 
@@ -109,9 +111,16 @@ def paint_labels(drawn: Sequence[Drawn], width: int, height: int) -> np.ndarray:
 
 
 def draw(
-    rng: np.random.Generator, background: np.ndarray, placements: Sequence[Placement], drawn: Sequence[Drawn]
+    rng: np.random.Generator,
+    background: np.ndarray,
+    placements: Sequence[Placement],
+    drawn: Sequence[Drawn],
+    recolour_share: float = 0.0,
 ) -> np.ndarray:
-    """The image of the placements, in their order, over a copy of the (H, W, 3) uint8 background."""
+    """The image of the placements, in their order, over a copy of the (H, W, 3) uint8 background.
+
+    `recolour_share` of the objects change their saturation and, a little, their hue.
+    """
     image = background.copy()
     mean = background[::8, ::8].reshape(-1, 3).mean(axis=0)
     cast = np.clip(mean / max(float(mean.mean()), 1.0), 0.6, 1.5)
@@ -120,10 +129,24 @@ def draw(
     for placement, sprite in zip(placements, drawn, strict=True):
         gain = (1 + rng.uniform(0.1, 0.3) * (cast - 1)) * dimming
         gain *= rng.uniform(0.9, 1.08) * rng.uniform(0.95, 1.05, 3)
+        if recolour_share and rng.random() < recolour_share:
+            sprite = _recoloured(rng, sprite, placement.noun)
         if placement.has_shadow:
             _paint_shadow(image, sprite, shadow_strength)
         _paint_sprite(image, sprite, gain, foot_gain=rng.uniform(0.8, 0.95))
     return image
+
+
+def _recoloured(rng: np.random.Generator, sprite: Drawn, noun: Noun) -> Drawn:
+    """The sprite with its chroma scaled and turned in YIQ; a noun whose colour is known keeps its hue."""
+    strength = rng.uniform(0.7, 1.3) if noun.colour else rng.uniform(0.45, 1.4)
+    turn = np.radians(rng.normal(0, 2 if noun.colour else 9))
+    cos, sin = strength * np.cos(turn), strength * np.sin(turn)
+    matrix = (YIQ_TO_RGB @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ RGB_TO_YIQ).astype(np.float32)
+    colour = sprite.pixels[..., :3].astype(np.float32) @ matrix.T
+    pixels = sprite.pixels.copy()
+    pixels[..., :3] = np.clip(colour, 0, sprite.pixels[..., 3:])
+    return Drawn(pixels, sprite.left, sprite.top)
 
 
 def _paint_sprite(image: np.ndarray, sprite: Drawn, gain: np.ndarray, foot_gain: float) -> None:

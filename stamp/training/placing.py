@@ -17,7 +17,11 @@ from stamp.training.scene_config import SceneConfig
 PLAN_SIDE_PX = 64
 PLACEMENT_TRIES = 16
 STEADY_CATEGORIES = frozenset({"vehicle", "furniture", "building", "electronics", "plant"})
-NEVER_MIRRORED = ("clock",)
+#: They show letters, numbers or a dial.
+NEVER_MIRRORED = frozenset(
+    ("billiard ball", "calendar", "clipboard", "clock", "compass", "globe", "hospital", "mailbox", "map", "medal")
+    + ("money bag", "newspaper", "school", "scroll", "shop", "stopwatch", "taxi", "ticket", "watch")
+)
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,9 @@ def _propose(
     fill = art.coverage(style, noun, drawing)
     height = np.sqrt(share * config.width * config.height / fill * level.height / level.width)
     width = height * level.width / level.height
+    if config.stretch:
+        ratio = float(np.exp(rng.normal(0, config.stretch) / 2))
+        width, height = width * ratio, height / ratio
     shrink = min(1.0, 0.92 * config.width / width, 0.92 * config.height / height)
     width, height = width * shrink, height * shrink
     overhang = 0.12 if rng.random() < 0.3 else 0.0

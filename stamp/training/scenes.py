@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from stamp.training.art import ArtLibrary
-from stamp.training.backgrounds import panorama_crop, procedural_background
+from stamp.training.backgrounds import panorama_crop, procedural_background, vary
 from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render
 from stamp.training.nouns import Noun
 from stamp.training.placing import place_all
@@ -83,8 +83,8 @@ def _choose_stage(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig
     if panoramas:
         panorama = panoramas[int(rng.integers(len(panoramas)))]
         image, horizon_y = panorama_crop(rng, panorama, config.width, config.height)
-        return _Stage(image, "panorama", horizon_y)
-    image = procedural_background(rng, config.width, config.height)
+        return _Stage(vary(rng, image) if config.rich_backgrounds else image, "panorama", horizon_y)
+    image = procedural_background(rng, config.width, config.height, config.rich_backgrounds)
     return _Stage(image, "procedural", None if rng.random() < 0.6 else rng.uniform(-0.3, 0.35) * config.height)
 
 
@@ -114,7 +114,7 @@ def _draw_valid(
         if len(kept) == len(drawn):
             break
         placements, drawn = [placements[i] for i in kept], [drawn[i] for i in kept]
-    image = draw(rng, stage.background, placements, drawn)
+    image = draw(rng, stage.background, placements, drawn, config.recolour_share)
     image = _augment(rng, image) if config.augment else image
     pairs = enumerate(placements, start=1)
     objects = tuple(_describe(labels, mask_id, placement) for mask_id, placement in pairs)
