@@ -77,7 +77,14 @@ def place_all(
         horizon_y: the row of the horizon in pixels, or None for a flat scene.
     """
     scene_style = _choose_style(rng, art, config) if config.style_first else None
-    nouns = _choose_nouns(rng, art.nouns_in((scene_style,) if scene_style else config.styles), config)
+    styles = (scene_style,) if scene_style else config.styles
+    shown = art.nouns_in(styles)
+    if len(shown) < config.max_objects:
+        raise ValueError(
+            f"scenes of up to {config.max_objects} objects need {config.max_objects} nouns in style "
+            f"{' or '.join(map(repr, styles))}, which draws {len(shown)}"
+        )
+    nouns = _choose_nouns(rng, shown, config)
     scene_style = scene_style or config.styles[int(rng.integers(len(config.styles)))]
     near_share = rng.uniform(0.12, max(0.13, min(config.max_area_share, 1.2 / len(nouns))))
     crowded = rng.random() < config.crowded_share

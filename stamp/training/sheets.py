@@ -39,7 +39,8 @@ def contact_sheet(scenes: Sequence[Scene], columns: int = 6) -> Image.Image:
 def vocabulary_sheets(art: ArtLibrary, columns: int = 2, rows: int = 30) -> Iterator[Image.Image]:
     """Pages that show each noun of a library: its name, category and colour, and its drawings in order of style.
 
-    A new row of tiles starts where a noun has more than `TILES_IN_A_ROW` drawings.
+    A new row of tiles starts where a noun has more than `TILES_IN_A_ROW` drawings; the line under a tile has the colour
+    of its style.
     """
     page, x, y = _page(columns, rows), 0, 0
     for noun in art.nouns:
@@ -53,9 +54,12 @@ def vocabulary_sheets(art: ArtLibrary, columns: int = 2, rows: int = 30) -> Iter
         _draw_noun(page, x, y, noun)
         for place, (style, index) in enumerate(drawings):
             tile = Image.fromarray(art.sprite(style, noun, index))
-            tile.thumbnail((TILE_PX - 4, TILE_PX - 4))
+            tile.thumbnail((TILE_PX - 5, TILE_PX - 5))
             row, column = divmod(place, TILES_IN_A_ROW)
-            page.paste(tile, (x + LABEL_PX + column * TILE_PX, y + row * TILE_PX + 2), tile)
+            left, top = x + LABEL_PX + column * TILE_PX, y + row * TILE_PX
+            page.paste(tile, (left, top + 2), tile)
+            colour = MASK_COLOURS[1 + art.styles.index(style)]
+            page.paste(tuple(colour.tolist()), (left, top + TILE_PX - 2, left + TILE_PX - 2, top + TILE_PX))
         y += height
     yield page
 
