@@ -21,7 +21,7 @@ class Noun:
     colour: its colour, where that is the same in every drawing; else empty.
     synonyms: other words people type, none shared with another noun; one may contain another noun's name ("pine tree"
     and "tree"), so look for the longest first. `synonym_plurals` runs beside it.
-    functions: what fits behind "something ...": "you can eat", "that flies".
+    functions: keys of `FUNCTION_WORDS`, what fits behind "something ...": "you can eat", "that flies".
     arguable: kinds and functions that some people would grant it and others not (is a tomato a fruit?).
     drawings: (style, key) of every drawing; without any, each style draws `code`.
     """
@@ -86,6 +86,30 @@ CATEGORY_WORDS: dict[str, tuple[str, str]] = {
     "electronics": ("electronic device", "electronic devices"),
     "appliance": ("household appliance", "household appliances"),
     "body part": ("body part", "body parts"),
+}
+
+_USES = (
+    "eat",
+    "drink",
+    "wear",
+    "ride",
+    "drive",
+    "sit on",
+    "sleep in",
+    "write with",
+    "cut with",
+    "read",
+    "play music with",
+)
+#: How people ask for what has a function, as one and as many.
+FUNCTION_WORDS: dict[str, tuple[str, str]] = {
+    **{f"you can {use}": (f"something you can {use}", f"things you can {use}") for use in _USES},
+    "that flies": ("something that flies", "things that fly"),
+    "that swims": ("something that swims", "things that swim"),
+    "that lives in the water": ("something that lives in the water", "things that live in the water"),
+    "that gives light": ("something that gives light", "things that give light"),
+    "that tells the time": ("something that tells the time", "things that tell the time"),
+    "that has wheels": ("something that has wheels", "things that have wheels"),
 }
 
 NOUNS: tuple[Noun, ...] = (
