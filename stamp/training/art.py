@@ -52,7 +52,7 @@ STYLE_SOURCES: dict[str, ArtSource] = {
         "1.2.3",
         "sha512-T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg==",
         "CC-BY-4.0",
-        "EmojiOne, Copyright Ranks.com Inc, CC-BY 4.0.",
+        "EmojiOne 2, as kept by EmojiTwo, Copyright Emoji One, CC-BY 4.0.",
     ),
     "sweethome3d": ArtSource(
         "sweethome3d-furniture",
