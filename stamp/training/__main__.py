@@ -18,8 +18,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stamp.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     steps = {
-        "art": "install the artwork and panoramas (npm pack, checked by sha512)",
-        "sheet": "draw a contact sheet of scenes",
+        "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
+        "sheet": "draw a contact sheet of scenes or of nouns",
         "train": "train the nano checkpoint; continues where an earlier run stopped",
         "evaluate": "measure a checkpoint on unseen scenes; writes evaluation.json and evaluation.jsonl",
         "quantization": "measure a checkpoint in bfloat16, int8 and nf4; writes what auto means into its folder",
@@ -41,6 +41,11 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--quantization", default="none")
         if name in ("evaluate", "quantization", "card", "refinement"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
+    sheet = commands.choices["sheet"]
+    sheet.add_argument("--vocabulary", action="store_true", help="the large vocabulary, in all training styles")
+    sheet.add_argument("--styles", nargs="+", help="these styles instead, such as emojione, which is held out")
+    sheet.add_argument("--held-out", action="store_true", help="on the panoramas that no training uses")
+    sheet.add_argument("--nouns", action="store_true", help="pages of every drawing of every noun instead of scenes")
     train = commands.choices["train"]
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
     train.add_argument("--init-from", type=Path, help="start from these weights with a fresh optimizer")
@@ -59,20 +64,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_art(options: argparse.Namespace) -> None:
-    """Install what the recipe's styles need."""
-    from stamp.training.art import install_art
+    """Install every style, for the recipe and for the large vocabulary; goes on where one is not to be had."""
+    from stamp.training.art import STYLE_SOURCES, install_art
+    from stamp.training.rasterise import ArtError
     from stamp.training.recipes import STYLES
+    from stamp.training.vocabulary import load_vocabulary
 
     install_art(options.art, STYLES)
+    failures = []
+    for style in STYLE_SOURCES:
+        try:
+            install_art(options.art, [style], load_vocabulary(), with_panoramas=False)
+        except ArtError as error:
+            failures.append(f"skipped style {style!r}: {error}")
+    if failures:
+        raise SystemExit("\n".join(failures))
 
 
 def run_sheet(options: argparse.Namespace) -> None:
-    """Scenes of the validation seeds, for looking at."""
+    """Scenes of the validation seeds, or the nouns, for looking at."""
     from stamp.training.art import ArtLibrary
+    from stamp.training.nouns import NOUNS
     from stamp.training.recipes import STYLES
-    from stamp.training.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene, contact_sheet
+    from stamp.training.scene_config import SceneConfig, rich_config
+    from stamp.training.scenes import VALIDATION_SEEDS, compose_scene
+    from stamp.training.sheets import contact_sheet, vocabulary_sheets
+    from stamp.training.vocabulary import TRAINING_STYLES, load_vocabulary
 
-    art, config = ArtLibrary(options.art, STYLES), SceneConfig(styles=STYLES)
+    styles = tuple(options.styles or (TRAINING_STYLES if options.vocabulary else STYLES))
+    nouns = load_vocabulary() if options.vocabulary else NOUNS
+    art = ArtLibrary(options.art, styles, nouns, held_out=options.held_out)
+    if options.nouns:
+        for number, page in enumerate(vocabulary_sheets(art), start=1):
+            page.save(options.out.with_stem(f"{options.out.stem}-{number:02d}"))
+        return
+    config = rich_config(styles) if options.vocabulary else SceneConfig(styles=styles)
     first = VALIDATION_SEEDS.start
     contact_sheet([compose_scene(first + i, art, config) for i in range(options.scenes)]).save(options.out)
 

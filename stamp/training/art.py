@@ -1,20 +1,10 @@
 """Installs the artwork of the training scenes and serves it: sprites by style and noun, and panoramas.
 
-`install_art` is the only function that uses the network (through `npm pack`, which runs no install
-script, or from tarballs put in its `downloads` folder by hand). It leaves one trimmed PNG per style and noun and one
-PNG per panorama in the folder, so that training reads nothing else.
+`install_art` is the only function that uses the network. It leaves one trimmed PNG per drawing and one PNG per panorama
+in the folder, so that training reads nothing else.
 """
 
-import base64
-import hashlib
-import os
-import shutil
-import subprocess
-import tarfile
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,29 +12,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from stamp.training.nouns import NOUNS, Noun
-from stamp.training.rasterise import RASTERISERS, ArtError, decode_exr_script, fit_sprite, tone_map
+from stamp.training.packages import ArtSource, fetch
+from stamp.training.rasterise import RASTERISERS, ArtError, decode_exr_script, fit_sprite, tone_map, write_png
 
 HELD_OUT_PANORAMAS = ("apartment", "bridge", "hall", "night", "park", "venice")
-
-
-@dataclass(frozen=True)
-class ArtSource:
-    """One npm package of artwork, pinned by version and by the registry's sha512 integrity string."""
-
-    package: str
-    version: str
-    integrity: str
-    licence: str
-    notice: str
-
-    @property
-    def spec(self) -> str:
-        return f"{self.package}@{self.version}"
-
-    @property
-    def tarball_name(self) -> str:
-        """The file name that `npm pack` gives: "@scope/name" becomes "scope-name"."""
-        return f"{self.package.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
 
 
 STYLE_SOURCES: dict[str, ArtSource] = {
@@ -69,6 +40,29 @@ STYLE_SOURCES: dict[str, ArtSource] = {
         "CC-BY-4.0",
         "Twemoji, Copyright Twitter, Inc and other contributors, graphics CC-BY 4.0; packaging MIT.",
     ),
+    "noto-v1": ArtSource(
+        "@iconify-json/noto-v1",
+        "1.2.5",
+        "sha512-/DsVMius69Q0fRS53z7QK1TROSuar606jiIx+laXtdsYGMXpf6LtHBx6CGfoo3UHHb/XpBsw+1L1x3eyPqMuVA==",
+        "Apache-2.0",
+        "Noto Emoji version 1, Copyright Google LLC, Apache License 2.0.",
+    ),
+    "emojione": ArtSource(
+        "@iconify-json/emojione",
+        "1.2.3",
+        "sha512-T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg==",
+        "CC-BY-4.0",
+        "EmojiOne 2, as kept by EmojiTwo, Copyright Emoji One, CC-BY 4.0.",
+    ),
+    "sweethome3d": ArtSource(
+        "sweethome3d-furniture",
+        "1.8-1",
+        "sha512-E8gA3cZIu2d2hy4iu8sTrgQR0Jy191BQtoojBx1FF+fIJ2Y3k0aaUk/Ug5NW9j0f38UZDNSuUDsQYb/pwsMZxQ==",
+        "CC0-1.0 and CC-BY-3.0",
+        "SweetHome3D models: Blend Swap contributors (CC0; CC-BY 3.0), Andrew Kator & Jennifer Legaz (CC-BY 3.0 US), "
+        "Scopia Visual Interfaces Systems (CC-BY 3.0), eTeks.",
+        "debian",
+    ),
 }
 
 PANORAMA_SOURCE = ArtSource(
@@ -83,7 +77,8 @@ PANORAMA_SOURCE = ArtSource(
 class ArtLibrary:
     """Sprites by (style, noun) and background panoramas; loads lazily and travels to worker processes.
 
-    `sprite` gives (h, w, 4) uint8 RGBA, not premultiplied, trimmed to its visible box, longest side
+    A style need not draw every noun, and may draw one several times: `drawings` counts them, `nouns_in` lists what
+    some styles draw. `sprite` gives (h, w, 4) uint8 RGBA, not premultiplied, trimmed to its visible box, longest side
     256 px for installed art. `panoramas` gives (256, 512, 3) uint8 equirectangular images,
     tone-mapped, horizon on the middle row; with `held_out` the six of `HELD_OUT_PANORAMAS`, else the others.
     """
@@ -97,8 +92,10 @@ class ArtLibrary:
         self._held_out = held_out
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
         self._panoramas: list[np.ndarray] | None = None
-        self._mipmaps: dict[tuple[str, str], tuple[Image.Image, ...]] = {}
-        self._coverage: dict[tuple[str, str], float] = {}
+        self._nouns_in: dict[tuple[str, ...], tuple[Noun, ...]] = {}
+        self._mipmaps: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
+        self._opacities: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
+        self._coverage: dict[tuple[str, str, int], float] = {}
         self._require_files()
 
     @classmethod
@@ -112,34 +109,42 @@ class ArtLibrary:
         for key, array in sprites.items():
             if array.ndim != 3 or array.shape[2] != 4 or array.dtype != np.uint8:
                 raise ValueError(f"sprite {key}: expected (h, w, 4) uint8, got {array.shape} {array.dtype}")
-        library = cls.__new__(cls)
-        library.folder = Path()
+        library = cls(Path(), (), nouns)
         library.styles = tuple(dict.fromkeys(style for style, _ in sprites))
-        library.nouns = tuple(nouns)
-        library._held_out = False
         library._arrays = dict(sprites)
         library._panoramas = list(panoramas)
-        library._mipmaps = {}
-        library._coverage = {}
         return library
 
-    def sprite(self, style: str, noun: Noun) -> np.ndarray:
-        """(h, w, 4) uint8 RGBA of one noun in one style. Raises ArtError when it is not installed."""
-        array = self._arrays.get((style, noun.name))
-        if array is not None:
-            return array
+    def drawings(self, style: str, noun: Noun) -> int:
+        """How many drawings of a noun this library has in one style; 0 where the style does not show it."""
         if self._arrays:
-            raise ArtError(f"this library holds no sprite for {(style, noun.name)}")
-        return _read_sprite(sprite_path(self.folder, style, noun))
+            return int((style, noun.name) in self._arrays)
+        return len(noun.drawings_in(style)) if style in self.styles else 0
 
-    def mipmap(self, style: str, noun: Noun) -> tuple[Image.Image, ...]:
+    def nouns_in(self, styles: Sequence[str]) -> tuple[Noun, ...]:
+        """The nouns that at least one of these styles shows, in the library's order."""
+        key = tuple(styles)
+        if key not in self._nouns_in:
+            shown = [noun for noun in self.nouns if any(self.drawings(style, noun) for style in key)]
+            self._nouns_in[key] = tuple(shown)
+        return self._nouns_in[key]
+
+    def sprite(self, style: str, noun: Noun, drawing: int = 0) -> np.ndarray:
+        """(h, w, 4) uint8 RGBA of one drawing of a noun. Raises ArtError when there is none."""
+        if not 0 <= drawing < self.drawings(style, noun):
+            raise ArtError(f"this library holds no drawing {drawing} of {noun.name!r} in style {style!r}")
+        if self._arrays:
+            return self._arrays[style, noun.name]
+        return np.asarray(Image.open(sprite_path(self.folder, style, noun.drawings_in(style)[drawing])).convert("RGBA"))
+
+    def mipmap(self, style: str, noun: Noun, drawing: int = 0) -> tuple[Image.Image, ...]:
         """The sprite premultiplied by alpha at full, half, quarter... size, as 4-channel PIL images.
 
         Mode "RGBa" is PIL's name for premultiplied colour; each level is half as wide as the last, down to 32 px.
         """
-        key = (style, noun.name)
+        key = (style, noun.name, drawing)
         if key not in self._mipmaps:
-            level = Image.fromarray(self.sprite(style, noun)).convert("RGBa")
+            level = Image.fromarray(self.sprite(style, noun, drawing)).convert("RGBa")
             levels = [level]
             while max(level.size) >= 64:
                 level = level.resize((max(1, level.width // 2), max(1, level.height // 2)), Image.Resampling.BOX)
@@ -147,11 +152,18 @@ class ArtLibrary:
             self._mipmaps[key] = tuple(levels)
         return self._mipmaps[key]
 
-    def coverage(self, style: str, noun: Noun) -> float:
+    def opacity_mipmap(self, style: str, noun: Noun, drawing: int = 0) -> tuple[Image.Image, ...]:
+        """The levels of `mipmap` as opacity alone, mode "L"."""
+        key = (style, noun.name, drawing)
+        if key not in self._opacities:
+            self._opacities[key] = tuple(level.getchannel("a") for level in self.mipmap(style, noun, drawing))
+        return self._opacities[key]
+
+    def coverage(self, style: str, noun: Noun, drawing: int = 0) -> float:
         """The mean opacity of a sprite over its box, 0..1."""
-        key = (style, noun.name)
+        key = (style, noun.name, drawing)
         if key not in self._coverage:
-            self._coverage[key] = float(self.sprite(style, noun)[..., 3].mean()) / 255
+            self._coverage[key] = float(np.asarray(self.opacity_mipmap(style, noun, drawing)[0]).mean()) / 255
         return self._coverage[key]
 
     @property
@@ -165,7 +177,7 @@ class ArtLibrary:
 
     def _require_files(self) -> None:
         for style in self.styles:
-            absent = [noun.name for noun in self.nouns if not sprite_path(self.folder, style, noun).is_file()]
+            absent = _absent(self.folder, style, self.nouns)
             if absent:
                 raise ArtError(
                     f"{len(absent)} sprites of style {style!r} are not in {self.folder} (first: {absent[0]!r}); "
@@ -173,18 +185,18 @@ class ArtLibrary:
                 )
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_mipmaps": {}}
+        return self.__dict__ | {"_mipmaps": {}, "_opacities": {}}
 
 
-def sprite_path(folder: Path, style: str, noun: Noun) -> Path:
-    return folder / "sprites" / style / f"{noun.name.replace(' ', '_')}.png"
+def sprite_path(folder: Path, style: str, drawing: str) -> Path:
+    """Where the sprite of a drawing (an emoji code, or the name of a render) lies."""
+    return folder / "sprites" / style / f"{drawing}.png"
 
 
-@lru_cache(maxsize=64)
-def _read_sprite(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise ArtError(f"no sprite at {path}; call install_art first")
-    return np.asarray(Image.open(path).convert("RGBA"))
+def _absent(folder: Path, style: str, nouns: Sequence[Noun]) -> list[str]:
+    """The drawings that are not installed."""
+    drawings = [drawing for noun in nouns for drawing in noun.drawings_in(style)]
+    return [drawing for drawing in drawings if not sprite_path(folder, style, drawing).is_file()]
 
 
 def install_art(
@@ -193,82 +205,24 @@ def install_art(
     """Downloads, checks and rasterises the artwork of `styles`; does only what is not yet in `folder`.
 
     Raises:
-        ArtError: an unknown style, npm missing or failing, a wrong checksum, or art without a noun's code.
+        ArtError: an unknown style, a registry's client missing or failing, a wrong checksum, or a drawing that is not
+            in its package.
     """
     unknown = sorted(set(styles) - set(STYLE_SOURCES))
     if unknown:
         raise ArtError(f"unknown styles {unknown}; known: {sorted(STYLE_SOURCES)}")
     folder = Path(folder)
     for style in styles:
-        absent = [noun for noun in nouns if not sprite_path(folder, style, noun).is_file()]
+        absent = _absent(folder, style, nouns)
         if absent:
-            rasterise = RASTERISERS[style](_fetch(STYLE_SOURCES[style], folder))
-            for noun in tqdm(absent, desc=f"sprites {style}", unit="sprite"):
-                write_png(fit_sprite(rasterise(noun.code)), sprite_path(folder, style, noun))
+            rasterise = RASTERISERS[style](lambda package: fetch(STYLE_SOURCES[package], folder))
+            for drawing in tqdm(absent, desc=f"sprites {style}", unit="sprite"):
+                write_png(fit_sprite(rasterise(drawing)), sprite_path(folder, style, drawing))
     if with_panoramas and not (folder / "panoramas" / "complete").is_file():
-        _install_panoramas(_fetch(PANORAMA_SOURCE, folder), folder / "panoramas")
+        _install_panoramas(fetch(PANORAMA_SOURCE, folder), folder / "panoramas")
 
 
 def _install_panoramas(package: Path, target: Path) -> None:
     for script in tqdm(sorted((package / "hdri").glob("*.exr.js")), desc="panoramas", unit="image"):
         write_png(Image.fromarray(tone_map(decode_exr_script(script))), target / f"{script.name[:-7]}.png")
     (target / "complete").touch()
-
-
-def _fetch(source: ArtSource, folder: Path) -> Path:
-    """The extracted package of a source, downloaded at need. Returns its inner `package` folder."""
-    target = folder / "packages" / source.tarball_name.removesuffix(".tgz")
-    if not target.is_dir():
-        tarball = folder / "downloads" / source.tarball_name
-        if not tarball.is_file():
-            _download(source, tarball)
-        extract_checked(tarball, source.integrity, target)
-    return target / "package"
-
-
-def _download(source: ArtSource, tarball: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ArtError(
-            f"npm is not on PATH: install Node.js, or put {source.tarball_name} of npm {source.spec} at {tarball}"
-        )
-    tarball.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=tarball.parent) as scratch:
-        command = [npm, "pack", source.spec, "--ignore-scripts", "--silent", "--pack-destination", scratch]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False)
-        packed = Path(scratch) / source.tarball_name
-        if done.returncode != 0 or not packed.is_file():
-            raise ArtError(
-                f"`npm pack {source.spec}` failed ({done.returncode}): {done.stderr.strip()[-500:]}; check the "
-                f"registry, or put the tarball at {tarball}, or leave this style out"
-            )
-        os.replace(packed, tarball)
-
-
-def extract_checked(tarball: Path, integrity: str, target: Path) -> None:
-    """Extracts a .tgz into `target`, all or nothing, after comparing its sha512 with an npm integrity string.
-
-    Raises:
-        ArtError: another checksum, or a member that would land outside the target.
-    """
-    digest = hashlib.sha512(tarball.read_bytes()).digest()
-    actual = "sha512-" + base64.b64encode(digest).decode()
-    if actual != integrity:
-        raise ArtError(f"{tarball.name}: expected {integrity}, got {actual}; delete {tarball} and install again")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        inner = Path(scratch) / "extracted"
-        try:
-            with tarfile.open(tarball) as archive:
-                archive.extractall(inner, filter="data")
-        except tarfile.TarError as error:
-            raise ArtError(f"{tarball.name} was refused: {error}") from error
-        os.replace(inner, target)
-
-
-def write_png(image: Image.Image, path: Path) -> None:
-    """Writes a PNG so that the path holds either the whole image or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    image.save(partial, format="PNG")
-    os.replace(partial, path)

@@ -5,7 +5,7 @@ Both are made at low resolution where nothing is lost (a 70 degree crop of a 512
 """
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 CROP_SIDE_PX = 96
 Colour = np.ndarray  # (3,) float32, 0..255
@@ -52,10 +52,43 @@ def _sample_bilinear(panorama: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.n
     return (upper * (1 - down) + lower * down + 0.5).astype(np.uint8)
 
 
-def procedural_background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """(height, width, 3) uint8: plain, gradient, noise, blobs, stripes, checks or a two-tone room."""
-    kinds = (_plain, _gradient, _noise, _blobs, _stripes, _checks, _room)
-    return kinds[int(rng.integers(len(kinds)))](rng, width, height)
+def vary(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """The view in other light, often mirrored, often with the fine texture that a low-resolution panorama lacks.
+
+    Args:
+        image: (h, w, 3) uint8.
+
+    Returns:
+        (h, w, 3) uint8; rows stay where they are, so that a horizon does.
+    """
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+    light = rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, 3)
+    table = (np.arange(256)[:, None] * light).clip(0, 255).astype(np.uint8)
+    image = np.stack([table[image[..., channel], channel] for channel in range(3)], axis=-1)
+    return _with_texture(rng, image) if rng.random() < 0.6 else image
+
+
+def _with_texture(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """The image with grey noise at two scales, as grass, gravel or plaster have."""
+    height, width = image.shape[:2]
+    total = np.zeros((height, width), np.int16)
+    for cell_px in (rng.uniform(1.5, 3), rng.uniform(4, 10)):
+        cells = rng.integers(0, 256, (max(2, round(height / cell_px)), max(2, round(width / cell_px))), dtype=np.uint8)
+        grain = _scale_up(cells, width, height, Image.Resampling.BICUBIC).astype(np.int16) - 128
+        total += grain * int(rng.integers(1, 8)) // 64
+    return (image + total[..., None]).clip(0, 255).astype(np.uint8)
+
+
+def procedural_background(rng: np.random.Generator, width: int, height: int, rich: bool = False) -> np.ndarray:
+    """(height, width, 3) uint8: plain, gradient, noise, blobs, stripes, checks or a two-tone room.
+
+    With `rich` also bricks, planks, dots and heaps of shapes, and often a fine texture over any of them.
+    """
+    plain_kinds = (_plain, _gradient, _noise, _blobs, _stripes, _checks, _room)
+    kinds = (*plain_kinds, _bricks, _planks, _dots, _shapes) if rich else plain_kinds
+    image = kinds[int(rng.integers(len(kinds)))](rng, width, height)
+    return _with_texture(rng, image) if rich and rng.random() < 0.5 else image
 
 
 def _colour(rng: np.random.Generator) -> Colour:
@@ -137,3 +170,62 @@ def _room(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     shade = np.linspace(0.85, 1.1, height, dtype=np.float32)[:, None, None]
     rows = np.where(np.arange(height)[:, None, None] < edge, wall, floor) * shade
     return np.broadcast_to(rows.clip(0, 255).astype(np.uint8), (height, width, 3)).copy()
+
+
+def _bricks(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Rows of bricks or tiles of about one colour, every other row shifted, with joints."""
+    tall = max(width, height) / rng.uniform(5, 16)
+    wide, shift = tall * rng.uniform(1, 3), rng.uniform(0, 0.5)
+    row, within_row = np.divmod(np.arange(height) / tall, 1)
+    column, within_column = np.divmod(np.arange(width)[None, :] / wide + (row % 2)[:, None] * shift, 1)
+    shade = rng.uniform(0.85, 1.15, (32, 32)).astype(np.float32)
+    shades = shade[row.astype(np.intp)[:, None] % 32, column.astype(np.intp) % 32]
+    joint = (within_row < 0.08)[:, None] | (within_column < 0.08 * tall / wide)
+    brick = (_colour(rng) * shades[..., None]).clip(0, 255)
+    return np.where(joint[..., None], _colour(rng), brick).astype(np.uint8)
+
+
+def _planks(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Boards across or upright, each of its own shade, with a grain along them."""
+    longer = max(width, height)
+    count = int(rng.integers(3, 12))
+    board = np.arange(longer) * count // longer
+    grain = _scale_up(
+        rng.integers(0, 256, (longer // 2 + 1, 6), dtype=np.uint8), longer, longer, Image.Resampling.BICUBIC
+    )
+    shade = rng.uniform(0.8, 1.15, count).astype(np.float32)[board][:, None] * (0.9 + grain.astype(np.float32) / 1275)
+    shade[np.flatnonzero(np.diff(board))] *= 0.7
+    image = (_colour(rng) * shade[..., None]).clip(0, 255).astype(np.uint8)
+    image = image.transpose(1, 0, 2) if rng.random() < 0.5 else image
+    return np.ascontiguousarray(image[:height, :width])
+
+
+def _dots(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Dots in rows, as on cloth or wrapping paper."""
+    cell, radius = max(width, height) / rng.uniform(4, 14), rng.uniform(0.15, 0.4)
+    down, across = np.arange(height) / cell, np.arange(width)[None, :] / cell
+    across = across + (np.floor(down) % 2)[:, None] * 0.5
+    inside = (down % 1 - 0.5)[:, None] ** 2 + (across % 1 - 0.5) ** 2 < radius**2
+    first = _colour(rng)
+    palette = np.stack([first, _colour_near(rng, first, 90)]).astype(np.uint8)
+    return palette[inside.astype(np.intp)]
+
+
+def _shapes(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Ellipses, boxes, triangles and lines of any colour: edges that belong to nothing one could name."""
+    image = Image.new("RGB", (width, height), tuple(_colour(rng).astype(int).tolist()))
+    pen = ImageDraw.Draw(image)
+    for _ in range(int(rng.integers(4, 24))):
+        fill = tuple(_colour(rng).astype(int).tolist())
+        x, y = rng.uniform(-0.1, 1.1) * width, rng.uniform(-0.1, 1.1) * height
+        w, h = rng.uniform(0.03, 0.4, 2) * max(width, height)
+        kind = int(rng.integers(4))
+        if kind == 0:
+            pen.ellipse((x - w / 2, y - h / 2, x + w / 2, y + h / 2), fill=fill)
+        elif kind == 1:
+            pen.rectangle((x - w / 2, y - h / 2, x + w / 2, y + h / 2), fill=fill)
+        elif kind == 2:
+            pen.polygon([(x, y), (x + w, y + rng.uniform(-1, 1) * h), (x + rng.uniform(0, 1) * w, y + h)], fill=fill)
+        else:
+            pen.line((x, y, x + rng.choice((-2, 2)) * w, y + h), fill=fill, width=int(rng.integers(1, 8)))
+    return np.array(image)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -12,6 +13,8 @@ from stamp.training.nouns import Noun
 SOLID_ALPHA = 128
 SHADOW_SHRINK = 4  # shadows are made at a quarter of the resolution
 SHADOW_HEIGHT = 0.2  # of the silhouette's height
+RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+YIQ_TO_RGB = np.linalg.inv(RGB_TO_YIQ)
 SHADOW_BLUR = 0.01  # of the image's longer side: about 3 px at 384
 
 
@@ -29,32 +32,53 @@ class Placement:
     mirrored: bool
     depth: float  # larger is nearer; drawn in this order
     has_shadow: bool
+    drawing: int = 0  # which of the style's drawings of the noun
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A rendered sprite: premultiplied (h, w, 4) uint8 whose top left corner lies at (left, top) of the image.
+    """A rendered sprite whose top left corner lies at (left, top) of the image.
 
-    `silhouette_px` counts its solid pixels, also those outside the image.
+    `pixels` are uint8: (h, w, 4) premultiplied colour, or (h, w) opacity alone.
     """
 
     pixels: np.ndarray
     left: int
     top: int
-    silhouette_px: int = 0
 
-    def clip(self, width: int, height: int) -> tuple[slice, slice, np.ndarray]:
-        """Image rows, image columns and the pixels inside the image (may be empty)."""
+    @cached_property
+    def solid(self) -> np.ndarray:
+        """(h, w) bool: at least half opaque."""
+        opacity = self.pixels if self.pixels.ndim == 2 else self.pixels[..., 3]
+        return np.asarray(opacity >= SOLID_ALPHA)
+
+    @cached_property
+    def silhouette_px(self) -> int:
+        """The number of solid pixels, also outside the image."""
+        return int(np.count_nonzero(self.solid))
+
+    def clip(self, width: int, height: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """The rows and columns that lie inside the image (maybe none): of the image, and of the sprite."""
         x1, y1 = max(0, self.left), max(0, self.top)
         x2 = max(x1, min(width, self.left + self.pixels.shape[1]))
         y2 = max(y1, min(height, self.top + self.pixels.shape[0]))
-        return slice(y1, y2), slice(x1, x2), self.pixels[y1 - self.top : y2 - self.top, x1 - self.left : x2 - self.left]
+        inner = slice(y1 - self.top, y2 - self.top), slice(x1 - self.left, x2 - self.left)
+        return (slice(y1, y2), slice(x1, x2)), inner
 
 
-def render(placement: Placement, art: ArtLibrary, scale: float = 1.0) -> Drawn:
-    """Scales, mirrors and turns a sprite in one resampling, at `scale` times the scene's resolution."""
+def render(placement: Placement, art: ArtLibrary) -> Drawn:
+    """The sprite in colour, as placed."""
+    return _transform(placement, art.mipmap(placement.style, placement.noun, placement.drawing), 1.0)
+
+
+def render_opacity(placement: Placement, art: ArtLibrary, scale: float) -> Drawn:
+    """The opacity of the sprite alone, at `scale` times the scene's resolution."""
+    return _transform(placement, art.opacity_mipmap(placement.style, placement.noun, placement.drawing), scale)
+
+
+def _transform(placement: Placement, levels: Sequence[Image.Image], scale: float) -> Drawn:
+    """Scales, mirrors and turns a sprite in one resampling of its smallest level that is large enough."""
     width, height = placement.width * scale, placement.height * scale
-    levels = art.mipmap(placement.style, placement.noun)
     source = next((level for level in reversed(levels) if level.width >= width), levels[0])
     angle = np.radians(placement.turn)
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
@@ -74,23 +98,29 @@ def render(placement: Placement, art: ArtLibrary, scale: float = 1.0) -> Drawn:
         source.height / 2 - down[0] * offset_x - down[1] * offset_y,
     )
     turned = source.transform((out_w, out_h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    pixels = np.asarray(turned)
-    return Drawn(pixels, left, top, int(np.count_nonzero(pixels[..., 3] >= SOLID_ALPHA)))
+    return Drawn(np.asarray(turned), left, top)
 
 
 def paint_labels(drawn: Sequence[Drawn], width: int, height: int) -> np.ndarray:
     """(height, width) uint8: the index from 1 of the last sprite that is solid at each pixel, else 0."""
     labels = np.zeros((height, width), np.uint8)
     for index, sprite in enumerate(drawn, start=1):
-        rows, columns, pixels = sprite.clip(width, height)
-        labels[rows, columns][pixels[..., 3] >= SOLID_ALPHA] = index
+        window, inner = sprite.clip(width, height)
+        labels[window][sprite.solid[inner]] = index
     return labels
 
 
 def draw(
-    rng: np.random.Generator, background: np.ndarray, placements: Sequence[Placement], drawn: Sequence[Drawn]
+    rng: np.random.Generator,
+    background: np.ndarray,
+    placements: Sequence[Placement],
+    drawn: Sequence[Drawn],
+    recolour_share: float = 0.0,
 ) -> np.ndarray:
-    """The image of the placements, in their order, over a copy of the (H, W, 3) uint8 background."""
+    """The image of the placements, in their order, over a copy of the (H, W, 3) uint8 background.
+
+    `recolour_share` of the objects change their saturation and, a little, their hue.
+    """
     image = background.copy()
     mean = background[::8, ::8].reshape(-1, 3).mean(axis=0)
     cast = np.clip(mean / max(float(mean.mean()), 1.0), 0.6, 1.5)
@@ -99,28 +129,44 @@ def draw(
     for placement, sprite in zip(placements, drawn, strict=True):
         gain = (1 + rng.uniform(0.1, 0.3) * (cast - 1)) * dimming
         gain *= rng.uniform(0.9, 1.08) * rng.uniform(0.95, 1.05, 3)
+        if recolour_share and rng.random() < recolour_share:
+            sprite = _recoloured(rng, sprite, placement.noun)
         if placement.has_shadow:
             _paint_shadow(image, sprite, shadow_strength)
         _paint_sprite(image, sprite, gain, foot_gain=rng.uniform(0.8, 0.95))
     return image
 
 
+def _recoloured(rng: np.random.Generator, sprite: Drawn, noun: Noun) -> Drawn:
+    """The sprite with its chroma scaled and turned in YIQ; a noun whose colour is known keeps its hue."""
+    strength = rng.uniform(0.7, 1.3) if noun.colour else rng.uniform(0.45, 1.4)
+    turn = np.radians(rng.normal(0, 2 if noun.colour else 9))
+    cos, sin = strength * np.cos(turn), strength * np.sin(turn)
+    matrix = (YIQ_TO_RGB @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ RGB_TO_YIQ).astype(np.float32)
+    colour = sprite.pixels[..., :3].astype(np.float32) @ matrix.T
+    pixels = sprite.pixels.copy()
+    pixels[..., :3] = np.clip(colour, 0, sprite.pixels[..., 3:])
+    return Drawn(pixels, sprite.left, sprite.top)
+
+
 def _paint_sprite(image: np.ndarray, sprite: Drawn, gain: np.ndarray, foot_gain: float) -> None:
     """Composites in place; `gain` (3,) scales the colours, and they darken towards the foot by `foot_gain`."""
     height, width = image.shape[:2]
-    rows, columns, pixels = sprite.clip(width, height)
-    light = np.linspace(1.05, foot_gain, pixels.shape[0], dtype=np.float32)[:, None, None]
-    alpha = pixels[..., 3:].astype(np.float32)
-    lit = np.minimum(pixels[..., :3] * (light * gain.astype(np.float32)), alpha)
-    below = image[rows, columns]
-    image[rows, columns] = (lit + below * (1 - alpha / 255) + 0.5).astype(np.uint8)
+    (rows, columns), inner = sprite.clip(width, height)
+    pixels = sprite.pixels[inner]
+    light = np.linspace(1.05, foot_gain, pixels.shape[0], dtype=np.float32)[:, None]
+    alpha = pixels[..., 3].astype(np.float32)
+    keep = 1 - alpha / 255
+    for channel, channel_gain in enumerate(gain.astype(np.float32)):  # numpy is slow along an axis of three
+        lit = np.minimum(pixels[..., channel] * (light * channel_gain), alpha)
+        image[rows, columns, channel] = lit + image[rows, columns, channel] * keep + 0.5
 
 
 def _paint_shadow(image: np.ndarray, sprite: Drawn, strength: float) -> None:
     """Darkens in place around the foot: the silhouette squashed flat and blurred."""
     height, width = image.shape[:2]
     alpha = sprite.pixels[..., 3]
-    solid_rows = np.flatnonzero((alpha >= SOLID_ALPHA).any(axis=1))
+    solid_rows = np.flatnonzero(sprite.solid.any(axis=1))
     if not len(solid_rows):
         return
     blur = max(height, width) * SHADOW_BLUR / SHADOW_SHRINK
@@ -135,6 +181,7 @@ def _paint_shadow(image: np.ndarray, sprite: Drawn, strength: float) -> None:
     foot = sprite.top + int(solid_rows[-1])
     left = sprite.left + (alpha.shape[1] - size[0]) // 2
     top = foot - size[1] // 2 - flat_h * SHADOW_SHRINK // 4
-    rows, columns, shade = Drawn(shade, left, top).clip(width, height)
-    below = image[rows, columns]
-    image[rows, columns] = (below * (1 - shade[..., None] * np.float32(strength / 255)) + 0.5).astype(np.uint8)
+    (rows, columns), inner = Drawn(shade, left, top).clip(width, height)
+    keep = 1 - shade[inner] * np.float32(strength / 255)
+    for channel in range(3):
+        image[rows, columns, channel] = image[rows, columns, channel] * keep + 0.5

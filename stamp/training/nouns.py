@@ -1,8 +1,9 @@
-"""The nouns that composed scenes may show: everyday words whose artwork was checked by eye.
+"""What a noun is, and the nouns of the shipped checkpoint: everyday words whose artwork was checked by eye.
 
 Every row was kept because the drawings of all training styles show what the word says, fill at most
 93 % of their box (no square tiles) and are not easily taken for another row. No name contains another
-name as a word ("dog" rules out "hot dog"), so a word in a question points at one noun only.
+name as a word ("dog" rules out "hot dog"), so a word in a question points at one noun only. The large
+vocabulary that later runs train on is in `stamp.training.vocabulary`.
 """
 
 from dataclasses import dataclass
@@ -10,14 +11,106 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Noun:
-    """One kind of object. `code` is the lower-case emoji code point in hex, without the variation selector."""
+    """One kind of object, and what may truly be said of it.
+
+    code: its emoji code point in lower-case hex, without the variation selector; empty where no emoji shows it.
+    category: the group it belongs to, a key of `CATEGORY_WORDS` where one can ask for it.
+    flies: scenes may let it float (birds drawn in flight, clouds); not the same as the function "that flies".
+    article: "a", "an", or "" for what is not counted ("bread") or drawn as a pair or a heap ("socks", "grapes").
+    kinds: broader words that are also true: categories, or the names of other nouns ("taxi" is a "car").
+    colour: its colour, where that is the same in every drawing; else empty.
+    synonyms: other words people type, none shared with another noun; one may contain another noun's name ("pine tree"
+    and "tree"), so look for the longest first. `synonym_plurals` runs beside it.
+    functions: keys of `FUNCTION_WORDS`, what fits behind "something ...": "you can eat", "that flies".
+    arguable: kinds and functions that some people would grant it and others not (is a tomato a fruit?).
+    drawings: (style, key) of every drawing; without any, each style draws `code`.
+    """
 
     name: str
     plural: str
     code: str
     category: str
     flies: bool = False
+    article: str | None = None
+    kinds: tuple[str, ...] = ()
+    colour: str = ""
+    synonyms: tuple[str, ...] = ()
+    synonym_plurals: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    arguable: tuple[str, ...] = ()
+    drawings: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.article is None:
+            bare = self.name == self.plural and self.name.endswith("s")
+            object.__setattr__(self, "article", "" if bare else "an" if self.name[0] in "aeiou" else "a")
+
+    def drawings_in(self, style: str) -> tuple[str, ...]:
+        """The keys of its drawings in one style (emoji codes, or names of renders), possibly none."""
+        if not self.drawings:
+            return (self.code,)
+        return tuple(key for drawn_in, key in self.drawings if drawn_in == style)
+
+    def fits(self, word: str) -> bool | None:
+        """Whether a name, category, kind or function is true of it; None where people would not agree."""
+        if word in self.arguable:
+            return None
+        return word in (self.name, self.category, *self.kinds, *self.functions)
+
+
+#: Categories that people ask for by a word, as one and as many.
+CATEGORY_WORDS: dict[str, tuple[str, str]] = {
+    "animal": ("animal", "animals"),
+    "bird": ("bird", "birds"),
+    "insect": ("insect", "insects"),
+    "sea animal": ("sea animal", "sea animals"),
+    "plant": ("plant", "plants"),
+    "flower": ("flower", "flowers"),
+    "food": ("food", "foods"),
+    "fruit": ("fruit", "fruits"),
+    "vegetable": ("vegetable", "vegetables"),
+    "dessert": ("dessert", "desserts"),
+    "drink": ("drink", "drinks"),
+    "vehicle": ("vehicle", "vehicles"),
+    "boat": ("boat", "boats"),
+    "building": ("building", "buildings"),
+    "furniture": ("piece of furniture", "pieces of furniture"),
+    "clothing": ("piece of clothing", "clothes"),
+    "bag": ("bag", "bags"),
+    "instrument": ("musical instrument", "musical instruments"),
+    "tool": ("tool", "tools"),
+    "weapon": ("weapon", "weapons"),
+    "toy": ("toy", "toys"),
+    "ball": ("ball", "balls"),
+    "sport": ("piece of sports equipment", "pieces of sports equipment"),
+    "electronics": ("electronic device", "electronic devices"),
+    "appliance": ("household appliance", "household appliances"),
+    "body part": ("body part", "body parts"),
+}
+
+_USES = (
+    "eat",
+    "drink",
+    "wear",
+    "ride",
+    "drive",
+    "sit on",
+    "sleep in",
+    "write with",
+    "cut with",
+    "read",
+    "play music with",
+)
+#: How people ask for what has a function, as one and as many.
+FUNCTION_WORDS: dict[str, tuple[str, str]] = {
+    **{f"you can {use}": (f"something you can {use}", f"things you can {use}") for use in _USES},
+    "that flies": ("something that flies", "things that fly"),
+    "that swims": ("something that swims", "things that swim"),
+    "that lives in the water": ("something that lives in the water", "things that live in the water"),
+    "that gives light": ("something that gives light", "things that give light"),
+    "that tells the time": ("something that tells the time", "things that tell the time"),
+    "that has wheels": ("something that has wheels", "things that have wheels"),
+}
 
 NOUNS: tuple[Noun, ...] = (
     Noun("apple", "apples", "1f34e", "fruit"),

@@ -1,14 +1,18 @@
-"""Turns the files of artwork packages into images: emoji drawings to RGBA, HDR panoramas to sRGB.
+"""Turns the files of artwork packages into images: drawings and renders to RGBA, HDR panoramas to sRGB.
 
-Each rasteriser maps an emoji code point to its drawing in one unpacked npm package.
+Each rasteriser maps the key of a drawing (an emoji code point, or the name of a render) to its image, from the unpacked
+packages that it asks for by style.
 """
 
 import base64
 import binascii
 import io
 import json
+import os
 import tempfile
+import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,7 @@ SPRITE_SIDE_PX = 256
 PANORAMA_SATURATION = 1.2
 
 Rasteriser = Callable[[str], Image.Image]
+Fetch = Callable[[str], Path]  # the unpacked package of a style
 
 
 class ArtError(RuntimeError):
@@ -32,35 +37,70 @@ def _file_of_code(package: Path, code: str, suffix: str) -> Path:
     raise ArtError(f"{package} has no drawing of {code}; take its noun out or leave this style out")
 
 
-def _fluent_rasteriser(package: Path) -> Rasteriser:
-    return lambda code: Image.open(_file_of_code(package / "assets", code, ".webp")).convert("RGBA")
+def _fluent_rasteriser(fetch: Fetch) -> Rasteriser:
+    assets = fetch("fluent3d") / "assets"
+    return lambda code: Image.open(_file_of_code(assets, code, ".webp")).convert("RGBA")
 
 
-def _twemoji_rasteriser(package: Path) -> Rasteriser:
+def _twemoji_rasteriser(fetch: Fetch) -> Rasteriser:
+    package = fetch("twemoji")
     return lambda code: render_svg(_file_of_code(package, code, ".svg").read_text())
 
 
-def _noto_rasteriser(package: Path) -> Rasteriser:
-    names = json.loads((package / "chars.json").read_text())
+def _iconify_rasteriser(style: str, fetch: Fetch) -> Rasteriser:
+    """Iconify packages name their icons; only Noto's says which code a name has, and the others share its names."""
+    package = fetch(style)
     icons = json.loads((package / "icons.json").read_text())
+    names = _names_of_codes(fetch("noto"))
 
     def rasterise(code: str) -> Image.Image:
-        name = names.get(code) or names.get(f"{code}-fe0f")
-        name = icons.get("aliases", {}).get(name, {}).get("parent", name)
-        if name not in icons["icons"]:
-            raise ArtError(f"{package} has no drawing of {code}; take its noun out or leave this style out")
-        icon = icons["icons"][name]
-        side = [icon.get(key, icons.get(key, 16)) for key in ("width", "height")]
-        box = f'viewBox="0 0 {side[0]} {side[1]}"'
-        return render_svg(f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{icon["body"]}</svg>')
+        for name in names.get(code, ()):
+            icon = icons["icons"].get(icons.get("aliases", {}).get(name, {}).get("parent", name))
+            if icon is not None:
+                side = [icon.get(key, icons.get(key, 16)) for key in ("width", "height")]
+                box = f'viewBox="0 0 {side[0]} {side[1]}"'
+                return render_svg(f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{icon["body"]}</svg>')
+        raise ArtError(f"{package} has no drawing of {code}; take its noun out or leave this style out")
 
     return rasterise
 
 
-RASTERISERS: dict[str, Callable[[Path], Rasteriser]] = {
+def _names_of_codes(noto: Path) -> dict[str, list[str]]:
+    """The icon names of each code without its variation selector, the usual name first."""
+    icons = json.loads((noto / "icons.json").read_text())
+    aliases = {alias: entry["parent"] for alias, entry in icons.get("aliases", {}).items()}
+    others: dict[str, list[str]] = {}
+    for alias, parent in aliases.items():
+        others.setdefault(parent, []).append(alias)
+    names: dict[str, list[str]] = {}
+    for code, name in json.loads((noto / "chars.json").read_text()).items():
+        parent = aliases.get(name, name)
+        names[code.replace("-fe0f", "")] = [parent, *others.get(parent, ())]
+    return names
+
+
+def _furniture_rasteriser(fetch: Fetch) -> Rasteriser:
+    """Renders lie as "catalogue/name.png" in the catalogues, which are .sh3f (zip) files."""
+    folder = fetch("sweethome3d") / "usr" / "share" / "sweethome3d" / "furniture"
+    catalogues = [zipfile.ZipFile(path) for path in sorted(folder.glob("*.sh3f"))]
+    where = {name: catalogue for catalogue in catalogues for name in catalogue.namelist()}
+
+    def rasterise(key: str) -> Image.Image:
+        catalogue = where.get(f"{key}.png")
+        if catalogue is None:
+            raise ArtError(f"{folder} has no render {key}; take it out of its noun or leave this style out")
+        return Image.open(io.BytesIO(catalogue.read(f"{key}.png"))).convert("RGBA")
+
+    return rasterise
+
+
+RASTERISERS: dict[str, Callable[[Fetch], Rasteriser]] = {
     "fluent3d": _fluent_rasteriser,
-    "noto": _noto_rasteriser,
+    "noto": partial(_iconify_rasteriser, "noto"),
     "twemoji": _twemoji_rasteriser,
+    "noto-v1": partial(_iconify_rasteriser, "noto-v1"),
+    "emojione": partial(_iconify_rasteriser, "emojione"),
+    "sweethome3d": _furniture_rasteriser,
 }
 
 
@@ -81,6 +121,14 @@ def fit_sprite(image: Image.Image) -> Image.Image:
     scale = min(1.0, SPRITE_SIDE_PX / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image if scale == 1.0 else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def write_png(image: Image.Image, path: Path) -> None:
+    """Writes a PNG so that the path holds either the whole image or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    image.save(partial, format="PNG")
+    os.replace(partial, path)
 
 
 def decode_exr_script(script: Path) -> np.ndarray:

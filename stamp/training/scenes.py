@@ -13,23 +13,16 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from stamp.training.art import ArtLibrary
-from stamp.training.backgrounds import panorama_crop, procedural_background
+from stamp.training.backgrounds import panorama_crop, procedural_background, vary
 from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render
 from stamp.training.nouns import Noun
+from stamp.training.placing import place_all
+from stamp.training.scene_config import SceneConfig as SceneConfig  # part of what scenes are asked with
 
 TRAIN_SEEDS = range(10**9)
 VALIDATION_SEEDS = range(10**9, 10**9 + 10**6)
 
-PLAN_SIDE_PX = 64
-PLACEMENT_TRIES = 16
 SCENE_TRIES = 50
-STEADY_CATEGORIES = ("vehicle", "furniture", "building", "electronics", "plant")
-NEVER_MIRRORED = ("clock",)
-MASK_COLOURS = np.array(
-    [(0, 0, 0), (230, 60, 60), (60, 200, 80), (70, 110, 240), (240, 200, 50), (200, 80, 220)]
-    + [(60, 210, 220), (250, 140, 40), (160, 160, 160)],
-    np.uint8,
-)
 
 
 @dataclass(frozen=True)
@@ -61,47 +54,6 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class SceneConfig:
-    """What scenes look like. Sizes in pixels; shares are of the image area, probabilities 0..1.
-
-    `min_area_share` and `max_area_share` bound the silhouette at placement; a kept object shows at least
-    `min_visible_share` of the image and `min_visible_fraction` of its own silhouette, and in all but a
-    `crowded_share` of the scenes about 85 % of its silhouette.
-    """
-
-    width: int = 384
-    height: int = 384
-    min_objects: int = 2
-    max_objects: int = 5
-    styles: tuple[str, ...] = ("fluent3d", "noto")
-    panorama_share: float = 0.65
-    min_area_share: float = 0.03
-    max_area_share: float = 0.40
-    min_visible_share: float = 0.025
-    min_visible_fraction: float = 0.55
-    repeat_share: float = 0.45
-    other_style_share: float = 0.15
-    crowded_share: float = 0.35
-    augment: bool = True
-
-    def __post_init__(self) -> None:
-        if min(self.width, self.height) < 32:
-            raise ValueError(f"expected at least 32 x 32 pixels, got {self.width} x {self.height}")
-        if not 2 <= self.min_objects <= self.max_objects <= 8:
-            raise ValueError(
-                f"expected 2 <= min_objects <= max_objects <= 8, got {self.min_objects}, {self.max_objects}"
-            )
-        if not 0 < self.min_visible_share <= self.min_area_share < self.max_area_share <= 1:
-            shares = (self.min_visible_share, self.min_area_share, self.max_area_share)
-            raise ValueError(f"expected 0 < min_visible_share <= min_area_share < max_area_share <= 1, got {shares}")
-        if not self.styles:
-            raise ValueError("expected at least one style, got none")
-        for name in ("panorama_share", "min_visible_fraction", "repeat_share", "other_style_share", "crowded_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be 0..1, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
 class _Stage:
     """Where a scene plays: background (H, W, 3) uint8, and the horizon row in pixels or None for a flat scene."""
 
@@ -119,7 +71,7 @@ def compose_scene(seed: int, art: ArtLibrary, config: SceneConfig) -> Scene:
     for attempt in range(SCENE_TRIES):
         rng = np.random.default_rng([seed, attempt])
         stage = _choose_stage(rng, art, config)
-        placements = _place_all(rng, art, config, stage)
+        placements = place_all(rng, art, config, stage.horizon_y)
         scene = _draw_valid(rng, art, config, stage, placements, seed)
         if scene is not None:
             return scene
@@ -131,83 +83,9 @@ def _choose_stage(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig
     if panoramas:
         panorama = panoramas[int(rng.integers(len(panoramas)))]
         image, horizon_y = panorama_crop(rng, panorama, config.width, config.height)
-        return _Stage(image, "panorama", horizon_y)
-    image = procedural_background(rng, config.width, config.height)
+        return _Stage(vary(rng, image) if config.rich_backgrounds else image, "panorama", horizon_y)
+    image = procedural_background(rng, config.width, config.height, config.rich_backgrounds)
     return _Stage(image, "procedural", None if rng.random() < 0.6 else rng.uniform(-0.3, 0.35) * config.height)
-
-
-def _choose_nouns(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig) -> list[Noun]:
-    """Nouns of one scene in random order, at least two kinds; some scenes show one kind several times."""
-    count = int(rng.integers(config.min_objects, config.max_objects + 1))
-    repeats = 1
-    if rng.random() < config.repeat_share and config.max_objects >= 3:
-        count = max(count, 3)
-        repeats = int(rng.integers(2, count))
-    kinds = rng.choice(len(art.nouns), size=count - repeats + 1, replace=False)
-    chosen = [art.nouns[int(kinds[0])]] * repeats + [art.nouns[int(kind)] for kind in kinds[1:]]
-    return [chosen[int(i)] for i in rng.permutation(count)]
-
-
-def _place_all(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig, stage: _Stage) -> list[Placement]:
-    """Placements that leave one another visible, judged on a coarse grid; what finds no place is left out."""
-    nouns = _choose_nouns(rng, art, config)
-    scene_style = config.styles[int(rng.integers(len(config.styles)))]
-    near_share = rng.uniform(0.12, max(0.13, min(config.max_area_share, 1.2 / len(nouns))))
-    crowded = rng.random() < config.crowded_share
-    fraction = min(1.0, config.min_visible_fraction * 1.08) if crowded else max(0.85, config.min_visible_fraction)
-    scale = PLAN_SIDE_PX / max(config.width, config.height)
-    grid_w, grid_h = round(config.width * scale), round(config.height * scale)
-    placed: list[tuple[Placement, Drawn]] = []
-    for noun in nouns:
-        other = rng.random() < config.other_style_share
-        style = config.styles[int(rng.integers(len(config.styles)))] if other else scene_style
-        for tries in range(PLACEMENT_TRIES):
-            candidate = _propose(rng, art, config, stage, noun, style, near_share * 0.93**tries)
-            trial = sorted([*placed, (candidate, render(candidate, art, scale))], key=lambda pair: pair[0].depth)
-            drawn = [sprite for _, sprite in trial]
-            share = config.min_visible_share * 1.05
-            if all(_visible(paint_labels(drawn, grid_w, grid_h), drawn, share, fraction)):
-                placed = trial
-                break
-    return [placement for placement, _ in placed]
-
-
-def _propose(
-    rng: np.random.Generator,
-    art: ArtLibrary,
-    config: SceneConfig,
-    stage: _Stage,
-    noun: Noun,
-    style: str,
-    near_share: float,
-) -> Placement:
-    """A random placement that follows the stage's perspective; it may still hide or be hidden."""
-    floats = noun.flies and rng.random() < 0.85
-    nearness = float(rng.uniform(0.45, 1.0))  # 1: at the bottom edge of the image
-    if stage.horizon_y is None:
-        nearness = float(rng.uniform(0.5, 1.1))
-    share = near_share * nearness**2 * np.exp(rng.normal(0, 0.25))
-    share = float(np.clip(share, config.min_area_share * 1.1, config.max_area_share * 0.95))
-    level = art.mipmap(style, noun)[0]
-    fill = art.coverage(style, noun)
-    height = np.sqrt(share * config.width * config.height / fill * level.height / level.width)
-    width = height * level.width / level.height
-    shrink = min(1.0, 0.92 * config.width / width, 0.92 * config.height / height)
-    width, height = width * shrink, height * shrink
-    overhang = 0.12 if rng.random() < 0.3 else 0.0
-    x = rng.uniform((0.5 - overhang) * width, config.width - (0.5 - overhang) * width)
-    if stage.horizon_y is None:
-        y = rng.uniform(height / 2, config.height - height / 2)
-    elif floats:
-        y = rng.uniform(height / 2, max(height / 2 + 1, min(config.height * 0.6, config.height - height / 2)))
-    else:
-        foot = stage.horizon_y + nearness * (config.height * rng.uniform(0.95, 1.0) - stage.horizon_y)
-        y = max(foot, height * (1 - overhang)) - height / 2
-    steady = noun.category in STEADY_CATEGORIES and stage.horizon_y is not None and not floats
-    turn = rng.normal(0, 2 if steady else 9 if floats or stage.horizon_y is None else 5)
-    mirrored = bool(rng.random() < 0.5) and noun.name not in NEVER_MIRRORED
-    has_shadow = not floats and (stage.horizon_y is not None or rng.random() < 0.5)
-    return Placement(noun, style, x, y, width, height, float(turn), mirrored, nearness, has_shadow)
 
 
 def _visible(labels: np.ndarray, drawn: Sequence[Drawn], share: float, fraction: float) -> list[bool]:
@@ -236,7 +114,7 @@ def _draw_valid(
         if len(kept) == len(drawn):
             break
         placements, drawn = [placements[i] for i in kept], [drawn[i] for i in kept]
-    image = draw(rng, stage.background, placements, drawn)
+    image = draw(rng, stage.background, placements, drawn, config.recolour_share)
     image = _augment(rng, image) if config.augment else image
     pairs = enumerate(placements, start=1)
     objects = tuple(_describe(labels, mask_id, placement) for mask_id, placement in pairs)
@@ -267,18 +145,3 @@ def _augment(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
         picture.save(buffer, format="JPEG", quality=int(rng.integers(55, 96)))
         picture = Image.open(buffer).convert("RGB")
     return np.array(picture)
-
-
-def contact_sheet(scenes: Sequence[Scene], columns: int = 6) -> Image.Image:
-    """The scenes side by side in rows of `columns`, each above a copy with its masks in colour."""
-    if not scenes or columns < 1:
-        raise ValueError(f"expected at least one scene and one column, got {len(scenes)} and {columns}")
-    height, width = scenes[0].labels.shape
-    sheet = Image.new("RGB", (columns * width, -(-len(scenes) // columns) * height * 2))
-    for index, scene in enumerate(scenes):
-        x, y = index % columns * width, index // columns * height * 2
-        tint = MASK_COLOURS[scene.labels]
-        overlay = np.where(scene.labels[..., None] > 0, scene.image // 3 + tint // 3 * 2, scene.image // 3)
-        sheet.paste(Image.fromarray(scene.image), (x, y))
-        sheet.paste(Image.fromarray(overlay.astype(np.uint8)), (x, y + height))
-    return sheet

@@ -1,9 +1,11 @@
 import base64
 import hashlib
 import io
+import json
 import pickle
 import re
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ import pytest
 from PIL import Image
 
 from stamp.training import art
-from stamp.training.art import ArtLibrary, ArtSource, extract_checked, install_art, sprite_path, write_png
-from stamp.training.nouns import NOUN_BY_NAME, NOUNS
-from stamp.training.rasterise import ArtError, decode_exr_script, fit_sprite, tone_map
+from stamp.training.__main__ import main
+from stamp.training.art import ArtLibrary, install_art, sprite_path
+from stamp.training.nouns import NOUN_BY_NAME, NOUNS, Noun
+from stamp.training.packages import ArtSource, extract_checked, fetch
+from stamp.training.rasterise import ArtError, decode_exr_script, fit_sprite, tone_map, write_png
 
 APPLE, CAT = NOUN_BY_NAME["apple"], NOUN_BY_NAME["cat"]
 
@@ -87,10 +91,133 @@ def test_install_from_a_tarball_makes_trimmed_sprites_once(tmp_path: Path, monke
     install_art(tmp_path, ["fluent3d"], [APPLE, CAT], with_panoramas=False)  # everything is there: no npm needed
 
 
+def fake_npm(folder: Path, packed: Path) -> None:
+    """An `npm` whose `pack` copies a ready tarball to --pack-destination, seen from its working directory."""
+    script = folder / "npm"
+    script.write_text(f'#!/bin/sh\nwhile [ "$1" != --pack-destination ]; do shift; done\n/bin/cp "{packed}" "$2"\n')
+    script.chmod(0o755)
+
+
+def test_install_downloads_into_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = {f"package/assets/{APPLE.code}.webp": webp((200, 10, 10, 255), (8, 4, 40, 60))}
+    integrity = tarball(tmp_path / "fake-pack-1.0.0.tgz", members)
+    monkeypatch.setitem(art.STYLE_SOURCES, "fluent3d", ArtSource("@fake/pack", "1.0.0", integrity, "CC0", ""))
+    fake_npm(tmp_path, tmp_path / "fake-pack-1.0.0.tgz")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    install_art(Path("art"), ["fluent3d"], [APPLE], with_panoramas=False)
+    assert ArtLibrary(tmp_path / "art", ["fluent3d"], [APPLE]).sprite("fluent3d", APPLE).shape == (56, 32, 4)
+
+
 def test_install_says_what_to_do_without_npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ArtError, match="npm is not on PATH: install Node.js, or put lobehub-fluent-emoji-3d-1.1.0.tgz"):
         install_art(tmp_path, ["fluent3d"], [APPLE], with_panoramas=False)
+
+
+def emoji_package(names: dict[str, str], colours: dict[str, str], aliases: dict[str, str]) -> dict[str, bytes]:
+    """An Iconify package whose icons are squares of one colour."""
+    icons = {
+        name: {"body": f'<rect x="2" y="2" width="8" height="8" fill="{fill}"/>'} for name, fill in colours.items()
+    }
+    table = {
+        "icons": icons,
+        "aliases": {name: {"parent": of} for name, of in aliases.items()},
+        "width": 16,
+        "height": 16,
+    }
+    return {"package/chars.json": json.dumps(names).encode(), "package/icons.json": json.dumps(table).encode()}
+
+
+def put_package(folder: Path, style: str, members: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    integrity = tarball(folder / "downloads" / f"fake-{style}-1.0.0.tgz", members)
+    monkeypatch.setitem(art.STYLE_SOURCES, style, ArtSource(f"@fake/{style}", "1.0.0", integrity, "CC0", ""))
+
+
+def test_icons_without_codes_are_found_by_the_names_noto_gives_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noto = emoji_package(
+        {"1f34e": "red-apple", "1f408-fe0f": "cat"}, {"red-apple": "#f00", "cat": "#0f0"}, {"kitty": "cat"}
+    )
+    put_package(tmp_path, "noto", noto, monkeypatch)
+    other = emoji_package({}, {"red-apple": "#00f", "feline": "#ff0"}, {"kitty": "feline"})
+    put_package(tmp_path, "emojione", other, monkeypatch)
+    install_art(tmp_path, ["noto", "emojione"], [APPLE, CAT], with_panoramas=False)
+    library = ArtLibrary(tmp_path, ["noto", "emojione"], [APPLE, CAT])
+    middles = {
+        style: [library.sprite(style, noun)[90, 90].tolist() for noun in (APPLE, CAT)] for style in library.styles
+    }
+    assert middles == {
+        "noto": [[255, 0, 0, 255], [0, 255, 0, 255]],
+        "emojione": [[0, 0, 255, 255], [255, 255, 0, 255]],
+    }
+    with pytest.raises(ArtError, match="has no drawing of 1f415"):
+        install_art(tmp_path, ["emojione"], [NOUN_BY_NAME["dog"]], with_panoramas=False)
+
+
+def test_renders_come_out_of_the_furniture_catalogues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "packages" / "fake_1_all" / "usr" / "share" / "sweethome3d" / "furniture"
+    root.mkdir(parents=True)
+    for catalogue, size in (("scopia", (30, 20)), ("katorlegaz", (10, 40))):
+        buffer = io.BytesIO()
+        Image.new("RGBA", size, (9, 9, 9, 255)).save(buffer, "PNG")
+        with zipfile.ZipFile(root / f"{catalogue}.sh3f", "w") as archive:
+            archive.writestr(f"{catalogue}/sofa.png", buffer.getvalue())
+    monkeypatch.setitem(art.STYLE_SOURCES, "sweethome3d", ArtSource("fake", "1", "", "CC0", "", "debian"))
+    drawings = (("sweethome3d", "scopia/sofa"), ("sweethome3d", "katorlegaz/sofa"))
+    sofa = Noun("sofa", "sofas", "", "furniture", drawings=drawings)
+    install_art(tmp_path, ["sweethome3d"], [sofa], with_panoramas=False)
+    library = ArtLibrary(tmp_path, ["sweethome3d"], [sofa])
+    assert library.drawings("sweethome3d", sofa) == 2
+    assert [library.sprite("sweethome3d", sofa, i).shape for i in range(2)] == [(20, 30, 4), (40, 10, 4)]
+    with pytest.raises(ArtError, match="no drawing 2 of 'sofa'"):
+        library.sprite("sweethome3d", sofa, 2)
+
+
+def test_a_debian_package_is_fetched_by_apt_get_and_unpacked_by_dpkg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ready.deb").write_bytes(b"archive")
+    scripts = {
+        "apt-get": f'/bin/cp "{tmp_path}/ready.deb" fake_1_all.deb',
+        "dpkg": '/bin/mkdir "$3" && /bin/cp "$2" "$3/x"',
+    }
+    for name, line in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    integrity = "sha512-" + base64.b64encode(hashlib.sha512(b"archive").digest()).decode()
+    root = fetch(ArtSource("fake", "1", integrity, "CC0", "", "debian"), tmp_path / "art")
+    assert (root / "x").read_bytes() == b"archive"
+    with pytest.raises(ArtError, match="expected sha512-AAAA"):
+        fetch(ArtSource("fake", "1", "sha512-AAAA", "CC0", "", "debian"), tmp_path / "other")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ArtError, match="apt-get is not on PATH: this style needs a Debian"):
+        fetch(ArtSource("fake", "1", integrity, "CC0", "", "debian"), tmp_path / "third")
+
+
+def test_a_style_need_not_draw_every_noun() -> None:
+    sprite = np.full((40, 40, 4), 255, np.uint8)
+    library = ArtLibrary.from_arrays({("a", "apple"): sprite, ("a", "cat"): sprite, ("b", "cat"): sprite}, [APPLE, CAT])
+    assert [library.drawings(style, noun) for style in "ab" for noun in (APPLE, CAT)] == [1, 1, 0, 1]
+    assert library.nouns_in(("b",)) == (CAT,) and library.nouns_in(("a", "b")) == (APPLE, CAT)
+    with pytest.raises(ArtError, match="no drawing 0 of 'apple' in style 'b'"):
+        library.sprite("b", APPLE)
+
+
+def test_the_art_command_goes_on_where_a_style_is_not_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    def install(folder: Path, styles: list[str], *nouns: object, **options: bool) -> None:
+        if list(styles) == ["noto-v1"]:
+            raise ArtError("no registry")
+        done.extend(styles)
+
+    monkeypatch.setattr(art, "install_art", install)
+    with pytest.raises(SystemExit, match="skipped style 'noto-v1': no registry"):
+        main(["art"])
+    assert set(done) == set(art.STYLE_SOURCES) - {"noto-v1"}
 
 
 def test_unknown_style_and_missing_sprites_are_errors(tmp_path: Path) -> None:
@@ -103,7 +230,7 @@ def test_unknown_style_and_missing_sprites_are_errors(tmp_path: Path) -> None:
 def test_library_splits_panoramas_and_pickles(tmp_path: Path) -> None:
     for value, name in enumerate(("city", "park", "venice")):
         write_png(Image.new("RGB", (8, 4), (value, 0, 0)), tmp_path / "panoramas" / f"{name}.png")
-    write_png(Image.new("RGBA", (5, 9), (1, 2, 3, 255)), sprite_path(tmp_path, "noto", APPLE))
+    write_png(Image.new("RGBA", (5, 9), (1, 2, 3, 255)), sprite_path(tmp_path, "noto", APPLE.code))
     library = ArtLibrary(tmp_path, ["noto"], [APPLE])
     library.mipmap("noto", APPLE)
     copy = pickle.loads(pickle.dumps(library))

@@ -1,20 +1,28 @@
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
-from stamp.training.art import ArtLibrary
-from stamp.training.backgrounds import panorama_crop, procedural_background
-from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render
-from stamp.training.nouns import NOUNS
+from stamp.training.art import ArtLibrary, sprite_path
+from stamp.training.backgrounds import panorama_crop, procedural_background, vary
+from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render, render_opacity
+from stamp.training.nouns import NOUNS, Noun
+from stamp.training.placing import Plan, place_all
+from stamp.training.rasterise import write_png
+from stamp.training.scene_config import rich_config
 from stamp.training.scenes import (
     TRAIN_SEEDS,
     VALIDATION_SEEDS,
     Scene,
     SceneConfig,
     compose_scene,
-    contact_sheet,
 )
+from stamp.training.sheets import BACKDROP, LABEL_PX, TILE_PX, TILES_IN_A_ROW, contact_sheet, vocabulary_sheets
 from tests.training.conftest import STYLES
 
 CONFIG = SceneConfig(width=96, height=80, styles=STYLES)
@@ -33,6 +41,101 @@ def test_a_scene_is_a_pure_function_of_its_seed(library: ArtLibrary, scenes: lis
         assert np.array_equal(again.labels, scenes[seed].labels)
         assert again.objects == scenes[seed].objects
     assert not np.array_equal(scenes[0].image, scenes[1].image)
+
+
+def test_scenes_of_old_seeds_stay_as_they_were(scenes: list[Scene]) -> None:
+    """The committed figures of the shipped checkpoint were measured on scenes that a seed must give again."""
+    shown = [[(item.noun.name, item.style, item.box_xyxy, item.area_px) for item in scenes[i].objects] for i in (1, 2)]
+    assert shown == [
+        [
+            ("pineapple", "edgy", (4, 26, 31, 45), 254),
+            ("banana", "edgy", (32, 24, 57, 53), 378),
+            ("banana", "edgy", (58, 31, 91, 73), 683),
+        ],
+        [
+            ("strawberry", "edgy", (1, 29, 19, 52), 210),
+            ("watermelon", "round", (16, 31, 56, 66), 1103),
+            ("banana", "round", (53, 20, 94, 69), 1593),
+        ],
+    ]
+    assert [int(scenes[i].image.sum()) for i in (1, 2)] == pytest.approx([2059034, 2155060], rel=1e-4)
+
+
+def test_the_options_change_scenes_and_leave_labels_exact(library: ArtLibrary, scenes: list[Scene]) -> None:
+    config = rich_config(STYLES, 96, 80)
+    rich = [compose_scene(seed, library, config) for seed in range(24)]
+    assert not any(np.array_equal(scene.image, old.image) for scene, old in zip(rich, scenes, strict=False))
+    for scene in rich:
+        assert np.bincount(scene.labels.ravel())[1:].tolist() == [item.area_px for item in scene.objects]
+    again = compose_scene(5, library, config)
+    assert np.array_equal(again.image, rich[5].image) and np.array_equal(again.labels, rich[5].labels)
+
+
+def test_recolouring_alone_changes_no_label(library: ArtLibrary) -> None:
+    recoloured = replace(CONFIG, recolour_share=1.0, augment=False)
+    for seed in range(6):
+        plain, other = (compose_scene(seed, library, c) for c in (replace(CONFIG, augment=False), recoloured))
+        assert np.array_equal(plain.labels, other.labels) and not np.array_equal(plain.image, other.image)
+
+
+def test_a_style_shows_only_what_it_draws(library: ArtLibrary) -> None:
+    few = {(style, noun.name): library.sprite(style, noun) for style in STYLES for noun in library.nouns}
+    del few["edgy", "apple"], few["edgy", "banana"]
+    partial = ArtLibrary.from_arrays(few, library.nouns)
+    for seed in range(30):
+        for style_first in (False, True):
+            scene = compose_scene(seed, partial, replace(CONFIG, max_objects=3, style_first=style_first))
+            assert {(item.style, item.noun.name) for item in scene.objects} <= set(few)
+    alone = replace(CONFIG, max_objects=3, styles=("edgy",))
+    names = {item.noun.name for seed in range(12) for item in compose_scene(seed, partial, alone).objects}
+    assert names == {noun.name for noun in library.nouns[2:]}
+    with pytest.raises(ValueError, match="up to 5 objects need 5 nouns in style 'edgy', which draws 4"):
+        for seed in range(9):
+            compose_scene(seed, partial, replace(CONFIG, styles=("edgy",), style_first=True))
+
+
+def test_a_noun_appears_in_each_of_its_drawings(tmp_path: Path) -> None:
+    nouns = [
+        Noun(name, f"{name}s", "", "toy", drawings=(("drawn", f"1f{i}"), ("drawn", f"2f{i}")))
+        for i, name in enumerate(("ball", "kite"))
+    ]
+    for noun in nouns:
+        for style, key in noun.drawings:
+            write_png(Image.new("RGBA", (64, 64), (200, int(key[0]), 60, 255)), sprite_path(tmp_path, style, key))
+    library = ArtLibrary(tmp_path, ["drawn"], nouns)
+    config = replace(CONFIG, styles=("drawn",), max_objects=2, panorama_share=0.0)
+    rng = np.random.default_rng(0)
+    placed = [item for _ in range(20) for item in place_all(rng, library, config, None)]
+    assert {(item.noun.name, item.drawing) for item in placed} == {("ball", 0), ("ball", 1), ("kite", 0), ("kite", 1)}
+    assert {int(render(item, library).pixels[..., 1].max()) for item in placed if item.drawing} == {2}
+
+
+@given(st.integers(0, 10**6))
+def test_a_plan_takes_exactly_what_leaves_all_visible(seed: int) -> None:
+    """Against painting everything again for each candidate."""
+    rng = np.random.default_rng(seed)
+    plan, kept = Plan(20, 16, share=0.02, fraction=0.6), []
+    for _ in range(8):
+        sprite = Drawn(
+            (rng.random(rng.integers(2, 10, 2)) * 300).clip(0, 255).astype(np.uint8), *rng.integers(-3, 16, 2).tolist()
+        )
+        placement = Placement(NOUNS[0], "s", 0, 0, 1, 1, 0, False, float(rng.integers(0, 4)), False)
+        trial = sorted([*kept, (placement, sprite)], key=lambda pair: pair[0].depth)
+        labels = paint_labels([other for _, other in trial], 20, 16)
+        fine = all(
+            (labels == index).sum() >= max(0.02 * 320, 0.6 * (other.pixels >= 128).sum(), 1)
+            for index, (_, other) in enumerate(trial, start=1)
+        )
+        assert plan.add(placement, sprite) == fine
+        kept = trial if fine else kept
+        assert plan.placements == [placement for placement, _ in kept]
+
+
+def test_opacity_alone_is_rendered_as_in_colour(library: ArtLibrary) -> None:
+    placement = Placement(NOUNS[1], "edgy", 40, 35, 31, 47, 23.0, True, 1.0, False)
+    colour, opacity = render(placement, library), render_opacity(placement, library, 1.0)
+    assert np.array_equal(colour.pixels[..., 3], opacity.pixels)
+    assert (colour.left, colour.top, colour.silhouette_px) == (opacity.left, opacity.top, opacity.silhouette_px)
 
 
 def test_labels_agree_with_masks_areas_and_boxes(scenes: list[Scene]) -> None:
@@ -59,9 +162,9 @@ def test_kept_objects_meet_the_limits(scenes: list[Scene]) -> None:
 def test_objects_show_enough_of_their_silhouette(library: ArtLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Drawn]] = []
 
-    def spy(rng: np.random.Generator, background: np.ndarray, placements: list[Placement], drawn: list[Drawn]):
+    def spy(rng: np.random.Generator, background: np.ndarray, placements: list[Placement], drawn: list[Drawn], *more):
         seen.append(list(drawn))
-        return draw(rng, background, placements, drawn)
+        return draw(rng, background, placements, drawn, *more)
 
     monkeypatch.setattr("stamp.training.scenes.draw", spy)
     for seed in SEEDS:
@@ -122,6 +225,17 @@ def test_every_procedural_background_fills_the_image() -> None:
         assert image.shape == (70, 50, 3) and image.dtype == np.uint8
 
 
+def test_rich_backgrounds_fill_the_image_and_keep_the_horizon(library: ArtLibrary) -> None:
+    for seed in range(40):
+        image = procedural_background(np.random.default_rng(seed), 50, 70, rich=True)
+        assert image.shape == (70, 50, 3) and image.dtype == np.uint8
+        half = np.zeros((40, 30, 3), np.uint8)
+        half[:20] = 160
+        varied = vary(np.random.default_rng(seed), half)
+        assert varied.shape == half.shape and varied.dtype == np.uint8
+        assert varied[:20].mean() > varied[20:].mean() + 60
+
+
 def test_seed_ranges_are_disjoint() -> None:
     assert TRAIN_SEEDS.stop <= VALIDATION_SEEDS.start and len(VALIDATION_SEEDS) == 10**6
 
@@ -137,6 +251,8 @@ def test_seed_ranges_are_disjoint() -> None:
         ({"styles": ()}, "at least one style"),
         ({"panorama_share": 1.2}, "panorama_share must be 0..1, got 1.2"),
         ({"min_visible_fraction": -0.1}, "min_visible_fraction must be"),
+        ({"recolour_share": 2.0}, "recolour_share must be 0..1"),
+        ({"stretch": 0.9}, "stretch must be 0..0.5, got 0.9"),
     ],
 )
 def test_contradictory_configurations_are_refused(changes: dict, message: str) -> None:
@@ -156,6 +272,19 @@ def test_mask_refuses_other_ids(scenes: list[Scene]) -> None:
     for wrong in (0, len(scenes[0].objects) + 1):
         with pytest.raises(ValueError, match="mask_id must be"):
             scenes[0].mask(wrong)
+
+
+def test_vocabulary_sheets_show_every_noun(library: ArtLibrary) -> None:
+    pages = list(vocabulary_sheets(library, columns=1, rows=4))
+    assert len(pages) == 2 and pages[0].size == (LABEL_PX + TILES_IN_A_ROW * TILE_PX, 4 * TILE_PX)
+    tiles = [
+        np.asarray(page)[row * TILE_PX + 4 : (row + 1) * TILE_PX, LABEL_PX + i * TILE_PX :][:, :TILE_PX]
+        for page in pages
+        for row in range(4)
+        for i in range(3)
+    ]
+    drawn = [bool((tile != BACKDROP).any()) for tile in tiles]
+    assert drawn == [True, True, False] * 6 + [False] * 6
 
 
 def test_contact_sheet_size(scenes: list[Scene]) -> None:

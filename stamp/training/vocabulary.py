@@ -1,0 +1,111 @@
+"""The large vocabulary: what at least three emoji styles draw, and what SweetHome3D renders, under everyday names.
+
+`vocabulary.csv` is edited by hand and checked when read. Names, groups and tags of emojibase-data 17.0.0 (MIT) were
+its start; every drawing was looked at. Left out: square tiles, drawings that do not show their name, near-duplicates,
+faces, gestures, people at work, flags, symbols, and renders of branded goods.
+"""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from stamp.training.nouns import Noun
+
+VOCABULARY_FILE = Path(__file__).with_name("vocabulary.csv")
+TRAINING_STYLES = ("fluent3d", "noto", "twemoji", "noto-v1", "sweethome3d")
+#: Never trained on: its drawings measure what the model makes of art it has not seen.
+HELD_OUT_STYLE = "emojione"
+COLOURS = ("black", "blue", "brown", "green", "grey", "pink", "purple", "red", "white", "yellow")
+
+_WORD = re.compile(r"[a-z]+( [a-z]+)*")
+_EMOJI = re.compile(r"[0-9a-f]{4,5}(-[0-9a-f]{4,5})*")
+_RENDER = re.compile(r"(blendswap-cc-0|blendswap-cc-by|katorlegaz|scopia)/[\w-]+")
+
+
+@cache
+def load_vocabulary() -> tuple[Noun, ...]:
+    """The nouns in order of name.
+
+    Raises:
+        ValueError: the file breaks a rule of `check_vocabulary`; the message names the noun.
+    """
+    with VOCABULARY_FILE.open(newline="", encoding="utf-8") as file:
+        nouns = tuple(_parse(row) for row in csv.DictReader(file))
+    check_vocabulary(nouns)
+    return nouns
+
+
+def _parse(row: Mapping[str, str]) -> Noun:
+    synonyms = [pair.partition("=") for pair in _split(row["synonyms"])]
+    styles = (*TRAINING_STYLES, HELD_OUT_STYLE)
+    drawings = tuple((style, key) for style in styles for key in row[style].split())
+    return Noun(
+        name=row["name"],
+        plural=row["plural"],
+        code=next((key for _, key in drawings if _EMOJI.fullmatch(key)), ""),
+        category=row["category"],
+        flies=row["flies"] == "yes",
+        article=row["article"],
+        kinds=_split(row["kinds"]),
+        colour=row["colour"],
+        synonyms=tuple(one for one, _, _ in synonyms),
+        synonym_plurals=tuple(many for _, _, many in synonyms),
+        functions=_split(row["functions"]),
+        arguable=_split(row["arguable"]),
+        drawings=drawings,
+    )
+
+
+def _split(cell: str) -> tuple[str, ...]:
+    return tuple(filter(None, cell.split(";")))
+
+
+def check_vocabulary(nouns: Sequence[Noun]) -> None:
+    """Raises ValueError where a word points at two nouns, or a row is malformed.
+
+    No name or plural contains a word of another noun, so that whole words of an answer name one noun only; no two
+    nouns share a synonym or a drawing.
+    """
+    owners: dict[str, Noun] = {}
+    for noun in nouns:
+        _check_row(noun)
+        for word in {noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals}:
+            if word in owners:
+                raise ValueError(f"{word!r} names both {owners[word].name!r} and {noun.name!r}")
+            owners[word] = noun
+    for noun in nouns:
+        for part in _parts(noun.name) | _parts(noun.plural):
+            if part in owners and owners[part] is not noun:
+                raise ValueError(f"{noun.name!r} contains {part!r}, a word of {owners[part].name!r}")
+    drawn: dict[tuple[str, str], Noun] = {}
+    for noun in nouns:
+        for drawing in noun.drawings:
+            if drawing in drawn:
+                raise ValueError(f"{drawing} shows both {drawn[drawing].name!r} and {noun.name!r}")
+            drawn[drawing] = noun
+
+
+def _check_row(noun: Noun) -> None:
+    for word in (noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals):
+        if not _WORD.fullmatch(word):
+            raise ValueError(f"{noun.name!r}: {word!r} is not lower-case words")
+    if noun.article not in ("", "a", "an"):
+        raise ValueError(f"{noun.name!r}: article must be a, an or empty, got {noun.article!r}")
+    if noun.colour and noun.colour not in COLOURS:
+        raise ValueError(f"{noun.name!r}: unknown colour {noun.colour!r}; known: {COLOURS}")
+    if not any(style in TRAINING_STYLES for style, _ in noun.drawings):
+        raise ValueError(f"{noun.name!r} has no drawing in a training style")
+    for style, key in noun.drawings:
+        if not (_RENDER if style == "sweethome3d" else _EMOJI).fullmatch(key):
+            raise ValueError(f"{noun.name!r}: {key!r} is not a drawing of {style}")
+    agreed = {noun.name, *noun.kinds, *noun.functions} & set(noun.arguable)
+    if agreed:
+        raise ValueError(f"{noun.name!r}: {sorted(agreed)} cannot be both true and arguable")
+
+
+def _parts(name: str) -> set[str]:
+    """Every run of whole words inside a name: "ice cream" gives "ice", "cream" and itself."""
+    words = name.split()
+    return {" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
