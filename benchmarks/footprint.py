@@ -7,7 +7,6 @@ appended to a JSON-lines file, and the table is made from the rows.
 import json
 import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import psutil
 import torch
 
 from benchmarks.provenance import provenance
-from benchmarks.speed import SpeedConfig, measure, picture, speed_cases
+from benchmarks.speed import CLOCKS, SpeedConfig, measure, picture, set_clock, speed_cases
 from stamp.predictor import StampPredictor
 
 GB = 1e9
@@ -40,6 +39,7 @@ class Footprint:
     """One measurement. Memory is the process's resident set, or what torch allocated on a GPU.
 
     seconds: by phase, of one answer of `new_tokens` tokens with one mask of `mask_tokens` tokens, without warm-up.
+    clock: what seconds and load_s count, a key of `benchmarks.speed.CLOCKS`.
     load_peak_bytes: until the model was loaded. peak_bytes: until the answer was there.
     """
 
@@ -51,25 +51,30 @@ class Footprint:
     new_tokens: int
     mask_tokens: int
     provenance: dict[str, Any]
+    clock: str
 
 
-def measure_footprint(load: Callable[[], StampPredictor], model: str | Path | None, side_px: int = 896) -> Footprint:
+def measure_footprint(
+    load: Callable[[], StampPredictor], model: str | Path | None, side_px: int = 896, clock: str = "wall"
+) -> Footprint:
     """Load by `load`, answer once about a square picture of `side_px`, and say what it took."""
-    start = time.perf_counter()
+    start = CLOCKS[clock]()
     predictor = load()
-    load_s = time.perf_counter() - start
+    load_s = CLOCKS[clock]() - start
+    set_clock(predictor, clock)
     load_peak, resident = peak_bytes(predictor.device), resident_bytes(predictor.device)
     case = next(case for case in speed_cases(predictor.processor, SpeedConfig()) if case.name == "one_mask")
-    seconds, result = measure(predictor, picture(side_px), case, "ours")
+    run = measure(predictor, picture(side_px), case, "ours")
     return Footprint(
         load_s=load_s,
         load_peak_bytes=load_peak,
         resident_bytes=resident,
         peak_bytes=peak_bytes(predictor.device),
-        seconds=seconds,
-        new_tokens=result.new_tokens,
-        mask_tokens=result.mask_logits[0].size,
+        seconds=run.seconds,
+        new_tokens=run.result.new_tokens,
+        mask_tokens=run.result.mask_logits[0].size,
         provenance=provenance(predictor, model),
+        clock=clock,
     )
 
 
@@ -104,12 +109,15 @@ def footprint_table(rows: Sequence[Footprint]) -> str:
     """Markdown, one line a row, and one with what all rows have in common."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
-    for hardware in dict.fromkeys(row.provenance["hardware"] for row in rows):
-        some = [row for row in rows if row.provenance["hardware"] == hardware]
+    machines = [(row.provenance["hardware"], row.provenance["threads"], row.clock) for row in rows]
+    for machine in dict.fromkeys(machines):
+        hardware, threads, clock = machine
+        some = [row for row, own in zip(rows, machines, strict=True) if own == machine]
         dates = sorted({row.provenance["date"] for row in some})
         commits = sorted({str(row.provenance["commit"]) for row in some})
         answer = f"{some[0].new_tokens} tokens and one mask of {some[0].mask_tokens} mask tokens, one cold run each"
-        lines.append(f"\n{hardware}, {answer}; {', '.join(dates)}, commit {', '.join(commits)}.")
+        how = f"{hardware}, {threads} thread{'s' * (threads > 1)}, {clock} seconds"
+        lines.append(f"\n{how}; {answer}; {', '.join(dates)}, commit {', '.join(commits)}.")
     return "\n".join(lines)
 
 

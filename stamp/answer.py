@@ -1,6 +1,5 @@
 """One answer in the making: the prompt is prefilled, then tokens and masks are collected until there is a result."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -47,7 +46,7 @@ class Answer:
         self.masks: list[MaskReady] = []
         self.finish_reason: FinishReason = "given"
         self._sent = ""
-        self._started = time.perf_counter() - clock.seconds.get("vision", 0.0)
+        self._started = clock.read() - clock.seconds.get("vision", 0.0)
         self.input_ids = tuple(input_ids)
         self.images = tuple(images)
         self.state = TextState(model, clock, cache)
@@ -121,7 +120,7 @@ class Answer:
             masks=np.stack(masks) if masks else np.zeros((0, *self.image.size_hw), dtype=bool),
             mask_logits=[mask.logits for mask in self.masks],
             scores=[mask.score for mask in self.masks],
-            timings_s=seconds | {"total": time.perf_counter() - self._started},
+            timings_s=seconds | {"total": self.clock.read() - self._started},
             new_tokens=len(self.token_ids),
             forward_passes=sum(self.clock.passes.get(phase, 0) for phase in ("prefill", "decode", "mask")),
             finish_reason=self.finish_reason,

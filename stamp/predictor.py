@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Self
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from stamp.answer import Answer
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
@@ -47,6 +49,7 @@ class StampPredictor:
         self.max_prompt_characters = max_prompt_characters
         self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
         self.lock = threading.RLock()  # the model computes for one caller at a time, pass by pass
+        self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
         self.quantization = "none"
         self.sam_model: str | Path | None = None
         self._refiners: dict[str, Refiner] = {}
@@ -98,15 +101,17 @@ class StampPredictor:
             if image.model_id != id(self.model):
                 raise ValueError("this EncodedImage was made by another predictor; encode the image again")
             return image
-        return self._encode_picture(load_image(image, self.image_limits))
+        encoded, _ = self._encode_picture(load_image(image, self.image_limits), self.clock())
+        return encoded
 
-    def _encode_picture(self, picture: Image.Image) -> EncodedImage:
-        clock = PhaseClock(self.device, self.lock)
+    def _encode_picture(self, picture: Image.Image, clock: PhaseClock) -> tuple[EncodedImage, Tensor]:
+        """(features, the patches (n, patch_dim) on the model's device from which they were made)."""
         with torch.inference_mode(), clock.phase("vision"):
-            pixels, grid = self.processor.encode_image(picture)
-            (embeds,) = self.model.encode_images(pixels.to(self.device), grid.to(self.device))
+            patches, grid = self.processor.encode_image(picture)
+            patches = patches.to(self.device)
+            (embeds,) = self.model.encode_images(patches, grid.to(self.device))
         grid_hw = self.model.merged_grid(grid[0])
-        return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(self.model))
+        return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(self.model)), patches
 
     def segment(
         self,
@@ -187,7 +192,7 @@ class StampPredictor:
         encoded = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images])
         self._check_length(len(encoded.input_ids))
         cache = None if memory is None else memory.take(encoded.input_ids, images)
-        clock = PhaseClock(self.device, self.lock)
+        clock = self.clock()
         clock.seconds["vision"] = sum(
             image.vision_s for image, source in zip(images, given, strict=True) if image is not source
         )
@@ -200,7 +205,7 @@ class StampPredictor:
         digest, known = memory.find_image(picture)
         if known is not None:
             return replace(known, vision_s=0.0)
-        encoded = self._encode_picture(picture)
+        encoded, _ = self._encode_picture(picture, self.clock())
         memory.keep_image(digest, encoded)
         return encoded
 
@@ -210,6 +215,10 @@ class StampPredictor:
         if name not in self._refiners:
             self._refiners[name] = make_refiner(name, sam_model=self.sam_model, device=self.device)
         return self._refiners[name]
+
+    def clock(self) -> PhaseClock:
+        """A clock for the phases of one answer; a phase holds the lock."""
+        return PhaseClock(self.device, self.lock, self.read_clock)
 
     # -- checks ------------------------------------------------------------------------------------------------
 
