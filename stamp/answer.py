@@ -15,8 +15,8 @@ from stamp.processing_stamp import StampProcessor
 from stamp.refinement import Refiner, refine_masks
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
-#: Mask tokens that may share one pass: bounds its memory, however many masks an answer has.
-MAX_MASK_TOKENS_PER_PASS = 8192
+#: Mask tokens that may share one pass: bounds its memory, however many masks an answer has. More are no faster (CPU).
+MAX_MASK_TOKENS_PER_PASS = 4096
 _HALF_CHARACTER = "\ufffd"
 
 

@@ -48,7 +48,7 @@ class StampPredictor:
         self.image_limits = image_limits
         self.max_prompt_characters = max_prompt_characters
         self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
-        self.lock = threading.RLock()  # the model computes for one caller at a time, pass by pass
+        self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
         self.quantization = "none"
         self.sam_model: str | Path | None = None

@@ -88,6 +88,12 @@ def check_files(folder: Path) -> None:
         )
 
 
+def check_target(folder: Path) -> None:
+    """Raise CheckpointError unless a folder to write is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} is not empty; name a new folder, or remove this one first.")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises CheckpointError when it cannot be read."""
     try:

@@ -1,5 +1,6 @@
 """Loading: every kind of checkpoint by the public path, and every refusal with its sentence."""
 
+import argparse
 import importlib.util
 import json
 import logging
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from stamp import StampPredictor, loading
 from stamp.__main__ import main
 from stamp.errors import CheckpointError
+from stamp.options import add_model_options, load_predictor
 from stamp.sources import EMBEDDED_CHECKPOINT, find_base, find_checkpoint
 
 MODELS = Path(__file__).parent / "parity" / "models"
@@ -133,6 +135,26 @@ def test_neither_code_nor_pickles_are_fetched(monkeypatch: pytest.MonkeyPatch, t
     patterns = asked["allow_patterns"]
     assert isinstance(patterns, list)
     assert not any(pattern.endswith((".bin", ".py", ".pt", "*")) for pattern in patterns)
+
+
+def test_sam_weights_come_from_the_hub_by_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    asked: list[tuple[str, str | None]] = []
+
+    def snapshot(repo_id: str, *, revision: str | None, **_: object) -> str:
+        asked.append((repo_id, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    given = ["--device", "cpu", "--sam-model", "facebook/sam-vit-huge", "--sam-revision", "v1"]
+    assert load_predictor(parser.parse_args(given)).sam_model == tmp_path
+    assert asked == [("facebook/sam-vit-huge", "v1")]
+    given = ["--device", "cpu", "--sam-model", "no/such/folder"]
+    with pytest.raises(CheckpointError, match="There is no folder no/such/folder"):
+        load_predictor(parser.parse_args(given))
 
 
 # -- the base of an adapter ----------------------------------------------------------------------------------------
