@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from benchmarks.provenance import provenance
-from benchmarks.speed import CLOCKS, SpeedConfig, measure, picture, set_clock, speed_cases
+from benchmarks.speed import CLOCKS, SpeedConfig, measure, picture, prepare, speed_cases
 from stamp.predictor import StampPredictor
 
 GB = 1e9
@@ -61,7 +61,7 @@ def measure_footprint(
     start = CLOCKS[clock]()
     predictor = load()
     load_s = CLOCKS[clock]() - start
-    set_clock(predictor, clock)
+    prepare(predictor, clock)
     load_peak, resident = peak_bytes(predictor.device), resident_bytes(predictor.device)
     case = next(case for case in speed_cases(predictor.processor, SpeedConfig()) if case.name == "one_mask")
     run = measure(predictor, picture(side_px), case, "ours")

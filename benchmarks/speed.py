@@ -27,7 +27,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.follow_up import segment_follow_up, segment_fresh
-from benchmarks.forcing import segment_forced
+from benchmarks.forcing import ONE_MASK, segment_drafted, segment_forced
 from benchmarks.provenance import provenance
 from benchmarks.released import MASK_PARTS, segment_released
 from stamp.answer import PHASES
@@ -99,17 +99,19 @@ class Row:
 
 
 def speed_cases(processor: StampProcessor, config: SpeedConfig) -> list[Case]:
-    """The comparisons: a usual answer with one mask, end to end; many masks in one answer, their phase; and a second
-    question about the same picture, on the conversation's cache and from nothing.
+    """The comparisons: a usual answer with one mask, end to end; many masks in one answer, their phase; a second
+    question about the same picture, on the conversation's cache and from nothing; and a usual answer written with
+    guesses from an earlier one, and token by token as in all other cases.
     """
     seg = processor.seg_token_id
-    words = processor.encode_plain("Sure, here is the segmentation mask for 'white horse': ")
-    words = (words * ONE_MASK_TOKENS)[: ONE_MASK_TOKENS - 1]
+    usual = tuple(processor.encode_response(ONE_MASK.format("white horse")))
+    words = [token for token in usual * ONE_MASK_TOKENS if token != seg][: ONE_MASK_TOKENS - 1]
     many = "Sure, here are the segmentation masks: " + ", ".join(["<|seg|>"] * config.masks)
     return [
         Case("one_mask", "total", (*words, seg)),
         Case("many_masks", "mask", tuple(processor.encode_response(many)), warm_up=False),
         Case("follow_up", "total", (*words, seg), {"cached": segment_follow_up, "fresh": segment_fresh}),
+        Case("drafts", "decode", usual, {"drafted": segment_drafted, "token by token": segment_forced}),
     ]
 
 
@@ -141,11 +143,15 @@ def measure(predictor: StampPredictor, image: Image.Image, case: Case, method: s
     return Run(seconds | {"other": other, "total": total}, wall_s, result)
 
 
-def set_clock(predictor: StampPredictor, clock: str) -> None:
-    """Let a predictor time its phases by a key of CLOCKS. Raises ValueError: processor time of a GPU."""
+def prepare(predictor: StampPredictor, clock: str) -> None:
+    """Let a predictor time its phases by a key of CLOCKS, and write token by token, whatever it wrote before.
+
+    Raises ValueError: processor time of a GPU.
+    """
     if clock == "cpu" and predictor.device.type != "cpu":
         raise ValueError(f"the clock cpu says nothing about {predictor.device}; take wall")
     predictor.read_clock = CLOCKS[clock]
+    predictor.drafts = None
 
 
 def _wait(device: torch.device) -> None:
@@ -224,7 +230,7 @@ def run_speed(predictor: StampPredictor, model: str | Path | None, out: Path, co
 
     model: what `predictor` was loaded from, for the record.
     """
-    set_clock(predictor, config.clock)
+    prepare(predictor, config.clock)
     image = picture(config.side_px)
     cases = speed_cases(predictor.processor, config)
     out.mkdir(parents=True, exist_ok=True)

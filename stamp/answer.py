@@ -9,6 +9,7 @@ from transformers import DynamicCache
 
 from stamp.conversation import EncodedImage, MaskReady, Segmentation
 from stamp.conversation_cache import Prefix
+from stamp.drafting import CONTEXT_TOKENS, DraftBook
 from stamp.generation import FinishReason, PhaseClock, TextState, choose_token, generate_tokens
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
@@ -24,6 +25,7 @@ class Answer:
     """Tokens, masks and timings of one answer. images: all of the conversation; the last one is segmented.
 
     refiner: how logits become masks; None is bicubic enlargement. cache: holds a prefix of `input_ids`, or None.
+    drafts: guesses tokens, and learns from the answer; None decodes token by token.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class Answer:
         end_token_ids: frozenset[int],
         refiner: Refiner | None = None,
         cache: DynamicCache | None = None,
+        drafts: DraftBook | None = None,
     ):
         self.processor = processor
         self.clock = clock
         self.image = images[-1]
         self.refiner = refiner
+        self.drafts = drafts
         self.end_token_ids = end_token_ids
         self.token_ids: list[int] = []
         self.masks: list[MaskReady] = []
@@ -65,12 +69,22 @@ class Answer:
         def choose(logits: Tensor) -> int:
             return choose_token(logits, temperature, generator)
 
-        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, should_stop):
+        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, should_stop, self.guess):
             if isinstance(step, str):
                 self.finish_reason = step
             else:
                 self.token_ids.append(step)
                 yield step
+        if self.drafts is not None:
+            self.drafts.remember(self._written())
+
+    def guess(self) -> tuple[int, ...]:
+        """Tokens that may come next."""
+        return () if self.drafts is None else self.drafts.guess(self._written())
+
+    def _written(self) -> tuple[int, ...]:
+        """The answer so far, behind the last tokens of the prompt."""
+        return (*self.input_ids[-CONTEXT_TOKENS:], *self.token_ids)
 
     def force(self, token_ids: Sequence[int]) -> Tensor:
         """Take given tokens as the answer -> next-token logits (n+1, V) float32; row 0 belongs to the prompt."""
@@ -106,6 +120,7 @@ class Answer:
 
     def prefix(self) -> Prefix:
         """What a later turn can build on."""
+        self.state.take_back()
         length = self.state.cache.get_seq_length()
         return Prefix(self.state.cache, (*self.input_ids, *self.token_ids)[:length], self.images)
 

@@ -17,6 +17,7 @@ from stamp.answer import Answer
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
 from stamp.conversation_cache import ConversationCache
 from stamp.download import Report
+from stamp.drafting import DraftBook
 from stamp.errors import PromptError
 from stamp.generation import PhaseClock
 from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
@@ -50,6 +51,7 @@ class StampPredictor:
         self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
+        self.drafts: DraftBook | None = DraftBook()
         self.quantization = "none"
         self.sam_model: str | Path | None = None
         self._refiners: dict[str, Refiner] = {}
@@ -196,7 +198,8 @@ class StampPredictor:
         clock.seconds["vision"] = sum(
             image.vision_s for image, source in zip(images, given, strict=True) if image is not source
         )
-        return Answer(self.model, self.processor, clock, encoded.input_ids, images, self.end_token_ids, refiner, cache)
+        ids, ends = encoded.input_ids, self.end_token_ids
+        return Answer(self.model, self.processor, clock, ids, images, ends, refiner, cache, self.drafts)
 
     def _encode_once(self, image: ImageLike, memory: ConversationCache | None) -> EncodedImage:
         if memory is None or isinstance(image, EncodedImage):

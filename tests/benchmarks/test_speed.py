@@ -19,7 +19,7 @@ from benchmarks.speed import (
     SpeedConfig,
     measure,
     picture,
-    set_clock,
+    prepare,
     speed_cases,
     summarise,
 )
@@ -58,6 +58,7 @@ def test_rows(out: Path) -> None:
     rows = read_rows(out)
     order = [(row["case"], row["method"], row["warmup"]) for row in rows]
     cases = {"one_mask": ("ours", "released"), "many_masks": ("ours", "released"), "follow_up": ("cached", "fresh")}
+    cases["drafts"] = ("drafted", "token by token")
     assert order == [  # methods take turns; many masks warm up nothing that one mask does not
         (case, method, warmup)
         for warmup, turn in ((True, 1), (False, -1))
@@ -72,8 +73,11 @@ def test_rows(out: Path) -> None:
         assert row["wall_s"] > 0
         assert row["masks"] == (3 if row["case"] == "many_masks" else 1)
         passes = 1 if ours else row["masks"]
-        assert row["forward_passes"] == 1 + row["new_tokens"] + passes
-        is_first = row["method"] in ("ours", "cached")
+        if row["method"] == "drafted":
+            assert 3 < row["forward_passes"] < 1 + row["new_tokens"] + passes
+        else:
+            assert row["forward_passes"] == 1 + row["new_tokens"] + passes
+        is_first = row["method"] in ("ours", "cached", "drafted")
         assert row["max_logit_difference"] is None if is_first else row["max_logit_difference"] < 1e-4
         if row["method"] == "cached" and not row["warmup"]:
             assert row["seconds"]["vision"] == 0
@@ -90,7 +94,7 @@ def test_summary(out: Path) -> None:
     assert where["config"] == {"masks": 3, "repeats": 1, "warmups": 1, "side_px": 192, "clock": "cpu"}
     assert {"hardware", "threads", "commit", "uncommitted_changes", "date", "python", "torch"} <= set(where)
     measured = {(row["case"], row["method"]): row["seconds"] for row in read_rows(out) if not row["warmup"]}
-    assert set(record["cases"]) == {"one_mask", "many_masks", "follow_up"}
+    assert set(record["cases"]) == {"one_mask", "many_masks", "follow_up", "drafts"}
     follow_up, first = measured["follow_up", "cached"]["total"], measured["one_mask", "ours"]["total"]
     assert record["follow_up_over_first"] == pytest.approx(follow_up / first)
     for name, compared in (("one_mask", "total"), ("many_masks", "mask")):
@@ -122,7 +126,7 @@ def test_medians_and_ratios_by_hand() -> None:
 
 def test_answers_and_picture() -> None:
     predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
-    one, many, _ = speed_cases(predictor.processor, SpeedConfig(masks=8))
+    one, many, *_ = speed_cases(predictor.processor, SpeedConfig(masks=8))
     seg = predictor.processor.seg_token_id
     assert (len(one.answer), one.answer.count(seg), one.answer[-1]) == (12, 1, seg)
     assert many.answer.count(seg) == 8
@@ -156,13 +160,13 @@ def test_processor_time_leaves_waiting_out() -> None:
     case = speed_cases(predictor.processor, SpeedConfig())[0]
     slow = replace(case, methods={"ours": lambda *given: time.sleep(0.5) or segment_forced(*given)})
     for clock in ("wall", "cpu"):
-        set_clock(predictor, clock)
+        prepare(predictor, clock)
         run = measure(predictor, picture(96), slow, "ours")
         assert run.wall_s > 0.5
         assert (run.seconds["other"] > 0.5) == (clock == "wall")
     predictor.model.to("meta")
     with pytest.raises(ValueError, match="says nothing about meta"):
-        set_clock(predictor, "cpu")
+        prepare(predictor, "cpu")
 
 
 def test_unknown_is_none() -> None:
