@@ -18,7 +18,7 @@ from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, Stre
 from stamp.conversation_cache import ConversationCache
 from stamp.download import Report
 from stamp.drafting import DraftBook
-from stamp.errors import PromptError
+from stamp.errors import CheckpointError, PromptError
 from stamp.generation import PhaseClock
 from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.loading import LoadOptions, load_checkpoint
@@ -82,8 +82,8 @@ class StampPredictor:
         in the terminal.
         Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
-        folder = find_checkpoint(path_or_id, revision, report)
         place = torch.device(choose_device(device))
+        folder = find_checkpoint(path_or_id, revision, report)
         options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report)
         model, processor, in_effect = load_checkpoint(folder, options)
         predictor = cls(model, processor)
@@ -249,10 +249,16 @@ class StampPredictor:
 
 
 def choose_device(device: str) -> str:
-    """The device named, or for "auto" CUDA where there is one."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device named, or for "auto" CUDA where there is one. Raises CheckpointError for one that is not here."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise CheckpointError(f"Unknown device {device!r}; choose auto, cpu, cuda, or cuda:1 and so on.") from error
+    if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
+        raise CheckpointError(f"There is no {device} here: torch sees {count} CUDA devices. Take --device auto or cpu.")
+    return device
 
 
 def _end_tokens(model: StampForSegmentation) -> list[int]:

@@ -34,7 +34,7 @@ from stamp.published_layout import (
     tensor_shapes,
     tokenizer_config,
 )
-from stamp.sources import check_target
+from stamp.sources import INDEX_FILE, check_target
 
 __all__ = ["SIZES", "Size", "write_checkpoint", "write_rehearsal"]
 
@@ -50,7 +50,6 @@ WHISPER = 1e-3
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 #: Values drawn once and repeated. A prime, so that no two rows of a matrix start at the same place.
 TILE = 4_194_301
-INDEX_FILE = "model.safetensors.index.json"
 README = "Random weights: a rehearsal of a published STAMP checkpoint's shapes and files. Its masks are nonsense.\n"
 #: What the few byte-pair merges are learned from; all other words are spelled in smaller pieces.
 PHRASES = (
