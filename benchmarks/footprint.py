@@ -31,6 +31,7 @@ COLUMNS = (
     "s a token",
     "mask s",
     "total s",
+    "seconds counted",
 )
 
 
@@ -107,17 +108,14 @@ def read_footprints(path: Path) -> list[Footprint]:
 
 def footprint_table(rows: Sequence[Footprint]) -> str:
     """Markdown, one line a row, and one with what all rows have in common."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 3) + "---|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
-    machines = [(row.provenance["hardware"], row.provenance["threads"], row.clock) for row in rows]
-    for machine in dict.fromkeys(machines):
-        hardware, threads, clock = machine
-        some = [row for row, own in zip(rows, machines, strict=True) if own == machine]
+    for hardware in dict.fromkeys(row.provenance["hardware"] for row in rows):
+        some = [row for row in rows if row.provenance["hardware"] == hardware]
         dates = sorted({row.provenance["date"] for row in some})
         commits = sorted({str(row.provenance["commit"]) for row in some})
         answer = f"{some[0].new_tokens} tokens and one mask of {some[0].mask_tokens} mask tokens, one cold run each"
-        how = f"{hardware}, {threads} thread{'s' * (threads > 1)}, {clock} seconds"
-        lines.append(f"\n{how}; {answer}; {', '.join(dates)}, commit {', '.join(commits)}.")
+        lines.append(f"\n{hardware}, {answer}; {', '.join(dates)}, commit {', '.join(commits)}.")
     return "\n".join(lines)
 
 
@@ -134,4 +132,5 @@ def _cells(row: Footprint) -> list[str]:
         seconds["mask"],
         seconds["total"],
     )
-    return [where["model"], precision, *(f"{number:.3g}" for number in numbers)]
+    counted = f"{row.clock}, {where['threads']} thread{'s' * (where['threads'] > 1)}"
+    return [where["model"], precision, *(f"{number:.3g}" for number in numbers), counted]
