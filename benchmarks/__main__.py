@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file to which a row is added")
     for command in (speed, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
+        command.add_argument(
+            "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a CPU shared with others"
+        )
         add_model_options(command)
     return parser
 
@@ -113,7 +117,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _speed(options: argparse.Namespace) -> int:
     from benchmarks.speed import SpeedConfig, run_speed
 
-    config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px)
+    config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
     print(speed_table(run_speed(load_predictor(options), options.model, options.out, config)))
     return 0
 
@@ -121,15 +125,17 @@ def _speed(options: argparse.Namespace) -> int:
 def _footprint(options: argparse.Namespace) -> int:
     from benchmarks.footprint import append_footprint, footprint_table, measure_footprint, read_footprints
 
-    append_footprint(measure_footprint(lambda: load_predictor(options), options.model, options.side_px), options.out)
+    load = partial(load_predictor, options)
+    append_footprint(measure_footprint(load, options.model, options.side_px, options.clock), options.out)
     print(footprint_table(read_footprints(options.out)))
     return 0
 
 
 def speed_table(record: dict[str, Any]) -> str:
     """Median seconds by case, method and phase; one line each."""
+    clock = record["provenance"]["config"]["clock"]
     phases = ("vision", "prefill", "decode", "mask", "refine", "total")
-    lines = [f"{'median seconds':24}" + "".join(f"{phase:>9}" for phase in phases)]
+    lines = [f"{f'median {clock} seconds':24}" + "".join(f"{phase:>9}" for phase in phases)]
     for name, case in record["cases"].items():
         for method, seconds in case["median_s"].items():
             lines.append(f"{f'{name}, {method}':24}" + "".join(f"{seconds[phase]:9.3f}" for phase in phases))

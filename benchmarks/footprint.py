@@ -7,7 +7,6 @@ appended to a JSON-lines file, and the table is made from the rows.
 import json
 import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import psutil
 import torch
 
 from benchmarks.provenance import provenance
-from benchmarks.speed import SpeedConfig, measure, picture, speed_cases
+from benchmarks.speed import CLOCKS, SpeedConfig, measure, picture, prepare, speed_cases
 from stamp.predictor import StampPredictor
 
 GB = 1e9
@@ -32,6 +31,7 @@ COLUMNS = (
     "s a token",
     "mask s",
     "total s",
+    "seconds counted",
 )
 
 
@@ -40,6 +40,7 @@ class Footprint:
     """One measurement. Memory is the process's resident set, or what torch allocated on a GPU.
 
     seconds: by phase, of one answer of `new_tokens` tokens with one mask of `mask_tokens` tokens, without warm-up.
+    clock: what seconds and load_s count, a key of `benchmarks.speed.CLOCKS`.
     load_peak_bytes: until the model was loaded. peak_bytes: until the answer was there.
     """
 
@@ -51,25 +52,30 @@ class Footprint:
     new_tokens: int
     mask_tokens: int
     provenance: dict[str, Any]
+    clock: str
 
 
-def measure_footprint(load: Callable[[], StampPredictor], model: str | Path | None, side_px: int = 896) -> Footprint:
+def measure_footprint(
+    load: Callable[[], StampPredictor], model: str | Path | None, side_px: int = 896, clock: str = "wall"
+) -> Footprint:
     """Load by `load`, answer once about a square picture of `side_px`, and say what it took."""
-    start = time.perf_counter()
+    start = CLOCKS[clock]()
     predictor = load()
-    load_s = time.perf_counter() - start
+    load_s = CLOCKS[clock]() - start
+    prepare(predictor, clock)
     load_peak, resident = peak_bytes(predictor.device), resident_bytes(predictor.device)
     case = next(case for case in speed_cases(predictor.processor, SpeedConfig()) if case.name == "one_mask")
-    seconds, result = measure(predictor, picture(side_px), case, "ours")
+    run = measure(predictor, picture(side_px), case, "ours")
     return Footprint(
         load_s=load_s,
         load_peak_bytes=load_peak,
         resident_bytes=resident,
         peak_bytes=peak_bytes(predictor.device),
-        seconds=seconds,
-        new_tokens=result.new_tokens,
-        mask_tokens=result.mask_logits[0].size,
+        seconds=run.seconds,
+        new_tokens=run.result.new_tokens,
+        mask_tokens=run.result.mask_logits[0].size,
         provenance=provenance(predictor, model),
+        clock=clock,
     )
 
 
@@ -102,7 +108,7 @@ def read_footprints(path: Path) -> list[Footprint]:
 
 def footprint_table(rows: Sequence[Footprint]) -> str:
     """Markdown, one line a row, and one with what all rows have in common."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 3) + "---|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     for hardware in dict.fromkeys(row.provenance["hardware"] for row in rows):
         some = [row for row in rows if row.provenance["hardware"] == hardware]
@@ -126,4 +132,5 @@ def _cells(row: Footprint) -> list[str]:
         seconds["mask"],
         seconds["total"],
     )
-    return [where["model"], precision, *(f"{number:.3g}" for number in numbers)]
+    counted = f"{row.clock}, {where['threads']} thread{'s' * (where['threads'] > 1)}"
+    return [where["model"], precision, *(f"{number:.3g}" for number in numbers), counted]

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from stamp.answer import Answer
 from stamp.conversation import ImageLike, Segmentation, Turn
+from stamp.drafting import CONTEXT_TOKENS, DraftBook
 from stamp.generation import choose_token, generate_tokens
 from stamp.predictor import StampPredictor
 from stamp.processing_stamp import StampProcessor
 
+ONE_MASK = "Sure, here is the segmentation mask for '{}': <|seg|>"
+EARLIER = ONE_MASK.format("brown dog")
 #: An answer given in advance: text in which only `<|seg|>` is special, or token ids. Without the end token.
 Forced = str | Sequence[int]
 
@@ -35,7 +38,8 @@ def decode(answer: Answer, max_new_tokens: int, forced: Forced | None) -> None:
         greedy = choose_token(logits, 0.0, None)
         return greedy if ids is None else next(ids)
 
-    for step in generate_tokens(answer.state, choose, answer.end_token_ids, max_new_tokens, lambda: False):
+    guess = answer.guess
+    for step in generate_tokens(answer.state, choose, answer.end_token_ids, max_new_tokens, lambda: False, guess):
         if isinstance(step, str):
             answer.finish_reason = step
         else:
@@ -52,5 +56,20 @@ def segment_forced(
     """`StampPredictor.segment` with a given answer: the same passes in the same order. Without one, the same call."""
     answer = predictor._begin([Turn("user", prompt, image)])
     decode(answer, max_new_tokens, forced_response)
+    answer.predict_masks()
+    return answer.result(predictor.versions())
+
+
+def segment_drafted(
+    predictor: StampPredictor, image: ImageLike, prompt: str, max_new_tokens: int, forced_response: Sequence[int]
+) -> Segmentation:
+    """`segment_forced` with guesses from one earlier answer, which spoke of something else: see `stamp.drafting`."""
+    predictor.drafts = DraftBook()
+    try:
+        answer = predictor._begin([Turn("user", prompt, image)])
+        predictor.drafts.remember((*answer.input_ids[-CONTEXT_TOKENS:], *answer.processor.encode_response(EARLIER)))
+        decode(answer, max_new_tokens, forced_response)
+    finally:
+        predictor.drafts = None
     answer.predict_masks()
     return answer.result(predictor.versions())

@@ -19,8 +19,7 @@ from transformers.cache_utils import DynamicLayer
 
 from benchmarks.forcing import Forced, decode
 from stamp.answer import Answer
-from stamp.conversation import EncodedImage, MaskReady, Segmentation, Turn
-from stamp.generation import PhaseClock
+from stamp.conversation import MaskReady, Segmentation, Turn
 from stamp.images import load_image
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.predictor import StampPredictor
@@ -44,8 +43,8 @@ def segment_released(
     parts, all in seconds. Raises: ImageError, PromptError.
     """
     predictor.check_prompt(prompt)
-    clock = PhaseClock(predictor.device)
-    encoded, pixels = _encode_image(predictor, image, clock)
+    clock = predictor.clock()
+    encoded, pixels = predictor._encode_picture(load_image(image, predictor.image_limits), clock)
     turns = [Turn("user", prompt, encoded)]
     prompt_ids = predictor.processor.encode_conversation(turns, [len(encoded.embeds)]).input_ids
     end_token_ids, refiner = predictor.end_token_ids, predictor.refiner()
@@ -61,20 +60,6 @@ def segment_released(
         timings_s=result.timings_s | {"mask": sum(parts.values())} | parts,
         forward_passes=result.forward_passes + clock.passes.get("mask_pass", 0),
     )
-
-
-@torch.inference_mode()
-def _encode_image(
-    predictor: StampPredictor, image: Image.Image | str | Path, clock: PhaseClock
-) -> tuple[EncodedImage, Tensor]:
-    """As `StampPredictor.encode_image`, but keeps the pixels (patches, patch_dim) on the model's device."""
-    picture = load_image(image, predictor.image_limits)
-    with clock.phase("vision"):
-        pixels, grid = predictor.processor.encode_image(picture)
-        pixels = pixels.to(predictor.device)
-        (embeds,) = predictor.model.encode_images(pixels, grid.to(predictor.device))
-    grid_hw = predictor.model.merged_grid(grid[0])
-    return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(predictor.model)), pixels
 
 
 @torch.inference_mode()

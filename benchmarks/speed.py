@@ -8,6 +8,9 @@ The window of a measurement: PIL picture and prompt in, boolean masks at the pic
 the accelerator is waited for at both ends, every method is warmed up, and methods take turns (ours, released,
 released, ours ...) so that a slow drift of the machine hits both. Raw rows are written first, the summary is made
 from the rows alone.
+
+On a CPU that others use as well, count "cpu" instead of "wall": the seconds for which the process had a processor, all
+threads together. With one thread on an idle processor both are the same.
 """
 
 import json
@@ -23,7 +26,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.follow_up import segment_follow_up, segment_fresh
-from benchmarks.forcing import segment_forced
+from benchmarks.forcing import ONE_MASK, segment_drafted, segment_forced
 from benchmarks.provenance import provenance
 from benchmarks.released import MASK_PARTS, segment_released
 from benchmarks.timing import wait_for
@@ -34,6 +37,7 @@ from stamp.processing_stamp import StampProcessor
 
 PROMPT = "Please segment only the white horse in the image."
 ONE_MASK_TOKENS = 12
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 ROWS_FILE, SUMMARY_FILE = "speed.jsonl", "speed.json"
 
 Method = Callable[[StampPredictor, Image.Image, str, int, Sequence[int]], Segmentation]
@@ -43,34 +47,42 @@ Method = Callable[[StampPredictor, Image.Image, str, int, Sequence[int]], Segmen
 class SpeedConfig:
     """What to measure. At least one warm-up, for the first follow-up question only fills the cache.
 
-    side_px: of the square picture; 896 gives published checkpoints 32 x 32 = 1024 mask tokens.
+    side_px: of the square picture; 896 gives published checkpoints 32 x 32 = 1024 mask tokens. clock: a key of CLOCKS.
     """
 
     masks: int = 8
     repeats: int = 3
     warmups: int = 1
     side_px: int = 896
+    clock: str = "wall"
 
     def __post_init__(self) -> None:
         for name, least in (("masks", 1), ("repeats", 1), ("warmups", 1), ("side_px", 1)):
             if (value := getattr(self, name)) < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if self.clock not in CLOCKS:
+            raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {self.clock!r}")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison. compared: the phase whose ratio answers the question. answer: ids without the end token."""
+    """One comparison. compared: the phase whose ratio answers the question. answer: ids without the end token.
+
+    warm_up: run in the warm-up rounds, which is not needed where another case has the same methods.
+    """
 
     name: str
     compared: str
     answer: tuple[int, ...]
     methods: dict[str, Method] = field(default_factory=lambda: {"ours": segment_forced, "released": segment_released})
+    warm_up: bool = True
 
 
 @dataclass(frozen=True)
 class Row:
     """One measurement. Seconds by phase; "total" is the whole window, "other" what no phase claims.
 
+    repeat: number of the round, from 0; negative in a warm-up. wall_s: real time, whatever the seconds count.
     max_logit_difference: largest difference of a mask logit from the case's first method in the same round, else None.
     """
 
@@ -79,6 +91,7 @@ class Row:
     repeat: int
     warmup: bool
     seconds: dict[str, float]
+    wall_s: float
     new_tokens: int
     masks: int
     forward_passes: int
@@ -86,17 +99,19 @@ class Row:
 
 
 def speed_cases(processor: StampProcessor, config: SpeedConfig) -> list[Case]:
-    """The comparisons: a usual answer with one mask, end to end; many masks in one answer, their phase; and a second
-    question about the same picture, on the conversation's cache and from nothing.
+    """The comparisons: a usual answer with one mask, end to end; many masks in one answer, their phase; a second
+    question about the same picture, on the conversation's cache and from nothing; and a usual answer written with
+    guesses from an earlier one, and token by token as in all other cases.
     """
     seg = processor.seg_token_id
-    words = processor.encode_plain("Sure, here is the segmentation mask for 'white horse': ")
-    words = (words * ONE_MASK_TOKENS)[: ONE_MASK_TOKENS - 1]
+    usual = tuple(processor.encode_response(ONE_MASK.format("white horse")))
+    words = [token for token in usual * ONE_MASK_TOKENS if token != seg][: ONE_MASK_TOKENS - 1]
     many = "Sure, here are the segmentation masks: " + ", ".join(["<|seg|>"] * config.masks)
     return [
         Case("one_mask", "total", (*words, seg)),
-        Case("many_masks", "mask", tuple(processor.encode_response(many))),
+        Case("many_masks", "mask", tuple(processor.encode_response(many)), warm_up=False),
         Case("follow_up", "total", (*words, seg), {"cached": segment_follow_up, "fresh": segment_fresh}),
+        Case("drafts", "decode", usual, {"drafted": segment_drafted, "token by token": segment_forced}),
     ]
 
 
@@ -105,61 +120,70 @@ def picture(side_px: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8))
 
 
-def measure(
-    predictor: StampPredictor, image: Image.Image, case: Case, method: str
-) -> tuple[dict[str, float], Segmentation]:
-    """Run a method once -> seconds by phase, "other" and "total", and its result."""
+@dataclass(frozen=True)
+class Run:
+    """What a method gave, and how long it took: see Row."""
+
+    seconds: dict[str, float]
+    wall_s: float
+    result: Segmentation
+
+
+def measure(predictor: StampPredictor, image: Image.Image, case: Case, method: str) -> Run:
+    """Run a method once, under the predictor's clock."""
     wait_for(predictor.device)
-    start = time.perf_counter()
+    start, start_wall = predictor.read_clock(), time.perf_counter()
     result = case.methods[method](predictor, image, PROMPT, len(case.answer) + 1, case.answer)
     wait_for(predictor.device)
-    total = time.perf_counter() - start
+    total, wall_s = predictor.read_clock() - start, time.perf_counter() - start_wall
     if result.token_ids != case.answer or result.finish_reason != "end":
         raise RuntimeError(f"{case.name}: {method} did not write the given answer")
     seconds = {name: result.timings_s[name] for name in (*PHASES, *MASK_PARTS) if name in result.timings_s}
     other = total - sum(seconds[phase] for phase in PHASES)
-    return seconds | {"other": other, "total": total}, result
+    return Run(seconds | {"other": other, "total": total}, wall_s, result)
+
+
+def prepare(predictor: StampPredictor, clock: str) -> None:
+    """Let a predictor time its phases by a key of CLOCKS, and write token by token, whatever it wrote before.
+
+    Raises ValueError: processor time of a GPU.
+    """
+    if clock == "cpu" and predictor.device.type != "cpu":
+        raise ValueError(f"the clock cpu says nothing about {predictor.device}; take wall")
+    predictor.read_clock = CLOCKS[clock]
+    predictor.drafts = None
 
 
 def measure_all(
     predictor: StampPredictor, image: Image.Image, cases: Sequence[Case], config: SpeedConfig
 ) -> Iterator[Row]:
     """Rows in the order in which they are measured: rounds over the cases, methods in turn."""
-    rounds = config.warmups + config.repeats
-    with tqdm(total=rounds * sum(len(case.methods) for case in cases), desc="speed", unit="run") as bar:
-        for number in range(rounds):
-            warmup = number < config.warmups
-            for case in cases:
-                methods = list(case.methods)
-                results: dict[str, tuple[dict[str, float], Segmentation]] = {}
-                for method in methods if number % 2 == 0 else methods[::-1]:
-                    bar.set_postfix_str(f"{case.name}, {method}{', warm-up' if warmup else ''}")
-                    results[method] = measure(predictor, image, case, method)
-                    bar.update()
-                repeat = number if warmup else number - config.warmups
-                for method, (seconds, result) in results.items():
-                    first = None if method == methods[0] else results[methods[0]][1]
-                    yield _row(case, method, repeat, warmup, seconds, result, first)
+    due = [(number, case) for number in range(-config.warmups, config.repeats) for case in cases]
+    due = [(number, case) for number, case in due if number >= 0 or case.warm_up]
+    with tqdm(total=sum(len(case.methods) for _, case in due), desc="speed", unit="run") as bar:
+        for number, case in due:
+            methods = list(case.methods)
+            runs: dict[str, Run] = {}
+            for method in methods if number % 2 else methods[::-1]:
+                bar.set_postfix_str(f"{case.name}, {method}{', warm-up' if number < 0 else ''}")
+                runs[method] = measure(predictor, image, case, method)
+                bar.update()
+            for method, run in runs.items():
+                yield _row(case, method, number, run, None if method == methods[0] else runs[methods[0]].result)
 
 
-def _row(
-    case: Case,
-    method: str,
-    repeat: int,
-    warmup: bool,
-    seconds: dict[str, float],
-    result: Segmentation,
-    first: Segmentation | None,
-) -> Row:
-    difference = None
+def _row(case: Case, method: str, number: int, run: Run, first: Segmentation | None) -> Row:
+    """number: of the round, from 0; negative in a warm-up. first: what the case's first method gave."""
+    result, difference = run.result, None
     if first is not None:
         difference = float(np.abs(np.stack(result.mask_logits) - np.stack(first.mask_logits)).max())
     return Row(
         case=case.name,
         method=method,
-        repeat=repeat,
-        warmup=warmup,
-        seconds=seconds,
+        repeat=number,
+        warmup=number < 0,
+        seconds=run.seconds,
+        wall_s=run.wall_s,
         new_tokens=result.new_tokens,
         masks=len(result.masks),
         forward_passes=result.forward_passes,
@@ -201,6 +225,7 @@ def run_speed(predictor: StampPredictor, model: str | Path | None, out: Path, co
 
     model: what `predictor` was loaded from, for the record.
     """
+    prepare(predictor, config.clock)
     image = picture(config.side_px)
     cases = speed_cases(predictor.processor, config)
     out.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def answer(slot: ModelSlot, path: str | None, prompt: str) -> tuple[Image.Image,
         raise ImageError("Give an image file.")
     predictor.check_prompt(prompt)
     image = load_image(path, predictor.image_limits)
-    with slot.lock:
+    with predictor.lock:  # for the whole answer, as on the page
         segmentation = predictor.segment(image, prompt)
     return draw_overlay(image, segmentation.masks), segmentation.to_record()
 

@@ -168,7 +168,7 @@ def answer_events(slot: ModelSlot, question: Question, stop: threading.Event) ->
     """What happens while a question is answered, in batches; an empty batch at least every 0.2 s.
 
     The empty batches let Gradio take the generator away (page closed, event cancelled); then, as at its end, the
-    thread is told to stop. The thread holds `slot.lock` while the model works, so answers never overlap.
+    thread is told to stop. The thread holds the model's lock for its whole answer, so answers never overlap.
     """
     events: EventQueue = queue.SimpleQueue()
     thread = threading.Thread(target=_answer, args=(slot, question, stop, events), name="answer", daemon=True)
@@ -202,7 +202,7 @@ def _answer(slot: ModelSlot, question: Question, stop: threading.Event, events: 
                 for event in _work(slot, question, stop):
                     events.put(event)
             finally:
-                slot.lock.release()
+                slot.get().lock.release()
     except ModelUnavailableError as error:
         events.put(Failed(str(error)))
     except Exception as error:
@@ -222,10 +222,11 @@ def _turn_comes(slot: ModelSlot, stop: threading.Event, events: "EventQueue") ->
     while not slot.wait(POLL_S):
         if stop.is_set():
             return False
-    slot.get()
-    if slot.lock.locked():
-        events.put(Waiting(QUEUED))
-    while not slot.lock.acquire(timeout=POLL_S):
+    lock = slot.get().lock
+    if lock.acquire(blocking=False):
+        return True
+    events.put(Waiting(QUEUED))
+    while not lock.acquire(timeout=POLL_S):
         if stop.is_set():
             return False
     return True

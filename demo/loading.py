@@ -41,7 +41,7 @@ class ModelInfo:
 
 
 class ModelSlot:
-    """Holds one predictor, from before it is loaded on, and the one lock under which it computes.
+    """Holds one predictor, from before it is loaded on.
 
     load: makes the predictor; runs once, in a thread, after `start()`. has_sam: it can refine masks with SAM.
     """
@@ -54,7 +54,6 @@ class ModelSlot:
         is_embedded: bool = False,
         has_sam: bool = False,
     ):
-        self.lock = threading.Lock()
         self.name = name
         self.is_embedded = is_embedded
         self.has_sam = has_sam

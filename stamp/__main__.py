@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from stamp.export import check_target, export_checkpoint
+    from stamp.export import export_checkpoint
+    from stamp.sources import check_target
 
     check_target(options.out)
     export_checkpoint(load_predictor(options, merge=options.merge), options.out)

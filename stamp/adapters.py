@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from stamp.configuration_stamp import STAMP_TOKENS
 from stamp.errors import CheckpointError
 from stamp.modeling_stamp import StampForSegmentation
+from stamp.sources import ADAPTER_WEIGHTS
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 #: PEFT writes these beside the weights they repeat when the vocabulary was resized.
 REDUNDANT_KEYS = (".modules_to_save.", ".original_module.")
 
@@ -36,8 +36,6 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
     """
     from peft import LoraConfig, PeftConfig, get_peft_model, set_peft_model_state_dict
 
-    if not (folder / ADAPTER_WEIGHTS).exists():
-        raise CheckpointError(f"{folder} has no {ADAPTER_WEIGHTS}; adapters in other formats are refused.")
     config = PeftConfig.from_pretrained(str(folder))
     if not isinstance(config, LoraConfig):
         raise CheckpointError(f"{folder.name} is a {config.peft_type} adapter; only LoRA is supported.")

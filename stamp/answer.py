@@ -1,6 +1,5 @@
 """One answer in the making: the prompt is prefilled, then tokens and masks are collected until there is a result."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -10,14 +9,15 @@ from transformers import DynamicCache
 
 from stamp.conversation import EncodedImage, MaskReady, Segmentation
 from stamp.conversation_cache import Prefix
+from stamp.drafting import CONTEXT_TOKENS, DraftBook
 from stamp.generation import FinishReason, PhaseClock, TextState, choose_token, generate_tokens
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.refinement import Refiner, refine_masks
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
-#: Mask tokens that may share one pass: bounds its memory, however many masks an answer has.
-MAX_MASK_TOKENS_PER_PASS = 8192
+#: Mask tokens that may share one pass: bounds its memory, however many masks an answer has. More are no faster (CPU).
+MAX_MASK_TOKENS_PER_PASS = 4096
 _HALF_CHARACTER = "\ufffd"
 
 
@@ -25,6 +25,7 @@ class Answer:
     """Tokens, masks and timings of one answer. images: all of the conversation; the last one is segmented.
 
     refiner: how logits become masks; None is bicubic enlargement. cache: holds a prefix of `input_ids`, or None.
+    drafts: guesses tokens, and learns from the answer; None decodes token by token.
     """
 
     def __init__(
@@ -37,17 +38,19 @@ class Answer:
         end_token_ids: frozenset[int],
         refiner: Refiner | None = None,
         cache: DynamicCache | None = None,
+        drafts: DraftBook | None = None,
     ):
         self.processor = processor
         self.clock = clock
         self.image = images[-1]
         self.refiner = refiner
+        self.drafts = drafts
         self.end_token_ids = end_token_ids
         self.token_ids: list[int] = []
         self.masks: list[MaskReady] = []
         self.finish_reason: FinishReason = "given"
         self._sent = ""
-        self._started = time.perf_counter() - clock.seconds.get("vision", 0.0)
+        self._started = clock.read() - clock.seconds.get("vision", 0.0)
         self.input_ids = tuple(input_ids)
         self.images = tuple(images)
         self.state = TextState(model, clock, cache)
@@ -66,12 +69,22 @@ class Answer:
         def choose(logits: Tensor) -> int:
             return choose_token(logits, temperature, generator)
 
-        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, should_stop):
+        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, should_stop, self.guess):
             if isinstance(step, str):
                 self.finish_reason = step
             else:
                 self.token_ids.append(step)
                 yield step
+        if self.drafts is not None:
+            self.drafts.remember(self._written())
+
+    def guess(self) -> tuple[int, ...]:
+        """Tokens that may come next."""
+        return () if self.drafts is None else self.drafts.guess(self._written())
+
+    def _written(self) -> tuple[int, ...]:
+        """The answer so far, behind the last tokens of the prompt."""
+        return (*self.input_ids[-CONTEXT_TOKENS:], *self.token_ids)
 
     def force(self, token_ids: Sequence[int]) -> Tensor:
         """Take given tokens as the answer -> next-token logits (n+1, V) float32; row 0 belongs to the prompt."""
@@ -107,6 +120,7 @@ class Answer:
 
     def prefix(self) -> Prefix:
         """What a later turn can build on."""
+        self.state.take_back()
         length = self.state.cache.get_seq_length()
         return Prefix(self.state.cache, (*self.input_ids, *self.token_ids)[:length], self.images)
 
@@ -121,7 +135,7 @@ class Answer:
             masks=np.stack(masks) if masks else np.zeros((0, *self.image.size_hw), dtype=bool),
             mask_logits=[mask.logits for mask in self.masks],
             scores=[mask.score for mask in self.masks],
-            timings_s=seconds | {"total": time.perf_counter() - self._started},
+            timings_s=seconds | {"total": self.clock.read() - self._started},
             new_tokens=len(self.token_ids),
             forward_passes=sum(self.clock.passes.get(phase, 0) for phase in ("prefill", "decode", "mask")),
             finish_reason=self.finish_reason,

@@ -59,8 +59,9 @@ class Segmentation:
 
     text: answer without special tokens; response: with `<|seg|>` kept; token_ids: generated, without `<|im_end|>`.
     masks: bool (S, H, W) in the upright original frame; mask_logits: S float32 arrays (gh, gw), row-major.
-    scores: mean sigmoid of the enlarged logits inside each mask; None for an empty mask.
+    scores: mean sigmoid of the refined logits inside each mask; None for an empty mask.
     timings_s: vision, prefill, decode, mask, refine, total. stopped: ended by the caller or by the token budget.
+    forward_passes: of the language model; fewer than tokens where guesses were right (see `stamp.drafting`).
     """
 
     text: str

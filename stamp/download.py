@@ -21,13 +21,7 @@ def download(repo_id: str, revision: str | None, report: Report | None) -> Path:
     Raises CheckpointError: no such id or revision, gated, no network and not cached.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     page = f"https://huggingface.co/{repo_id}"
     bar = None if report is None else progress_reporter(f"Downloading {repo_id}", report)
@@ -42,7 +36,7 @@ def download(repo_id: str, revision: str | None, report: Report | None) -> Path:
             f"There is neither a folder nor a hub model {repo_id}. Check the spelling; a private model needs "
             "`hf auth login`."
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except Exception as error:  # the hub's client raises all sorts when a connection breaks
         raise CheckpointError(
             f"{repo_id} is not in the local cache and the hub cannot be reached. Connect to the network, or download "
             f"it elsewhere (`hf download {repo_id}`) and give the folder."

@@ -4,12 +4,7 @@ from pathlib import Path
 
 from stamp.errors import CheckpointError
 from stamp.predictor import StampPredictor
-
-
-def check_target(folder: Path) -> None:
-    """Raise CheckpointError unless the folder is new or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CheckpointError(f"{folder} is not empty; name a new folder.")
+from stamp.sources import check_target
 
 
 def export_checkpoint(predictor: StampPredictor, folder: Path) -> None:

@@ -5,7 +5,7 @@ at once and leaves the cache as it is.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,10 +24,12 @@ class PhaseClock:
     """Seconds and passes by phase. Waits for the accelerator at both ends of a phase.
 
     turn: the lock under which a model computes; a phase holds it, and waiting for it is not counted.
+    read: what is counted, in seconds: real time, or on a busy CPU the time that this process was given.
     """
 
     device: torch.device
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    read: Callable[[], float] = time.perf_counter
     seconds: dict[str, float] = field(default_factory=dict)
     passes: dict[str, int] = field(default_factory=dict)
 
@@ -43,7 +45,7 @@ class PhaseClock:
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return self.read()
 
 
 class TextState:
@@ -52,6 +54,9 @@ class TextState:
     Tokens are pushed when they are chosen and fed when somebody needs what follows from them: the next logits or
     a mask. So a `<|seg|>` on which generation stops is fed before its mask is predicted (the released code
     forgets it), and no pass is spent on a last token nobody asks about.
+
+    Tokens that may follow can be fed in the same pass. If they are pushed next, their logits are there already; the
+    first other token that is pushed takes them out of the cache again.
     """
 
     def __init__(self, model: StampForSegmentation, clock: PhaseClock, cache: DynamicCache | None = None):
@@ -59,9 +64,11 @@ class TextState:
         self.clock = clock
         self.cache = DynamicCache(config=model.config) if cache is None else cache
         self.seg_slots: list[tuple[int, int]] = []  # index in the cache and rotary position of each pushed <|seg|>
-        self._next_position = 0
+        self._length = 0  # tokens of the prompt and pushed ones
+        self._position_minus_index = 0
         self._pending: list[int] = []
         self._next_logits: Tensor | None = None
+        self._ahead: list[tuple[int, Tensor]] = []  # fed but not pushed, each with the logits behind it
 
     @torch.inference_mode()
     def prefill(self, input_ids: Tensor, image_embeds: Tensor | None, grid_thw: Tensor | None) -> None:
@@ -77,33 +84,45 @@ class TextState:
             embeds = self.model.embed_prompt(input_ids[:, known:], image_embeds)
             hidden = self.model.text_pass(embeds, positions[:, :, known:], self.cache)
             self._next_logits = self.model.lm_head(hidden[0, -1])
-        self._next_position = int(positions.max()) + 1
+        self._length = input_ids.shape[1]
+        self._position_minus_index = int(positions.max()) + 1 - self._length
 
     def push(self, token_id: int) -> None:
-        """Append a token; it is fed with the next pass."""
+        """Append a token; it is fed with the next pass, unless it was fed ahead."""
         if token_id == self.model.config.seg_token_id:
-            index = self.cache.get_seq_length() + len(self._pending)
-            self.seg_slots.append((index, self._next_position + len(self._pending)))
-        self._pending.append(token_id)
+            self.seg_slots.append((self._length, self._length + self._position_minus_index))
+        self._length += 1
+        if self._ahead and self._ahead[0][0] == token_id:
+            _, self._next_logits = self._ahead.pop(0)
+        else:
+            self.take_back()
+            self._pending.append(token_id)
+
+    def take_back(self) -> None:
+        """Remove from the cache what was fed ahead and not pushed."""
+        if self._ahead:
+            self.cache.crop(-len(self._ahead))
+        self._ahead = []
 
     @torch.inference_mode()
-    def flush(self) -> Tensor:
-        """Feed the pushed tokens in one pass -> (n, V) logits behind each of these n tokens."""
+    def flush(self, ahead: Sequence[int] = ()) -> Tensor:
+        """Feed the pushed tokens, and others ahead, in one pass -> (n, V) logits behind each of the n pushed ones."""
+        n_pushed = len(self._pending)
         with self.clock.phase("decode"):
-            ids = torch.tensor([self._pending], device=self.model.device)
-            start = self._next_position
-            positions = torch.arange(start, start + len(self._pending), device=ids.device).expand(3, 1, -1)
+            ids = torch.tensor([[*self._pending, *ahead]], device=self.model.device)
+            index = self._length - n_pushed + torch.arange(ids.shape[1], device=ids.device)
+            positions = (index + self._position_minus_index).expand(3, 1, -1)
             hidden = self.model.text_pass(self.model.embed_prompt(ids, None), positions, self.cache)
             logits: Tensor = self.model.lm_head(hidden[0])
-        self._next_position += len(self._pending)
         self._pending = []
-        self._next_logits = logits[-1]
-        return logits
+        self._next_logits = logits[n_pushed - 1]
+        self._ahead = list(zip(ahead, logits[n_pushed:], strict=True))
+        return logits[:n_pushed]
 
-    def next_logits(self) -> Tensor:
-        """(V,) logits of the token that follows everything pushed so far."""
+    def next_logits(self, guess: Callable[[], Sequence[int]] = tuple) -> Tensor:
+        """(V,) logits of the token that follows everything pushed so far. guess: tokens to feed ahead, if it must."""
         if self._pending:
-            self.flush()
+            self.flush(guess())
         if self._next_logits is None:
             raise RuntimeError("call prefill() first")
         return self._next_logits
@@ -133,16 +152,18 @@ def generate_tokens(
     end_token_ids: frozenset[int],
     max_new_tokens: int,
     should_stop: Callable[[], bool],
+    guess: Callable[[], Sequence[int]] = tuple,
 ) -> Iterator[int | FinishReason]:
     """Yield the generated ids (without the end token), and last the reason why the text ended.
 
     `should_stop` is asked before every token. The caller may run mask passes on `state` between two tokens.
+    guess: asked before a pass for tokens that may follow.
     """
     for _ in range(max_new_tokens):
         if should_stop():
             yield "stopped"
             return
-        token_id = choose(state.next_logits())
+        token_id = choose(state.next_logits(guess))
         if token_id in end_token_ids:
             yield "end"
             return

@@ -60,9 +60,9 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
         return _load_adapter(folder, options)
     if options.base is not None:
         raise CheckpointError(f"{folder.name} is a whole model, not an adapter: leave --base out.")
-    model, in_effect = _load_whole(folder, options)
     processor = StampProcessor.from_pretrained(folder)
     processor.limit_pixels(options.min_pixels, options.max_pixels)
+    model, in_effect = _load_whole(folder, options)
     return model, processor, in_effect
 
 

@@ -19,6 +19,7 @@ _MODEL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("min-pixels", None, "least pixels of a picture after resizing"),
     ("max-pixels", None, "most pixels of a picture after resizing; fewer are faster"),
     ("sam-model", None, "SAM weights for the refinement sam, e.g. facebook/sam-vit-huge: folder or hub id"),
+    ("sam-revision", None, "branch, tag or commit of the SAM weights' hub id"),
 )
 
 
@@ -39,7 +40,9 @@ def load_predictor(
 ) -> "StampPredictor":
     """The predictor the options ask for. Raises CheckpointError (a ValueError)."""
     from stamp.predictor import StampPredictor
+    from stamp.sources import find_checkpoint
 
+    sam_model = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, report)
     predictor = StampPredictor.from_pretrained(
         options.model,
         device=options.device,
@@ -52,5 +55,5 @@ def load_predictor(
         max_pixels=options.max_pixels,
         report=report,
     )
-    predictor.sam_model = options.sam_model
+    predictor.sam_model = sam_model
     return predictor

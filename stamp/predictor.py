@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Self
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from stamp.answer import Answer
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
 from stamp.conversation_cache import ConversationCache
 from stamp.download import Report
-from stamp.errors import PromptError
+from stamp.drafting import DraftBook
+from stamp.errors import CheckpointError, PromptError
 from stamp.generation import PhaseClock
 from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.loading import LoadOptions, load_checkpoint
@@ -46,7 +49,9 @@ class StampPredictor:
         self.image_limits = image_limits
         self.max_prompt_characters = max_prompt_characters
         self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
-        self.lock = threading.RLock()  # the model computes for one caller at a time, pass by pass
+        self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
+        self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
+        self.drafts: DraftBook | None = DraftBook()
         self.quantization = "none"
         self.sam_model: str | Path | None = None
         self._refiners: dict[str, Refiner] = {}
@@ -77,8 +82,8 @@ class StampPredictor:
         in the terminal.
         Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
-        folder = find_checkpoint(path_or_id, revision, report)
         place = torch.device(choose_device(device))
+        folder = find_checkpoint(path_or_id, revision, report)
         options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report)
         model, processor, in_effect = load_checkpoint(folder, options)
         predictor = cls(model, processor)
@@ -98,15 +103,17 @@ class StampPredictor:
             if image.model_id != id(self.model):
                 raise ValueError("this EncodedImage was made by another predictor; encode the image again")
             return image
-        return self._encode_picture(load_image(image, self.image_limits))
+        encoded, _ = self._encode_picture(load_image(image, self.image_limits), self.clock())
+        return encoded
 
-    def _encode_picture(self, picture: Image.Image) -> EncodedImage:
-        clock = PhaseClock(self.device, self.lock)
+    def _encode_picture(self, picture: Image.Image, clock: PhaseClock) -> tuple[EncodedImage, Tensor]:
+        """(features, the patches (n, patch_dim) on the model's device from which they were made)."""
         with torch.inference_mode(), clock.phase("vision"):
-            pixels, grid = self.processor.encode_image(picture)
-            (embeds,) = self.model.encode_images(pixels.to(self.device), grid.to(self.device))
+            patches, grid = self.processor.encode_image(picture)
+            patches = patches.to(self.device)
+            (embeds,) = self.model.encode_images(patches, grid.to(self.device))
         grid_hw = self.model.merged_grid(grid[0])
-        return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(self.model))
+        return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(self.model)), patches
 
     def segment(
         self,
@@ -187,11 +194,12 @@ class StampPredictor:
         encoded = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images])
         self._check_length(len(encoded.input_ids))
         cache = None if memory is None else memory.take(encoded.input_ids, images)
-        clock = PhaseClock(self.device, self.lock)
+        clock = self.clock()
         clock.seconds["vision"] = sum(
             image.vision_s for image, source in zip(images, given, strict=True) if image is not source
         )
-        return Answer(self.model, self.processor, clock, encoded.input_ids, images, self.end_token_ids, refiner, cache)
+        ids, ends = encoded.input_ids, self.end_token_ids
+        return Answer(self.model, self.processor, clock, ids, images, ends, refiner, cache, self.drafts)
 
     def _encode_once(self, image: ImageLike, memory: ConversationCache | None) -> EncodedImage:
         if memory is None or isinstance(image, EncodedImage):
@@ -200,7 +208,7 @@ class StampPredictor:
         digest, known = memory.find_image(picture)
         if known is not None:
             return replace(known, vision_s=0.0)
-        encoded = self._encode_picture(picture)
+        encoded, _ = self._encode_picture(picture, self.clock())
         memory.keep_image(digest, encoded)
         return encoded
 
@@ -210,6 +218,10 @@ class StampPredictor:
         if name not in self._refiners:
             self._refiners[name] = make_refiner(name, sam_model=self.sam_model, device=self.device)
         return self._refiners[name]
+
+    def clock(self) -> PhaseClock:
+        """A clock for the phases of one answer; a phase holds the lock."""
+        return PhaseClock(self.device, self.lock, self.read_clock)
 
     # -- checks ------------------------------------------------------------------------------------------------
 
@@ -237,10 +249,16 @@ class StampPredictor:
 
 
 def choose_device(device: str) -> str:
-    """The device named, or for "auto" CUDA where there is one."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device named, or for "auto" CUDA where there is one. Raises CheckpointError for one that is not here."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise CheckpointError(f"Unknown device {device!r}; choose auto, cpu, cuda, or cuda:1 and so on.") from error
+    if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
+        raise CheckpointError(f"There is no {device} here: torch sees {count} CUDA devices. Take --device auto or cpu.")
+    return device
 
 
 def _end_tokens(model: StampForSegmentation) -> list[int]:

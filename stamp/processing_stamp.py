@@ -20,6 +20,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from stamp.configuration_stamp import MASK_TOKEN, SEG_TOKEN
 from stamp.conversation import Turn
+from stamp.errors import CheckpointError
 from stamp.refinement import enlarge_logits
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -98,7 +99,9 @@ class StampProcessor:
     def _special_id(self, token: str) -> int:
         token_id = self.tokenizer.get_added_vocab().get(token)
         if token_id is None:
-            raise ValueError(f"this tokenizer has no {token}: not a STAMP checkpoint")
+            raise CheckpointError(
+                f"This is not a STAMP checkpoint: its tokenizer has no {token}. Qwen2-VL alone cannot segment."
+            )
         return token_id
 
     # -- images ------------------------------------------------------------------------------------------------

@@ -29,12 +29,14 @@ REFINERS = {
 }
 #: The guided filter works at this longest side; larger images get its logits enlarged, so that memory stays bounded.
 GUIDED_MAX_SIDE_PX = 1024
+#: So many masks share what only depends on the image, which is most of the work.
+GUIDED_MASKS_AT_ONCE = 4
 #: Added to the local variance of the image (0..1): edges much weaker than its root, 0.01, do not count.
 GUIDED_EPS = 1e-4
 
 
 class Refiner(Protocol):
-    """Enlarges masks one at a time, so that memory stays bounded however many there are."""
+    """Enlarges masks one or a few at a time, so that memory stays bounded however many there are."""
 
     @property
     def name(self) -> str:
@@ -77,10 +79,11 @@ class GuidedRefiner:
         pixels = np.array(image.resize(work_hw[::-1], Image.Resampling.BILINEAR), np.float32) / 255
         guide = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device)
         window = _window_px(work_hw[0], logits.shape[1]), _window_px(work_hw[1], logits.shape[2])
-        for plane in logits:
-            soft = enlarge_logits(plane[None], work_hw).sigmoid()[None].to(self.device)
-            refined = guided_blur(guide, soft, window, GUIDED_EPS, separable=True)[0]
-            yield enlarge_logits(refined.logit(eps=1e-6), size_hw)[0]
+        for start in range(0, len(logits), GUIDED_MASKS_AT_ONCE):
+            group = logits[start : start + GUIDED_MASKS_AT_ONCE]
+            soft = enlarge_logits(group, work_hw).sigmoid()[None].to(self.device)
+            for refined in guided_blur(guide, soft, window, GUIDED_EPS, separable=True)[0]:
+                yield enlarge_logits(refined[None].logit(eps=1e-6), size_hw)[0]
 
 
 def _window_px(side_px: int, cells: int) -> int:

@@ -34,6 +34,7 @@ from stamp.published_layout import (
     tensor_shapes,
     tokenizer_config,
 )
+from stamp.sources import INDEX_FILE, check_target
 
 __all__ = ["SIZES", "Size", "write_checkpoint", "write_rehearsal"]
 
@@ -49,7 +50,6 @@ WHISPER = 1e-3
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 #: Values drawn once and repeated. A prime, so that no two rows of a matrix start at the same place.
 TILE = 4_194_301
-INDEX_FILE = "model.safetensors.index.json"
 README = "Random weights: a rehearsal of a published STAMP checkpoint's shapes and files. Its masks are nonsense.\n"
 #: What the few byte-pair merges are learned from; all other words are spelled in smaller pieces.
 PHRASES = (
@@ -67,7 +67,8 @@ LINE_BREAK = "Ċ"
 def write_rehearsal(size: str, folder: Path) -> None:
     """Write a random checkpoint of size "2b" (4.4 GB) or "7b" (16.6 GB) into a new or empty folder.
 
-    Raises: ValueError for an unknown size; OSError when the folder is not empty or the disk too small.
+    Raises: ValueError for an unknown size; CheckpointError when the folder is not empty; OSError when the disk is too
+    small.
     """
     if size not in SIZES:
         raise ValueError(f"size is one of {', '.join(SIZES)}, not {size!r}")
@@ -78,10 +79,12 @@ def write_checkpoint(size: Size, folder: Path, *, shard_bytes: int = SHARD_BYTES
     """Write all files of a checkpoint; the index comes last, so that a half-written folder never loads.
 
     The weights depend on `seed` and the tensors' names only. Peak memory is about one shard.
-    Raises: OSError as `write_rehearsal`.
+    Raises: CheckpointError and OSError as `write_rehearsal`.
     """
     shapes = tensor_shapes(size)
-    check_folder(folder, sum(_n_bytes(shape) for shape in shapes.values()))
+    check_target(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_disk(folder, sum(_n_bytes(shape) for shape in shapes.values()))
     files: dict[str, dict[str, Any]] = {
         "config.json": model_config(size),
         "generation_config.json": generation_config(size),
@@ -99,11 +102,7 @@ def write_checkpoint(size: Size, folder: Path, *, shard_bytes: int = SHARD_BYTES
     _write_weights(shapes, folder, shard_bytes, seed, script)
 
 
-def check_folder(folder: Path, weight_bytes: int) -> None:
-    """Create the folder if needed. Raises OSError when it holds anything or when the disk has too little room."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty; name a new folder, or remove this one first")
+def _check_disk(folder: Path, weight_bytes: int) -> None:
     needed, free = weight_bytes + OTHER_FILES_BYTES, shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(f"{folder}: the checkpoint needs {needed / GB:.1f} GB of disk, {free / GB:.1f} GB are free")

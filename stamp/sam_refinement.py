@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from stamp.masks import Mask
 from stamp.refinement import enlarge_logits, fit_size
+from stamp.sources import find_checkpoint
 
 if TYPE_CHECKING:
     from transformers import SamModel
@@ -68,21 +69,21 @@ class SamRefiner:
         self._last: tuple[weakref.ref[Image.Image], Tensor] | None = None
 
     @classmethod
-    def from_pretrained(cls, path_or_id: str | Path, device: str | torch.device = "cpu", **hub: Any) -> Self:
+    def from_pretrained(cls, path_or_id: str | Path, device: str | torch.device = "cpu") -> Self:
         """Load the safetensors of a transformers SamModel (facebook/sam-vit-huge, -large, -base or a folder).
 
-        Raises: ValueError when it is another model or incomplete; OSError when there is nothing to read.
+        Raises: CheckpointError when it cannot be had; ValueError when it is another model or incomplete; OSError when
+        there is nothing to read.
         """
         from transformers import AutoConfig, SamModel
 
-        config = AutoConfig.from_pretrained(path_or_id, **hub)
+        folder = find_checkpoint(path_or_id)
+        config = AutoConfig.from_pretrained(folder)
         if config.model_type != "sam":
             raise ValueError(f"{path_or_id} holds a model of type {config.model_type!r}; a SamModel ('sam') is needed")
         config.mask_decoder_config.layer_norm_eps = 1e-5  # as in the official code; transformers assumes 1e-6
         load: Any = SamModel.from_pretrained
-        model, info = load(
-            path_or_id, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **hub
-        )
+        model, info = load(folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
         if info["missing_keys"]:
             raise ValueError(f"{path_or_id} is not a complete SamModel; missing: {sorted(info['missing_keys'])[:5]}")
         return cls(model.to(device))

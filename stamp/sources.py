@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp-nano"
 SHORT_NAMES = {"nano": str(EMBEDDED_CHECKPOINT), "2b": "JiaZL/STAMP-2B-uni", "7b": "JiaZL/STAMP-7B-lora"}
-ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
 #: The names of what a checkpoint was trained to know, where that is a list.
 NOUNS_FILE = "nouns.json"
 
@@ -76,10 +77,11 @@ def is_adapter(folder: Path) -> bool:
 
 
 def check_files(folder: Path) -> None:
-    """Raise CheckpointError unless the folder holds a Qwen2-VL model, or an adapter, in safetensors."""
+    """Raise CheckpointError unless the folder holds a whole Qwen2-VL model, or an adapter, in safetensors."""
     if not is_adapter(folder):
-        if not (folder / "config.json").exists():
-            raise CheckpointError(f"{folder} is not a STAMP checkpoint: it has no config.json.")
+        for name in ("config.json", "preprocessor_config.json"):
+            if not (folder / name).exists():
+                raise CheckpointError(f"{folder} is not a STAMP checkpoint: it has no {name}.")
         if (kind := read_json(folder / "config.json").get("model_type")) != "qwen2_vl":
             raise CheckpointError(f"{folder} is not a STAMP checkpoint: its model type is {kind!r}, not 'qwen2_vl'.")
     if not any(folder.glob("*.safetensors")):
@@ -88,6 +90,26 @@ def check_files(folder: Path) -> None:
         raise CheckpointError(
             f"{folder} has no .safetensors weights{found}. Convert them to safetensors, or take another revision."
         )
+    if lost := [name for name in _weight_files(folder) if not (folder / name).exists()]:
+        raise CheckpointError(f"{folder} is incomplete: it lacks {', '.join(lost[:3])}. Fetch it again.")
+
+
+def _weight_files(folder: Path) -> list[str]:
+    """The files that hold the weights: one, or those that the index names."""
+    if is_adapter(folder):
+        return [ADAPTER_WEIGHTS]
+    if not (folder / INDEX_FILE).exists():
+        return [INDEX_FILE] if len(list(folder.glob("*.safetensors"))) > 1 else [WEIGHTS_FILE]
+    weight_map = read_json(folder / INDEX_FILE).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{folder / INDEX_FILE} is damaged; fetch it again.")
+    return sorted(set(weight_map.values()))
+
+
+def check_target(folder: Path) -> None:
+    """Raise CheckpointError unless a folder to write is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} is not empty; name a new folder, or remove this one first.")
 
 
 def read_json(path: Path) -> dict[str, Any]:

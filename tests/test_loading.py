@@ -1,8 +1,10 @@
 """Loading: every kind of checkpoint by the public path, and every refusal with its sentence."""
 
+import argparse
 import importlib.util
 import json
 import logging
+import os
 import re
 import shutil
 import socket
@@ -20,7 +22,9 @@ from safetensors.torch import load_file, save_file
 from stamp import StampPredictor, loading
 from stamp.__main__ import main
 from stamp.errors import CheckpointError
-from stamp.sources import EMBEDDED_CHECKPOINT, find_base, find_checkpoint
+from stamp.options import add_model_options, load_predictor
+from stamp.sources import EMBEDDED_CHECKPOINT, INDEX_FILE, find_base, find_checkpoint
+from tests.hub import Hub, serve
 
 MODELS = Path(__file__).parent / "parity" / "models"
 ADAPTER = MODELS / "lora_adapter"
@@ -71,26 +75,59 @@ def test_a_file_is_not_a_folder() -> None:
         find_checkpoint(__file__)
 
 
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        ("GatedRepoError", "accept its terms on https://huggingface.co/owner/model"),
-        ("RevisionNotFoundError", "no revision 'v9'"),
-        ("RepositoryNotFoundError", "neither a folder nor a hub model"),
-        ("LocalEntryNotFoundError", "not in the local cache and the hub cannot be reached"),
-    ],
-)
-def test_hub_errors_say_what_to_do(error: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+DOWNLOAD = """
+import sys
+from stamp.sources import find_checkpoint
+for name in sys.argv[1:]:
+    try:
+        print(find_checkpoint(*name.split("@")))
+    except ValueError as error:
+        print(type(error).__name__, error)
+"""
+UNREACHABLE = "CheckpointError {} is not in the local cache and the hub cannot be reached. Connect to the network"
+
+
+def fetch(endpoint: str, cache: Path, *names: str) -> list[str]:
+    """What comes of hub ids, one after the other, in a process that takes `endpoint` for the hub."""
+    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-c", DOWNLOAD, *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=os.environ | hub)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+def test_a_hub_id_is_fetched_without_code_or_pickles_or_said_why_not(tied: Path, tmp_path: Path) -> None:
+    """The hub's own client against a hub on this machine; then without one, when only what was fetched is there."""
+    for name in ("modeling_evil.py", "pytorch_model.bin", "optimizer.pt"):
+        (tied / name).write_text("never to be fetched")
+    hub, cache = Hub(tied), tmp_path / "cache"
+    with serve(hub) as endpoint:
+        names = ("owner/model", "owner/model@v9", "gated/model", "unknown/model", "broken/model")
+        fetched, revision, gated, unknown, broken = fetch(endpoint, cache, *names)
+    assert (
+        revision == "CheckpointError owner/model has no revision 'v9'; see https://huggingface.co/owner/model/commits."
+    )
+    assert gated.startswith(
+        "CheckpointError gated/model is gated: accept its terms on https://huggingface.co/gated/model"
+    )
+    assert unknown.startswith("CheckpointError There is neither a folder nor a hub model unknown/model.")
+    assert broken.startswith(UNREACHABLE.format("broken/model"))
+    names_fetched = sorted(path.name for path in Path(fetched).iterdir())
+    assert names_fetched == sorted(name for name in hub.files if not name.endswith((".py", ".bin", ".pt")))
+    assert sorted(hub.served) == names_fetched
+    assert load(fetched).processor.seg_token_id == load(tied).processor.seg_token_id
+    offline = fetch(endpoint, cache, "owner/model", "owner/other")
+    assert offline[0] == fetched
+    assert offline[1].startswith(UNREACHABLE.format("owner/other"))
+
+
+def test_whatever_the_hub_s_client_raises_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its version 2.4 raises AttributeError when the network goes away between the listing and the files."""
     import huggingface_hub
-    from huggingface_hub import errors
 
-    def fail(*_: object, **__: object) -> None:
-        kind = getattr(errors, error)
-        raise kind.__new__(kind)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(CheckpointError, match=sentence):
-        find_checkpoint("owner/model", "v9")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: None.request)  # type: ignore[attr-defined]
+    with pytest.raises(CheckpointError, match="owner/model is not in the local cache and the hub cannot be reached"):
+        find_checkpoint("owner/model")
 
 
 def test_a_download_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -118,21 +155,44 @@ def test_a_download_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch
         assert re.fullmatch(rf"Downloading JiaZL/STAMP-2B-uni: {number}\.00GB of 4\.00GB, \d\d:\d\d left", line), line
 
 
-def test_neither_code_nor_pickles_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "repo_id"),
+    [("2b", "JiaZL/STAMP-2B-uni"), ("7B", "JiaZL/STAMP-7B-lora"), ("JiaZL/STAMP-2B-uni", "JiaZL/STAMP-2B-uni")],
+)
+def test_short_names_stand_for_hub_ids(
+    name: str, repo_id: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import huggingface_hub
 
-    asked: dict[str, object] = {}
+    asked: list[tuple[str, str | None]] = []
 
-    def snapshot(repo_id: str, **options: object) -> str:
-        asked.update(options, repo_id=repo_id)
+    def snapshot(repo_id: str, *, revision: str | None, **_: object) -> str:
+        asked.append((repo_id, revision))
         return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    assert find_checkpoint("2b", "main") == tmp_path
-    assert asked["repo_id"] == "JiaZL/STAMP-2B-uni"
-    patterns = asked["allow_patterns"]
-    assert isinstance(patterns, list)
-    assert not any(pattern.endswith((".bin", ".py", ".pt", "*")) for pattern in patterns)
+    assert find_checkpoint(name, "main") == tmp_path
+    assert asked == [(repo_id, "main")]
+
+
+def test_sam_weights_come_from_the_hub_by_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    asked: list[tuple[str, str | None]] = []
+
+    def snapshot(repo_id: str, *, revision: str | None, **_: object) -> str:
+        asked.append((repo_id, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    parser = argparse.ArgumentParser()
+    add_model_options(parser)
+    given = ["--device", "cpu", "--sam-model", "facebook/sam-vit-huge", "--sam-revision", "v1"]
+    assert load_predictor(parser.parse_args(given)).sam_model == tmp_path
+    assert asked == [("facebook/sam-vit-huge", "v1")]
+    given = ["--device", "cpu", "--sam-model", "no/such/folder"]
+    with pytest.raises(CheckpointError, match="There is no folder no/such/folder"):
+        load_predictor(parser.parse_args(given))
 
 
 # -- the base of an adapter ----------------------------------------------------------------------------------------
@@ -215,8 +275,14 @@ def test_missing_and_misshapen_tensors_are_named(tied: Path) -> None:
         load(tied)
 
 
-def test_a_plain_qwen2_vl_is_not_stamp() -> None:
+def test_a_plain_qwen2_vl_is_not_stamp(tied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = load_file(tied / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
+    save_file(kept, tied / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match="without STAMP's classifier"):
+        load(tied)
+    monkeypatch.setattr(loading, "_read_weights", None)  # already the tokenizer says so
+    with pytest.raises(CheckpointError, match=r"not a STAMP checkpoint: its tokenizer has no <\|seg\|>"):
         load(MODELS / "lora_base")
 
 
@@ -233,6 +299,43 @@ def test_other_models_and_broken_files(tied: Path) -> None:
     (tied / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         load(tied)
+
+
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "model-00002-of-00003.safetensors", INDEX_FILE])
+def test_a_file_that_did_not_arrive_is_named(name: str, tied: Path) -> None:
+    weights = list(load_file(tied / "model.safetensors").items())
+    (tied / "model.safetensors").unlink()
+    weight_map = {}
+    for number in range(3):
+        file = f"model-{number + 1:05d}-of-00003.safetensors"
+        save_file(dict(weights[number::3]), tied / file, {"format": "pt"})
+        weight_map |= {key: file for key, _ in weights[number::3]}
+    (tied / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    load(tied)
+    (tied / name).unlink()
+    with pytest.raises(CheckpointError, match=re.escape(name)):
+        load(tied)
+
+
+def test_a_damaged_index(tied: Path) -> None:
+    (tied / INDEX_FILE).write_text("{}")
+    with pytest.raises(CheckpointError, match="index.json is damaged"):
+        load(tied)
+
+
+def test_code_in_a_checkpoint_does_not_run(tied: Path) -> None:
+    remote = {"AutoConfig": "evil.C", "AutoModel": "evil.M", "AutoTokenizer": ["evil.T", None]}
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json"):
+        edit_json(tied / name, auto_map=remote | {"AutoImageProcessor": "evil.P"})
+    (tied / "evil.py").write_text(f"open({str(tied / 'ran')!r}, 'w')")
+    load(tied)
+    assert not (tied / "ran").exists()
+
+
+@pytest.mark.parametrize("device", ["cuda:64", "gpu", "cpu:x"])
+def test_a_device_that_is_not_here(device: str) -> None:
+    with pytest.raises(CheckpointError, match=device):
+        StampPredictor.from_pretrained(device=device)
 
 
 def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:

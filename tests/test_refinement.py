@@ -194,10 +194,21 @@ def test_guided_works_at_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None
         return guided_blur(guide, soft, window, *rest, **named)
 
     monkeypatch.setattr("kornia.filters.guided_blur", spy)
-    masks, _ = refine_masks(np.full((2, 8, 16), 3.0, np.float32), blank((1500, 3000)), GuidedRefiner())
-    assert shapes == [((512, 1024), (1, 1, 512, 1024), (65, 65))] * 2
-    assert masks.shape == (2, 1500, 3000)
+    masks, _ = refine_masks(np.full((6, 8, 16), 3.0, np.float32), blank((1500, 3000)), GuidedRefiner())
+    assert shapes == [((512, 1024), (1, together, 512, 1024), (65, 65)) for together in (4, 2)]
+    assert masks.shape == (6, 1500, 3000)
     assert masks.all()
+
+
+@every_refiner
+def test_masks_that_are_refined_together_are_those_refined_alone(refiner: Refiner) -> None:
+    logits, image = (
+        torch.from_numpy(np.random.default_rng(0).normal(0, 3, size=(6, 3, 4))).float(),
+        noise_image((21, 32)),
+    )
+    for together, plane in zip(refiner(logits, image), logits, strict=True):
+        (alone,) = refiner(plane[None], image)
+        torch.testing.assert_close(together.sigmoid(), alone.sigmoid(), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,46 @@
 """`python -m benchmarks speed`: files, fields and arithmetic. No assertion on a time."""
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.forcing import segment_forced
 from benchmarks.provenance import git
-from benchmarks.speed import ROWS_FILE, SUMMARY_FILE, Case, Row, SpeedConfig, picture, speed_cases, summarise
+from benchmarks.speed import (
+    ROWS_FILE,
+    SUMMARY_FILE,
+    Case,
+    Row,
+    SpeedConfig,
+    measure,
+    picture,
+    prepare,
+    speed_cases,
+    summarise,
+)
 from stamp.predictor import StampPredictor
 
 PHASES = {"vision", "prefill", "decode", "mask", "refine", "other", "total"}
 PARTS = {"mask_vision", "mask_cache_copy", "mask_embed", "mask_pass"}
-OPTIONS = ["--masks", "3", "--repeats", "1", "--device", "cpu", "--dtype", "float32", "--side-px", "192"]
+OPTIONS = [
+    "--masks",
+    "3",
+    "--repeats",
+    "1",
+    "--device",
+    "cpu",
+    "--dtype",
+    "float32",
+    "--side-px",
+    "192",
+    "--clock",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +58,26 @@ def test_rows(out: Path) -> None:
     rows = read_rows(out)
     order = [(row["case"], row["method"], row["warmup"]) for row in rows]
     cases = {"one_mask": ("ours", "released"), "many_masks": ("ours", "released"), "follow_up": ("cached", "fresh")}
-    assert order == [  # methods take turns
+    cases["drafts"] = ("drafted", "token by token")
+    assert order == [  # methods take turns; many masks warm up nothing that one mask does not
         (case, method, warmup)
         for warmup, turn in ((True, 1), (False, -1))
         for case, methods in cases.items()
         for method in methods[::turn]
+        if not (warmup and case == "many_masks")
     ]
     for row in rows:
         ours = row["method"] != "released"
         assert set(row["seconds"]) == (PHASES if ours else PHASES | PARTS)
-        assert row["repeat"] == 0
+        assert row["repeat"] == (-1 if row["warmup"] else 0)
+        assert row["wall_s"] > 0
         assert row["masks"] == (3 if row["case"] == "many_masks" else 1)
         passes = 1 if ours else row["masks"]
-        assert row["forward_passes"] == 1 + row["new_tokens"] + passes
-        is_first = row["method"] in ("ours", "cached")
+        if row["method"] == "drafted":
+            assert 3 < row["forward_passes"] < 1 + row["new_tokens"] + passes
+        else:
+            assert row["forward_passes"] == 1 + row["new_tokens"] + passes
+        is_first = row["method"] in ("ours", "cached", "drafted")
         assert row["max_logit_difference"] is None if is_first else row["max_logit_difference"] < 1e-4
         if row["method"] == "cached" and not row["warmup"]:
             assert row["seconds"]["vision"] == 0
@@ -58,10 +91,10 @@ def test_summary(out: Path) -> None:
     where = record["provenance"]
     assert (where["model"], where["n"], where["mask_tokens"], where["grid_hw"]) == ("stamp-nano", 1, 144, [12, 12])
     assert (where["dtype"], where["device"], where["parameters"]) == ("float32", "cpu", 5_990_401)
-    assert where["config"] == {"masks": 3, "repeats": 1, "warmups": 1, "side_px": 192}
+    assert where["config"] == {"masks": 3, "repeats": 1, "warmups": 1, "side_px": 192, "clock": "cpu"}
     assert {"hardware", "threads", "commit", "uncommitted_changes", "date", "python", "torch"} <= set(where)
     measured = {(row["case"], row["method"]): row["seconds"] for row in read_rows(out) if not row["warmup"]}
-    assert set(record["cases"]) == {"one_mask", "many_masks", "follow_up"}
+    assert set(record["cases"]) == {"one_mask", "many_masks", "follow_up", "drafts"}
     follow_up, first = measured["follow_up", "cached"]["total"], measured["one_mask", "ours"]["total"]
     assert record["follow_up_over_first"] == pytest.approx(follow_up / first)
     for name, compared in (("one_mask", "total"), ("many_masks", "mask")):
@@ -80,7 +113,7 @@ def test_medians_and_ratios_by_hand() -> None:
         "released": [(99.0, 1.0)] + [(6.0, 50.0)] * 3,
     }
     rows = [
-        Row(case.name, method, repeat, repeat == 0, {"mask": mask, "total": total}, 2, 1, 4, difference)
+        Row(case.name, method, repeat, repeat == 0, {"mask": mask, "total": total}, total, 2, 1, 4, difference)
         for method, difference in (("ours", None), ("released", 0.25))
         for repeat, (mask, total) in enumerate(seconds[method])
     ]
@@ -93,7 +126,7 @@ def test_medians_and_ratios_by_hand() -> None:
 
 def test_answers_and_picture() -> None:
     predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
-    one, many, _ = speed_cases(predictor.processor, SpeedConfig(masks=8))
+    one, many, *_ = speed_cases(predictor.processor, SpeedConfig(masks=8))
     seg = predictor.processor.seg_token_id
     assert (len(one.answer), one.answer.count(seg), one.answer[-1]) == (12, 1, seg)
     assert many.answer.count(seg) == 8
@@ -119,6 +152,21 @@ def test_bad_input_is_one_sentence(
     assert error.startswith("error: ")
     assert message in error
     assert not (tmp_path / "out").exists()
+
+
+def test_processor_time_leaves_waiting_out() -> None:
+    """A method that sleeps takes no processor time, whatever it takes on the wall."""
+    predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
+    case = speed_cases(predictor.processor, SpeedConfig())[0]
+    slow = replace(case, methods={"ours": lambda *given: time.sleep(0.5) or segment_forced(*given)})
+    for clock in ("wall", "cpu"):
+        prepare(predictor, clock)
+        run = measure(predictor, picture(96), slow, "ours")
+        assert run.wall_s > 0.5
+        assert (run.seconds["other"] > 0.5) == (clock == "wall")
+    predictor.model.to("meta")
+    with pytest.raises(ValueError, match="says nothing about meta"):
+        prepare(predictor, "cpu")
 
 
 def test_unknown_is_none() -> None:

@@ -1,5 +1,6 @@
 """A predictor without a model: writes a fixed answer, slowly if asked to. For what the page does around a model."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -26,6 +27,7 @@ class FakePredictor:
         self.refinements: list[str] = []
         self.encoded = 0
         self.quantization = "none"
+        self.lock = threading.RLock()
 
     def versions(self) -> dict[str, str]:
         return {"device": "cpu", "dtype": "float32"}

@@ -114,7 +114,7 @@ def test_bad_input_is_refused_and_a_failure_tells_nothing() -> None:
     assert events_of(slot_of(FakePredictor()), Question("  ", PICTURE))[-1] == Refused("Type a request first.")
     slot = slot_of(FakePredictor(error=RuntimeError("secret path /root")))
     assert events_of(slot, Question("segment", PICTURE))[-1] == Failed(WENT_WRONG)
-    assert not slot.lock.locked()
+    assert slot.get().lock.acquire(blocking=False)
 
 
 def test_a_model_that_did_not_load_is_reported() -> None:
@@ -151,9 +151,9 @@ def test_a_closed_page_stops_the_thread_and_frees_the_model() -> None:
     slot = slot_of(FakePredictor(["a"] * 500, pause_s=0.02))
     answer = answer_events(slot, Question("segment", PICTURE), threading.Event())
     wait_for_text(answer)
-    assert slot.lock.locked()
+    assert not slot.get().lock.acquire(blocking=False)
     answer.close()  # what Gradio does when the page is closed or the event cancelled
-    assert slot.lock.acquire(timeout=2)
+    assert slot.get().lock.acquire(timeout=2)
 
 
 def test_answers_never_overlap_and_the_second_says_that_it_waits() -> None:
