@@ -1,6 +1,6 @@
 """The training pipeline: `python -m stamp.training {art,sheet,train,evaluate,quantization,card,examples}`, in order.
 
-`refinement` is a study beside it.
+`refinement` is a study beside it, and `scenes` writes an evaluation set for `python -m benchmarks run`.
 """
 
 import argparse
@@ -25,16 +25,17 @@ def build_parser() -> argparse.ArgumentParser:
         "quantization": "measure a checkpoint in bfloat16, int8 and nf4; writes what auto means into its folder",
         "card": "write the model card of a run",
         "examples": "compose the example pictures of the page",
+        "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
         "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
     }
     for name, text in steps.items():
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-        if name in ("sheet", "evaluate", "examples", "refinement"):
+        if name in ("sheet", "evaluate", "examples", "refinement", "scenes"):
             command.add_argument("--out", type=Path, required=True)
-        if name in ("sheet", "evaluate", "quantization", "refinement"):
-            command.add_argument("--scenes", type=int, default=24 if name == "sheet" else 200)
+        if name in ("sheet", "evaluate", "quantization", "refinement", "scenes"):
+            command.add_argument("--scenes", type=int, default={"sheet": 24, "scenes": 110}.get(name, 200))
         if name in ("train", "evaluate", "quantization", "refinement"):
             command.add_argument("--device", default="auto")
         if name == "evaluate":
@@ -101,6 +102,23 @@ def run_sheet(options: argparse.Namespace) -> None:
     config = rich_config(styles) if options.vocabulary else SceneConfig(styles=styles)
     first = VALIDATION_SEEDS.start
     contact_sheet([compose_scene(first + i, art, config) for i in range(options.scenes)]).save(options.out)
+
+
+def run_scenes(options: argparse.Namespace) -> None:
+    """Write the evaluation set, `--scenes` a split."""
+    from stamp.training.art import ArtLibrary
+    from stamp.training.nouns import NOUNS
+    from stamp.training.recipes import STYLES
+    from stamp.training.scene_set import Split, write_scene_set
+    from stamp.training.vocabulary import HELD_OUT_STYLE, load_vocabulary
+
+    drawn = {key for noun in load_vocabulary() for key in noun.drawings_in(HELD_OUT_STYLE)}
+    splits = (
+        Split("known", ArtLibrary(options.art, STYLES)),
+        Split("style", ArtLibrary(options.art, [HELD_OUT_STYLE], [noun for noun in NOUNS if noun.code in drawn])),
+        Split("background", ArtLibrary(options.art, STYLES, held_out=True), panorama_share=1.0),
+    )
+    write_scene_set(splits, options.scenes, options.out)
 
 
 def run_train(options: argparse.Namespace) -> None:
