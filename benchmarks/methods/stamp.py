@@ -98,6 +98,7 @@ def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
     check_refiner_name(refine)
     predictor = load_predictor(argparse.Namespace(**(vars(options) | changes)))
     predictor.refiner(refine)  # its weights are loaded here, and not in the first answer
+    predictor.drafts = None  # token by token: an answer's passes must not depend on the samples before it
     folder = find_checkpoint(options.model, options.revision)
     base = find_base(folder, options.base) if is_adapter(folder) else None
     return StampMethod(
