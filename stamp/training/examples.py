@@ -25,10 +25,10 @@ _FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
 EXAMPLES: tuple[Example, ...] = (
     Example("crab", _FIRST + 3, (512, 512), "noto", "segment the crab"),
     Example("cookie", _FIRST + 6, (512, 512), "fluent3d", "segment the cookie and the cloud"),
-    Example("strawberry", _FIRST + 1, (640, 448), "noto", "segment the strawberry"),
-    Example("sunflowers", _FIRST + 11, (448, 640), "noto", "how many sunflowers are there?"),
-    Example("rooster", _FIRST + 9, (512, 512), "noto", "is there a rooster?"),
-    Example("turtle", _FIRST + 5, (448, 640), "noto", "segment the turtle"),
+    Example("strawberry", _FIRST + 1, (640, 448), "noto", "segment something you can eat"),
+    Example("sunflowers", _FIRST + 11, (448, 640), "noto", "segment the biggest sunflower"),
+    Example("rooster", _FIRST + 9, (512, 512), "noto", "what is to the left of the rooster?"),
+    Example("turtle", _FIRST + 5, (448, 640), "noto", "segment the topmost object"),
 )
 
 
