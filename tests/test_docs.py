@@ -1,5 +1,6 @@
 """The documents' tables are made from the records beside them, and they name what is there."""
 
+import json
 import re
 from pathlib import Path
 
@@ -19,6 +20,19 @@ BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text()
 def test_the_footprints_are_those_measured() -> None:
     rows = read_footprints(ROOT / "benchmarks" / "results" / "footprints.jsonl")
     assert footprint_table(rows) in (ROOT / "docs" / "published_checkpoints.md").read_text()
+
+
+def test_the_ratios_to_the_released_algorithm_are_those_measured() -> None:
+    text = (ROOT / "docs" / "published_checkpoints.md").read_text()
+    record = json.loads((ROOT / "benchmarks" / "results" / "speed-2b" / "speed.json").read_text())
+    for case, phase in (("one_mask", "total"), ("many_masks", "mask")):
+        seconds = {method: values[phase] for method, values in record["cases"][case]["median_s"].items()}
+        ratio = record["cases"][case]["compared_ratio"]["released"]
+        assert ratio == pytest.approx(seconds["released"] / seconds["ours"])
+        assert f"| {seconds['ours']:.1f} | {seconds['released']:.1f} | {ratio:.2f} |" in text
+    assert f"{record['follow_up_over_first']:.2f} of" in text
+    drafts = json.loads((ROOT / "benchmarks" / "results" / "speed-nano" / "speed.json").read_text())["cases"]["drafts"]
+    assert f"{drafts['compared_ratio']['token by token']:.2f} times as fast" in text
 
 
 @pytest.mark.parametrize("name", [*READERS, *MAKERS, *CONVENTIONS])
