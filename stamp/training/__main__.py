@@ -43,11 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
         if name in ("evaluate", "quantization", "card", "refinement"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
     sheet = commands.choices["sheet"]
-    sheet.add_argument("--vocabulary", action="store_true", help="the large vocabulary, in all training styles")
+    sheet.add_argument("--vocabulary", action="store_true", help="every noun of the vocabulary, not only taught ones")
     sheet.add_argument("--styles", nargs="+", help="these styles instead, such as emojione, which is held out")
     sheet.add_argument("--held-out", action="store_true", help="on the panoramas that no training uses")
     sheet.add_argument("--nouns", action="store_true", help="pages of every drawing of every noun instead of scenes")
     train = commands.choices["train"]
+    train.add_argument("--recipe", choices=("backbone", "nano"), default="nano", help="nano starts from a backbone")
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
     train.add_argument("--init-from", type=Path, help="start from these weights with a fresh optimizer")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
@@ -65,13 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_art(options: argparse.Namespace) -> None:
-    """Install every style, for the recipe and for the large vocabulary; goes on where one is not to be had."""
+    """Install every style; goes on where one is not to be had."""
     from stamp.training.art import STYLE_SOURCES, install_art
     from stamp.training.rasterise import ArtError
-    from stamp.training.recipes import STYLES
     from stamp.training.vocabulary import load_vocabulary
 
-    install_art(options.art, STYLES)
+    install_art(options.art, (), ())
     failures = []
     for style in STYLE_SOURCES:
         try:
@@ -85,21 +85,19 @@ def run_art(options: argparse.Namespace) -> None:
 def run_sheet(options: argparse.Namespace) -> None:
     """Scenes of the validation seeds, or the nouns, for looking at."""
     from stamp.training.art import ArtLibrary
-    from stamp.training.nouns import NOUNS
-    from stamp.training.recipes import STYLES
-    from stamp.training.scene_config import SceneConfig, rich_config
+    from stamp.training.scene_config import rich_config
     from stamp.training.scenes import VALIDATION_SEEDS, compose_scene
     from stamp.training.sheets import contact_sheet, vocabulary_sheets
-    from stamp.training.vocabulary import TRAINING_STYLES, load_vocabulary
+    from stamp.training.vocabulary import TRAINING_STYLES, load_vocabulary, taught_nouns
 
-    styles = tuple(options.styles or (TRAINING_STYLES if options.vocabulary else STYLES))
-    nouns = load_vocabulary() if options.vocabulary else NOUNS
+    styles = tuple(options.styles or TRAINING_STYLES)
+    nouns = load_vocabulary() if options.vocabulary else taught_nouns()
     art = ArtLibrary(options.art, styles, nouns, held_out=options.held_out)
     if options.nouns:
         for number, page in enumerate(vocabulary_sheets(art), start=1):
             page.save(options.out.with_stem(f"{options.out.stem}-{number:02d}"))
         return
-    config = rich_config(styles) if options.vocabulary else SceneConfig(styles=styles)
+    config = rich_config(styles)
     first = VALIDATION_SEEDS.start
     contact_sheet([compose_scene(first + i, art, config) for i in range(options.scenes)]).save(options.out)
 
@@ -107,16 +105,14 @@ def run_sheet(options: argparse.Namespace) -> None:
 def run_scenes(options: argparse.Namespace) -> None:
     """Write the evaluation set, `--scenes` a split."""
     from stamp.training.art import ArtLibrary
-    from stamp.training.nouns import NOUNS
-    from stamp.training.recipes import STYLES
     from stamp.training.scene_set import Split, write_scene_set
-    from stamp.training.vocabulary import HELD_OUT_STYLE, load_vocabulary
+    from stamp.training.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
 
-    drawn = {key for noun in load_vocabulary() for key in noun.drawings_in(HELD_OUT_STYLE)}
+    nouns = taught_nouns()
     splits = (
-        Split("known", ArtLibrary(options.art, STYLES)),
-        Split("style", ArtLibrary(options.art, [HELD_OUT_STYLE], [noun for noun in NOUNS if noun.code in drawn])),
-        Split("background", ArtLibrary(options.art, STYLES, held_out=True), panorama_share=1.0),
+        Split("known", ArtLibrary(options.art, TRAINING_STYLES, nouns)),
+        Split("style", ArtLibrary(options.art, [HELD_OUT_STYLE], nouns)),
+        Split("background", ArtLibrary(options.art, TRAINING_STYLES, nouns, held_out=True), panorama_share=1.0),
     )
     write_scene_set(splits, options.scenes, options.out)
 
@@ -129,12 +125,13 @@ def run_train(options: argparse.Namespace) -> None:
 
     from stamp.predictor import choose_device
     from stamp.training.art import ArtLibrary
-    from stamp.training.recipes import STYLES, nano_recipe
+    from stamp.training.recipes import RECIPES
     from stamp.training.trainer import Trainer
+    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
 
     device = torch.device(choose_device(options.device))
-    art = ArtLibrary(options.art, STYLES)
-    config = replace(nano_recipe(), compile=options.compile)
+    art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
+    config = replace(RECIPES[options.recipe](), compile=options.compile)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     trainer = Trainer(config, art, options.out, device, init_from=options.init_from, workers=options.workers)
@@ -149,11 +146,11 @@ def run_evaluate(options: argparse.Namespace) -> None:
     from stamp.training.art import ArtLibrary
     from stamp.training.card import score_table
     from stamp.training.evaluate import evaluate, scores, write_evaluation
-    from stamp.training.recipes import STYLES
+    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
 
     load = StampPredictor.from_pretrained
     predictor = load(options.model, device=options.device, quantization=options.quantization)
-    rows = evaluate(predictor, ArtLibrary(options.art, STYLES), STYLES, options.scenes)
+    rows = evaluate(predictor, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.scenes)
     options.out.mkdir(parents=True, exist_ok=True)
     write_evaluation(rows, _provenance(predictor, options.scenes), options.out)
     print(score_table(scores(rows)))
@@ -166,10 +163,10 @@ def run_quantization(options: argparse.Namespace) -> None:
     from stamp.training.art import ArtLibrary
     from stamp.training.evaluate import evaluate
     from stamp.training.quantization_study import study, write_study
-    from stamp.training.recipes import STYLES
+    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
 
     folder = options.model or EMBEDDED_CHECKPOINT
-    art = ArtLibrary(options.art, STYLES)
+    art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
 
     def load(mode: str) -> StampPredictor:
         return StampPredictor.from_pretrained(folder, device=options.device, dtype="bfloat16", quantization=mode)
@@ -177,7 +174,7 @@ def run_quantization(options: argparse.Namespace) -> None:
     reference = load("none")
     by_mode = study(
         lambda mode: reference if mode == "none" else load(mode),
-        lambda predictor: evaluate(predictor, art, STYLES, options.scenes),
+        lambda predictor: evaluate(predictor, art, options.scenes),
     )
     print(write_study(by_mode, _provenance(reference, options.scenes), folder))
 
@@ -186,11 +183,11 @@ def run_refinement(options: argparse.Namespace) -> None:
     """Compare, write rows and scores, print the table."""
     from stamp.predictor import StampPredictor
     from stamp.training.art import ArtLibrary
-    from stamp.training.recipes import STYLES
     from stamp.training.refinement_study import study, write_study
+    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
 
     predictor = StampPredictor.from_pretrained(options.model, device=options.device)
-    rows = study(predictor, ArtLibrary(options.art, STYLES), STYLES, options.scenes)
+    rows = study(predictor, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.scenes)
     options.out.mkdir(parents=True, exist_ok=True)
     print(write_study(rows, _provenance(predictor, options.scenes), options.out))
 
@@ -207,21 +204,21 @@ def run_examples(options: argparse.Namespace) -> None:
     """Compose the example pictures."""
     from stamp.training.art import ArtLibrary
     from stamp.training.examples import write_examples
-    from stamp.training.recipes import STYLES
+    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
 
-    write_examples(ArtLibrary(options.art, STYLES), options.out)
+    write_examples(ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.out)
 
 
 def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
     """What a measurement on validation scenes depends on."""
     from stamp.provenance import provenance
-    from stamp.training.recipes import STYLES
     from stamp.training.scenes import VALIDATION_SEEDS
+    from stamp.training.vocabulary import TRAINING_STYLES
 
     return {
         "n_scenes": n_scenes,
         "first_seed": VALIDATION_SEEDS.start,
-        "styles": STYLES,
+        "styles": TRAINING_STYLES,
         **provenance(predictor),
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from stamp.training.nouns import NOUNS, Noun
+from stamp.training.nouns import Noun
 from stamp.training.packages import ArtSource, fetch
 from stamp.training.rasterise import RASTERISERS, ArtError, decode_exr_script, fit_sprite, tone_map, write_png
 
@@ -83,9 +83,7 @@ class ArtLibrary:
     tone-mapped, horizon on the middle row; with `held_out` the six of `HELD_OUT_PANORAMAS`, else the others.
     """
 
-    def __init__(
-        self, folder: Path, styles: Sequence[str], nouns: Sequence[Noun] = NOUNS, held_out: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, styles: Sequence[str], nouns: Sequence[Noun], held_out: bool = False) -> None:
         self.folder = Path(folder)
         self.styles = tuple(styles)
         self.nouns = tuple(nouns)
@@ -199,9 +197,7 @@ def _absent(folder: Path, style: str, nouns: Sequence[Noun]) -> list[str]:
     return [drawing for drawing in drawings if not sprite_path(folder, style, drawing).is_file()]
 
 
-def install_art(
-    folder: Path, styles: Sequence[str], nouns: Sequence[Noun] = NOUNS, with_panoramas: bool = True
-) -> None:
+def install_art(folder: Path, styles: Sequence[str], nouns: Sequence[Noun], with_panoramas: bool = True) -> None:
     """Downloads, checks and rasterises the artwork of `styles`; does only what is not yet in `folder`.
 
     Raises:

@@ -7,9 +7,9 @@ from typing import Any
 from stamp.quantization import AUTO_FILE
 from stamp.sources import NOUNS_FILE
 from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
-from stamp.training.nouns import NOUNS
 from stamp.training.quantization_study import quantization_table
 from stamp.training.refinement_study import study_table
+from stamp.training.vocabulary import taught_nouns
 
 KIND_NAMES = {
     "segment": 'mask for "segment the NOUN" (mean IoU)',
@@ -49,7 +49,7 @@ def write_card(run: Path, model: Path, note: str = "") -> None:
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     (model / "README.md").write_text(render_card(training, evaluation, log, _studies(model)))
-    (model / NOUNS_FILE).write_text(json.dumps([noun.name for noun in NOUNS]) + "\n")
+    (model / NOUNS_FILE).write_text(json.dumps([noun.name for noun in taught_nouns()]) + "\n")
 
 
 def _studies(model: Path) -> str:
@@ -91,15 +91,15 @@ def render_card(
             "and the tokenizer differ: 6 M parameters, patches of 16 px without merging (published: 14 px, merged",
             f"2 x 2), at most {grid**2} mask tokens ({grid} x {grid}): pictures are seen at about {16 * grid} x {16 * grid} pixels.\n",
             "## What it can and cannot do\n",
-            f"It segments {len(NOUNS)} nouns, drawn in {len(styles)} emoji styles on panoramas and procedural backgrounds, and",
+            f"It segments {len(taught_nouns())} nouns, drawn in {len(styles)} styles on panoramas and procedural backgrounds, and",
             "answers simple questions about them as reliably as the figures below say. **It does not understand photographs",
             "or people**: there it answers, but wrongly. It was made to show the method, not to compete.\n",
             "One can ask for things by name, place, size, neighbour, kind or use, for several at once or for everything; ask",
             'what, where, how many, is there, which is bigger; and go on with "it" and "and the ...?". A word it never learned',
             "it declines. The table below measures the plainest of these; the others are less reliable.\n",
-            f"Nouns: {', '.join(noun.name for noun in NOUNS)}.\n",
+            f"Nouns: {', '.join(noun.name for noun in taught_nouns())}.\n",
             "## Figures\n",
-            f"{provenance['n_scenes']} unseen scenes of the training styles (2-5 objects, validation seeds from",
+            f"{provenance['n_scenes']} unseen scenes of the training styles (2-6 objects, validation seeds from",
             f"{provenance['first_seed']}), {provenance['dtype']} on {provenance['device']}, {provenance['date']},",
             f"commit {provenance['commit']}; 95 % bootstrap intervals.\n",
             score_table(evaluation["scores"]),

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stamp.training.groups import Lexicon
 from stamp.training.nano import CELL_PX
-from stamp.training.nouns import NOUNS
 from stamp.training.scenes import Scene
 
-#: Attributes of an object: its place and its size.
-CENTRE_X, CENTRE_Y, AREA = range(N_ATTRIBUTES := 3)
+#: Attributes of a cell: the way to the centre of its object, and how large that is.
+OFFSET_X, OFFSET_Y, AREA = range(N_ATTRIBUTES := 3)
+#: The first attributes, which become a place in the picture once the cell's own place is added.
+N_PLACE = 2
 #: The logarithms of area shares of the image that count as -1 and as 1.
 SMALL_LOG_AREA, LARGE_LOG_AREA = np.log(0.025), np.log(0.4)
-_NOUN_INDEX = {noun: i + 1 for i, noun in enumerate(NOUNS)}
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Grid:
     """A scene's cells. objects: (P, 1 + objects) coverage; nouns, parts: (P, 1 + nouns); attributes: (P, N_ATTRIBUTES).
 
     Column 0 of objects and nouns is the background. parts: what share of an object of the noun a cell holds; over all
-    cells they add up to the number of such objects. Attributes are those of the objects in a cell, by coverage.
+    cells they add up to the number of such objects. Attributes are those of the objects in a cell, by coverage: the
+    offset from the cell's centre to the object's (a tower with rotary positions sees what is relative), and its area.
     """
 
     scene: Scene
@@ -31,16 +33,31 @@ class Grid:
     attributes: np.ndarray
 
     @staticmethod
-    def of(scene: Scene) -> "Grid":
+    def of(scene: Scene, lexicon: Lexicon) -> "Grid":
         """The cells of a scene."""
         objects = object_coverage(scene)
-        parts = by_noun(scene, objects / objects.sum(0).clip(min=1e-9))
-        return Grid(scene, objects, by_noun(scene, objects), parts, objects @ object_attributes(scene))
+        shares = objects / objects.sum(0).clip(min=1e-9)
+        attributes = objects @ object_attributes(scene)
+        covered = 1 - objects[:, :1]
+        attributes[:, :N_PLACE] -= covered * cell_places(*grid_of(scene))
+        return Grid(scene, objects, by_noun(scene, objects, lexicon), by_noun(scene, shares, lexicon), attributes)
 
     def cover(self, mask_ids: Sequence[int]) -> np.ndarray:
         """(P,) coverage by some of the objects together."""
         covered: np.ndarray = self.objects[:, list(mask_ids)].sum(1)
         return covered
+
+
+def grid_of(scene: Scene) -> tuple[int, int]:
+    """(rows, columns) of a scene's cells."""
+    height, width = scene.labels.shape
+    return height // CELL_PX, width // CELL_PX
+
+
+def cell_places(rows: int, columns: int) -> np.ndarray:
+    """(P, 2) float32: centre (x, y) of each cell, from -1 (left, top) to 1 (right, bottom), row by row."""
+    y, x = np.meshgrid((np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij")
+    return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32) * 2 - 1
 
 
 def object_coverage(scene: Scene) -> np.ndarray:
@@ -51,17 +68,17 @@ def object_coverage(scene: Scene) -> np.ndarray:
     return np.stack([(cells == k).mean(1) for k in range(len(scene.objects) + 1)], axis=1).astype(np.float32)
 
 
-def by_noun(scene: Scene, cells: np.ndarray) -> np.ndarray:
+def by_noun(scene: Scene, cells: np.ndarray, lexicon: Lexicon) -> np.ndarray:
     """Objects added up to nouns: (P, 1 + objects) -> (P, 1 + nouns) float32; column 0 stays."""
-    nouns = np.zeros((cells.shape[0], len(NOUNS) + 1), np.float32)
+    nouns = np.zeros((cells.shape[0], len(lexicon.nouns) + 1), np.float32)
     nouns[:, 0] = cells[:, 0]
     for item in scene.objects:
-        nouns[:, _NOUN_INDEX[item.noun]] += cells[:, item.mask_id]
+        nouns[:, lexicon.numbers[item.noun]] += cells[:, item.mask_id]
     return nouns
 
 
 def object_attributes(scene: Scene) -> np.ndarray:
-    """(1 + objects, N_ATTRIBUTES) float32; row 0, the background, is zero.
+    """(1 + objects, N_ATTRIBUTES) float32 of objects as a whole; row 0, the background, is zero.
 
     Box centre from -1 (left, top) to 1 (right, bottom); log of the visible area from -1 to 1.
     """
@@ -70,7 +87,7 @@ def object_attributes(scene: Scene) -> np.ndarray:
     for item in scene.objects:
         x1, y1, x2, y2 = item.box_xyxy
         log_area = np.log(item.area_px / (width * height))
-        rows[item.mask_id, CENTRE_X] = (x1 + x2) / width - 1
-        rows[item.mask_id, CENTRE_Y] = (y1 + y2) / height - 1
+        rows[item.mask_id, OFFSET_X] = (x1 + x2) / width - 1
+        rows[item.mask_id, OFFSET_Y] = (y1 + y2) / height - 1
         rows[item.mask_id, AREA] = 2 * (log_area - SMALL_LOG_AREA) / (LARGE_LOG_AREA - SMALL_LOG_AREA) - 1
     return rows

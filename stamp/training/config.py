@@ -26,8 +26,8 @@ class Stage:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"stage {self.name!r} needs at least one step, got {self.steps}")
-        if self.objective != "vision" and not self.plan.mask_rows:
-            raise ValueError(f"stage {self.name!r} trains masks: it needs mask rows")
+        if self.objective != "vision" and not self.plan.mask_rows + self.plan.text_rows:
+            raise ValueError(f"stage {self.name!r} trains dialogue or masks: it needs rows")
 
     def lr_factor(self, step: int) -> float:
         """Share of the peak learning rate at a step."""

@@ -18,10 +18,12 @@ from torch.utils.data import Dataset
 from stamp.conversation import Turn
 from stamp.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
-from stamp.training.cells import Grid
+from stamp.training.cells import N_PLACE, Grid, cell_places
+from stamp.training.groups import Lexicon
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.nano import CELL_PX, image_processor
-from stamp.training.scenes import TRAIN_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.scene_config import rich_config
+from stamp.training.scenes import TRAIN_SEEDS, Scene, compose_scene
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw, draw_after
 from stamp.training.talk.situation import Situation
@@ -34,7 +36,7 @@ SHAPES_CELLS = {6: ((6, 6), (5, 7), (7, 5)), 12: ((12, 12), (10, 14), (14, 10)),
 class BatchPlan:
     """What a stage's batches hold. `seed_offset` keeps the scenes of different stages apart.
 
-    checklists: share of a text row's exchanges that ask about several nouns at once.
+    checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
     """
 
     grid: int
@@ -45,6 +47,7 @@ class BatchPlan:
     seed_offset: int
     styles: tuple[str, ...]
     checklists: float = 0.15
+    requests: float = 0.2
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -82,13 +85,15 @@ class Batch:
     """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows.
 
     pixel_values is None where a stage does not look at pictures.
-    attributes: (N, P, N_ATTRIBUTES) of the objects in each cell, by coverage.
+    attributes: (N, P, N_ATTRIBUTES) of each cell, see `cells.Grid`; places: (N, P, N_PLACE) what the offsets among
+    them point at, where the objects of a cell are in the picture; the cell's own place where there is no object.
     """
 
     pixel_values: Tensor | None
     grid_thw: Tensor
     coverage: Tensor
     attributes: Tensor
+    places: Tensor
     mask_rows: Rows | None
     text_rows: Rows | None
 
@@ -115,7 +120,8 @@ class BatchMaker(Dataset[Batch]):
     def __init__(self, plan: BatchPlan, processor: StampProcessor, art: ArtLibrary, steps: int, pictures: bool = True):
         self.plan = plan
         self.processor = StampProcessor(processor.tokenizer, image_processor(None))
-        self.mentions = NounMentions(processor)
+        self.lexicon = Lexicon.of(art.nouns)
+        self.mentions = NounMentions(processor, self.lexicon)
         self.art = art
         self.steps = steps
         self.pictures = pictures
@@ -129,21 +135,23 @@ class BatchMaker(Dataset[Batch]):
         plan = self.plan
         shapes = SHAPES_CELLS[plan.grid]
         rows_columns = shapes[step % len(shapes)]
-        config = SceneConfig(width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX, styles=plan.styles)
+        config = rich_config(plan.styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
         first = TRAIN_SEEDS.start + plan.seed_offset + step * plan.images
         scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
-        drawn = [Grid.of(scene) for scene in scenes]
+        drawn = [Grid.of(scene, self.lexicon) for scene in scenes]
         for index, grid in enumerate(drawn):
             rng = Random(grid.scene.seed)
             mask_rows += [self._mask_row(grid, index, rng) for _ in range(plan.mask_rows)]
             text_rows += [self._text_row(grid, index, rng) for _ in range(plan.text_rows)]
+        attributes = torch.from_numpy(np.stack([grid.attributes for grid in drawn]))
         return Batch(
             torch.cat([self._pixels(scene) for scene in scenes]) if self.pictures else None,
             torch.tensor([[1, *rows_columns]] * plan.images),
             torch.from_numpy(np.stack([grid.nouns for grid in drawn])),
-            torch.from_numpy(np.stack([grid.attributes for grid in drawn])),
+            attributes,
+            attributes[..., :N_PLACE] + torch.from_numpy(cell_places(*rows_columns)),
             self._collate(mask_rows, len(drawn[0].objects)),
             self._collate(text_rows, 0),
         )
@@ -154,7 +162,7 @@ class BatchMaker(Dataset[Batch]):
 
     def _mask_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """A request for masks, sometimes after other turns; one `<|seg|>` of the row is trained."""
-        situation = Situation(grid.scene, rng)
+        situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         while rng.random() < 0.25:
             makers = MASK_MAKERS if rng.random() < 0.5 else TEXT_MAKERS
@@ -169,10 +177,10 @@ class BatchMaker(Dataset[Batch]):
 
     def _text_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """Several questions in a row, each answered; a request for a mask may stand between them."""
-        situation = Situation(grid.scene, rng)
+        situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         for _ in range(self.plan.exchanges_per_text_row):
-            makers = MASK_MAKERS if rng.random() < 0.2 else TEXT_MAKERS
+            makers = MASK_MAKERS if rng.random() < self.plan.requests else TEXT_MAKERS
             if rng.random() < self.plan.checklists:
                 makers = CHECKLIST_MAKERS
             exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from stamp.masks import intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
-from stamp.training.nouns import NOUNS
-from stamp.training.scenes import VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.groups import Lexicon
+from stamp.training.scene_config import rich_config
+from stamp.training.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.talk import facts, questions, requests
 from stamp.training.talk.exchange import NUMBERS, Exchange
 from stamp.training.talk.situation import Situation
@@ -43,11 +44,11 @@ class Row:
     score: float
 
 
-def is_right(exchange: Exchange, answer: str) -> bool:
+def is_right(exchange: Exchange, answer: str, lexicon: Lexicon) -> bool:
     """The rule of the module docstring."""
     words = _words(answer)
     question = _words(exchange.question)
-    forms = [{noun.name, noun.plural} for noun in NOUNS]
+    forms = [{noun.name, noun.plural} for noun in lexicon.nouns]
     rivals = {name for names in forms if not any(_contains(question, name) for name in names) for name in names}
     if exchange.kind == "exists":
         rivals |= {"yes", "no"}
@@ -68,45 +69,44 @@ def _contains(words: str, phrase: str) -> bool:
     return _words(phrase) in words
 
 
-def noun_request(scene: Scene, rng: Random) -> Exchange:
+def noun_request(scene: Scene, rng: Random, lexicon: Lexicon) -> Exchange | None:
     """ "segment the NOUN" for one of the scene's nouns; the expected answer is just the name."""
-    noun, items = rng.choice(list(facts.objects_by_noun(scene).items()))
+    if not (subjects := Situation(scene, rng, lexicon).subjects()):
+        return None
+    noun, items = rng.choice(list(subjects.items()))
     name = noun.name if len(items) == 1 else noun.plural
     return Exchange("segment", f"segment the {name}", name, (tuple(item.mask_id for item in items),))
 
 
-def validation_scenes(art: ArtLibrary, styles: tuple[str, ...], n_scenes: int) -> Iterator[Scene]:
-    """The first `n_scenes` scenes of the validation seeds."""
+def validation_scenes(art: ArtLibrary, n_scenes: int) -> Iterator[Scene]:
+    """The first `n_scenes` scenes of the validation seeds, in the styles of the library."""
     for index in range(n_scenes):
         width, height = SIZES_WH[index % len(SIZES_WH)]
-        config = SceneConfig(width=width, height=height, styles=styles)
-        yield compose_scene(VALIDATION_SEEDS.start + index, art, config)
+        yield compose_scene(VALIDATION_SEEDS.start + index, art, rich_config(art.styles, width, height))
 
 
-def evaluate_scene(predictor: StampPredictor, scene: Scene) -> Iterable[Row]:
+def evaluate_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) -> Iterable[Row]:
     """One "segment the NOUN", one absent noun and one question of each kind; the image is encoded once."""
     rng = Random(scene.seed)
     image = predictor.encode_image(Image.fromarray(scene.image))
-    exchange = noun_request(scene, rng)
-    result = predictor.segment(image, exchange.question)
-    truth = np.isin(scene.labels, exchange.targets[0])
-    iou = intersection_over_union(result.masks[0], truth) if len(result.masks) == 1 else 0.0
-    yield Row(scene.seed, scene.background, "segment", exchange.question, exchange.answer, result.response, iou)
-    absent = requests.segment_absent(Situation(scene, rng))
+    if (request := noun_request(scene, rng, lexicon)) is not None:
+        result = predictor.segment(image, request.question)
+        truth = np.isin(scene.labels, request.targets[0])
+        iou = intersection_over_union(result.masks[0], truth) if len(result.masks) == 1 else 0.0
+        yield Row(scene.seed, scene.background, "segment", request.question, request.answer, result.response, iou)
+    absent = requests.segment_absent(Situation(scene, rng, lexicon))
     result = predictor.segment(image, absent.question)
     yield _row(scene, absent, result.response, len(result.masks) == 0)
-    for exchange in _questions(scene, rng):
+    for exchange in _questions(scene, rng, lexicon):
         answer = predictor.segment(image, exchange.question).response
-        yield _row(scene, exchange, answer, is_right(exchange, answer))
+        yield _row(scene, exchange, answer, is_right(exchange, answer, lexicon))
 
 
-def _questions(scene: Scene, rng: Random) -> list[Exchange]:
-    situation = Situation(scene, rng)
-    exchanges = [questions.ask_count(situation), questions.ask_exists(situation)]
-    for _ in range(8):
-        if (what := questions.ask_what(situation)) is not None:
-            return [*exchanges, what]
-    return exchanges
+def _questions(scene: Scene, rng: Random, lexicon: Lexicon) -> list[Exchange]:
+    situation = Situation(scene, rng, lexicon)
+    makers = (questions.ask_count, questions.ask_exists, questions.ask_what)
+    tries = (next(filter(None, (make(situation) for _ in range(8))), None) for make in makers)
+    return [exchange for exchange in tries if exchange is not None]
 
 
 def _row(scene: Scene, exchange: Exchange, answer: str, right: bool) -> Row:
@@ -114,12 +114,13 @@ def _row(scene: Scene, exchange: Exchange, answer: str, right: bool) -> Row:
     return Row(scene.seed, scene.background, exchange.kind, exchange.question, expected, answer, float(right))
 
 
-def evaluate(predictor: StampPredictor, art: ArtLibrary, styles: tuple[str, ...], n_scenes: int) -> list[Row]:
-    """Rows of `n_scenes` validation scenes in the training styles."""
+def evaluate(predictor: StampPredictor, art: ArtLibrary, n_scenes: int) -> list[Row]:
+    """Rows of `n_scenes` validation scenes."""
     rows: list[Row] = []
-    bar = tqdm(validation_scenes(art, styles, n_scenes), total=n_scenes, desc="evaluate", unit="scene")
+    lexicon = Lexicon.of(art.nouns)
+    bar = tqdm(validation_scenes(art, n_scenes), total=n_scenes, desc="evaluate", unit="scene")
     for scene in bar:
-        rows += evaluate_scene(predictor, scene)
+        rows += evaluate_scene(predictor, scene, lexicon)
         bar.set_postfix(iou=f"{np.mean([row.score for row in rows if row.kind == 'segment']):.3f}")
     return rows
 

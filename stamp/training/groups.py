@@ -1,40 +1,81 @@
-"""Words for several nouns at once: categories ("animal") and uses ("something you can eat")."""
+"""Words for several nouns at once: "animal", "something you can eat", "object"."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from stamp.training.nouns import NOUNS, Noun
+from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
+
+#: Of a group one can ask for.
+FEWEST_MEMBERS = 3
 
 
 @dataclass(frozen=True)
 class Group:
-    """Nouns with something in common. `name` and `plural` stand where a noun could; they contain no noun as a word."""
+    """Nouns with something in common. `name` and `plural` stand where a noun could; `the` names the only member.
+
+    nouns: those that belong to it; doubtful: those of which people would not agree.
+    """
 
     name: str
     plural: str
+    the: str
     nouns: frozenset[Noun]
+    doubtful: frozenset[Noun] = frozenset()
+
+    @property
+    def none(self) -> str:
+        """ "no animal", "nothing you can eat"."""
+        return self.name.replace("something", "nothing") if self.name.startswith("something") else f"no {self.name}"
 
     def __contains__(self, noun: Noun) -> bool:
         return noun in self.nouns
 
 
-def _of(*categories: str) -> frozenset[Noun]:
-    return frozenset(noun for noun in NOUNS if noun.category in categories)
+@dataclass(frozen=True)
+class Lexicon:
+    """The nouns a model learns, numbered from 1, and the words for several of them. 0 is the background."""
 
+    nouns: tuple[Noun, ...]
 
-OBJECT = Group("object", "objects", frozenset(NOUNS))
-THING = Group("thing", "things", frozenset(NOUNS))
-#: Groups that some nouns belong to and others do not.
-CATEGORIES = (
-    Group("animal", "animals", _of("animal", "insect")),
-    Group("insect", "insects", _of("insect") - {noun for noun in NOUNS if noun.name == "spider"}),
-    Group("fruit", "fruits", _of("fruit")),
-    Group("vehicle", "vehicles", _of("vehicle")),
-    Group("plant", "plants", _of("plant")),
-    Group("building", "buildings", _of("building")),
-    Group("musical instrument", "musical instruments", _of("instrument")),
-)
-USES = (
-    Group("something you can eat", "things you can eat", _of("fruit", "vegetable", "food")),
-    Group("something you can wear", "things you can wear", _of("clothing")),
-    Group("something you can play music on", "things you can play music on", _of("instrument")),
-)
+    @staticmethod
+    def of(nouns: Sequence[Noun]) -> "Lexicon":
+        """Of any sequence."""
+        return Lexicon(tuple(nouns))
+
+    @cached_property
+    def numbers(self) -> dict[Noun, int]:
+        """Noun -> its number."""
+        return {noun: number for number, noun in enumerate(self.nouns, start=1)}
+
+    @cached_property
+    def objects(self) -> tuple[Group, Group]:
+        """ "object" and "thing": every noun."""
+        everything = frozenset(self.nouns)
+        return tuple(Group(name, f"{name}s", f"the {name}", everything) for name in ("object", "thing"))  # type: ignore[return-value]
+
+    @cached_property
+    def categories(self) -> tuple[Group, ...]:
+        """Groups that are a noun themselves: "animal"."""
+        return tuple(self._groups(CATEGORY_WORDS, "the {}"))
+
+    @cached_property
+    def uses(self) -> tuple[Group, ...]:
+        """Groups by function: "something you can eat"."""
+        return tuple(self._groups(FUNCTION_WORDS, "{}"))
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Groups that some nouns belong to and others do not."""
+        return (*self.categories, *self.uses)
+
+    def meant_by(self, name: str) -> tuple[int, ...]:
+        """The numbers of the nouns that a noun's name is true of: a "taxi" is a "car" too."""
+        return tuple(number for noun, number in self.numbers.items() if noun.fits(name))
+
+    def _groups(self, words: dict[str, tuple[str, str]], the: str) -> Iterator[Group]:
+        for key, (name, plural) in words.items():
+            members = frozenset(noun for noun in self.nouns if noun.fits(key))
+            if len(members) >= FEWEST_MEMBERS:
+                doubtful = frozenset(noun for noun in self.nouns if noun.fits(key) is None)
+                yield Group(name, plural, the.format(name), members, doubtful)

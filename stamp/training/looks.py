@@ -11,8 +11,7 @@ from enum import IntEnum
 import numpy as np
 
 from stamp.processing_stamp import StampProcessor
-from stamp.training.groups import CATEGORIES, OBJECT, THING, USES
-from stamp.training.nouns import NOUNS
+from stamp.training.groups import Lexicon
 
 #: Answers to questions with more nouns are checklists, which name each noun themselves.
 MOST_ASKED = 2
@@ -56,14 +55,14 @@ class Look:
 class NounMentions:
     """Finds nouns and words for groups of them in token ids: with or without a blank or a capital letter in front."""
 
-    def __init__(self, processor: StampProcessor):
-        numbers = {noun: number for number, noun in enumerate(NOUNS, start=1)}
-        words: dict[str, tuple[int, ...]] = {
-            name: (numbers[noun],) for noun in NOUNS for name in (noun.name, noun.plural)
-        }
-        for group in (OBJECT, THING, *CATEGORIES, *USES):
-            members = tuple(sorted(numbers[noun] for noun in group.nouns))
+    def __init__(self, processor: StampProcessor, lexicon: Lexicon):
+        words: dict[str, tuple[int, ...]] = {}
+        for group in (*lexicon.objects, *lexicon.groups):
+            members = tuple(sorted(lexicon.numbers[noun] for noun in group.nouns))
             words |= {group.name: members, group.plural: members}
+        for noun in lexicon.nouns:
+            meant = lexicon.meant_by(noun.name)
+            words |= dict.fromkeys((noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals), meant)
         self._forms: dict[tuple[int, ...], tuple[int, ...]] = {}
         for name, meant in words.items():
             capital = name[0].upper() + name[1:]

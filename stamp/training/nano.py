@@ -14,8 +14,8 @@ from stamp.configuration_stamp import STAMP_TOKENS, StampConfig
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import END_OF_TURN, StampProcessor
 from stamp.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, byte_level_tokenizer
-from stamp.training.groups import CATEGORIES, OBJECT, THING, USES
-from stamp.training.nouns import NOUNS
+from stamp.training.groups import Lexicon
+from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS
 from stamp.training.talk import phrases
 from stamp.training.talk.exchange import NUMBERS, a_noun
 from stamp.training.talk.makers import as_typed
@@ -23,7 +23,7 @@ from stamp.training.talk.makers import as_typed
 PATCH_PX = 16
 MERGE = 1
 CELL_PX = PATCH_PX * MERGE
-VOCAB_SIZE = 1500
+VOCAB_SIZE = 3000
 #: 1 / sqrt(width): Qwen2-VL's 0.02 is for widths of thousands and stalls a narrow model.
 INIT_STD = 0.07
 #: Pairs of rotary dimensions for time, rows and columns. The fastest come first: in Qwen2-VL's proportions (8, 12, 12)
@@ -31,9 +31,14 @@ INIT_STD = 0.07
 MROPE_SECTION = [4, 6, 22]
 
 
-def tokenizer_corpus() -> Iterable[str]:
+#: Masks written as text, as the benchmark's baselines do: vertices, and run lengths of patches.
+MASKS_AS_TEXT = ("[[12, 34], [56, 78]], [[90, 3]]", "others*12, apple*4\nothers*16")
+
+
+def tokenizer_corpus(lexicon: Lexicon) -> Iterable[str]:
     """Every phrase of the dialogue with every noun it can hold: what the byte-pair merges are counted on."""
     yield from ("You are a helpful assistant.", "system", "user", "assistant") * 50
+    yield from MASKS_AS_TEXT * 400
     rng = Random(0)
     answers = (
         "Sure, here is the segmentation mask for '{one}': ",
@@ -44,29 +49,33 @@ def tokenizer_corpus() -> Iterable[str]:
         "There are two {many}.",
         "The {one} is bigger.",
         "I don't know that word.",
+        "There is nothing you can {one}.",
     )
     lists = (phrases.SEGMENT, phrases.SEGMENT_SEVERAL, phrases.COUNT, phrases.EXISTS, phrases.WHERE, phrases.BIGGER)
-    for noun in NOUNS:
+    for noun in lexicon.nouns:
         slots = {"the": f"the {noun.name}", "many": noun.plural, "one": noun.name, "other": noun.name}
         for phrase in (*chain.from_iterable(lists), *answers):
             text = phrase.format(a=a_noun(noun), **slots)
             yield text
             yield as_typed(text, rng)
+        for other_name in (*noun.synonyms, *noun.synonym_plurals):
+            yield from (f"the {other_name} {noun.colour} {other_name}",) * 20
     fixed = [*phrases.DESCRIBE, *phrases.SEGMENT_IT, *phrases.AND_NEXT_TO_IT, *phrases.WHERE_IS_IT, *NUMBERS]
     for group in (phrases.WHAT_EXTREME, phrases.WHAT_SIZE, phrases.EXTREME, phrases.SIZE, phrases.BESIDE):
         fixed += chain.from_iterable(group.values())
-    fixed += [name for group in (OBJECT, THING, *CATEGORIES, *USES) for name in (group.name, group.plural)]
+    fixed += chain.from_iterable((*CATEGORY_WORDS.values(), *FUNCTION_WORDS.values()))
+    fixed += [name for group in lexicon.objects for name in (group.name, group.plural)]
     fixed += [text for questions, answer in phrases.SMALL_TALK for text in (*questions, answer)]
     yield from fixed * 20
 
 
-def build_processor() -> StampProcessor:
-    """A byte-level BPE tokenizer with Qwen2-VL's and STAMP's special tokens, and the nano's image sizes."""
+def build_processor(lexicon: Lexicon) -> StampProcessor:
+    """A byte-level BPE tokenizer of what is said of these nouns, Qwen2-VL's and STAMP's special tokens, image sizes."""
     backend = byte_level_tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    backend.train_from_iterator(tokenizer_corpus(), trainer)
+    backend.train_from_iterator(tokenizer_corpus(lexicon), trainer)
     backend.add_special_tokens([*QWEN_TOKENS, *STAMP_TOKENS])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,

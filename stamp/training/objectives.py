@@ -1,13 +1,16 @@
 """The losses: language-model cross-entropy on answers, BCE + Dice on masks, and nouns for each image cell."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
-from stamp.training.cells import N_ATTRIBUTES
-from stamp.training.nouns import NOUNS
+from stamp.training.cells import N_ATTRIBUTES, N_PLACE
+from stamp.training.groups import Group, Lexicon
+from stamp.training.nouns import Noun
 
 BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
 #: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may
@@ -19,6 +22,13 @@ ATTRIBUTE_FEATURE_NORM = 2.0
 N_DIRECTIONS = 9
 #: Length of what the vectors of all nouns have in common: "here is an object".
 OBJECT_FEATURE_NORM = 1.5
+#: Weights of a noun's synonyms, and of the groups it belongs to, beside its own name.
+SYNONYM_WEIGHT, GROUP_WEIGHT = 0.7, 0.6
+#: Words of groups that tell nothing of their members.
+EMPTY_WORDS = frozenset(
+    ("something", "things", "you", "can", "that", "of", "piece", "pieces", "the", "in", "on", "with")
+    + ("has", "have", "gives", "give", "lives", "live", "tells", "tell", "play")
+)
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -52,9 +62,10 @@ def dense_loss(logits: Tensor, coverage: Tensor) -> Tensor:
 class NounFeatures(nn.Module):
     """What an image feature should be: the word of the noun its cell shows, and attributes of the object it belongs to.
 
-    The vector of a noun is the mean embedding of the tokens of its singular and plural, less the mean of all nouns
-    (which is most of it, and would make every noun look like every other), at length WORD_FEATURE_NORM; that mean is
-    added at length OBJECT_FEATURE_NORM. The background's vector is the embedding of `<|image_pad|>`: not zero, for the
+    The vector of a noun adds up the embeddings of the words for it: singular and plural, synonyms, and the groups it
+    belongs to, so that "the animal" is found as a "horse" is. Less the mean of all nouns (which is most of it, and
+    would make every noun look like every other) it gets length WORD_FEATURE_NORM; that mean is added at length
+    OBJECT_FEATURE_NORM. The background's vector is the embedding of `<|image_pad|>`: not zero, for the
     text model's RMSNorm would blow a zero up to noise. Attributes (`cells`) have directions of their own, at right
     angles to each other and to all nouns: so "the leftmost" or "the biggest" can be read off an object's cells.
     """
@@ -62,21 +73,21 @@ class NounFeatures(nn.Module):
     word_weights: Tensor
     directions: Tensor
 
-    def __init__(self, processor: StampProcessor, model: StampForSegmentation):
+    def __init__(self, processor: StampProcessor, model: StampForSegmentation, lexicon: Lexicon):
         super().__init__()
-        weights = torch.zeros(len(NOUNS) + 1, model.config.text_config.vocab_size)
+        weights = torch.zeros(len(lexicon.nouns) + 1, model.config.text_config.vocab_size)
         weights[0, model.config.image_token_id] = 1
-        for row, noun in enumerate(NOUNS, start=1):
-            forms = [processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
-            for form in forms:
-                for token_id in form:
-                    weights[row, token_id] += 1 / len(form) / len(forms)
+        for noun, row in lexicon.numbers.items():
+            for word, weight in word_shares(noun, lexicon.groups).items():
+                token_ids = processor.encode_plain(f" {word}")
+                for token_id in token_ids:
+                    weights[row, token_id] += weight / len(token_ids)
         self.register_buffer("word_weights", weights, persistent=False)
         random = torch.randn(
             model.config.text_config.hidden_size, N_DIRECTIONS, generator=torch.Generator().manual_seed(0)
         )
         self.register_buffer("directions", torch.linalg.qr(random).Q.T.contiguous(), persistent=False)
-        self.bias = nn.Parameter(torch.zeros(len(NOUNS) + 1))
+        self.bias = nn.Parameter(torch.zeros(len(lexicon.nouns) + 1))
 
     def vectors(self, embeddings: Tensor) -> Tensor:
         """(V, H) embeddings -> (1 + nouns, H); row 0 is the background."""
@@ -103,3 +114,16 @@ class NounFeatures(nn.Module):
         """Mean squared error of the attributes that features show: (N, P, H), (N, P, N_ATTRIBUTES) -> scalar."""
         shown = features @ self.directions[:N_ATTRIBUTES].T / ATTRIBUTE_FEATURE_NORM
         return functional.mse_loss(shown.float(), attributes)
+
+    def place_loss(self, hidden: Tensor, places: Tensor) -> Tensor:
+        """The same for hidden states that should say where objects are: (N, P, H), (N, P, N_PLACE) -> scalar."""
+        shown = hidden @ self.directions[:N_PLACE].T / ATTRIBUTE_FEATURE_NORM
+        return functional.mse_loss(shown.float(), places)
+
+
+def word_shares(noun: Noun, groups: Sequence[Group]) -> dict[str, float]:
+    """The words that make a noun's vector, with their weights. Of "something you can eat" only "eat" counts."""
+    told = (group.name.split() + group.plural.split() for group in groups if noun in group)
+    shares = {word: GROUP_WEIGHT for words in told for word in words if word not in EMPTY_WORDS}
+    shares |= dict.fromkeys((*noun.synonyms, *noun.synonym_plurals), SYNONYM_WEIGHT)
+    return shares | {noun.name: 1.0, noun.plural: 1.0}

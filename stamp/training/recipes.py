@@ -2,22 +2,37 @@
 
 from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import BatchPlan
+from stamp.training.vocabulary import TRAINING_STYLES
 
-#: Styles of the embedded checkpoint. The scenes of each stage start at their own seed.
-STYLES = ("fluent3d", "noto")
+
+def backbone_recipe() -> TrainingConfig:
+    """assets/nano-backbone: it talks and has never been asked for a mask's pixels.
+
+    Words on perfect features, then the vision tower, then both together. The scenes of each stage start at their own
+    seed.
+    """
+    words = BatchPlan(6, 8, 0, 1, 6, 10**8, TRAINING_STYLES, checklists=0.3, requests=0.3)
+    vision = BatchPlan(12, 32, 0, 0, 0, 10**6, TRAINING_STYLES)
+    talk = BatchPlan(12, 6, 0, 1, 6, 2 * 10**8, TRAINING_STYLES, checklists=0.2, requests=0.3)
+    return TrainingConfig(
+        stages=(
+            Stage("words 6x6", "words", words, 3600, text_lr=1.2e-3, vision_lr=0.0, warmup_steps=40, decay_share=0.6),
+            Stage("vision 12x12", "vision", vision, 2600, 0.0, 1.2e-3, warmup_steps=40, decay_share=0.8),
+            Stage("talk 12x12", "joint", talk, 800, text_lr=5e-4, vision_lr=2e-4, warmup_steps=30, decay_share=0.9),
+        ),
+    )
 
 
 def nano_recipe() -> TrainingConfig:
-    """assets/stamp-nano: words on perfect features, then the vision tower, then everything at 12x12 and at 24x24."""
-    words = BatchPlan(6, 6, 1, 1, 6, seed_offset=3 * 10**8, styles=STYLES, checklists=0.3)
-    vision = BatchPlan(12, 16, 0, 0, 0, seed_offset=0, styles=STYLES)
-    coarse = BatchPlan(12, 4, 1, 1, 6, seed_offset=10**8, styles=STYLES)
-    fine = BatchPlan(24, 4, 1, 1, 6, seed_offset=2 * 10**8, styles=STYLES)
+    """assets/stamp-nano, from the backbone: masks on a coarse grid, then on a fine one."""
+    coarse = BatchPlan(12, 4, 1, 1, 6, 3 * 10**8, TRAINING_STYLES)
+    fine = BatchPlan(24, 4, 1, 1, 6, 4 * 10**8, TRAINING_STYLES)
     return TrainingConfig(
         stages=(
-            Stage("words 6x6", "words", words, 3500, text_lr=1e-3, vision_lr=0.0, warmup_steps=30),
-            Stage("vision 12x12", "vision", vision, 4500, 0.0, 1e-3, warmup_steps=100, decay_share=0.7),
-            Stage("joint 12x12", "joint", coarse, 2000, 7e-4, 3e-4, warmup_steps=60, decay_share=0.7),
-            Stage("joint 24x24", "joint", fine, 300, text_lr=3e-4, vision_lr=2e-4, warmup_steps=30),
+            Stage("masks 12x12", "joint", coarse, 2000, 7e-4, 3e-4, warmup_steps=60, decay_share=0.7),
+            Stage("masks 24x24", "joint", fine, 300, text_lr=3e-4, vision_lr=2e-4, warmup_steps=30),
         ),
     )
+
+
+RECIPES = {"backbone": backbone_recipe, "nano": nano_recipe}

@@ -25,6 +25,7 @@ from stamp.predictor import StampPredictor
 from stamp.refinement import GUIDED_EPS, BicubicRefiner, GuidedRefiner, Refiner, refine_masks
 from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row, noun_request, scores, validation_scenes
+from stamp.training.groups import Lexicon
 from stamp.training.scenes import Scene
 
 #: Oracle coverage is clipped to eps .. 1 - eps: mildly, which suits bicubic better than a hard clip.
@@ -52,11 +53,13 @@ def coverage_logits(mask: Mask, grid_hw: tuple[int, int]) -> NDArray[np.float32]
     return logits
 
 
-def study_scene(predictor: StampPredictor, scene: Scene) -> Iterator[Row]:
+def study_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) -> Iterator[Row]:
     """Two inputs times three enlargements for one noun, the one that `evaluate` asks for; kind: "oracle nearest" ..."""
     picture = Image.fromarray(scene.image)
     image = predictor.encode_image(picture)
-    exchange = noun_request(scene, Random(scene.seed))
+    exchange = noun_request(scene, Random(scene.seed), lexicon)
+    if exchange is None:
+        return
     result = predictor.segment(image, exchange.question)
     truth = np.isin(scene.labels, exchange.targets[0])
     inputs = {"oracle": ([coverage_logits(truth, image.grid_hw)], ""), "model": (result.mask_logits, result.response)}
@@ -71,10 +74,11 @@ def study_scene(predictor: StampPredictor, scene: Scene) -> Iterator[Row]:
             )
 
 
-def study(predictor: StampPredictor, art: ArtLibrary, styles: tuple[str, ...], n_scenes: int) -> list[Row]:
+def study(predictor: StampPredictor, art: ArtLibrary, n_scenes: int) -> list[Row]:
     """Rows of the first `n_scenes` validation scenes, in the sizes of the evaluation."""
-    scenes = tqdm(validation_scenes(art, styles, n_scenes), total=n_scenes, desc="refinement", unit="scene")
-    return [row for scene in scenes for row in study_scene(predictor, scene)]
+    lexicon = Lexicon.of(art.nouns)
+    scenes = tqdm(validation_scenes(art, n_scenes), total=n_scenes, desc="refinement", unit="scene")
+    return [row for scene in scenes for row in study_scene(predictor, scene, lexicon)]
 
 
 def study_scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@ hears. Scenes come from the last part of the validation seeds, which nothing els
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,8 +17,10 @@ from tqdm import tqdm
 
 from stamp.masks import encode_rle
 from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
+from stamp.training.groups import Lexicon
 from stamp.training.nouns import Noun
-from stamp.training.scenes import VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.scene_config import rich_config
+from stamp.training.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.talk import chat, facts, questions, requests
 from stamp.training.talk.exchange import Exchange, number_words
 from stamp.training.talk.makers import Maker
@@ -28,6 +30,7 @@ TEST_SEEDS = range(VALIDATION_SEEDS.stop - 10**5, VALIDATION_SEEDS.stop)
 SIZES_WH = ((384, 384), (448, 320), (320, 448))
 EXPRESSION_MAKERS: tuple[Maker, ...] = (
     requests.segment_name,
+    requests.segment_colour,
     requests.segment_place,
     requests.segment_size,
     requests.segment_beside,
@@ -74,9 +77,9 @@ def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> 
         first = TEST_SEEDS.start + number * 10**4
         for index in tqdm(range(scenes_a_split), desc=split.name, unit="scene"):
             width, height = SIZES_WH[index % len(SIZES_WH)]
-            config = SceneConfig(width, height, styles=split.art.styles, panorama_share=split.panorama_share)
+            config = replace(rich_config(split.art.styles, width, height), panorama_share=split.panorama_share)
             scene = compose_scene(first + index, split.art, config)
-            entry = scene_entry(f"{split.name}-{index:04}", split.name, scene)
+            entry = scene_entry(f"{split.name}-{index:04}", split.name, scene, Lexicon.of(split.art.nouns))
             Image.fromarray(scene.image).save(out / entry["image"], quality=WEBP_QUALITY, method=6)
             lines.append(json.dumps(entry) + "\n")
     (out / "scenes.jsonl").write_text("".join(lines))
@@ -90,16 +93,17 @@ def rivals(nouns: Sequence[Noun]) -> dict[str, list[list[str]]]:
         "numbers": [list(number_words(count)) for count in range(7)],
         "yes_no": [["yes"], ["no"]],
         "sides": [[side] for side in (*facts.SIDES, "middle")],
-        "nouns": [[noun.name, noun.plural] for noun in nouns],
+        "nouns": [[noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals] for noun in nouns],
     }
 
 
-def scene_entry(scene_id: str, split: str, scene: Scene) -> dict[str, Any]:
+def scene_entry(scene_id: str, split: str, scene: Scene, lexicon: Lexicon) -> dict[str, Any]:
     """One line of scenes.jsonl."""
     height, width = scene.labels.shape
     rng = Random(scene.seed)
-    asked = _draw_different(EXPRESSION_MAKERS, scene, rng, EXPRESSIONS_A_SCENE)
-    asked.append(requests.segment_absent(_situation(scene, rng)))
+    asked = _draw_different(EXPRESSION_MAKERS, scene, rng, lexicon, EXPRESSIONS_A_SCENE)
+    asked.append(requests.segment_absent(_situation(scene, rng, lexicon)))
+    talk = _draw_different(QUESTION_MAKERS, scene, rng, lexicon, QUESTIONS_A_SCENE)
     styles = sorted({item.style for item in scene.objects})
     sources = [STYLE_SOURCES[style] for style in styles]
     sources += [PANORAMA_SOURCE] if scene.background == "panorama" else []
@@ -115,17 +119,18 @@ def scene_entry(scene_id: str, split: str, scene: Scene) -> dict[str, Any]:
             for item in scene.objects
         ],
         "expressions": [_expression(exchange, scene) for exchange in asked],
-        "questions": [_question(one) for one in _draw_different(QUESTION_MAKERS, scene, rng, QUESTIONS_A_SCENE)],
+        "questions": [_question(one) for one in talk],
     }
 
 
-def _situation(scene: Scene, rng: Random) -> Situation:
-    return Situation(scene, rng, unheard=rng.random() < 0.5)
+def _situation(scene: Scene, rng: Random, lexicon: Lexicon) -> Situation:
+    return Situation(scene, rng, lexicon, unheard=rng.random() < 0.5)
 
 
-def _draw_different(makers: Sequence[Maker], scene: Scene, rng: Random, count: int) -> list[Exchange]:
+def _draw_different(makers: Sequence[Maker], scene: Scene, rng: Random, lexicon: Lexicon, count: int) -> list[Exchange]:
     """Exchanges of different kinds, as many as asked for or as the scene allows."""
-    drawn: Iterator[Exchange | None] = (make(_situation(scene, rng)) for make in rng.sample(makers, len(makers)))
+    order = rng.sample(makers, len(makers))
+    drawn: Iterator[Exchange | None] = (make(_situation(scene, rng, lexicon)) for make in order)
     return [exchange for exchange in drawn if exchange is not None][:count]
 
 

@@ -29,12 +29,15 @@ from stamp.training.art import ArtLibrary
 from stamp.training.config import Stage, TrainingConfig, config_fingerprint
 from stamp.training.data import Batch, BatchMaker, Rows
 from stamp.training.grounding import Grounding
+from stamp.training.groups import Lexicon
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
 from stamp.training.optimizer import Optimizers, Part
 
-#: Weight of where nouns look, against the loss of answers.
+#: Weight of the losses on the inside of the text model, against the loss of answers.
 GROUNDING_WEIGHT = 0.2
+#: Weight of where image tokens are, against that.
+PLACE_WEIGHT = 5.0
 #: Weights of the squared errors of image features, against their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
 #: Noise on the perfect features of a "words" stage, against a length of 3.
@@ -65,8 +68,9 @@ class Trainer:
     def __post_init__(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.config.seed)
+        lexicon = Lexicon.of(self.art.nouns)
         if self.init_from is None:
-            self.processor = build_processor()
+            self.processor = build_processor(lexicon)
             model = build_model(self.processor, self.config.seed)
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
@@ -76,7 +80,7 @@ class Trainer:
         self.model.train()
         if self.config.compile:
             self.model.model.language_model.compile(dynamic=True)
-        self.nouns = NounFeatures(self.processor, self.model).to(self.device)
+        self.nouns = NounFeatures(self.processor, self.model, lexicon).to(self.device)
         self.grounding = Grounding(self.model)
         self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and _fast_bf16(self.device))
         self.optimizer: Optimizers | None = None
@@ -164,30 +168,28 @@ class Trainer:
             losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.attribute_loss(embeds, batch.attributes)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
         if stage.objective != "vision":
-            mask_losses, shown["iou"] = self._row_losses(batch, embeds)
-            losses |= mask_losses
+            for rows in filter(None, (batch.mask_rows, batch.text_rows)):
+                text, inside, mask_logits = self._forward(rows, batch, embeds)
+                losses["text"] = losses.get("text", 0) + text
+                losses["inside"] = losses.get("inside", 0) + inside
+                if rows.target is not None:
+                    assert mask_logits is not None
+                    losses["mask"] = mask_loss(mask_logits, rows.target).mean()
+                    shown["iou"] = _grid_iou(mask_logits, rows.target)
         return losses, shown
 
-    def _row_losses(self, batch: Batch, embeds: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses of answers, masks and where nouns look, and the grid IoU."""
-        assert batch.mask_rows is not None and batch.mask_rows.target is not None
-        text, look, mask_logits = self._forward(batch.mask_rows, batch, embeds)
-        assert mask_logits is not None
-        if batch.text_rows is not None:
-            more = self._forward(batch.text_rows, batch, embeds)
-            text, look = text + more[0], look + more[1]
-        losses = {"text": text, "look": look, "mask": mask_loss(mask_logits, batch.mask_rows.target).mean()}
-        return losses, _grid_iou(mask_logits, batch.mask_rows.target)
-
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(loss of the answers, loss of where nouns look, mask logits) of some rows."""
+        """(loss of the answers, loss on the inside, mask logits) of some rows."""
         image = rows.image_index
         output = self.model.forward_rows(
             rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index
         )
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
-        return text, GROUNDING_WEIGHT * self.grounding.look_loss(rows), output.mask_logits
+        states = self.grounding.image_states(rows, embeds.shape[1])
+        places = batch.places[image].repeat(len(states) // len(image), 1, 1)
+        inside = self.grounding.look_loss(rows) + PLACE_WEIGHT * self.nouns.place_loss(states, places)
+        return text, GROUNDING_WEIGHT * inside, output.mask_logits
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 

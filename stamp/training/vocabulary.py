@@ -37,6 +37,11 @@ def load_vocabulary() -> tuple[Noun, ...]:
     return nouns
 
 
+def taught_nouns() -> tuple[Noun, ...]:
+    """The nouns that the shipped checkpoint learns: everyday ones that at least three emoji styles draw."""
+    return tuple(noun for noun in load_vocabulary() if noun.taught)
+
+
 def _parse(row: Mapping[str, str]) -> Noun:
     synonyms = [pair.partition("=") for pair in _split(row["synonyms"])]
     styles = (*TRAINING_STYLES, HELD_OUT_STYLE)
@@ -55,6 +60,7 @@ def _parse(row: Mapping[str, str]) -> Noun:
         functions=_split(row["functions"]),
         arguable=_split(row["arguable"]),
         drawings=drawings,
+        taught=row["taught"] == "yes",
     )
 
 

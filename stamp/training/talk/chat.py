@@ -1,8 +1,9 @@
 """Small talk, and words the model has never learned."""
 
+from functools import cache
 from random import Random
 
-from stamp.training.nouns import NOUNS
+from stamp.training.groups import Lexicon
 from stamp.training.talk import phrases
 from stamp.training.talk.exchange import Exchange, with_article
 from stamp.training.talk.situation import Situation
@@ -24,11 +25,19 @@ UNTAUGHT = (
 )
 
 
-def untaught_word(rng: Random) -> str:
+@cache
+def taught_words(lexicon: Lexicon) -> frozenset[str]:
+    """Every word of the nouns, of other names for them, and of groups of them."""
+    nouns = [word for noun in lexicon.nouns for word in (noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals)]
+    groups = [word for group in (*lexicon.objects, *lexicon.groups) for word in (group.name, group.plural)]
+    return frozenset(word for name in (*nouns, *groups) for word in name.split())
+
+
+def untaught_word(rng: Random, lexicon: Lexicon) -> str:
     """A word that is no noun of the vocabulary: made up, or from a list of everyday ones."""
-    taken = {word for noun in NOUNS for name in (noun.name, noun.plural) for word in name.split()}
+    taken = taught_words(lexicon)
     while True:
-        word = rng.choice(UNTAUGHT.split()) if rng.random() < 0.3 else made_up_word(rng)
+        word = rng.choice(UNTAUGHT.split()) if rng.random() < 0.5 else made_up_word(rng)
         if word not in taken:
             return word
 
@@ -42,7 +51,7 @@ def made_up_word(rng: Random) -> str:
 
 def ask_unknown(s: Situation) -> Exchange:
     """A request or a question about a word that the model has not learned: it says so."""
-    word = untaught_word(s.rng)
+    word = untaught_word(s.rng, s.lexicon)
     questions = (
         s.put(phrases.SEGMENT, the=f"the {word}"),
         s.put(phrases.EXISTS, a=with_article(word)),

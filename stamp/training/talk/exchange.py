@@ -28,22 +28,27 @@ class Exchange:
     phrase: str | None = None
 
 
-def with_article(name: str, plural: str = "") -> str:
-    """ "an apple", "a bus", and "grapes" (its own plural) without one."""
-    if name == plural and name.endswith("s"):
+def with_article(name: str) -> str:
+    """ "an apple", "a bus"; "something you can eat" stays as it is."""
+    if name.startswith("something"):
         return name
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
+def is_counted(noun: Noun) -> bool:
+    """Whether one asks how many there are: of apples, but not of bread or grapes."""
+    return noun.article != ""
+
+
 def a_noun(noun: Noun) -> str:
-    """A noun with its article."""
-    return with_article(noun.name, noun.plural)
+    """A noun with its article, if it takes one: "an apple", "bread"."""
+    return f"{noun.article} {noun.name}".strip()
 
 
 def there_is(noun: Noun) -> str:
-    """ "there is an apple", "there are grapes"."""
-    phrase = a_noun(noun)
-    return f"there {'are' if phrase == noun.plural else 'is'} {phrase}"
+    """ "there is an apple", "there is bread", "there are grapes"."""
+    many = not is_counted(noun) and noun.name.endswith("s")
+    return f"there {'are' if many else 'is'} {a_noun(noun)}"
 
 
 def quantity(name: str, plural: str, count: int) -> str:

@@ -23,8 +23,10 @@ def objects_by_noun(scene: Scene) -> dict[Noun, tuple[SceneObject, ...]]:
     return groups
 
 
-def members(scene: Scene, group: Group) -> tuple[SceneObject, ...]:
-    """The objects of a group, from left to right."""
+def members(scene: Scene, group: Group) -> tuple[SceneObject, ...] | None:
+    """The objects of a group, from left to right; None where people would not agree about one."""
+    if any(item.noun in group.doubtful for item in scene.objects):
+        return None
     found = [item for item in scene.objects if item.noun in group]
     return tuple(sorted(found, key=lambda item: item.box_xyxy[0] + item.box_xyxy[2]))
 

@@ -2,7 +2,7 @@
 
 from stamp.training.scenes import SceneObject
 from stamp.training.talk import facts, phrases
-from stamp.training.talk.exchange import Exchange
+from stamp.training.talk.exchange import Exchange, is_counted
 from stamp.training.talk.questions import count_of, where_of
 from stamp.training.talk.requests import named_mask, one_mask
 from stamp.training.talk.situation import Situation
@@ -17,13 +17,16 @@ def follow_up(s: Situation, before: Exchange) -> Exchange | None:
 
 def _and_the(s: Situation, before: Exchange, it: SceneObject | None) -> Exchange | None:
     """The same request or count for another noun."""
-    noun, items = s.rng.choice(list(facts.objects_by_noun(s.scene).items()))
-    asked = s.put(phrases.AND_THE, one=noun.name if len(items) == 1 else noun.plural)
+    if not (subjects := s.subjects()):
+        return None
+    noun, items = s.rng.choice(list(subjects.items()))
+    one, many = s.call(noun)
+    asked = s.put(phrases.AND_THE, one=one if len(items) == 1 else many)
     if before.kind.startswith("segment"):
         return one_mask("follow_and", asked, noun.name if len(items) == 1 else noun.plural, items)
-    if before.kind == "count":
-        told = count_of(s, noun.name, noun.plural, items)
-        question = s.put(phrases.AND_THE, one=noun.plural).replace("Now the", "Now count the")
+    if before.kind == "count" and is_counted(noun):
+        told = count_of(s, (noun.name, noun.plural), items)
+        question = s.put(phrases.AND_THE, one=many).replace("Now the", "Now count the")
         return Exchange("follow_count", question, told.answer, (), told.accepted, about=told.about)
     if before.kind == "where" and len(items) == 1:
         return where_of(s, items[0], asked, f"The {noun.name}")
@@ -43,6 +46,6 @@ def _next_to_it(s: Situation, before: Exchange, it: SceneObject | None) -> Excha
 
 
 def _where_is_it(s: Situation, before: Exchange, it: SceneObject | None) -> Exchange | None:
-    if it is None or before.kind == "where" or not facts.is_alone(s.scene, it):
+    if it is None or before.kind == "where" or it not in s.singles():
         return None
     return where_of(s, it, s.put(phrases.WHERE_IS_IT), "It")

@@ -12,11 +12,12 @@ Maker = Callable[[Situation], Exchange | None]
 Makers = tuple[tuple[Maker, float], ...]
 
 MASK_MAKERS: Makers = (
-    (requests.segment_name, 0.42),
+    (requests.segment_name, 0.38),
+    (requests.segment_colour, 0.03),
     (requests.segment_place, 0.14),
     (requests.segment_size, 0.08),
     (requests.segment_beside, 0.12),
-    (requests.segment_group, 0.08),
+    (requests.segment_group, 0.09),
     (requests.segment_several, 0.13),
     (requests.segment_everything, 0.03),
 )

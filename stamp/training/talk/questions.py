@@ -1,10 +1,10 @@
 """Questions that are answered in words."""
 
-from stamp.training.groups import CATEGORIES, OBJECT, Group
+from stamp.training.groups import Group
 from stamp.training.nouns import Noun
 from stamp.training.scenes import SceneObject
 from stamp.training.talk import facts, phrases
-from stamp.training.talk.exchange import Exchange, a_noun, number_words, quantity, there_is, with_article
+from stamp.training.talk.exchange import Exchange, a_noun, is_counted, number_words, quantity, there_is, with_article
 from stamp.training.talk.requests import absent_groups, pick_beside
 from stamp.training.talk.situation import Situation
 
@@ -27,35 +27,36 @@ def ask_what(s: Situation) -> Exchange | None:
 
 def ask_beside(s: Situation) -> Exchange | None:
     """The name of the object on a side of another, or next to it."""
-    anchor = s.rng.choice(s.scene.objects)
-    if not facts.is_alone(s.scene, anchor):
+    if (anchor := s.single()) is None:
         return None
     beside, item = pick_beside(s, anchor)
     if item is None:
         return None
-    return _named("what_beside", s.put(phrases.WHAT_BESIDE, beside=beside, one=anchor.noun.name), item)
+    return _named("what_beside", s.put(phrases.WHAT_BESIDE, beside=beside, one=s.call(anchor.noun)[0]), item)
 
 
-def ask_count(s: Situation) -> Exchange:
+def ask_count(s: Situation) -> Exchange | None:
     """How many of a noun; sometimes none, sometimes of a category or of all objects."""
-    groups = facts.objects_by_noun(s.scene)
+    groups = {noun: items for noun, items in s.subjects().items() if is_counted(noun)}
     if s.rng.random() < 0.15:
-        group = s.rng.choice((OBJECT, *CATEGORIES))
-        return count_of(s, group.name, group.plural, facts.members(s.scene, group))
+        group = s.rng.choice((s.lexicon.objects[0], *s.lexicon.categories))
+        items = facts.members(s.scene, group)
+        return None if items is None else count_of(s, (group.name, group.plural), items)
     repeated = [noun for noun, items in groups.items() if len(items) > 1]
-    if s.rng.random() < 0.15:
+    if s.rng.random() < 0.15 or not groups:
         noun = s.absent_noun()
     else:
         noun = s.rng.choice(repeated if repeated and s.rng.random() < 0.6 else list(groups))
-    return count_of(s, noun.name, noun.plural, groups.get(noun, ()))
+    return count_of(s, (noun.name, noun.plural), groups.get(noun, ()), s.call(noun)[1]) if is_counted(noun) else None
 
 
-def count_of(s: Situation, name: str, plural: str, items: tuple[SceneObject, ...]) -> Exchange:
-    """How many objects go by a name."""
+def count_of(s: Situation, name: tuple[str, str], items: tuple[SceneObject, ...], called: str = "") -> Exchange:
+    """How many objects go by a name (as one, as many). called: the plural in the question, where it is another."""
     verb = "is" if len(items) == 1 else "are"
-    answer = f"There {verb} {quantity(name, plural, len(items))}."
+    answer = f"There {verb} {quantity(*name, len(items))}."
     about = items[0].mask_id if len(items) == 1 else None
-    return Exchange("count", s.put(phrases.COUNT, many=plural), answer, accepted=number_words(len(items)), about=about)
+    question = s.put(phrases.COUNT, many=called or name[1])
+    return Exchange("count", question, answer, accepted=number_words(len(items)), about=about)
 
 
 def ask_exists(s: Situation) -> Exchange:
@@ -66,23 +67,25 @@ def ask_exists(s: Situation) -> Exchange:
     groups = facts.objects_by_noun(s.scene)
     noun = s.rng.choice(list(groups)) if present else s.absent_noun()
     answer = f"Yes, {there_is(noun)}." if present else f"No, there is no {noun.name}."
-    items = groups.get(noun, ())
+    items = s.subjects().get(noun, ())
+    called = s.call(noun)[0]
+    asked = a_noun(noun) if called == noun.name or not is_counted(noun) else with_article(called)
     about = items[0].mask_id if len(items) == 1 else None
     accepted = ("yes",) if present else ("no",)
-    return Exchange("exists", s.put(phrases.EXISTS, a=a_noun(noun)), answer, accepted=accepted, about=about)
+    return Exchange("exists", s.put(phrases.EXISTS, a=asked), answer, accepted=accepted, about=about)
 
 
 def _exists_group(s: Situation, present: bool) -> Exchange | None:
     """Whether there is something of a category; an only one is named."""
     absent = absent_groups(s)
-    shown: list[Group] = [group for group in CATEGORIES if group not in absent]
+    shown: list[Group] = [group for group in s.lexicon.groups if facts.members(s.scene, group)]
     if not (choice := shown if present else absent):
         return None
     group = s.rng.choice(choice)
     question = s.put(phrases.EXISTS, a=with_article(group.name))
     if not present:
-        return Exchange("exists", question, f"No, there is no {group.name}.", accepted=("no",))
-    items = facts.members(s.scene, group)
+        return Exchange("exists", question, f"No, there is {group.none}.", accepted=("no",))
+    items = facts.members(s.scene, group) or ()
     if len(items) > 1:
         answer = f"Yes, there are {quantity(group.name, group.plural, len(items))}."
         return Exchange("exists", question, answer, accepted=("yes",))
@@ -95,7 +98,7 @@ def ask_describe(s: Situation) -> Exchange:
     """Everything in the scene, from left to right."""
     groups = facts.objects_by_noun(s.scene)
     things = [
-        a_noun(noun) if len(items) == 1 else quantity(noun.name, noun.plural, len(items))
+        quantity(noun.name, noun.plural, len(items)) if len(items) > 1 and is_counted(noun) else a_noun(noun)
         for noun, items in groups.items()
     ]
     found = tuple(tuple(item.mask_id for item in items) for items in groups.values())
@@ -112,9 +115,11 @@ def ask_which(s: Situation) -> Exchange:
     return Exchange("which", question, f"{answer}.")
 
 
-def ask_count_each(s: Situation) -> Exchange:
+def ask_count_each(s: Situation) -> Exchange | None:
     """The number of each of several nouns."""
-    nouns = _shown_and_absent(s)
+    nouns = {noun: count for noun, count in _shown_and_absent(s).items() if is_counted(noun)}
+    if not nouns:
+        return None
     answer = ", ".join(f"{noun.name} {count}" for noun, count in nouns.items())
     question = s.put(phrases.COUNT_EACH, list=", ".join(noun.name for noun in nouns))
     return Exchange("count_each", question, f"{answer}.")
@@ -122,7 +127,7 @@ def ask_count_each(s: Situation) -> Exchange:
 
 def _shown_and_absent(s: Situation) -> dict[Noun, int]:
     """Some nouns in random order, about half of them shown, with how often."""
-    counts = {noun: len(items) for noun, items in facts.objects_by_noun(s.scene).items()}
+    counts = {noun: len(items) for noun, items in s.subjects().items()}
     for _ in range(s.rng.randint(2, 6)):
         counts[s.absent_noun()] = 0
     return dict(s.rng.sample(list(counts.items()), len(counts)))
@@ -130,10 +135,9 @@ def _shown_and_absent(s: Situation) -> dict[Noun, int]:
 
 def ask_where(s: Situation) -> Exchange | None:
     """In which part of the picture a single object lies."""
-    item = s.rng.choice(s.scene.objects)
-    if not facts.is_alone(s.scene, item):
+    if (item := s.single()) is None:
         return None
-    return where_of(s, item, s.put(phrases.WHERE, one=item.noun.name), f"The {item.noun.name}")
+    return where_of(s, item, s.put(phrases.WHERE, one=s.call(item.noun)[0]), f"The {item.noun.name}")
 
 
 def where_of(s: Situation, item: SceneObject, question: str, subject: str) -> Exchange | None:
@@ -148,12 +152,11 @@ def where_of(s: Situation, item: SceneObject, question: str, subject: str) -> Ex
 
 def ask_bigger(s: Situation) -> Exchange | None:
     """Which of two single objects is bigger."""
-    singles = [items[0] for items in facts.objects_by_noun(s.scene).values() if len(items) == 1]
-    if len(singles) < 2:
+    if len(singles := s.singles()) < 2:
         return None
     first, second = s.rng.sample(singles, 2)
     if (item := facts.bigger_of(first, second)) is None:
         return None
-    question = s.put(phrases.BIGGER, one=first.noun.name, other=second.noun.name)
+    question = s.put(phrases.BIGGER, one=s.call(first.noun)[0], other=s.call(second.noun)[0])
     answer = f"The {item.noun.name} is bigger."
     return Exchange("bigger", question, answer, accepted=(item.noun.name,), about=item.mask_id)

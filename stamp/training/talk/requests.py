@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stamp.configuration_stamp import SEG_TOKEN
-from stamp.training.groups import CATEGORIES, OBJECT, THING, USES, Group
+from stamp.training.groups import Group
+from stamp.training.nouns import Noun
 from stamp.training.scenes import SceneObject
 from stamp.training.talk import facts, phrases
 from stamp.training.talk.exchange import Exchange
@@ -35,12 +36,29 @@ def ask_for(
     return replace(exchange, phrase=the)
 
 
-def segment_name(s: Situation) -> Exchange:
+def segment_name(s: Situation) -> Exchange | None:
     """A noun the scene shows; several objects of that noun make one mask."""
-    noun, items = s.rng.choice(list(facts.objects_by_noun(s.scene).items()))
+    if not (subjects := s.subjects()):
+        return None
+    noun, items = s.rng.choice(list(subjects.items()))
+    return _by_name(s, "segment", noun, items, *s.call(noun))
+
+
+def segment_colour(s: Situation) -> Exchange | None:
+    """The same, for a noun that has one colour in every drawing: "the red apple"."""
+    coloured = [(noun, items) for noun, items in s.subjects().items() if noun.colour]
+    if not coloured:
+        return None
+    noun, items = s.rng.choice(coloured)
+    one, many = s.call(noun)
+    return _by_name(s, "segment_colour", noun, items, f"{noun.colour} {one}", f"{noun.colour} {many}")
+
+
+def _by_name(s: Situation, kind: str, noun: Noun, items: Sequence[SceneObject], one: str, many: str) -> Exchange:
+    """All objects of a noun, asked for by what it is called as one and as many."""
     if len(items) > 1 and s.rng.random() < 0.7:
-        return ask_for(s, "segment", _all_of(s, noun.plural, len(items)), items, noun.plural, several=True)
-    return ask_for(s, "segment", f"the {noun.name}", items, noun.name if len(items) == 1 else noun.plural)
+        return ask_for(s, kind, _all_of(s, many, len(items)), items, noun.plural, several=True)
+    return ask_for(s, kind, f"the {one}", items, noun.name if len(items) == 1 else noun.plural)
 
 
 def _all_of(s: Situation, plural: str, count: int) -> str:
@@ -73,22 +91,21 @@ def segment_size(s: Situation) -> Exchange | None:
 
 def _candidates(s: Situation) -> tuple[str, tuple[SceneObject, ...]]:
     """All objects ("object", "thing"), or half the time those of a noun that is there more than once."""
-    repeated = [(noun.name, items) for noun, items in facts.objects_by_noun(s.scene).items() if len(items) > 1]
+    repeated = [(noun.name, items) for noun, items in s.subjects().items() if len(items) > 1]
     if repeated and s.rng.random() < 0.5:
         return s.rng.choice(repeated)
-    return s.rng.choice((OBJECT.name, THING.name)), s.scene.objects
+    return s.rng.choice(s.lexicon.objects).name, s.scene.objects
 
 
 def segment_beside(s: Situation) -> Exchange | None:
     """The object on a side of another, or next to it."""
-    anchor = s.rng.choice(s.scene.objects)
-    if not facts.is_alone(s.scene, anchor):
+    if (anchor := s.single()) is None:
         return None
     beside, item = pick_beside(s, anchor)
     if item is None:
         return None
     word = s.rng.choice(("object", "thing"))
-    return ask_for(s, "segment_beside", f"the {word} {beside} the {anchor.noun.name}", (item,))
+    return ask_for(s, "segment_beside", f"the {word} {beside} the {s.call(anchor.noun)[0]}", (item,))
 
 
 def pick_beside(s: Situation, anchor: SceneObject) -> tuple[str, SceneObject | None]:
@@ -101,29 +118,29 @@ def pick_beside(s: Situation, anchor: SceneObject) -> tuple[str, SceneObject | N
 
 def segment_group(s: Situation) -> Exchange | None:
     """Objects of a kind or for a use; one is named by its noun, several by the kind."""
-    group = s.rng.choice((*CATEGORIES, *USES))
-    items = facts.members(s.scene, group)
-    if not items:
+    groups = [group for group in s.lexicon.groups if facts.members(s.scene, group)]
+    if not groups:
         return None
+    group = s.rng.choice(groups)
+    items = facts.members(s.scene, group) or ()
     if len(items) == 1:
-        the = group.name if group in USES else f"the {group.name}"
-        return ask_for(s, "segment_group", the, items)
+        return ask_for(s, "segment_group", group.the, items)
     return ask_for(s, "segment_group", _all_of(s, group.plural, len(items)), items, group.plural, several=True)
 
 
 def segment_everything(s: Situation) -> Exchange:
     """All objects in one mask."""
-    the = s.rng.choice(("everything", f"all {OBJECT.plural}", f"all the {THING.plural}"))
-    return ask_for(s, "segment_everything", the, s.scene.objects, OBJECT.plural, several=True)
+    objects, things = s.lexicon.objects
+    the = s.rng.choice(("everything", f"all {objects.plural}", f"all the {things.plural}"))
+    return ask_for(s, "segment_everything", the, s.scene.objects, objects.plural, several=True)
 
 
 def segment_several(s: Situation) -> Exchange | None:
     """Two or three nouns, a mask each, in the order of the request."""
-    singles = [items[0] for items in facts.objects_by_noun(s.scene).values() if len(items) == 1]
-    if len(singles) < 2:
+    if len(singles := s.singles()) < 2:
         return None
     items = s.rng.sample(singles, 3 if len(singles) > 2 and s.rng.random() < 0.3 else 2)
-    names = [f"the {item.noun.name}" for item in items]
+    names = [f"the {s.call(item.noun)[0]}" for item in items]
     the = f"{', '.join(names[:-1])} and {names[-1]}"
     question = s.put(phrases.SEGMENT_SEVERAL, the=the)
     masks = [f"'{item.noun.name}': {SEG_TOKEN}" for item in items]
@@ -133,14 +150,17 @@ def segment_several(s: Situation) -> Exchange | None:
 
 def segment_absent(s: Situation) -> Exchange:
     """Something that is not there: the answer says so, and there is no mask."""
-    name = s.absent_noun().name
+    noun = s.absent_noun()
+    none, the = f"no {noun.name}", f"the {s.call(noun)[0]}"
     if s.rng.random() < 0.15 and (absent := absent_groups(s)):
-        name = s.rng.choice(absent).name
-    the = f"the {name}"
+        group = s.rng.choice(absent)
+        none, the = group.none, group.the
     question = s.put(phrases.SEGMENT, the=the)
-    return Exchange("segment_absent", question, f"There is no {name} in the image.", accepted=("no",), phrase=the)
+    return Exchange(
+        "segment_absent", question, f"There is {none} in the image.", accepted=("no", "nothing"), phrase=the
+    )
 
 
 def absent_groups(s: Situation) -> list[Group]:
-    """The categories of which the scene shows nothing."""
-    return [group for group in CATEGORIES if s.is_absent(group)]
+    """The categories and uses of which the scene shows nothing."""
+    return [group for group in s.lexicon.groups if s.is_absent(group)]

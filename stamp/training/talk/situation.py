@@ -4,20 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from stamp.training.groups import Group
-from stamp.training.nouns import NOUNS, Noun
-from stamp.training.scenes import Scene
+from stamp.training.groups import Group, Lexicon
+from stamp.training.nouns import Noun
+from stamp.training.scenes import Scene, SceneObject
+from stamp.training.talk.facts import objects_by_noun
 
 #: The last phrasing of each list of at least this length is never heard in training, only in evaluation.
 LEAST_FOR_HELD_OUT = 5
+#: Share of the nouns that are called by another name, where they have one.
+SYNONYM_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A scene to talk about. unheard: use the phrasings that training holds out, where there are any."""
+    """A scene to talk about, and the words there are.
+
+    unheard: use the phrasings that training holds out, where there are any.
+    """
 
     scene: Scene
     rng: Random
+    lexicon: Lexicon
     unheard: bool = False
 
     def put(self, phrases: tuple[str, ...], **slots: str) -> str:
@@ -30,13 +37,41 @@ class Situation:
         """One of the phrasings for a key, for example a side."""
         return self.put(phrases[key], **slots)
 
+    def subjects(self) -> dict[Noun, tuple[SceneObject, ...]]:
+        """The scene's nouns that are not also a word for another object, with their objects, from left to right.
+
+        With a taxi in the picture "the car" may mean either.
+        """
+        nouns = objects_by_noun(self.scene)
+        return {
+            noun: items
+            for noun, items in nouns.items()
+            if not any(other.fits(noun.name) is not False for other in nouns if other is not noun)
+        }
+
+    def singles(self) -> list[SceneObject]:
+        """The objects that their noun alone points at."""
+        return [items[0] for items in self.subjects().values() if len(items) == 1]
+
+    def single(self) -> SceneObject | None:
+        """One of them, or None without any."""
+        singles = self.singles()
+        return self.rng.choice(singles) if singles else None
+
+    def call(self, noun: Noun) -> tuple[str, str]:
+        """What people may call a noun, as one and as many."""
+        pairs = list(zip(noun.synonyms, noun.synonym_plurals, strict=True))
+        if pairs and self.rng.random() < SYNONYM_SHARE:
+            return self.rng.choice(pairs)
+        return noun.name, noun.plural
+
     def absent_noun(self) -> Noun:
-        """A noun of the vocabulary that the scene does not show."""
-        shown = {item.noun for item in self.scene.objects}
-        while (noun := self.rng.choice(NOUNS)) in shown:
-            pass
-        return noun
+        """A noun of the vocabulary that is true of nothing in the scene."""
+        while True:
+            noun = self.rng.choice(self.lexicon.nouns)
+            if all(item.noun.fits(noun.name) is False for item in self.scene.objects):
+                return noun
 
     def is_absent(self, group: Group) -> bool:
-        """Whether no object of the scene belongs to a group."""
-        return not any(item.noun in group for item in self.scene.objects)
+        """Whether no object of the scene belongs to a group, beyond doubt."""
+        return not any(item.noun in group or item.noun in group.doubtful for item in self.scene.objects)
