@@ -50,6 +50,7 @@ QUESTION_MAKERS: tuple[Maker, ...] = (
 #: Of each scene, beside one request for something that is not there.
 EXPRESSIONS_A_SCENE, QUESTIONS_A_SCENE = 3, 3
 WEBP_QUALITY = 85
+LICENCES_HEAD = "# Licences of the pictures\n\nScenes composed by this project; `scenes.jsonl` says which art each shows:\n"
 #: Which lists of rivals.json an answer of a kind may not name.
 RIVALS = {
     "count": ("numbers",),
@@ -70,7 +71,7 @@ class Split:
 
 
 def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> None:
-    """`scenes.jsonl`, `rivals.json` and `images/` into a folder; the same bytes for the same art and code."""
+    """`scenes.jsonl`, `rivals.json`, `images/` and whose art they show; the same bytes for the same art and code."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for number, split in enumerate(splits):
@@ -83,6 +84,10 @@ def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> 
             Image.fromarray(scene.image).save(out / entry["image"], quality=WEBP_QUALITY, method=6)
             lines.append(json.dumps(entry) + "\n")
     (out / "scenes.jsonl").write_text("".join(lines))
+    styles = sorted({style for split in splits for style in split.art.styles})
+    sources = [*(STYLE_SOURCES[style] for style in styles), PANORAMA_SOURCE]
+    notices = [f"- {source.spec}, {source.licence}: {source.notice}" for source in sources]
+    (out / "LICENCES.md").write_text("\n".join([LICENCES_HEAD, *notices]) + "\n")
     nouns = {noun for split in splits for noun in split.art.nouns}
     (out / "rivals.json").write_text(json.dumps(rivals(sorted(nouns, key=lambda noun: noun.name)), indent=1) + "\n")
 
