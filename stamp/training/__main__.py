@@ -125,6 +125,7 @@ def run_train(options: argparse.Namespace) -> None:
 
     from stamp.predictor import choose_device
     from stamp.training.art import ArtLibrary
+    from stamp.training.processes import Team
     from stamp.training.recipes import RECIPES
     from stamp.training.trainer import Trainer
     from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
@@ -134,7 +135,8 @@ def run_train(options: argparse.Namespace) -> None:
     config = replace(RECIPES[options.recipe](), compile=options.compile)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
         signal.signal(number, signal.default_int_handler)
-    trainer = Trainer(config, art, options.out, device, init_from=options.init_from, workers=options.workers)
+    workers, team = options.workers, Team.join()
+    trainer = Trainer(config, art, options.out, device, init_from=options.init_from, workers=workers, team=team)
     if trainer.resume():
         print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")
     trainer.run()

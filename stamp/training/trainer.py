@@ -33,6 +33,7 @@ from stamp.training.groups import Lexicon
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
 from stamp.training.optimizer import Optimizers, Part
+from stamp.training.processes import Team
 
 #: Weight of the losses on the inside of the text model, against the loss of answers.
 GROUNDING_WEIGHT = 0.2
@@ -63,6 +64,7 @@ class Trainer:
     device: torch.device
     init_from: Path | None = None
     workers: int = 1
+    team: Team = Team()
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -102,7 +104,8 @@ class Trainer:
         self.optimizer = self._make_optimizer(stage)
         first, last_save = self.progress.step, time.monotonic()
         meter = _Meter()
-        bar = tqdm(total=stage.steps, initial=first, desc=stage.name, unit="step", mininterval=5)
+        quiet = self.team.rank > 0
+        bar = tqdm(total=stage.steps, initial=first, desc=stage.name, unit="step", mininterval=5, disable=quiet)
         for step, batch in enumerate(self._batches(stage, first), start=first):
             started = time.monotonic()
             losses = self.train_step(stage, step, batch)
@@ -119,8 +122,10 @@ class Trainer:
         bar.close()
 
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
-        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps, pictures=stage.objective != "words")
-        rest = Subset(maker, range(first, stage.steps))
+        rank, size = self.team.rank, self.team.size
+        pictures = stage.objective != "words"
+        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps * size, pictures)
+        rest = Subset(maker, range(first * size + rank, stage.steps * size, size))
         extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
 
@@ -143,10 +148,11 @@ class Trainer:
     def train_step(self, stage: Stage, step: int, batch: Batch) -> dict[str, float]:
         """One optimizer step on one batch; returns the losses (and the grid IoU of its masks) as numbers."""
         assert self.optimizer is not None
-        torch.manual_seed(self.config.seed + step)
+        torch.manual_seed(self.config.seed + step * self.team.size + self.team.rank)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             losses, shown = self.losses(stage, batch.to(self.device))
         torch.stack(list(losses.values())).sum().backward()
+        self.team.average_gradients(self.optimizer.parameters)
         nn.utils.clip_grad_norm_(self.optimizer.parameters, self.config.max_grad_norm)
         self.optimizer.step(stage.lr_factor(step))
         return {name: float(value.detach()) for name, value in (losses | shown).items()}
@@ -196,6 +202,8 @@ class Trainer:
     def save(self) -> None:
         """Write `state.pt` (exact, for resuming) and `model/` (for use, with pictures at the size of the stage)."""
         assert self.optimizer is not None
+        if self.team.rank > 0:
+            return
         state = {
             "config": config_fingerprint(self.config),
             "progress": asdict(self.progress),
@@ -233,6 +241,8 @@ class Trainer:
         return True
 
     def _log(self, stage: Stage, step: int, averages: dict[str, float]) -> None:
+        if self.team.rank > 0:
+            return
         row = {"stage": stage.name, "step": step, "seconds": round(self.progress.seconds, 1)}
         rounded = {name: round(value, 5) for name, value in averages.items()}
         with (self.out / "log.jsonl").open("a") as log:

@@ -1,0 +1,37 @@
+"""Several processes train one model: each takes batches of its own, and gradients are averaged before every step."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process (rank) among `size`. One of size 1 works alone."""
+
+    rank: int = 0
+    size: int = 1
+
+    @staticmethod
+    def join() -> "Team":
+        """The processes that `torchrun` or `accelerate launch` started, or this one alone."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return Team()
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return Team(distributed.get_rank(), distributed.get_world_size())
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Every process ends up with the mean of all processes' gradients; one exchange for all of them."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        distributed.all_reduce(flat)
+        flat /= self.size
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
