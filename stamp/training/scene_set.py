@@ -50,8 +50,8 @@ QUESTION_MAKERS: tuple[Maker, ...] = (
 #: Of each scene, beside one request for something that is not there.
 EXPRESSIONS_A_SCENE, QUESTIONS_A_SCENE = 3, 3
 WEBP_QUALITY = 85
-LICENCES_HEAD = "# Licences of the pictures\n\nScenes composed by this project. `scenes.jsonl` says which art each shows.\n"
-    "# Licences of the pictures\n\nScenes composed by this project; `scenes.jsonl` says which art each shows:\n"
+LICENCES_HEAD = (
+    "# Licences of the pictures\n\nScenes composed by this project. `scenes.jsonl` says which art each shows.\n"
 )
 #: Which lists of rivals.json an answer of a kind may not name.
 RIVALS = {
