@@ -26,6 +26,12 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("a", type=Path)
     compare.add_argument("b", type=Path)
     compare.add_argument("--tolerance", type=float, default=0.0, help="how far scores may lie apart")
+    gallery = commands.add_parser("gallery", help="the worst answers of a method in a run, as one picture")
+    gallery.add_argument("folder", type=Path)
+    gallery.add_argument("--root", type=Path, help="folder of the dataset; the scenes come with the project")
+    gallery.add_argument("--method", default="stamp", help="NAME or NAME:VARIANT")
+    gallery.add_argument("--each", type=int, default=2, help="answers of each kind of request")
+    gallery.add_argument("--out", type=Path, required=True, help="picture to write")
     speed = commands.add_parser("speed", help="seconds by phase: ours against the algorithm as released")
     speed.add_argument("--out", type=Path, required=True, help="folder for speed.jsonl and speed.json")
     speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
@@ -61,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
     commands = {"run": _run, "report": _report, "compare": _compare, "speed": _speed, "footprint": _footprint}
+    commands["gallery"] = _gallery
     try:
         return commands[options.command](options)
     except (ValueError, OSError) as error:
@@ -112,6 +119,13 @@ def _compare(options: argparse.Namespace) -> int:
     differences = compare_runs(options.a, options.b)
     print(compare_table(differences, options.tolerance))
     return 1 if any(one.exceeds(options.tolerance) for one in differences) else 0
+
+
+def _gallery(options: argparse.Namespace) -> int:
+    from benchmarks.gallery import write_gallery
+
+    write_gallery(options.folder, options.root, options.method, options.each, options.out)
+    return 0
 
 
 def _speed(options: argparse.Namespace) -> int:

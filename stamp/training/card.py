@@ -7,10 +7,12 @@ from typing import Any
 from stamp.quantization import AUTO_FILE
 from stamp.sources import NOUNS_FILE
 from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
+from stamp.training.curves import draw_curves
 from stamp.training.quantization_study import quantization_table
 from stamp.training.refinement_study import study_table
 from stamp.training.vocabulary import taught_nouns
 
+CURVES_FILE = "curves.svg"
 KIND_NAMES = {
     "segment": 'mask for "segment the NOUN" (mean IoU)',
     "segment_absent": "absent noun: no mask",
@@ -48,6 +50,7 @@ def write_card(run: Path, model: Path, note: str = "") -> None:
     log = final_log((run / "log.jsonl").read_text())
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
+    draw_curves(log, model / CURVES_FILE)
     (model / "README.md").write_text(render_card(training, evaluation, log, _studies(model)))
     (model / NOUNS_FILE).write_text(json.dumps([noun.name for noun in taught_nouns()]) + "\n")
 
@@ -113,6 +116,7 @@ def render_card(
             f"{training['hardware']}. Scenes are composed on the fly, each from its own seed below 10^9; validation",
             "seeds start there.\n",
             stage_table(training, log),
+            f"\n![Losses, cell accuracy and IoU over the minutes of training]({CURVES_FILE})\n",
             '\n"words" trains answers (cross-entropy) and masks (0.3 BCE + 0.7 Dice on soft coverage) with a perfect vision',
             "tower, whose features are the word embeddings of what a cell shows, and where the object lies, how large it is",
             'and how many there are of its kind; "vision" teaches the real one to give such features; "joint" trains',

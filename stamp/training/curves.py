@@ -1,0 +1,51 @@
+"""The training curves of a model card, drawn from the run's log."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+#: Panels: title, and the logged figures in it.
+PANELS = {
+    "losses": ("text", "mask", "dense", "inside"),
+    "share of object cells named right": ("cells",),
+    "mask IoU on the grid": ("iou",),
+}
+COLOUR = "#777777"  # axes and words: legible on a light page and on a dark one
+
+
+def draw_curves(log: Sequence[dict[str, Any]], out: Path) -> None:
+    """An SVG: each figure over the minutes of training, with a line where a stage begins. log: rows of log.jsonl."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    figure.patch.set_alpha(0)
+    minutes = elapsed_minutes(log)
+    starts = [i for i, row in enumerate(log) if i == 0 or row["stage"] != log[i - 1]["stage"]]
+    for axes, (title, names) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+        axes.patch.set_alpha(0)
+        axes.set_title(title, color=COLOUR)
+        axes.set_xlabel("minutes of training", color=COLOUR)
+        axes.tick_params(colors=COLOUR)
+        for spine in axes.spines.values():
+            spine.set_color(COLOUR)
+        for name in names:
+            drawn = [(minute, row[name]) for minute, row in zip(minutes, log, strict=True) if name in row]
+            if drawn:
+                axes.plot(*zip(*drawn, strict=True), label=name, linewidth=1.2)
+        for start in starts:
+            axes.axvline(minutes[start], color=COLOUR, linewidth=0.5, linestyle=":")
+        if len(names) > 1:
+            axes.set_yscale("log")
+            axes.legend(frameon=False, labelcolor=COLOUR)
+    figure.savefig(out, metadata={"Date": None})
+
+
+def elapsed_minutes(log: Sequence[dict[str, Any]]) -> list[float]:
+    """Minutes of training up to each row. A run that began anew from another's weights counts on from there."""
+    minutes, before, last = [], 0.0, 0.0
+    for row in log:
+        if row["seconds"] < last:
+            before += last
+        last = row["seconds"]
+        minutes.append((before + last) / 60)
+    return minutes
