@@ -29,6 +29,7 @@ from stamp.training.art import ArtLibrary
 from stamp.training.config import Stage, TrainingConfig, config_fingerprint
 from stamp.training.data import Batch, BatchMaker, Rows
 from stamp.training.grounding import Grounding
+from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
 from stamp.training.optimizer import Optimizers, Part
@@ -52,7 +53,10 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (all that resuming needs)."""
+    """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (all that resuming needs).
+
+    masks: how requests for a mask are answered and trained.
+    """
 
     config: TrainingConfig
     art: ArtLibrary
@@ -60,6 +64,7 @@ class Trainer:
     device: torch.device
     init_from: Path | None = None
     workers: int = 1
+    masks: MaskObjective = field(default_factory=AllMask)
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -71,7 +76,7 @@ class Trainer:
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
-        self.model: StampForSegmentation = model
+        self.model: StampForSegmentation = self.masks.adopt(model)
         self.model.to(self.device)  # type: ignore[arg-type]
         self.model.train()
         if self.config.compile:
@@ -115,7 +120,8 @@ class Trainer:
         bar.close()
 
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
-        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps, pictures=stage.objective != "words")
+        pictures = stage.objective != "words"
+        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps, pictures, self.masks)
         rest = Subset(maker, range(first, stage.steps))
         extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
@@ -164,20 +170,21 @@ class Trainer:
             losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.attribute_loss(embeds, batch.attributes)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
         if stage.objective != "vision":
-            mask_losses, shown["iou"] = self._row_losses(batch, embeds)
-            losses |= mask_losses
+            row_losses, row_shown = self._row_losses(batch, embeds)
+            losses, shown = losses | row_losses, shown | row_shown
         return losses, shown
 
-    def _row_losses(self, batch: Batch, embeds: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Losses of answers, masks and where nouns look, and the grid IoU."""
-        assert batch.mask_rows is not None and batch.mask_rows.target is not None
+    def _row_losses(self, batch: Batch, embeds: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses of answers, masks and where nouns look, and the grid IoU; masks that are words have neither."""
+        assert batch.mask_rows is not None
         text, look, mask_logits = self._forward(batch.mask_rows, batch, embeds)
-        assert mask_logits is not None
         if batch.text_rows is not None:
             more = self._forward(batch.text_rows, batch, embeds)
             text, look = text + more[0], look + more[1]
-        losses = {"text": text, "look": look, "mask": mask_loss(mask_logits, batch.mask_rows.target).mean()}
-        return losses, _grid_iou(mask_logits, batch.mask_rows.target)
+        losses, target = {"text": text, "look": look}, batch.mask_rows.target
+        if mask_logits is None or target is None:
+            return losses, {}
+        return losses | {"mask": mask_loss(mask_logits, target).mean()}, {"iou": _grid_iou(mask_logits, target)}
 
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """(loss of the answers, loss of where nouns look, mask logits) of some rows."""
@@ -196,6 +203,7 @@ class Trainer:
         assert self.optimizer is not None
         state = {
             "config": config_fingerprint(self.config),
+            "masks": self.masks.name,
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "nouns": self.nouns.state_dict(),
@@ -208,6 +216,7 @@ class Trainer:
         processor = StampProcessor(self.processor.tokenizer, image_processor(grid))
         export_checkpoint(self.model, processor, self.out / "model")
         summary = {
+            "masks": self.masks.name,
             "progress": asdict(self.progress),
             "hardware": hardware_name(self.device),
             "precision": "bf16" if self.bf16 else "float32",
@@ -216,12 +225,15 @@ class Trainer:
         (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
 
     def resume(self) -> bool:
-        """Continue from `out/state.pt`; False when there is none. Raises ValueError for another configuration."""
+        """Continue from `out/state.pt`; False when there is none.
+
+        Raises ValueError for another configuration, or another way to answer with masks.
+        """
         path = self.out / "state.pt"
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != config_fingerprint(self.config):
+        if (state["config"], state.get("masks", AllMask.name)) != (config_fingerprint(self.config), self.masks.name):
             raise ValueError(f"{path} belongs to another configuration; choose another --out or delete it")
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
