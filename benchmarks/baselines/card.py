@@ -29,8 +29,8 @@ scenes only: it does not understand photographs.
 
 ## Figures
 
-Mean IoU of "segment the NOUN" on {n} unseen scenes: **{giou}**; {invalid} answers could not be used and count 0. Rows
-in `figures.jsonl`. These say how the training went; the comparison is `python -m benchmarks run`.
+Mean IoU of "segment the NOUN" on {n} unseen scenes: **{giou}**; {invalid} answers could not be used and
+count 0. The rows are in `figures.jsonl`. This says how the training went; `python -m benchmarks run` compares.
 
 ## Training
 
@@ -44,7 +44,7 @@ unseen scenes (seeds from {first_seed}), which serve nothing else:
 {sweep}
 {edge}
 ```
-python -m benchmarks train --method {method} --from {backbone} --out runs/{method} \
+python -m benchmarks train --method {method} --from {backbone} --out runs/{method} \\
     --steps {steps} --sweep-steps {sweep_steps} --rates {rates} --grid {grid}
 ```
 """

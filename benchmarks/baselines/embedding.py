@@ -40,15 +40,16 @@ class EmbeddingConfig(StampConfig):
 
     def mask_decoder(self) -> SamMaskDecoderConfig:
         """One mask, and no more of the unused guess of its IoU than the class insists on."""
-        return SamMaskDecoderConfig(
+        config = SamMaskDecoderConfig(
             hidden_size=self.decoder_width,
             mlp_dim=self.decoder_mlp_width,
             num_attention_heads=self.decoder_heads,
             num_hidden_layers=self.decoder_layers,
             num_multimask_outputs=0,
             iou_head_hidden_dim=1,
-            attn_implementation="sdpa",
         )
+        config._attn_implementation = "sdpa"
+        return config
 
 
 # Differences from StampForSegmentation:

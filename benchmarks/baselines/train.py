@@ -81,7 +81,7 @@ def choose_rate(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.de
 def _open_sweep(plan: TrainingPlan, path: Path) -> dict[str, Any]:
     about = {
         "method": plan.method,
-        "backbone": plan.backbone.name,
+        "backbone": plan.backbone.name if plan.backbone.is_absolute() else plan.backbone.as_posix(),
         "steps": plan.sweep_steps,
         "grid": plan.grid,
         "images": plan.images,

@@ -8,7 +8,9 @@ from stamp.options import add_model_options
 ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
 #: The baselines' checkpoints, by method. Each has an option: --polygon-model, --patch-text-model, --embedding-model.
 BASELINE_CHECKPOINTS = {
-    name: ASSETS / f"nano-{name.replace('_', '-')}" for name in ("polygon", "patch_text", "embedding")
+    "polygon": ASSETS / "nano-polygon",
+    "patch_text": ASSETS / "nano-patch-text",
+    "embedding": ASSETS / "nano-embedding",
 }
 
 
@@ -31,7 +33,7 @@ def option_of(name: str) -> str:
 
 
 def missing_checkpoint(name: str, options: argparse.Namespace) -> str | None:
-    """What to do where the checkpoint of a baseline is not there; None where it is, or is named, or for other methods."""
+    """What to do where a baseline's checkpoint is not there; None where it is, or is named, or for other methods."""
     folder = BASELINE_CHECKPOINTS.get(name)
     if folder is None or folder.is_dir() or getattr(options, f"{name}_model") is not None:
         return None

@@ -1,10 +1,10 @@
 """SimpleSeg as published, on Qwen2.5-VL: polygons as text, with transformers' own model class.
 
-Prompt and answer are those of its README (github.com/songtianhui/SimpleSeg): "Output the polygon coordinates of X in the
-image.", answered by lists of [x, y], decimals from 0 to 1 of the width and height, drawn by pycocotools and joined. What
-the README does not say, and this assumes: greedy decoding, the pixel limits of the checkpoint's own files, a question
-without an object as it is, and an answer in which no polygon stands, though brackets do, as invalid. The published
-weights have not been run here: loading is tested on random weights of the class.
+Prompt and answer are those of its README (github.com/songtianhui/SimpleSeg): "Output the polygon coordinates of X in
+the image.", answered by lists of [x, y], decimals from 0 to 1 of the width and height, drawn by pycocotools and joined.
+What the README does not say, and this assumes: greedy decoding, the pixel limits of the checkpoint's own files, a
+question without an object as it is, and an answer in which no polygon stands, though brackets do, as invalid. The
+published weights have not been run here: loading is tested on random weights of the class.
 """
 
 import argparse
@@ -75,7 +75,8 @@ class SimpleSegMethod:
         turns = [Turn("user", prompt, image)]
         encoded = self.processor.encode_conversation(turns, [self.processor.n_image_tokens(grid[0])])
         ids = torch.tensor([encoded.input_ids], device=self.device)
-        generated: Any = self.model.generate(
+        model: Any = self.model  # transformers' types do not say that it generates
+        generated = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             mm_token_type_ids=(ids == self.processor.image_token_id).int(),
@@ -105,12 +106,11 @@ class SimpleSegMethod:
 
     def provenance(self) -> dict[str, Any]:
         """See Method."""
-        about = {
+        return provenance(self, self.source) | {
             "checkpoint_sha256": self.checkpoint_sha256,
             "base_sha256": None,
             "max_new_tokens": self.max_new_tokens,
         }
-        return provenance(self, self.source) | about
 
     def versions(self) -> dict[str, str]:
         """See `stamp.provenance.Measured`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, compress, pairwise
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,8 @@ class WrittenMaskMethod:
             masks = self._draw(pieces, answer.image.image)
         result = answer.result(self.predictor.versions())
         phases_s = {phase: spent for phase, spent in result.timings_s.items() if phase != "total"}
-        is_mask = tokens_of(answer, raw, pieces)
-        phases_s["mask"] = sum(
-            end - start for (start, end), own in zip(pairwise([0.0, *decode_s]), is_mask, strict=True) if own
-        )
+        token_s = [end - start for start, end in pairwise([0.0, *decode_s])]
+        phases_s["mask"] = sum(compress(token_s, tokens_of(answer, raw, pieces)))
         phases_s["decode"] -= phases_s["mask"]
         return Prediction(
             text="".join(piece.text for piece in pieces if not piece.is_mask),

@@ -60,8 +60,8 @@ class Rows:
 
     input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
     look_index: (K, 3) head, row and query of each look; look_shares: (K, L + P) how much it should give to each token.
-    seg_index: (R,) index of the `<|seg|>` whose mask is trained; target: (R, logits of a mask) soft coverage, usually one
-    a cell; both None where only words are trained.
+    seg_index: (R,) index of the `<|seg|>` whose mask is trained; target: (R, logits of a mask) soft coverage, P logits
+    unless the model is finer. Both are None where only words are trained.
     """
 
     input_ids: Tensor
