@@ -16,7 +16,7 @@ BASELINE_CHECKPOINTS = {
 
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Everything that makers of methods ask for (`benchmarks.methods.MAKERS`)."""
-    parser.add_argument("--max-new-tokens", type=int, help="default: 256, or 1024 where masks are text")
+    parser.add_argument("--max-new-tokens", type=int, help="default: 256, or 1536 where masks are text")
     parser.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
     for name, folder in BASELINE_CHECKPOINTS.items():
         default = f"assets/{folder.name}"

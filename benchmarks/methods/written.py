@@ -18,7 +18,7 @@ from stamp.conversation import Turn
 from stamp.predictor import StampPredictor
 
 #: Enough for the masks of a few objects: one takes 100 to 400 tokens.
-MAX_NEW_TOKENS = 1024
+MAX_NEW_TOKENS = 1536
 
 
 @dataclass(frozen=True)
