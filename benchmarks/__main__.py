@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks run`, `report`, `compare`, `speed`, `footprint`."""
+"""Command line: `python -m benchmarks run`, `report`, `compare`, `train`, `speed`, `footprint`."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.methods.options import BASELINE_CHECKPOINTS, add_method_options, missing_checkpoint
 from stamp.options import add_model_options, load_predictor
 
 #: As a shell reports a program that Ctrl-C has ended.
@@ -39,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     speed.add_argument("--warmups", type=int, default=1, help="runs of each method before the measured ones")
     footprint = commands.add_parser("footprint", help="load one checkpoint, answer once: seconds and memory")
     footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file to which a row is added")
+    _add_train(commands.add_parser("train", help="train a method of the comparison: sweep, training, card"))
     for command in (speed, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
@@ -56,18 +58,37 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--limit", type=int, help="samples of each split; default all")
     run.add_argument("--seed", type=int, default=0, help="draws the samples of --limit")
     run.add_argument("--warmups", type=int, default=1, help="answers to a sample of each kind before measuring")
-    run.add_argument("--max-new-tokens", type=int, default=256)
-    run.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
     run.add_argument("--retry-errors", action="store_true", help="measure again what ended in an error")
     run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
-    add_model_options(run)
+    add_method_options(run)
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("--method", required=True, help="stamp, polygon, patch_text or embedding")
+    train.add_argument("--from", dest="backbone", type=Path, required=True, help="checkpoint folder to start from")
+    train.add_argument("--steps", type=int, required=True, help="of the whole training")
+    train.add_argument("--sweep-steps", type=int, help="of the short run for each rate (default: a tenth)")
+    train.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4, 1e-3], help="learning rates to try")
+    train.add_argument("--grid", type=int, default=24, help="cells a side, about: 6, 12 or 24")
+    train.add_argument("--scenes", type=int, default=100, help="unseen scenes for the figures of the card")
+    train.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
+    train.add_argument("--device", default="auto")
+    train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
+    train.add_argument("--out", type=Path, required=True, help="folder of the run; one in it goes on")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
-    commands = {"run": _run, "report": _report, "compare": _compare, "speed": _speed, "footprint": _footprint}
-    commands["gallery"] = _gallery
+    commands = {
+        "run": _run,
+        "report": _report,
+        "compare": _compare,
+        "train": _train,
+        "speed": _speed,
+        "gallery": _gallery,
+        "footprint": _footprint,
+    }
     try:
         return commands[options.command](options)
     except (ValueError, OSError) as error:
@@ -85,8 +106,11 @@ def _run(options: argparse.Namespace) -> int:
 
     process = this_process(options.device)
     options.device = process.device
-    labels = method_labels(options.methods)
+    absent = {name: text for name in BASELINE_CHECKPOINTS if (text := missing_checkpoint(name, options)) is not None}
+    labels = method_labels(options.methods, absent)
     if process.rank == 0:
+        if "all" in options.methods and absent:
+            print("\n".join(f"left out: {text}" for text in absent.values()), file=sys.stderr)
         print(f"reading {options.dataset}", file=sys.stderr)
     dataset = open_dataset(options.dataset, options.split, options.root)
     sizes = {"limit": options.limit, "seed": options.seed, "warmups": options.warmups, "processes": process.world}
@@ -125,6 +149,34 @@ def _gallery(options: argparse.Namespace) -> int:
     from benchmarks.gallery import write_gallery
 
     write_gallery(options.folder, options.root, options.method, options.each, options.out)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    import signal
+
+    import torch
+
+    from benchmarks.baselines.recipe import TrainingPlan
+    from benchmarks.baselines.train import train
+    from stamp.predictor import choose_device
+    from stamp.sources import check_files
+    from stamp.training.art import ArtLibrary
+    from stamp.training.vocabulary import taught_nouns
+
+    check_files(options.backbone)
+    sweep_steps = options.sweep_steps or max(1, options.steps // 10)
+    rates = tuple(options.rates)
+    plan = TrainingPlan(options.method, options.backbone, options.steps, sweep_steps, rates, options.grid)
+    art = ArtLibrary(options.art, plan.styles, taught_nouns())
+    device = torch.device(choose_device(options.device))
+    for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
+        signal.signal(number, signal.default_int_handler)
+    try:
+        print(train(plan, art, options.out, device, options.workers, options.scenes))
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on with {options.out}", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -9,6 +9,13 @@ from tqdm import tqdm
 
 #: Above this many bytes a bar shows how far the reading is.
 BAR_ABOVE_BYTES = 1_000_000_000
+#: What of a checkpoint's folder decides its answers; reports lie in there too.
+CHECKPOINT_FILES = ("*config.json", "tokenizer.json", "vocab.json", "merges.txt", "*.jinja", "*.safetensors")
+
+
+def checkpoint_sha256(folder: Path) -> str:
+    """One hash of a checkpoint."""
+    return sha256_of(sorted(path for pattern in CHECKPOINT_FILES for path in folder.glob(pattern)))
 
 
 def sha256_of(paths: Sequence[Path]) -> str:

@@ -2,16 +2,23 @@
 
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 import stamp.provenance
-from stamp.predictor import StampPredictor
-from stamp.provenance import git
+from stamp.provenance import Measured, git
 
 
-def provenance(predictor: StampPredictor, model: str | Path | None) -> dict[str, Any]:
+class MeasuredModel(Measured, Protocol):
+    """What is measured, with its weights."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+
+def provenance(predictor: MeasuredModel, model: str | Path | None) -> dict[str, Any]:
     """What every result file records. model: as given; only its last part is kept. Unknown is None."""
     return {
         "model": "stamp-nano" if model is None else Path(model).name,

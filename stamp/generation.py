@@ -129,13 +129,16 @@ class TextState:
 
     @torch.inference_mode()
     def mask_logits(self, which: range, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-        """Masks of the pushed `<|seg|>` numbers `which`, in one pass: (len(which), gh, gw) float32 on the CPU."""
+        """Masks of the pushed `<|seg|>` numbers `which`, in one pass: (len(which), rows, columns) float32 on the CPU.
+
+        Rows and columns are those of `model.mask_grid`.
+        """
         if self._pending:
             self.flush()
         slots = torch.tensor(self.seg_slots[which.start : which.stop], device=self.model.device)
         with self.clock.phase("mask"):
             logits = self.model.mask_pass(self.cache, slots[:, 0], slots[:, 1], image_embeds, grid_hw)
-        return logits.float().view(-1, *grid_hw).cpu()
+        return logits.float().view(-1, *self.model.mask_grid(grid_hw)).cpu()
 
 
 def choose_token(logits: Tensor, temperature: float, generator: torch.Generator | None) -> int:

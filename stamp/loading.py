@@ -35,7 +35,7 @@ CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
 class LoadOptions:
     """How to load. min_pixels, max_pixels: of a picture after resizing; None keeps the checkpoint's.
 
-    report: gets a line at each step; None shows bars in the terminal.
+    report: gets a line at each step; None shows bars in the terminal. model_class: what the weights are of.
     """
 
     device: torch.device
@@ -46,6 +46,7 @@ class LoadOptions:
     min_pixels: int | None = None
     max_pixels: int | None = None
     report: Report | None = None
+    model_class: type[StampForSegmentation] = StampForSegmentation
 
 
 def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
@@ -99,13 +100,13 @@ def _load_whole(
     size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
     if options.report is not None:
         options.report(f"Loading {size} parameters, {needed / 1e9:.2g} GB")
-    return _read_weights(folder, options.device, dtype, mode, may_miss), saved or mode
+    return _read_weights(folder, options, dtype, mode, may_miss), saved or mode
 
 
 def _read_weights(
-    folder: Path, device: torch.device, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
+    folder: Path, options: LoadOptions, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
 ) -> StampForSegmentation:
-    load: Any = StampForSegmentation.from_pretrained
+    load: Any = options.model_class.from_pretrained
     model, info = load(
         folder,
         dtype=dtype,
@@ -113,7 +114,7 @@ def _read_weights(
         use_safetensors=True,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # reported in `info`, and refused below
-        device_map={"": device},
+        device_map={"": options.device},
         quantization_config=bitsandbytes_config(mode, dtype),
     )
     missing = set(info["missing_keys"]) - may_miss

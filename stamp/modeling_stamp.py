@@ -65,6 +65,10 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         merge = self.config.vision_config.spatial_merge_size
         return int(grid_thw[1]) // merge, int(grid_thw[2]) // merge
 
+    def mask_grid(self, grid_hw: tuple[int, int]) -> tuple[int, int]:
+        """(rows, columns) of a mask's logits: one a merged patch. Subclasses may give more."""
+        return grid_hw
+
     def encode_images(self, pixel_values: Tensor, grid_thw: Tensor) -> tuple[Tensor, ...]:
         """Vision features: (patches, patch_dim), (N, 3) -> N tensors (P_i, H), row-major over the merged grid."""
         features: Any = self.get_image_features(pixel_values, grid_thw, return_dict=True)
@@ -123,7 +127,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         sees_prefix = torch.arange(cache.get_seq_length(), device=queries.device) <= seg_index.view(-1, 1, 1, 1)
         sees_prefix = sees_prefix.expand(-1, -1, n_tokens, -1)
         allowed = torch.cat([sees_prefix, sees_prefix.new_ones(n_masks, 1, n_tokens, n_tokens)], dim=-1)
-        hidden = self._run_text(queries, positions, _additive(allowed, queries.dtype), _shared_prefix(cache))
+        hidden = self._run_text(queries, positions, additive_mask(allowed, queries.dtype), shared_prefix(cache))
         return self.classifier(hidden).squeeze(-1)
 
     def text_pass(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache) -> Tensor:
@@ -150,7 +154,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         positions = self.rope_positions(input_ids, grid_thw, attention_mask)
         if seg_index is None:
             causal = hybrid_attention(attention_mask, None, 0)
-            return StampRowsOutput(hidden_states=self._run_text(embeds, positions, _additive(causal, embeds.dtype)))
+            return StampRowsOutput(hidden_states=self._run_text(embeds, positions, additive_mask(causal, embeds.dtype)))
         row = torch.arange(n_rows, device=input_ids.device)
         seg_position = positions[0, row, seg_index]
         n_tokens = image_embeds.shape[1]
@@ -158,7 +162,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         hidden = self._run_text(
             torch.cat([embeds, self.mask_queries(image_embeds)], dim=1),
             torch.cat([positions, self.mask_positions(seg_position, self.merged_grid(grid_thw[0]))], dim=2),
-            _additive(allowed, embeds.dtype),
+            additive_mask(allowed, embeds.dtype),
         )
         return StampRowsOutput(
             hidden_states=hidden[:, :length], mask_logits=self.classifier(hidden[:, length:]).squeeze(-1)
@@ -191,7 +195,7 @@ class _PrefixLayer(DynamicLayer):
         return keys, torch.cat([self.values.expand(batch, -1, -1, -1), value_states], dim=-2)
 
 
-def _shared_prefix(cache: Cache) -> DynamicCache:
+def shared_prefix(cache: Cache) -> DynamicCache:
     """The same keys and values, not copied, that several continuations can read at once."""
     shared = DynamicCache()
     for layer in cache.layers:
@@ -222,7 +226,7 @@ def hybrid_attention(attention_mask: Tensor, seg_index: Tensor | None, n_mask_to
     return allowed.unsqueeze(1)
 
 
-def _additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
     """bool -> 0 / -inf: eager attention adds its mask, so a boolean one would be silently wrong there."""
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, float("-inf"))
 

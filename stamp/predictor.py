@@ -1,6 +1,5 @@
 """The public face of a model: image and words in, words and masks out."""
 
-import importlib.metadata
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.loading import LoadOptions, load_checkpoint
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
+from stamp.provenance import package_versions
 from stamp.refinement import Refiner, check_refiner_name, make_refiner
 from stamp.sources import find_checkpoint
 
@@ -243,9 +243,8 @@ class StampPredictor:
 
     def versions(self) -> dict[str, str]:
         """What produced a result: package versions, device, dtype."""
-        packages = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "Pillow", "numpy")}
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return packages | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
+        return package_versions() | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
 
 
 def choose_device(device: str) -> str:

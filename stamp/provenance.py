@@ -1,21 +1,34 @@
 """Where a figure comes from: the machine, the commit, the day, the versions."""
 
 import datetime
+import importlib.metadata
 import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-
-if TYPE_CHECKING:
-    from stamp.predictor import StampPredictor
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def provenance(predictor: "StampPredictor") -> dict[str, Any]:
+class Measured(Protocol):
+    """A model under measurement, such as a StampPredictor."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def versions(self) -> dict[str, str]:
+        """Package versions, device, dtype, quantization."""
+
+
+def package_versions() -> dict[str, str]:
+    """Of the packages that results depend on."""
+    return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "Pillow", "numpy")}
+
+
+def provenance(predictor: Measured) -> dict[str, Any]:
     """What every measurement of a predictor records. Unknown is None."""
     return {
         "hardware": hardware_name(predictor.device),

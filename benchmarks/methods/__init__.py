@@ -1,23 +1,42 @@
 """Methods by name. A new one needs a module with a class like `benchmarks.methods.method.Method`, and a line here."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import MappingProxyType
 
+from benchmarks.methods.embedding import load_embedding
 from benchmarks.methods.method import Method, Prediction
+from benchmarks.methods.patch_text import load_patch_text
+from benchmarks.methods.polygon import load_polygon
 from benchmarks.methods.stamp import load_stamp
 
 __all__ = ["MAKERS", "Method", "Prediction", "load_methods", "method_labels"]
 
 #: Makers: (variant, options of the command line) -> loaded method.
-MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = MappingProxyType({"stamp": load_stamp})
+MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = MappingProxyType(
+    {"stamp": load_stamp, "polygon": load_polygon, "patch_text": load_patch_text, "embedding": load_embedding}
+)
+#: Published models that cannot be measured here: only transformers' own classes and safetensors are loaded.
+REFUSED = {
+    "lisa": "its classes come with its own repository, and its weights are pickles, which can run code",
+    "text4seg": "its model type, llava_llama, is not one of transformers': it needs the code of its own repository",
+    "sa2va": "its classes are remote code beside the weights",
+    "simpleseg-kimi-vl": "its classes are remote code beside the weights; polygon:published is its twin on Qwen2.5-VL",
+}
 
 
-def method_labels(wanted: Sequence[str]) -> tuple[str, ...]:
-    """ "NAME" or "NAME:VARIANT" each, "all" spelled out. Raises ValueError: unknown name, or the same method twice."""
-    labels = tuple(label for one in wanted for label in (MAKERS if one == "all" else [one]))
-    if unknown := [label for label in labels if label.partition(":")[0] not in MAKERS]:
-        raise ValueError(f"There is no method {unknown[0]!r}; choose from {', '.join(MAKERS)}, or all.")
+def method_labels(wanted: Sequence[str], absent: Collection[str] = ()) -> tuple[str, ...]:
+    """ "NAME" or "NAME:VARIANT" each, "all" spelled out, without those that are `absent`.
+
+    Raises ValueError: unknown name, a model that is refused, or the same method twice.
+    """
+    present = [name for name in MAKERS if name not in absent]
+    labels = tuple(label for one in wanted for label in (present if one == "all" else [one]))
+    for name in (label.partition(":")[0] for label in labels):
+        if (reason := REFUSED.get(name.lower())) is not None:
+            raise ValueError(f"{name} is not measured: {reason}.")
+        if name not in MAKERS:
+            raise ValueError(f"There is no method {name!r}; choose from {', '.join(MAKERS)}, or all.")
     if twice := [label for label in labels if labels.count(label) > 1]:
         raise ValueError(f"The method {twice[0]!r} is named twice.")
     return labels

@@ -2,16 +2,17 @@
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
 from benchmarks.datasets.sample import Sample
-from benchmarks.fingerprint import sha256_of
+from benchmarks.fingerprint import checkpoint_sha256
+from benchmarks.methods.loading import precision_of
 from benchmarks.methods.method import Prediction
 from benchmarks.provenance import provenance
+from stamp.conversation import Segmentation
 from stamp.loading import DTYPES
 from stamp.options import load_predictor
 from stamp.predictor import StampPredictor
@@ -23,8 +24,7 @@ from stamp.sources import find_base, find_checkpoint, is_adapter
 DTYPE_WORDS = tuple(DTYPES)
 QUANTIZATION_WORDS = tuple(word for word in QUANTIZATIONS if word not in ("none", "auto"))
 REFINE_WORDS = tuple(word for word in REFINERS if word != "auto")
-#: What of a checkpoint's folder decides its answers; reports lie in there too.
-CHECKPOINT_FILES = ("*config.json", "tokenizer.json", "vocab.json", "merges.txt", "*.jinja", "*.safetensors")
+MAX_NEW_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,8 @@ class StampMethod:
 
     @property
     def precision(self) -> str:
-        """The quantization in effect, or the dtype."""
-        versions = self.predictor.versions()
-        return versions["dtype"] if versions["quantization"] == "none" else versions["quantization"]
+        """See Method."""
+        return precision_of(self.predictor)
 
     @property
     def device(self) -> torch.device:
@@ -60,17 +59,8 @@ class StampMethod:
         return sample.prompt
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
-        """See Method. An answer that ran out of tokens without a mask is not valid: nobody knows what it would say."""
-        result = self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine)
-        return Prediction(
-            text=result.text,
-            raw_output=result.response,
-            masks=result.masks,
-            new_tokens=result.new_tokens,
-            forward_passes=result.forward_passes,
-            valid=result.finish_reason == "end" or len(result.masks) > 0,
-            phases_s={phase: seconds for phase, seconds in result.timings_s.items() if phase != "total"},
-        )
+        """See Method."""
+        return prediction_of(self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine))
 
     def provenance(self) -> dict[str, Any]:
         """See Method."""
@@ -80,6 +70,22 @@ class StampMethod:
             "refine": check_refiner_name(self.refine),
             "max_new_tokens": self.max_new_tokens,
         }
+
+
+def prediction_of(result: Segmentation) -> Prediction:
+    """An answer whose masks stand for its `<|seg|>`.
+
+    One that ran out of tokens without a mask is not valid: nobody knows what it would say.
+    """
+    return Prediction(
+        text=result.text,
+        raw_output=result.response,
+        masks=result.masks,
+        new_tokens=result.new_tokens,
+        forward_passes=result.forward_passes,
+        valid=result.finish_reason == "end" or len(result.masks) > 0,
+        phases_s={phase: seconds for phase, seconds in result.timings_s.items() if phase != "total"},
+    )
 
 
 def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
@@ -105,12 +111,8 @@ def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
         predictor=predictor,
         variant=variant,
         refine=refine,
-        max_new_tokens=options.max_new_tokens,
+        max_new_tokens=options.max_new_tokens or MAX_NEW_TOKENS,
         checkpoint=options.model,
-        checkpoint_sha256=_sha256(folder),
-        base_sha256=None if base is None else _sha256(base),
+        checkpoint_sha256=checkpoint_sha256(folder),
+        base_sha256=None if base is None else checkpoint_sha256(base),
     )
-
-
-def _sha256(folder: Path) -> str:
-    return sha256_of(sorted(path for pattern in CHECKPOINT_FILES for path in folder.glob(pattern)))

@@ -21,6 +21,7 @@ from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE, Grid, cell_places
 from stamp.training.groups import Lexicon
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
+from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import CELL_PX, image_processor
 from stamp.training.scene_config import rich_config
 from stamp.training.scenes import TRAIN_SEEDS, Scene, compose_scene
@@ -62,7 +63,8 @@ class Rows:
 
     input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
     look_index: (K, 3) head, row and query of each look; look_shares: (K, L + P) how much it should give to each token.
-    seg_index: (R,) index of the `<|seg|>` whose mask is trained; target: (R, P) soft coverage, or None for text rows.
+    seg_index: (R,) index of the `<|seg|>` whose mask is trained; target: (R, logits of a mask) soft coverage, P logits
+    unless the model is finer. Both are None where only words are trained.
     """
 
     input_ids: Tensor
@@ -115,9 +117,18 @@ class _Row:
 
 
 class BatchMaker(Dataset[Batch]):
-    """Batch number `step` of a stage, made from its own seeds."""
+    """Batch number `step` of a stage, made from its own seeds: those of `seeds` from the plan's offset on."""
 
-    def __init__(self, plan: BatchPlan, processor: StampProcessor, art: ArtLibrary, steps: int, pictures: bool = True):
+    def __init__(
+        self,
+        plan: BatchPlan,
+        processor: StampProcessor,
+        art: ArtLibrary,
+        steps: int,
+        pictures: bool = True,
+        masks: MaskObjective | None = None,
+        seeds: range = TRAIN_SEEDS,
+    ):
         self.plan = plan
         self.processor = StampProcessor(processor.tokenizer, image_processor(None))
         self.lexicon = Lexicon.of(art.nouns)
@@ -125,8 +136,10 @@ class BatchMaker(Dataset[Batch]):
         self.art = art
         self.steps = steps
         self.pictures = pictures
-        if TRAIN_SEEDS.start + plan.seed_offset + steps * plan.images > TRAIN_SEEDS.stop:
-            raise ValueError("the stage would use scenes outside TRAIN_SEEDS")
+        self.masks = masks or AllMask()
+        self.first_seed = seeds.start + plan.seed_offset
+        if self.first_seed + steps * plan.images > seeds.stop:
+            raise ValueError(f"the stage would use scenes outside {seeds}")
 
     def __len__(self) -> int:
         return self.steps
@@ -136,7 +149,7 @@ class BatchMaker(Dataset[Batch]):
         shapes = SHAPES_CELLS[plan.grid]
         rows_columns = shapes[step % len(shapes)]
         config = rich_config(plan.styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
-        first = TRAIN_SEEDS.start + plan.seed_offset + step * plan.images
+        first = self.first_seed + step * plan.images
         scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
@@ -152,7 +165,7 @@ class BatchMaker(Dataset[Batch]):
             torch.from_numpy(np.stack([grid.nouns for grid in drawn])),
             attributes,
             attributes[..., :N_PLACE] + torch.from_numpy(cell_places(*rows_columns)),
-            self._collate(mask_rows, len(drawn[0].objects)),
+            self._collate(mask_rows, len(drawn[0].objects) if self.masks.mask_tokens else 0),
             self._collate(text_rows, 0),
         )
 
@@ -161,7 +174,7 @@ class BatchMaker(Dataset[Batch]):
         return pixels
 
     def _mask_row(self, grid: Grid, index: int, rng: Random) -> _Row:
-        """A request for masks, sometimes after other turns; one `<|seg|>` of the row is trained."""
+        """A request for masks, sometimes after other turns; one `<|seg|>` of the row, where it has any, is trained."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         while rng.random() < 0.25:
@@ -171,9 +184,11 @@ class BatchMaker(Dataset[Batch]):
         exchanges.append(last if last.targets else draw(MASK_MAKERS, situation))
         row = self._row(exchanges, grid, index, rng)
         segs = [i for i, token_id in enumerate(row.input_ids) if token_id == self.processor.seg_token_id]
-        targets = [target for exchange in exchanges for target in exchange.targets]
-        which = rng.randrange(len(segs))
-        return replace(row, seg_index=segs[which], target=grid.cover(targets[which]))
+        mask_ids = [target for exchange in exchanges for target in exchange.targets]
+        which = rng.randrange(len(mask_ids))
+        if (target := self.masks.target(grid, mask_ids[which])) is None:
+            return row
+        return replace(row, seg_index=segs[which], target=target)
 
     def _text_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """Several questions in a row, each answered; a request for a mask may stand between them."""
@@ -191,8 +206,8 @@ class BatchMaker(Dataset[Batch]):
         for n, exchange in enumerate(exchanges):
             image = Image.new("RGB", (1, 1)) if n == 0 else None
             turns.append(Turn("user", as_typed(exchange.question, rng), image))
-            ids = tuple(self.processor.encode_response(exchange.answer))
-            turns.append(Turn("assistant", exchange.answer, token_ids=ids))
+            answer = self.masks.answer(exchange, grid.scene)
+            turns.append(Turn("assistant", answer, token_ids=tuple(self.processor.encode_response(answer))))
         encoded = self.processor.encode_conversation(turns, [len(grid.objects)], add_generation_prompt=False)
         mentions = self.mentions.find(encoded.input_ids)
         image_start = encoded.input_ids.index(self.processor.image_token_id)
@@ -218,7 +233,7 @@ class BatchMaker(Dataset[Batch]):
             attention[i, :n] = 1
             answer[i, :n] = torch.tensor(row.is_answer)
             looks += [(i, look) for look in row.looks]
-            if row.target is not None:
+            if row.target is not None and self.masks.mask_tokens:
                 looks += [(i, look) for look in mask_looks(row.mentions, row.seg_index, length, row.target)]
         shares = torch.zeros(len(looks), length + n_mask_tokens)
         for k, (_, look) in enumerate(looks):

@@ -30,6 +30,7 @@ from stamp.training.config import Stage, TrainingConfig, config_fingerprint
 from stamp.training.data import Batch, BatchMaker, Rows
 from stamp.training.grounding import Grounding
 from stamp.training.groups import Lexicon
+from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
 from stamp.training.optimizer import Optimizers, Part
@@ -56,7 +57,10 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (all that resuming needs)."""
+    """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (all that resuming needs).
+
+    masks: how requests for a mask are answered and trained.
+    """
 
     config: TrainingConfig
     art: ArtLibrary
@@ -65,6 +69,7 @@ class Trainer:
     init_from: Path | None = None
     workers: int = 1
     team: Team = Team()
+    masks: MaskObjective = field(default_factory=AllMask)
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -77,7 +82,7 @@ class Trainer:
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
-        self.model: StampForSegmentation = model
+        self.model: StampForSegmentation = self.masks.adopt(model)
         self.model.to(self.device)  # type: ignore[arg-type]
         self.model.train()
         if self.config.compile:
@@ -124,7 +129,7 @@ class Trainer:
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
         rank, size = self.team.rank, self.team.size
         pictures = stage.objective != "words"
-        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps * size, pictures)
+        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps * size, pictures, self.masks)
         rest = Subset(maker, range(first * size + rank, stage.steps * size, size))
         extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
@@ -206,6 +211,7 @@ class Trainer:
             return
         state = {
             "config": config_fingerprint(self.config),
+            "masks": self.masks.name,
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "nouns": self.nouns.state_dict(),
@@ -218,6 +224,7 @@ class Trainer:
         processor = StampProcessor(self.processor.tokenizer, image_processor(grid))
         export_checkpoint(self.model, processor, self.out / "model")
         summary = {
+            "masks": self.masks.name,
             "progress": asdict(self.progress),
             "hardware": hardware_name(self.device),
             "precision": "bf16" if self.bf16 else "float32",
@@ -226,12 +233,15 @@ class Trainer:
         (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
 
     def resume(self) -> bool:
-        """Continue from `out/state.pt`; False when there is none. Raises ValueError for another configuration."""
+        """Continue from `out/state.pt`; False when there is none.
+
+        Raises ValueError for another configuration, or another way to answer with masks.
+        """
         path = self.out / "state.pt"
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != config_fingerprint(self.config):
+        if (state["config"], state.get("masks", AllMask.name)) != (config_fingerprint(self.config), self.masks.name):
             raise ValueError(f"{path} belongs to another configuration; choose another --out or delete it")
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])

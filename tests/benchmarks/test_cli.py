@@ -23,7 +23,7 @@ from stamp.predictor import StampPredictor
 from tests.benchmarks import tiny
 
 ROOT = Path(__file__).parent.parent.parent
-NANO = ["--device", "cpu", "--dtype", "float32", "--max-new-tokens", "24"]
+NANO = ["--methods", "stamp", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "24"]
 
 
 @pytest.fixture(scope="module", autouse=True)

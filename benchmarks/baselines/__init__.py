@@ -1,0 +1,1 @@
+"""The methods STAMP is compared with: how they write or predict masks, and how they are trained."""

@@ -1,0 +1,86 @@
+"""The baselines as objectives of the trainer. STAMP's own is `stamp.training.mask_objective.AllMask`."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.baselines.embedding import UPSCALE, EmbeddingForSegmentation
+from benchmarks.baselines.mask_text import MaskText
+from benchmarks.baselines.patches import PatchText
+from benchmarks.baselines.polygons import PolygonText
+from stamp.configuration_stamp import SEG_TOKEN
+from stamp.masks import coverage_grid
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.training.cells import Grid
+from stamp.training.mask_objective import AllMask, MaskObjective
+from stamp.training.nano import CELL_PX
+from stamp.training.scenes import Scene
+from stamp.training.talk.exchange import Exchange
+
+#: What an answer calls the object of a mask: "... mask for 'white horse': <|seg|>".
+_LABEL = re.compile(r"'([^']*)': $")
+
+
+@dataclass(frozen=True)
+class WrittenMasks:
+    """Masks as words: the text of a mask stands where STAMP would write `<|seg|>`, and is learned like other words."""
+
+    form: MaskText
+    mask_tokens = False
+
+    @property
+    def name(self) -> str:
+        """That of the format."""
+        return self.form.name
+
+    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+        """See MaskObjective."""
+        return model
+
+    def answer(self, exchange: Exchange, scene: Scene) -> str:
+        """See MaskObjective. Raises ValueError for a mask without a name in front of it."""
+        first, *rest = exchange.answer.split(SEG_TOKEN)
+        answer = first
+        for mask_ids, words in zip(exchange.targets, rest, strict=True):
+            if (label := _LABEL.search(answer)) is None:
+                raise ValueError(f"no name in front of a mask: {exchange.answer!r}")
+            answer += self.form.write(np.isin(scene.labels, mask_ids), label[1]) + words
+        return answer
+
+    def target(self, grid: Grid, mask_ids: Sequence[int]) -> None:
+        """See MaskObjective."""
+        return
+
+
+@dataclass(frozen=True)
+class EmbeddingMasks:
+    """Masks from the hidden state of `<|seg|>`. seed: of the decoder's first weights."""
+
+    seed: int = 0
+    name = "embedding"
+    mask_tokens = False
+
+    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+        """See MaskObjective."""
+        return EmbeddingForSegmentation.from_backbone(model, self.seed)
+
+    def answer(self, exchange: Exchange, scene: Scene) -> str:
+        """See MaskObjective."""
+        return exchange.answer
+
+    def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32]:
+        """(16 P,), see MaskObjective."""
+        labels = grid.scene.labels
+        height, width = labels.shape
+        cells_hw = UPSCALE * height // CELL_PX, UPSCALE * width // CELL_PX
+        return coverage_grid(np.isin(labels, mask_ids), cells_hw).ravel()
+
+
+#: By the name of the method.
+OBJECTIVES: dict[str, MaskObjective] = {
+    objective.name: objective
+    for objective in (AllMask(), WrittenMasks(PolygonText()), WrittenMasks(PatchText()), EmbeddingMasks())
+}

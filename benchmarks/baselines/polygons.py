@@ -1,0 +1,100 @@
+"""Masks as polygons: `[[12, 34], [56, 78], ...]`, one list of x, y for each outer contour, joined by `, `.
+
+After SimpleSeg (arXiv 2601.19228), which writes x and y as decimals from 0 to 1. Here they are whole numbers from 0 to
+99, two digits at most, so that a corner takes about half the tokens: 0 is the centre of the first column or row of
+pixels, 99 that of the last, and centres between are rounded to the nearest step. A polygon contains its outline.
+Holes are not written.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmarks.baselines.mask_text import MaskTextError, Piece, cut
+from stamp.masks import Mask
+
+LAST_STEP = 99
+#: A run of brackets and numbers in an answer; whether it is a list of polygons is seen when it is read.
+_MEANT_AS_POLYGONS = re.compile(r"\[[][\d.,\s-]*(?<![,\s])")
+
+Polygon = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class PolygonText:
+    """See the module docstring and MaskText."""
+
+    name = "polygon"
+
+    def write(self, mask: Mask, label: str) -> str:
+        """See MaskText. The label is not part of the format."""
+        from benchmarks.baselines.contours import outer_polygons
+
+        return write_polygons(outer_polygons(mask))
+
+    def pieces(self, answer: str) -> Iterator[Piece]:
+        """See MaskText."""
+        return cut(answer, (match.span() for match in _MEANT_AS_POLYGONS.finditer(answer)))
+
+    def draw(self, text: str, image: Image.Image) -> Mask:
+        """See MaskText."""
+        size_hw = image.height, image.width
+        return fill_polygons([to_pixels(polygon, size_hw) for polygon in read_polygons(text)], size_hw)
+
+
+def write_polygons(polygons: Sequence[Polygon]) -> str:
+    """The text of some polygons."""
+    return ", ".join(str([[x, y] for x, y in polygon]) for polygon in polygons)
+
+
+def read_polygons(text: str) -> list[Polygon]:
+    """What `write_polygons` wrote; blanks may be missing or more.
+
+    Raises MaskTextError: brackets that do not match, fewer than three corners, a corner that is not two whole numbers
+    from 0 to 99.
+    """
+    try:
+        polygons = json.loads(f"[{text}]")
+    except (ValueError, RecursionError) as error:
+        raise MaskTextError(f"not polygons: {text:.60}") from error
+    if not polygons:
+        raise MaskTextError("no polygon")
+    return [_checked(polygon) for polygon in polygons]
+
+
+def _checked(polygon: object) -> Polygon:
+    if not isinstance(polygon, list) or len(polygon) < 3:
+        raise MaskTextError(f"a polygon needs three corners: {str(polygon):.60}")
+    for corner in polygon:
+        if not isinstance(corner, list) or len(corner) != 2 or not all(_is_step(value) for value in corner):
+            raise MaskTextError(f"not a corner [x, y] of whole numbers from 0 to {LAST_STEP}: {str(corner):.60}")
+    return [(x, y) for x, y in polygon]
+
+
+def _is_step(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LAST_STEP
+
+
+def to_steps(corners_px: np.ndarray, size_hw: tuple[int, int]) -> Polygon:
+    """(n, 2) x, y of pixels, whole numbers at their centres -> steps 0..99."""
+    last_px = np.maximum(size_hw[::-1], 2) - 1
+    return [(int(x), int(y)) for x, y in np.rint(corners_px * LAST_STEP / last_px)]
+
+
+def to_pixels(polygon: Polygon, size_hw: tuple[int, int]) -> Polygon:
+    """Steps 0..99 -> x, y of the nearest pixels."""
+    last_px = np.array(size_hw[::-1]) - 1
+    return [(int(x), int(y)) for x, y in np.rint(np.array(polygon) * last_px / LAST_STEP)]
+
+
+def fill_polygons(polygons: Sequence[Polygon], size_hw: tuple[int, int]) -> Mask:
+    """The union of polygons in pixels, outlines included: bool (h, w). One that crosses itself is filled even-odd."""
+    canvas = Image.new("1", size_hw[::-1])
+    pen = ImageDraw.Draw(canvas)
+    for polygon in polygons:
+        pen.polygon(polygon, fill=1, outline=1)
+    return np.array(canvas, dtype=bool)

@@ -1,0 +1,87 @@
+"""How the methods that are compared are trained: the same scenes, exchanges, steps and choice of rates for each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks.baselines.objectives import OBJECTIVES
+from stamp.training.config import Stage, TrainingConfig
+from stamp.training.data import Batch, BatchMaker, BatchPlan
+from stamp.training.scenes import VALIDATION_SEEDS
+from stamp.training.trainer import Trainer
+from stamp.training.vocabulary import TRAINING_STYLES
+
+#: Learning rate of the vision tower, as a share of the language model's: the backbone's tower can see already.
+VISION_SHARE = 0.5
+WARMUP_SHARE, DECAY_SHARE = 0.05, 0.5
+#: The scenes are not those of the nano's own training.
+SEED_OFFSET = 5 * 10**8
+#: For choosing a rate: away from those that evaluate (the first ones) and those of the scene sets (the last ones).
+CHOICE_SEEDS = range(VALIDATION_SEEDS.start + 10**5, VALIDATION_SEEDS.start + 2 * 10**5)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained and for how long.
+
+    method: a key of `OBJECTIVES`. backbone: the checkpoint that all methods start from. steps: of the whole training;
+    sweep_steps: of the short one for each rate. grid: cells a side, about. images: a step.
+    """
+
+    method: str
+    backbone: Path
+    steps: int
+    sweep_steps: int
+    rates: tuple[float, ...]
+    grid: int = 24
+    images: int = 4
+    validation_batches: int = 8
+    styles: tuple[str, ...] = TRAINING_STYLES
+
+    def __post_init__(self) -> None:
+        if self.method not in OBJECTIVES:
+            raise ValueError(f"method must be one of {', '.join(OBJECTIVES)}, got {self.method!r}")
+        for name in ("steps", "sweep_steps", "validation_batches"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if not self.rates or min(self.rates) <= 0 or len(set(self.rates)) < len(self.rates):
+            raise ValueError(f"rates must be different numbers above 0, got {self.rates}")
+
+    def config(self, rate: float, steps: int) -> TrainingConfig:
+        """One stage on pictures. A step has a request for masks and six exchanges of each picture."""
+        plan = BatchPlan(self.grid, self.images, 1, 1, 6, seed_offset=SEED_OFFSET, styles=self.styles)
+        warmup = max(1, round(WARMUP_SHARE * steps))
+        return TrainingConfig(
+            (Stage("joint", "joint", plan, steps, rate, VISION_SHARE * rate, warmup, DECAY_SHARE),),
+            log_every=min(20, steps),
+        )
+
+
+def choice_batches(trainer: Trainer, n_batches: int) -> Iterator[Batch]:
+    """Batches like those of training, from `CHOICE_SEEDS`, laid out for the trainer's objective."""
+    (stage,) = trainer.config.stages
+    plan = BatchPlan(**(vars(stage.plan) | {"seed_offset": 0}))
+    maker = BatchMaker(plan, trainer.processor, trainer.art, n_batches, masks=trainer.masks, seeds=CHOICE_SEEDS)
+    return iter(DataLoader(maker, batch_size=None))
+
+
+@torch.no_grad()
+def validation_losses(trainer: Trainer, n_batches: int) -> dict[str, float]:
+    """Mean of each loss, and of the figures only shown, on batches that training does not see."""
+    (stage,) = trainer.config.stages
+    trainer.model.eval()
+    rows = []
+    for batch in choice_batches(trainer, n_batches):
+        with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.bf16):
+            losses, shown = trainer.losses(stage, batch.to(trainer.device))
+        rows.append({name: float(value) for name, value in (losses | shown).items()})
+    trainer.model.train()
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def choice_score(losses: dict[str, float]) -> float:
+    """What the rate is chosen by, lower is better: the losses of words and masks, without the help beside them."""
+    return losses["text"] + losses.get("mask", 0.0)

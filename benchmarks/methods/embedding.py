@@ -1,0 +1,84 @@
+"""Embedding prediction: one token prompts a mask decoder."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from benchmarks.datasets.sample import Sample
+from benchmarks.methods.loading import load_baseline, precision_of
+from benchmarks.methods.method import Prediction
+from benchmarks.methods.stamp import MAX_NEW_TOKENS, prediction_of
+from stamp.conversation import Turn
+from stamp.predictor import StampPredictor
+from stamp.refinement import REFINERS, Refiner
+
+BILINEAR = "bilinear"
+VARIANTS = tuple(name for name in REFINERS if name != "auto")
+
+
+@dataclass(frozen=True)
+class BilinearRefiner:
+    """Plain bilinear enlargement, as LISA and SAM have it."""
+
+    name = BILINEAR
+
+    def __call__(self, logits: torch.Tensor, image: Image.Image) -> Iterator[torch.Tensor]:
+        """See Refiner."""
+        for plane in logits:
+            yield functional.interpolate(plane[None, None], size=(image.height, image.width), mode="bilinear")[0, 0]
+
+
+@dataclass(frozen=True)
+class EmbeddingMethod:
+    """A predictor whose masks come from a decoder. about: what `provenance` gives."""
+
+    predictor: StampPredictor
+    refiner: Refiner
+    variant: str
+    max_new_tokens: int
+    about: dict[str, Any]
+
+    name = "embedding"
+
+    @property
+    def precision(self) -> str:
+        """See Method."""
+        return precision_of(self.predictor)
+
+    @property
+    def device(self) -> torch.device:
+        """See Method."""
+        return self.predictor.device
+
+    def prompt(self, sample: Sample) -> str:
+        """The dataset's prompt: training has the same requests as STAMP's."""
+        return sample.prompt
+
+    def predict(self, image: Image.Image, prompt: str) -> Prediction:
+        """See Method."""
+        answer = self.predictor._begin([Turn("user", prompt, image)])
+        answer.refiner = self.refiner
+        for _ in answer.tokens(self.max_new_tokens, 0.0, 0):
+            pass
+        answer.predict_masks()
+        return prediction_of(answer.result(self.predictor.versions()))
+
+    def provenance(self) -> dict[str, Any]:
+        """See Method."""
+        return self.about | {"refine": self.refiner.name, "max_new_tokens": self.max_new_tokens}
+
+
+def load_embedding(variant: str, options: argparse.Namespace) -> EmbeddingMethod:
+    """The baseline with bilinear enlargement, or the refiner that the variant names. Raises ValueError."""
+    if variant and variant not in VARIANTS:
+        raise ValueError(f"embedding has no variant {variant!r}, only {', '.join(VARIANTS)}.")
+    predictor, about = load_baseline("embedding", options, EmbeddingForSegmentation)
+    predictor.sam_model = options.sam_model
+    refiner = predictor.refiner(variant) if variant else BilinearRefiner()
+    return EmbeddingMethod(predictor, refiner, variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

@@ -1,0 +1,22 @@
+"""Patch labels as text; labels become pixels as STAMP's logits do."""
+
+import argparse
+
+from benchmarks.baselines.patches import PatchText
+from benchmarks.methods.loading import load_baseline
+from benchmarks.methods.written import MAX_NEW_TOKENS, WrittenMaskMethod
+from stamp.refinement import REFINERS, check_refiner_name
+
+VARIANTS = tuple(name for name in REFINERS if name != "auto")
+
+
+def load_patch_text(variant: str, options: argparse.Namespace) -> WrittenMaskMethod:
+    """The baseline with --refine, or the refiner that the variant names. Raises ValueError."""
+    if variant and variant not in VARIANTS:
+        raise ValueError(f"patch_text has no variant {variant!r}, only {', '.join(VARIANTS)}.")
+    refine = check_refiner_name(variant or options.refine)
+    predictor, about = load_baseline("patch_text", options)
+    predictor.sam_model = options.sam_model
+    form = PatchText(predictor.refiner(refine))
+    budget = options.max_new_tokens or MAX_NEW_TOKENS
+    return WrittenMaskMethod(predictor, form, variant, budget, about | {"refine": refine})

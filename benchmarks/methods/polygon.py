@@ -1,0 +1,21 @@
+"""Polygons as text; `polygon:published` is SimpleSeg itself."""
+
+import argparse
+
+from benchmarks.baselines.polygons import PolygonText
+from benchmarks.methods.loading import load_baseline
+from benchmarks.methods.method import Method
+from benchmarks.methods.simpleseg import load_simpleseg
+from benchmarks.methods.written import MAX_NEW_TOKENS, WrittenMaskMethod
+
+PUBLISHED = "published"
+
+
+def load_polygon(variant: str, options: argparse.Namespace) -> Method:
+    """The baseline, or the published model. Raises ValueError."""
+    if variant == PUBLISHED:
+        return load_simpleseg(options)
+    if variant:
+        raise ValueError(f"polygon has no variant {variant!r}, only {PUBLISHED}.")
+    predictor, about = load_baseline("polygon", options)
+    return WrittenMaskMethod(predictor, PolygonText(), variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

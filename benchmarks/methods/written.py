@@ -1,0 +1,104 @@
+"""Methods that write masks as text, in any format of `benchmarks.baselines.mask_text`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, compress, pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.baselines.mask_text import MaskText, MaskTextError, Piece
+from benchmarks.datasets.sample import Sample
+from benchmarks.methods.loading import precision_of
+from benchmarks.methods.method import Prediction
+from stamp.answer import Answer
+from stamp.conversation import Turn
+from stamp.predictor import StampPredictor
+
+#: Enough for the masks of a few objects: one takes 100 to 400 tokens.
+MAX_NEW_TOKENS = 1536
+
+
+@dataclass(frozen=True)
+class WrittenMaskMethod:
+    """A model that answers in words alone, and a reader of the masks among them.
+
+    about: what `provenance` gives.
+    """
+
+    predictor: StampPredictor
+    form: MaskText
+    variant: str
+    max_new_tokens: int
+    about: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """That of the format."""
+        return self.form.name
+
+    @property
+    def precision(self) -> str:
+        """See Method."""
+        return precision_of(self.predictor)
+
+    @property
+    def device(self) -> torch.device:
+        """See Method."""
+        return self.predictor.device
+
+    def prompt(self, sample: Sample) -> str:
+        """The dataset's prompt: training has the same requests as STAMP's."""
+        return sample.prompt
+
+    def predict(self, image: Image.Image, prompt: str) -> Prediction:
+        """See Method. Seconds of the tokens of masks are "mask", of other tokens "decode"; reading masks is "refine".
+
+        A mask that cannot be read makes the whole answer invalid, and so does the end of the token budget.
+        """
+        answer = self.predictor._begin([Turn("user", prompt, image)])
+        seconds = answer.clock.seconds
+        decode_s = [seconds.get("decode", 0.0) for _ in answer.tokens(self.max_new_tokens, 0.0, 0)]
+        raw = answer.processor.decode(answer.token_ids)
+        with answer.clock.phase("refine"):
+            pieces = list(self.form.pieces(raw))
+            masks = self._draw(pieces, answer.image.image)
+        result = answer.result(self.predictor.versions())
+        phases_s = {phase: spent for phase, spent in result.timings_s.items() if phase != "total"}
+        token_s = [end - start for start, end in pairwise([0.0, *decode_s])]
+        phases_s["mask"] = sum(compress(token_s, tokens_of(answer, raw, pieces)))
+        phases_s["decode"] -= phases_s["mask"]
+        return Prediction(
+            text="".join(piece.text for piece in pieces if not piece.is_mask),
+            raw_output=raw,
+            masks=np.zeros((0, image.height, image.width), dtype=bool) if masks is None else masks,
+            new_tokens=result.new_tokens,
+            forward_passes=result.forward_passes,
+            valid=masks is not None and result.finish_reason == "end",
+            phases_s=phases_s,
+        )
+
+    def _draw(self, pieces: Iterable[Piece], picture: Image.Image) -> np.ndarray | None:
+        """Bool (S, H, W), or None where one cannot be read."""
+        try:
+            masks = [self.form.draw(piece.text, picture) for piece in pieces if piece.is_mask]
+        except MaskTextError:
+            return None
+        return np.stack(masks) if masks else np.zeros((0, picture.height, picture.width), dtype=bool)
+
+    def provenance(self) -> dict[str, Any]:
+        """See Method."""
+        return self.about | {"max_new_tokens": self.max_new_tokens}
+
+
+def tokens_of(answer: Answer, raw: str, pieces: Sequence[Piece]) -> Iterator[bool]:
+    """For each token of an answer whether some of it belongs to a mask. raw: its text; pieces: of that text."""
+    tokenizer = answer.processor.tokenizer
+    written = tokenizer.convert_ids_to_tokens(answer.token_ids)  # one character a byte
+    special = set(tokenizer.all_special_ids)
+    lengths = [0 if id_ in special else len(token) for id_, token in zip(answer.token_ids, written, strict=True)]
+    spans = [(first := len(raw[: one.start].encode()), first + len(one.text.encode())) for one in pieces if one.is_mask]
+    for start, end in pairwise(accumulate(lengths, initial=0)):
+        yield any(start < last and end > first for first, last in spans)

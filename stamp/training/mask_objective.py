@@ -1,0 +1,58 @@
+"""How a request for a mask is answered, and what beside the words its rows are trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.training.cells import Grid
+from stamp.training.scenes import Scene
+from stamp.training.talk.exchange import Exchange
+
+
+class MaskObjective(Protocol):
+    """One way to make a model answer with masks; scenes, questions and all other losses are the same for each.
+
+    name: goes into the run's files. mask_tokens: whether mask tokens stand behind a row, one a cell, that are shown
+    where to look.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mask_tokens(self) -> bool: ...
+
+    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+        """The model to train, made from a backbone's."""
+
+    def answer(self, exchange: Exchange, scene: Scene) -> str:
+        """The answer to learn, in which only `<|seg|>` is special."""
+
+    def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32] | None:
+        """What the logits of one mask are trained on with `mask_loss`: soft coverage 0..1, flat and row-major, as many
+        as the model gives. None where the answer's words are all there is to learn.
+        """
+
+
+@dataclass(frozen=True)
+class AllMask:
+    """STAMP's own: `<|seg|>`, and one logit for each cell of the grid."""
+
+    name = "stamp"
+    mask_tokens = True
+
+    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+        """See MaskObjective."""
+        return model
+
+    def answer(self, exchange: Exchange, scene: Scene) -> str:
+        """See MaskObjective."""
+        return exchange.answer
+
+    def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32]:
+        """(P,), see MaskObjective."""
+        return grid.cover(mask_ids)

@@ -1,0 +1,231 @@
+"""Training of the methods that are compared: the same examples for each, exact resuming, the sweep, the card."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import benchmarks.methods.polygon
+from benchmarks.baselines import train as training
+from benchmarks.baselines.card import sweep_table
+from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from benchmarks.baselines.objectives import OBJECTIVES, WrittenMasks
+from benchmarks.baselines.recipe import CHOICE_SEEDS, TrainingPlan, choice_batches, choice_score
+from benchmarks.baselines.train import choose_rate, make_trainer, segment_figures, train
+from stamp.masks import intersection_over_union
+from stamp.training.art import ArtLibrary
+from stamp.training.data import BatchMaker, BatchPlan, Rows
+from stamp.training.looks import Head
+from stamp.training.nano import build_processor
+from stamp.training.scene_set import TEST_SEEDS
+from stamp.training.scenes import SceneConfig, compose_scene
+from stamp.training.talk.exchange import Exchange
+from stamp.training.trainer import Trainer
+from tests.benchmarks.nano import write_backbone
+from tests.training.conftest import STYLES, library
+
+__all__ = ["library"]
+
+CPU = torch.device("cpu")
+PLAN = BatchPlan(6, 2, 1, 1, 3, seed_offset=0, styles=STYLES)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_backbone(tmp_path_factory.mktemp("backbone") / "nano-backbone")
+
+
+@pytest.fixture(scope="module")
+def makers(library: ArtLibrary) -> dict[str, BatchMaker]:
+    processor = build_processor()
+    return {name: BatchMaker(PLAN, processor, library, 4, masks=one) for name, one in OBJECTIVES.items()}
+
+
+def plan(backbone: Path, method: str, **more: object) -> TrainingPlan:
+    given = {"steps": 2, "sweep_steps": 1, "rates": (2e-4, 1e-3), "grid": 6, "images": 1, "validation_batches": 1}
+    return TrainingPlan(method, backbone, styles=STYLES, **(given | more))  # type: ignore[arg-type]
+
+
+def words(maker: BatchMaker, rows: Rows, of_answers: bool) -> list[str]:
+    tokenizer = maker.processor.tokenizer
+    chosen = rows.attention_mask.bool() & (rows.is_answer == of_answers)
+    return [tokenizer.decode(ids[own]) for ids, own in zip(rows.input_ids, chosen, strict=True)]
+
+
+def test_every_method_sees_the_same_scenes_and_questions(makers: dict[str, BatchMaker]) -> None:
+    for step in range(2):
+        batches = {name: maker[step] for name, maker in makers.items()}
+        first = batches["stamp"]
+        for name, batch in batches.items():
+            assert torch.equal(batch.pixel_values, first.pixel_values)
+            assert torch.equal(batch.coverage, first.coverage)
+            for kind in ("mask_rows", "text_rows"):
+                own, theirs = getattr(batch, kind), getattr(first, kind)
+                assert words(makers[name], own, False) == words(makers["stamp"], theirs, False)
+
+
+def test_only_the_mask_in_an_answer_differs(makers: dict[str, BatchMaker]) -> None:
+    for kind in ("mask_rows", "text_rows"):
+        expected = words(makers["stamp"], getattr(makers["stamp"][0], kind), True)
+        for name in ("polygon", "patch_text"):
+            form = OBJECTIVES[name].form
+            told = words(makers[name], getattr(makers[name][0], kind), True)
+            for row, theirs in zip(told, expected, strict=True):
+                pieces = form.pieces(row)
+                assert "".join("<|seg|>" if piece.is_mask else piece.text for piece in pieces) == theirs
+        assert words(makers["embedding"], getattr(makers["embedding"][0], kind), True) == expected
+
+
+def test_targets(makers: dict[str, BatchMaker]) -> None:
+    """The embedding's are finer and average to STAMP's; written masks have none."""
+    stamp, embedding = (makers[name][1].mask_rows for name in ("stamp", "embedding"))
+    rows, columns = (int(n) for n in makers["stamp"][1].grid_thw[0, 1:])
+    assert embedding.target.shape == (2, 16 * rows * columns)
+    means = embedding.target.view(2, rows, 4, columns, 4).mean((2, 4)).flatten(1)
+    torch.testing.assert_close(means, stamp.target)
+    assert torch.equal(embedding.seg_index, stamp.seg_index)
+    assert Head.NAMED in stamp.look_index[:, 0]
+    assert Head.NAMED not in embedding.look_index[:, 0]
+    for name in ("polygon", "patch_text"):
+        written = makers[name][1].mask_rows
+        assert written.target is None
+        assert written.seg_index is None
+        assert Head.NAMED not in written.look_index[:, 0]
+
+
+def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
+    scene = compose_scene(3, library, SceneConfig(192, 128, styles=STYLES))
+    answer = "Sure, here are the segmentation masks for 'one': <|seg|> and 'the rest': <|seg|>"
+    rest = tuple(range(2, len(scene.objects) + 1))
+    exchange = Exchange("segment_several", "both", answer, ((1,), rest))
+    for name, bound in (("polygon", 0.8), ("patch_text", 0.6)):
+        form = OBJECTIVES[name].form
+        written = OBJECTIVES[name].answer(exchange, scene)
+        masks = [piece.text for piece in form.pieces(written) if piece.is_mask]
+        assert [piece.text for piece in form.pieces(written) if not piece.is_mask][1] == " and 'the rest': "
+        for text, ids in zip(masks, exchange.targets, strict=True):
+            drawn = form.draw(text, Image.fromarray(scene.image))
+            assert intersection_over_union(drawn, np.isin(scene.labels, ids)) >= bound
+    assert "the rest*" in written
+    with pytest.raises(ValueError, match="no name in front of a mask"):
+        OBJECTIVES["polygon"].answer(replace(exchange, answer="<|seg|><|seg|>"), scene)
+
+
+def test_rates_are_chosen_on_scenes_of_their_own(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
+    assert CHOICE_SEEDS.stop <= TEST_SEEDS.start
+    trainer = make_trainer(plan(backbone, "polygon"), 1e-3, 2, library, tmp_path, CPU, 0)
+    (first,) = choice_batches(trainer, 1)
+    scene = compose_scene(CHOICE_SEEDS.start, library, SceneConfig(96, 96, styles=STYLES))
+    pixels, _ = trainer.processor.encode_image(Image.fromarray(scene.image))
+    torch.testing.assert_close(first.pixel_values, pixels)
+    assert choice_score({"text": 1.0, "mask": 0.5, "dense": 9.0}) == 1.5
+    assert choice_score({"text": 1.0, "dense": 9.0}) == 1.0
+
+
+def test_resuming_gives_the_very_same_weights(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
+    """The embedding's: its decoder is part of the state."""
+    recipe = plan(backbone, "embedding")
+    whole = make_trainer(recipe, 1e-3, 2, library, tmp_path / "whole", CPU, 0)
+    start = {name: value.clone() for name, value in whole.model.state_dict().items()}
+    whole.run()
+    moved = {
+        name.split(".")[0] for name, value in whole.model.state_dict().items() if not torch.equal(value, start[name])
+    }
+    assert moved == {"model", "prompt", "image_projection", "no_dense_prompt", "mask_decoder", "lm_head"}
+    part = make_trainer(recipe, 1e-3, 2, library, tmp_path / "part", CPU, 0)
+    original = Trainer.train_step
+
+    def one_step(self: Trainer, stage: object, step: int, batch: object) -> dict[str, float]:
+        if step == 1:
+            raise KeyboardInterrupt
+        return original(self, stage, step, batch)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "train_step", one_step)
+        part.run()
+    again = make_trainer(recipe, 1e-3, 2, library, tmp_path / "part", CPU, 0)
+    assert again.resume()
+    assert again.progress.step == 1
+    assert isinstance(again.model, EmbeddingForSegmentation)
+    again.run()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+    with pytest.raises(ValueError, match="another configuration"):
+        make_trainer(plan(backbone, "stamp"), 1e-3, 2, library, tmp_path / "part", CPU, 0).resume()
+
+
+def test_the_best_rate_is_kept_and_not_looked_for_again(
+    library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {2e-4: 3.0, 5e-4: 1.0, 1e-3: float("nan")}
+    ran: list[float] = []
+
+    def run(self: Trainer) -> None:
+        ran.append(self.config.stages[0].text_lr)
+
+    monkeypatch.setattr(Trainer, "run", run)
+    monkeypatch.setattr(training, "validation_losses", lambda trainer, _: {"text": scores[ran[-1]]})
+    wanted = plan(backbone, "polygon", rates=tuple(scores))
+    assert choose_rate(replace(wanted, rates=(2e-4,)), library, tmp_path, CPU, 0) == 2e-4
+    assert choose_rate(wanted, library, tmp_path, CPU, 0) == 5e-4
+    assert ran == [2e-4, 5e-4, 1e-3]
+    with pytest.raises(ValueError, match=r"of another sweep \(method differ\)"):
+        choose_rate(replace(wanted, method="stamp"), library, tmp_path, CPU, 0)
+    with pytest.raises(ValueError, match="try smaller ones"):
+        choose_rate(replace(wanted, rates=(1e-3,)), library, tmp_path, CPU, 0)
+
+
+@pytest.mark.parametrize("method", ["polygon", "embedding"])
+def test_a_whole_training(
+    library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Sweep, training, figures and card; a second call has nothing to train and ends alike."""
+    recipe = plan(backbone, method)
+    monkeypatch.setattr(benchmarks.methods.polygon, "MAX_NEW_TOKENS", 8)  # an untrained model never ends
+    text = train(recipe, library, tmp_path / "run", CPU, 0, scenes=2)
+    model = tmp_path / "run" / "model"
+    assert (model / "README.md").read_text() == text
+    assert {"sweep.json", "figures.json", "figures.jsonl", "training.json", "log.jsonl", "config.json"} <= {
+        path.name for path in model.iterdir()
+    }
+    sweep = json.loads((model / "sweep.json").read_text())
+    assert [row["rate"] for row in sweep["rows"]] == [2e-4, 1e-3]
+    assert all(row["score"] == choice_score(row["losses"]) for row in sweep["rows"])
+    assert sweep_table(sweep["rows"]) in text
+    best = min(sweep["rows"], key=lambda row: row["score"])["rate"]
+    assert f"at rate {best:g}" in text
+    assert ("mask" in sweep["rows"][0]["losses"]) == (method == "embedding")
+    rows = [json.loads(line) for line in (model / "figures.jsonl").read_text().splitlines()]
+    assert len(rows) == 2
+    figures = json.loads((model / "figures.json").read_text())
+    assert figures["segment"] == segment_figures(rows)
+    assert figures["segment"]["gIoU"] == pytest.approx(sum(row["iou"] for row in rows) / 2)
+    assert json.loads((model / "training.json").read_text())["masks"] == method
+    assert not any(str(path) in text for path in (tmp_path, backbone))
+    monkeypatch.setattr(Trainer, "train_step", None)
+    assert train(recipe, library, tmp_path / "run", CPU, 0, scenes=2) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "points"}, "method must be one of stamp, polygon, patch_text, embedding, got 'points'"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"rates": ()}, "rates must be different numbers above 0"),
+        ({"rates": (1e-3, 1e-3)}, "rates must be different numbers above 0"),
+        ({"rates": (0.0,)}, "rates must be different numbers above 0"),
+    ],
+)
+def test_plans_that_make_no_sense(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan(Path("nano-backbone"), **({"method": "stamp"} | change))  # type: ignore[arg-type]
+
+
+def test_every_objective_is_a_method() -> None:
+    assert set(OBJECTIVES) == {"stamp", "polygon", "patch_text", "embedding"}
+    assert all(name == one.name for name, one in OBJECTIVES.items())
+    assert [name for name, one in OBJECTIVES.items() if isinstance(one, WrittenMasks)] == ["polygon", "patch_text"]
