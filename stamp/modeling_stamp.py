@@ -158,7 +158,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         row = torch.arange(n_rows, device=input_ids.device)
         seg_position = positions[0, row, seg_index]
         n_tokens = image_embeds.shape[1]
-        allowed = hybrid_attention(attention_mask, seg_index, n_tokens)
+        allowed = self.row_attention(attention_mask, seg_index, n_tokens)
         hidden = self._run_text(
             torch.cat([embeds, self.mask_queries(image_embeds)], dim=1),
             torch.cat([positions, self.mask_positions(seg_position, self.merged_grid(grid_thw[0]))], dim=2),
@@ -167,6 +167,10 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         return StampRowsOutput(
             hidden_states=hidden[:, :length], mask_logits=self.classifier(hidden[:, length:]).squeeze(-1)
         )
+
+    def row_attention(self, attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
+        """Who may attend to whom in training rows, see `hybrid_attention`."""
+        return hybrid_attention(attention_mask, seg_index, n_mask_tokens)
 
     def _run_text(
         self, embeds: Tensor, positions: Tensor, additive_mask: Tensor | None, cache: Cache | None = None

@@ -30,11 +30,15 @@ def package_versions() -> dict[str, str]:
 
 def provenance(predictor: Measured) -> dict[str, Any]:
     """What every measurement of a predictor records. Unknown is None."""
+    return {**provenance_of(predictor.device), **predictor.versions()}
+
+
+def provenance_of(device: torch.device) -> dict[str, Any]:
+    """The machine, the day and the commit of a measurement."""
     return {
-        "hardware": hardware_name(predictor.device),
+        "hardware": hardware_name(device),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": git("rev-parse", "--short", "HEAD"),
-        **predictor.versions(),
     }
 
 

@@ -26,17 +26,18 @@ def build_parser() -> argparse.ArgumentParser:
         "card": "write the model card of a run",
         "examples": "compose the example pictures of the page",
         "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
+        "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
         "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
     }
     for name, text in steps.items():
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-        if name in ("sheet", "evaluate", "examples", "refinement", "scenes"):
+        if name in ("sheet", "evaluate", "examples", "refinement", "scenes", "ablation"):
             command.add_argument("--out", type=Path, required=True)
         if name in ("sheet", "evaluate", "quantization", "refinement", "scenes"):
             command.add_argument("--scenes", type=int, default={"sheet": 24, "scenes": 110}.get(name, 200))
-        if name in ("train", "evaluate", "quantization", "refinement"):
+        if name in ("train", "evaluate", "quantization", "refinement", "ablation"):
             command.add_argument("--device", default="auto")
         if name == "evaluate":
             command.add_argument("--quantization", default="none")
@@ -47,6 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     sheet.add_argument("--styles", nargs="+", help="these styles instead, such as emojione, which is held out")
     sheet.add_argument("--held-out", action="store_true", help="on the panoramas that no training uses")
     sheet.add_argument("--nouns", action="store_true", help="pages of every drawing of every noun instead of scenes")
+    ablation = commands.choices["ablation"]
+    ablation.add_argument("--backbone", type=Path, default=Path("assets/nano-backbone"))
+    ablation.add_argument("--steps", type=int, default=300)
     train = commands.choices["train"]
     train.add_argument("--recipe", choices=("backbone", "nano"), default="nano", help="nano starts from a backbone")
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
@@ -192,6 +196,26 @@ def run_refinement(options: argparse.Namespace) -> None:
     rows = study(predictor, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.scenes)
     options.out.mkdir(parents=True, exist_ok=True)
     print(write_study(rows, _provenance(predictor, options.scenes), options.out))
+
+
+def run_ablation(options: argparse.Namespace) -> None:
+    """Train and measure each variant, write rows and scores, print the table."""
+    import torch
+
+    from stamp.predictor import choose_device
+    from stamp.provenance import provenance_of
+    from stamp.training.ablation import AblationPlan, run_ablation, write_ablation
+    from stamp.training.art import ArtLibrary
+    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
+
+    plan = AblationPlan(options.backbone, TRAINING_STYLES, options.steps)
+    art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
+    device = torch.device(choose_device(options.device))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    rows = run_ablation(plan, art, options.out, device)
+    facts = {"steps": plan.steps, "images": plan.images, "grid": plan.grid, "backbone": plan.backbone.name}
+    print(write_ablation(rows, facts | provenance_of(device), options.out))
 
 
 def run_card(options: argparse.Namespace) -> None:

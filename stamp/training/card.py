@@ -6,6 +6,7 @@ from typing import Any
 
 from stamp.quantization import AUTO_FILE
 from stamp.sources import NOUNS_FILE
+from stamp.training.ablation import RECORD_FILE, ablation_table
 from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 from stamp.training.curves import draw_curves
 from stamp.training.quantization_study import quantization_table
@@ -38,6 +39,11 @@ REFINEMENT_TEXT = """
 Mean IoU of masks enlarged in different ways, from the exact mask on the grid ("oracle") and from the model's logits
 ("model"). {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training refinement`.
 """
+ABLATION_TEXT = """
+Each variant trained from the same backbone for {steps} steps of {images} pictures on a {grid} x {grid} grid; masks in
+answers given in advance, on unseen scenes, {date}, commit {commit}; `python -m stamp.training ablation`. The paper has
+79.1 / 76.2 / 73.3 (cIoU, 2B) for full, causal and no patch features.
+"""
 
 
 def write_card(run: Path, model: Path, note: str = "") -> None:
@@ -65,6 +71,9 @@ def _studies(model: Path) -> str:
     if (path := model / "refinement.json").exists():
         record = json.loads(path.read_text())
         sections += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
+    if (path := model / RECORD_FILE).exists():
+        record = json.loads(path.read_text())
+        sections += ["", "## What matters", ABLATION_TEXT.format(**record["provenance"]), ablation_table(record)]
     return "\n".join([*sections, ""])
 
 

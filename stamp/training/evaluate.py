@@ -129,11 +129,16 @@ def scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Mean, 95 % bootstrap interval and n of each kind. The mean of "segment" is gIoU."""
     result = {}
     for kind in dict.fromkeys(row.kind for row in rows):
-        values = np.array([row.score for row in rows if row.kind == kind])
-        draws = np.random.default_rng(0).choice(values, (BOOTSTRAP_DRAWS, len(values))).mean(1)
-        low, high = np.quantile(draws, (0.025, 0.975))
-        result[kind] = {"mean": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)}
+        result[kind] = interval_of_mean([row.score for row in rows if row.kind == kind])
     return result
+
+
+def interval_of_mean(scores: Sequence[float]) -> dict[str, float]:
+    """Mean, 95 % bootstrap interval ("low", "high") and n."""
+    values = np.array(scores)
+    draws = np.random.default_rng(0).choice(values, (BOOTSTRAP_DRAWS, len(values))).mean(1)
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)}
 
 
 def write_evaluation(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -> None:

@@ -44,6 +44,14 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     return BCE_WEIGHT * bce + DICE_WEIGHT * dice
 
 
+@torch.no_grad()
+def grid_ious(logits: Tensor, target: Tensor) -> Tensor:
+    """(S,) IoU on the grid, of logits > 0 against coverage >= 1/2, both (S, P); two empty masks have 1."""
+    predicted, wanted = logits > 0, target >= 0.5
+    union = (predicted | wanted).sum(1)
+    return torch.where(union == 0, 1.0, (predicted & wanted).sum(1) / union.clamp(min=1))
+
+
 def answer_loss(hidden: Tensor, lm_head: nn.Module, input_ids: Tensor, is_answer: Tensor) -> Tensor:
     """Mean cross-entropy of the answer tokens only: (B, L, H) hidden states, (B, L) ids, (B, L) bool -> scalar.
 

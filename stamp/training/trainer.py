@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.processing_stamp import StampProcessor
 from stamp.provenance import hardware_name
 from stamp.training.art import ArtLibrary
@@ -32,7 +32,7 @@ from stamp.training.grounding import Grounding
 from stamp.training.groups import Lexicon
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import build_model, build_processor, image_processor
-from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, mask_loss
+from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
 from stamp.training.optimizer import Optimizers, Part
 from stamp.training.processes import Team
 
@@ -186,15 +186,26 @@ class Trainer:
                 if rows.target is not None:
                     assert mask_logits is not None
                     losses["mask"] = mask_loss(mask_logits, rows.target).mean()
-                    shown["iou"] = _grid_iou(mask_logits, rows.target)
+                    shown["iou"] = grid_ious(mask_logits, rows.target).mean()
         return losses, shown
+
+    def mask_logits(self, batch: Batch, embeds: Tensor) -> Tensor:
+        """(R, P) logits of the masks of a batch's mask rows; embeds: (N, P, H) image features."""
+        assert batch.mask_rows is not None
+        logits = self._run_rows(batch.mask_rows, batch, embeds).mask_logits
+        assert logits is not None
+        return logits
+
+    def _run_rows(self, rows: Rows, batch: Batch, embeds: Tensor) -> StampRowsOutput:
+        image = rows.image_index
+        return self.model.forward_rows(
+            rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index
+        )
 
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """(loss of the answers, loss on the inside, mask logits) of some rows."""
         image = rows.image_index
-        output = self.model.forward_rows(
-            rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index
-        )
+        output = self._run_rows(rows, batch, embeds)
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
         states = self.grounding.image_states(rows, embeds.shape[1])
@@ -297,11 +308,3 @@ def _object_cell_accuracy(logits: Tensor, coverage: Tensor) -> Tensor:
     """Share of object cells (background below one half) whose largest logit is the noun that covers them most."""
     on_object = coverage[..., 0] < 0.5
     return (logits.argmax(-1) == coverage.argmax(-1))[on_object].float().mean()
-
-
-@torch.no_grad()
-def _grid_iou(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean IoU on the grid, of logits > 0 against coverage >= 1/2 (both empty = 1)."""
-    predicted, wanted = logits > 0, target >= 0.5
-    union = (predicted | wanted).sum(1)
-    return torch.where(union == 0, 1.0, (predicted & wanted).sum(1) / union.clamp(min=1)).mean()

@@ -1,0 +1,154 @@
+"""What matters in all-mask prediction, at a small equal budget: each variant trains from the same backbone.
+
+The paper reports 79.1 / 76.2 / 73.3 for hybrid attention / causal attention / no patch features, at 2B. Here: mean IoU
+on the grid of masks in answers given in advance, on validation scenes. Raw rows first, scores from the rows.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from stamp.modeling_stamp import StampForSegmentation, hybrid_attention
+from stamp.training.art import ArtLibrary
+from stamp.training.config import Stage, TrainingConfig
+from stamp.training.data import BatchMaker, BatchPlan
+from stamp.training.evaluate import interval_of_mean
+from stamp.training.mask_objective import AllMask
+from stamp.training.objectives import grid_ious
+from stamp.training.scenes import VALIDATION_SEEDS
+from stamp.training.trainer import Trainer
+
+ROWS_FILE, RECORD_FILE = "ablation.jsonl", "ablation.json"
+#: Scenes for training and for measuring; no other stage uses them.
+TRAIN_OFFSET, VALIDATION_OFFSET = 6 * 10**8, 3 * 10**5
+
+
+class CausalMaskStamp(StampForSegmentation):
+    """A mask token sees the mask tokens before it only."""
+
+    def row_attention(self, attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
+        """See `hybrid_attention`."""
+        allowed = hybrid_attention(attention_mask, seg_index, n_mask_tokens)
+        length = attention_mask.shape[1]
+        allowed[:, :, length:, length:] = allowed[:, :, length:, length:].tril()
+        return allowed
+
+
+class PlainQueryStamp(StampForSegmentation):
+    """Mask tokens do not know what their patch shows: all of them are the embedding of `<|mask|>`."""
+
+    def mask_queries(self, image_embeds: Tensor) -> Tensor:
+        """(..., P, H) -> (..., P, H), the same for every patch."""
+        return super().mask_queries(torch.zeros_like(image_embeds))
+
+
+class SequentialStamp(StampForSegmentation):
+    """Mask tokens are numbered in a row, like words."""
+
+    def mask_positions(self, seg_position: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+        """See `StampForSegmentation.mask_positions`."""
+        k = torch.arange(grid_hw[0] * grid_hw[1], device=seg_position.device)
+        return (seg_position.view(1, -1, 1) + 1 + k).expand(3, -1, -1)
+
+
+@dataclass(frozen=True)
+class Variant(AllMask):
+    """All-mask training of a changed model. takes: what is unlike the full method, in words."""
+
+    model_class: type[StampForSegmentation] = StampForSegmentation
+    takes: str = "nothing"
+
+    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+        """The same weights in the changed model."""
+        changed = self.model_class(model.config)
+        changed.load_state_dict(model.state_dict())
+        return changed
+
+
+VARIANTS = {
+    "full": Variant(),
+    "causal": Variant(CausalMaskStamp, "mask tokens see only those before them"),
+    "no patch features": Variant(PlainQueryStamp, "mask tokens do not get their patch's feature"),
+    "sequential positions": Variant(SequentialStamp, "mask tokens are numbered in a row, not by row and column"),
+}
+
+
+@dataclass(frozen=True)
+class AblationPlan:
+    """The equal budget: steps of `images` pictures on a grid of about `grid` cells a side, then `batches` to measure."""
+
+    backbone: Path
+    styles: tuple[str, ...]
+    steps: int = 300
+    grid: int = 12
+    images: int = 4
+    batches: int = 50
+    rate: float = 7e-4
+    variants: dict[str, Variant] = field(default_factory=lambda: VARIANTS)
+
+    def config(self) -> TrainingConfig:
+        """One stage for masks and words."""
+        plan = BatchPlan(self.grid, self.images, 1, 1, 6, seed_offset=TRAIN_OFFSET, styles=self.styles)
+        stage = Stage("ablation", "joint", plan, self.steps, self.rate, self.rate / 2, max(1, self.steps // 20), 0.7)
+        return TrainingConfig((stage,), log_every=min(20, self.steps))
+
+
+def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, device: torch.device) -> list[dict[str, Any]]:
+    """Train and measure every variant; one that was measured before is not run again. Rows: variant, scene seed, IoU."""
+    rows: list[dict[str, Any]] = []
+    for name, variant in plan.variants.items():
+        folder = out / name.replace(" ", "-")
+        measured = folder / ROWS_FILE
+        if not measured.exists():
+            trainer = Trainer(plan.config(), art, folder, device, init_from=plan.backbone, masks=variant)
+            trainer.resume()
+            trainer.run()
+            lines = [json.dumps({"variant": name, **row}) + "\n" for row in measure(trainer, plan)]
+            measured.write_text("".join(lines))
+        rows += [json.loads(line) for line in measured.read_text().splitlines()]
+    return rows
+
+
+@torch.no_grad()
+def measure(trainer: Trainer, plan: AblationPlan) -> list[dict[str, Any]]:
+    """IoU on the grid of one mask a picture, in validation scenes."""
+    settings = vars(trainer.config.stages[0].plan) | {"seed_offset": VALIDATION_OFFSET, "text_rows": 0}
+    maker = BatchMaker(
+        BatchPlan(**settings), trainer.processor, trainer.art, plan.batches, masks=trainer.masks, seeds=VALIDATION_SEEDS
+    )
+    trainer.model.eval()
+    rows = []
+    for number, batch in enumerate(DataLoader(maker, batch_size=None)):
+        batch = batch.to(trainer.device)
+        embeds = torch.stack(trainer.model.encode_images(batch.pixel_values, batch.grid_thw))
+        logits = trainer.mask_logits(batch, embeds)
+        for index, iou in enumerate(grid_ious(logits, batch.mask_rows.target).tolist()):
+            rows.append({"seed": maker.first_seed + number * plan.images + index, "iou": iou})
+    trainer.model.train()
+    return rows
+
+
+def write_ablation(rows: Sequence[dict[str, Any]], provenance: dict[str, Any], folder: Path) -> str:
+    """`ablation.jsonl` and `ablation.json` (scores with intervals) into a folder; returns the table."""
+    ious: dict[str, list[float]] = {}
+    for row in rows:
+        ious.setdefault(row["variant"], []).append(row["iou"])
+    record = {"provenance": provenance, "scores": {name: interval_of_mean(values) for name, values in ious.items()}}
+    (folder / ROWS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+    return ablation_table(record)
+
+
+def ablation_table(record: dict[str, Any]) -> str:
+    """Markdown: a variant a line."""
+    lines = ["| variant | what it takes away | mean IoU on the grid | 95 % interval | n |", "|---|---|---|---|---|"]
+    for name, score in record["scores"].items():
+        mean, low, high = (f"{score[key]:.3f}" for key in ("mean", "low", "high"))
+        lines.append(f"| {name} | {VARIANTS[name].takes} | {mean} | {low} - {high} | {score['n']} |")
+    return "\n".join(lines)
