@@ -81,7 +81,7 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class AblationPlan:
-    """The equal budget: steps of `images` pictures on a grid of about `grid` cells a side, then `batches` to measure."""
+    """The equal budget: steps of `images` pictures, about `grid` cells a side, then `batches` to measure."""
 
     backbone: Path
     styles: tuple[str, ...]
@@ -100,7 +100,7 @@ class AblationPlan:
 
 
 def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, device: torch.device) -> list[dict[str, Any]]:
-    """Train and measure every variant; one that was measured before is not run again. Rows: variant, scene seed, IoU."""
+    """Train and measure every variant, unless it was measured before. Rows: variant, scene seed, IoU."""
     rows: list[dict[str, Any]] = []
     for name, variant in plan.variants.items():
         folder = out / name.replace(" ", "-")
