@@ -1,0 +1,64 @@
+"""Variants of all-mask prediction: what each changes, and that all are trained and measured on the same."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from stamp.processing_stamp import StampProcessor
+from stamp.training.ablation import (
+    VARIANTS,
+    AblationPlan,
+    CausalMaskStamp,
+    PlainQueryStamp,
+    SequentialStamp,
+    ablation_table,
+    run_ablation,
+    write_ablation,
+)
+from stamp.training.art import ArtLibrary
+from stamp.training.nano import build_model
+from stamp.training.scenes import VALIDATION_SEEDS
+from stamp.training.trainer import export_checkpoint
+from tests.training.conftest import STYLES
+
+
+def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
+    full = build_model(processor, seed=0)
+    assert full.config.mask_position_mode == "grid"
+    real = torch.tensor([[1, 1, 1, 1, 0]])
+    causal = VARIANTS["causal"].adopt(full)
+    assert isinstance(causal, CausalMaskStamp)
+    seen, seen_by_full = (model.row_attention(real, torch.tensor([2]), 3)[0, 0] for model in (causal, full))
+    assert torch.equal(seen[:, :5], seen_by_full[:, :5])
+    assert seen[5:, 5:].tolist() == [[True, False, False], [True, True, False], [True, True, True]]
+    assert seen_by_full[5:, 5:].all()
+    features = torch.randn(4, full.config.text_config.hidden_size)
+    plain = VARIANTS["no patch features"].adopt(full)
+    assert isinstance(plain, PlainQueryStamp)
+    assert torch.equal(plain.mask_queries(features), full.mask_queries(features) - features)
+    sequential = VARIANTS["sequential positions"].adopt(full)
+    assert isinstance(sequential, SequentialStamp)
+    assert sequential.mask_positions(torch.tensor([7]), (2, 2)).tolist() == [[[8, 9, 10, 11]]] * 3
+    assert full.mask_positions(torch.tensor([7]), (2, 2))[:, 0].tolist() == [[8] * 4, [8, 8, 9, 9], [8, 9, 8, 9]]
+
+
+def test_all_are_trained_and_measured_on_the_same_and_only_once(
+    library: ArtLibrary, processor: StampProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_checkpoint(build_model(processor, seed=0), processor, tmp_path / "backbone")
+    two = {name: VARIANTS[name] for name in ("full", "causal")}
+    plan = AblationPlan(tmp_path / "backbone", STYLES, steps=1, grid=6, images=2, batches=2, variants=two)
+    rows = run_ablation(plan, library, tmp_path / "runs", torch.device("cpu"))
+    assert [row["variant"] for row in rows] == ["full"] * 4 + ["causal"] * 4
+    assert [row["seed"] for row in rows[:4]] == [row["seed"] for row in rows[4:]]
+    assert all(row["seed"] in VALIDATION_SEEDS and 0 <= row["iou"] <= 1 for row in rows)
+    with monkeypatch.context() as patch:
+        patch.setattr("stamp.training.ablation.Trainer", None)  # nothing is trained again
+        assert run_ablation(plan, library, tmp_path / "runs", torch.device("cpu")) == rows
+    table = write_ablation(rows, {"steps": 1}, tmp_path)
+    record = json.loads((tmp_path / "ablation.json").read_text())
+    assert record["scores"]["full"]["mean"] == pytest.approx(sum(row["iou"] for row in rows[:4]) / 4)
+    assert table == ablation_table(record)
+    assert "| causal | mask tokens see only those before them |" in table
