@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.methods.options import BASELINE_CHECKPOINTS, add_method_options, missing_checkpoint
+from benchmarks.method_options import BASELINE_CHECKPOINTS, add_method_options, missing_checkpoint
 from stamp.options import add_model_options, load_predictor
 
 #: As a shell reports a program that Ctrl-C has ended.
@@ -165,7 +165,7 @@ def _train(options: argparse.Namespace) -> int:
     from stamp.training.vocabulary import taught_nouns
 
     check_files(options.backbone)
-    sweep_steps = options.sweep_steps or max(1, options.steps // 10)
+    sweep_steps = max(1, options.steps // 10) if options.sweep_steps is None else options.sweep_steps
     rates = tuple(options.rates)
     plan = TrainingPlan(options.method, options.backbone, options.steps, sweep_steps, rates, options.grid)
     art = ArtLibrary(options.art, plan.styles, taught_nouns())

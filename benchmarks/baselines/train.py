@@ -19,8 +19,8 @@ from benchmarks.baselines.card import FIGURES_FILE, ROWS_FILE, SWEEP_FILE, card
 from benchmarks.baselines.objectives import OBJECTIVES
 from benchmarks.baselines.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
 from benchmarks.intervals import bootstrap, mean
+from benchmarks.method_options import default_options
 from benchmarks.methods import Method, load_methods
-from benchmarks.methods.options import default_options
 from benchmarks.records import write_atomically
 from stamp.masks import intersection_over_union
 from stamp.provenance import git, hardware_name

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from benchmarks.fingerprint import checkpoint_sha256
-from benchmarks.methods.options import BASELINE_CHECKPOINTS, missing_checkpoint
+from benchmarks.method_options import BASELINE_CHECKPOINTS, missing_checkpoint
 from benchmarks.provenance import provenance
 from stamp.loading import LoadOptions, load_checkpoint
 from stamp.modeling_stamp import StampForSegmentation

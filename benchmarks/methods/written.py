@@ -97,7 +97,7 @@ def tokens_of(answer: Answer, raw: str, pieces: Sequence[Piece]) -> Iterator[boo
     """For each token of an answer whether some of it belongs to a mask. raw: its text; pieces: of that text."""
     tokenizer = answer.processor.tokenizer
     written = tokenizer.convert_ids_to_tokens(answer.token_ids)  # one character a byte
-    special = set(tokenizer.all_special_ids)
+    special = set(tokenizer.get_added_vocab().values())  # not in the text
     lengths = [0 if id_ in special else len(token) for id_, token in zip(answer.token_ids, written, strict=True)]
     spans = [(first := len(raw[: one.start].encode()), first + len(one.text.encode())) for one in pieces if one.is_mask]
     for start, end in pairwise(accumulate(lengths, initial=0)):

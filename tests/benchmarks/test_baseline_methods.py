@@ -19,8 +19,8 @@ from benchmarks.baselines.patches import write_patches
 from benchmarks.baselines.polygons import PolygonText
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample
+from benchmarks.method_options import BASELINE_CHECKPOINTS, add_method_options, missing_checkpoint
 from benchmarks.methods import MAKERS, Method, load_methods, method_labels
-from benchmarks.methods.options import BASELINE_CHECKPOINTS, add_method_options, missing_checkpoint
 from benchmarks.methods.simpleseg import read_polygons
 from benchmarks.methods.written import WrittenMaskMethod
 from benchmarks.records import records_of
@@ -53,7 +53,7 @@ def script(monkeypatch: pytest.MonkeyPatch, method: Method, parts: Sequence[str]
     """Let the method write these parts, each tokenised by itself; returns the number of tokens of each."""
     assert isinstance(method, WrittenMaskMethod)
     processor = method.predictor.processor
-    ids = [processor.encode_plain(part) for part in parts]
+    ids = [processor.encode_response(part) for part in parts]
     tokens = iter([*[token for part in ids for token in part], *[processor.end_token_id] * ends])
     monkeypatch.setattr(stamp.answer, "choose_token", lambda *_: next(tokens))
     return [len(part) for part in ids]
@@ -66,14 +66,14 @@ def polygon(folders: dict[str, Path]) -> Method:
 
 
 def test_polygons_in_an_answer_become_masks(monkeypatch: pytest.MonkeyPatch, polygon: Method) -> None:
-    """The clock counts readings, so that a decode step takes one."""
+    """The clock counts readings, so that a decode step takes one. A `<|seg|>` means nothing here, and is no text."""
     assert isinstance(polygon, WrittenMaskMethod)
-    parts = ["Sure, here are the segmentation masks for 'crab': ", BOX, " and 'boat': ", f"{BOX}, {TRIANGLE}"]
+    parts = ["Sure<|seg|>, here are the segmentation masks for 'crab': ", BOX, " and 'boat': ", f"{BOX}, {TRIANGLE}"]
     lengths = script(monkeypatch, polygon, parts)
     ticks = count()
     monkeypatch.setattr(polygon.predictor, "read_clock", lambda: float(next(ticks)))
     found = polygon.predict(PICTURE, "segment the crab and the boat")
-    assert found.raw_output == "".join(parts)
+    assert found.raw_output == "".join(parts).replace("<|seg|>", "")
     assert found.text == "Sure, here are the segmentation masks for 'crab':  and 'boat': "
     one, other = (PolygonText().draw(text, PICTURE) for text in (BOX, f"{BOX}, {TRIANGLE}"))
     np.testing.assert_array_equal(found.masks, [one, other])

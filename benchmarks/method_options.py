@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stamp.options import add_model_options
 
-ASSETS = Path(__file__).resolve().parent.parent.parent / "assets"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
 #: The baselines' checkpoints, by method. Each has an option: --polygon-model, --patch-text-model, --embedding-model.
 BASELINE_CHECKPOINTS = {
     "polygon": ASSETS / "nano-polygon",
