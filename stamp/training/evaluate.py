@@ -1,7 +1,8 @@
 """Figures of a checkpoint on scenes it has never seen: mask IoU and right answers, through the public predictor.
 
 An answer is right when an accepted word stands in it as a whole word and no rival does: the other of yes and no,
-another number or side, another noun that was not in the question. Raw rows first, scores from the rows.
+another number or side, another noun that was not in the question, by any of its words. Raw rows first, scores from
+the rows.
 """
 
 import json
@@ -48,8 +49,11 @@ def is_right(exchange: Exchange, answer: str, lexicon: Lexicon) -> bool:
     """The rule of the module docstring."""
     words = _words(answer)
     question = _words(exchange.question)
-    forms = [{noun.name, noun.plural} for noun in lexicon.nouns]
-    rivals = {name for names in forms if not any(_contains(question, name) for name in names) for name in names}
+    rivals: set[str] = set()
+    for noun in lexicon.nouns:
+        forms = {noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals}
+        if not any(form in exchange.accepted or _contains(question, form) for form in forms):
+            rivals |= forms
     if exchange.kind == "exists":
         rivals |= {"yes", "no"}
     elif exchange.kind == "count":
