@@ -21,7 +21,7 @@ from stamp.masks import intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
 from stamp.training.groups import Lexicon
-from stamp.training.scene_config import rich_config
+from stamp.training.scene_config import SceneConfig
 from stamp.training.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.talk import facts, questions, requests
 from stamp.training.talk.exchange import NUMBERS, Exchange
@@ -86,7 +86,7 @@ def validation_scenes(art: ArtLibrary, n_scenes: int) -> Iterator[Scene]:
     """The first `n_scenes` scenes of the validation seeds, in the styles of the library."""
     for index in range(n_scenes):
         width, height = SIZES_WH[index % len(SIZES_WH)]
-        yield compose_scene(VALIDATION_SEEDS.start + index, art, rich_config(art.styles, width, height))
+        yield compose_scene(VALIDATION_SEEDS.start + index, art, SceneConfig(art.styles, width, height))
 
 
 def evaluate_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) -> Iterable[Row]:
