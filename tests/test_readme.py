@@ -70,8 +70,13 @@ def test_commands_named_in_the_documents_exist() -> None:
     from stamp.__main__ import build_parser as stamp_parser
     from stamp.training.__main__ import build_parser as training_parser
 
-    documents = README + (ROOT / "CONTRIBUTING.md").read_text()
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    documents = README + contributing
     for module, parser in (("stamp", stamp_parser()), ("stamp.training", training_parser())):
         named = set(re.findall(rf"python -m {re.escape(module)} (\w+)", documents))
         assert named
         assert named <= set(parser._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]
+    lines = re.findall(r"^    python -m stamp\.training (.*?)(?: *#.*)?$", contributing, flags=re.MULTILINE)
+    assert len(lines) >= 10
+    for line in lines:
+        training_parser().parse_args(line.split())

@@ -89,7 +89,7 @@ def run_art(options: argparse.Namespace) -> None:
 def run_sheet(options: argparse.Namespace) -> None:
     """Scenes of the validation seeds, or the nouns, for looking at."""
     from stamp.training.art import ArtLibrary
-    from stamp.training.scene_config import rich_config
+    from stamp.training.scene_config import SceneConfig
     from stamp.training.scenes import VALIDATION_SEEDS, compose_scene
     from stamp.training.sheets import contact_sheet, vocabulary_sheets
     from stamp.training.vocabulary import TRAINING_STYLES, load_vocabulary, taught_nouns
@@ -101,8 +101,7 @@ def run_sheet(options: argparse.Namespace) -> None:
         for number, page in enumerate(vocabulary_sheets(art), start=1):
             page.save(options.out.with_stem(f"{options.out.stem}-{number:02d}"))
         return
-    config = rich_config(styles)
-    first = VALIDATION_SEEDS.start
+    config, first = SceneConfig(styles), VALIDATION_SEEDS.start
     contact_sheet([compose_scene(first + i, art, config) for i in range(options.scenes)]).save(options.out)
 
 

@@ -80,15 +80,14 @@ def _with_texture(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return (image + total[..., None]).clip(0, 255).astype(np.uint8)
 
 
-def procedural_background(rng: np.random.Generator, width: int, height: int, rich: bool = False) -> np.ndarray:
-    """(height, width, 3) uint8: plain, gradient, noise, blobs, stripes, checks or a two-tone room.
+def procedural_background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """(height, width, 3) uint8, often with a fine texture.
 
-    With `rich` also bricks, planks, dots and heaps of shapes, and often a fine texture over any of them.
+    Plain, gradient, noise, blobs, stripes, checks, a two-tone room, bricks, planks, dots or a heap of shapes.
     """
-    plain_kinds = (_plain, _gradient, _noise, _blobs, _stripes, _checks, _room)
-    kinds = (*plain_kinds, _bricks, _planks, _dots, _shapes) if rich else plain_kinds
+    kinds = (_plain, _gradient, _noise, _blobs, _stripes, _checks, _room, _bricks, _planks, _dots, _shapes)
     image = kinds[int(rng.integers(len(kinds)))](rng, width, height)
-    return _with_texture(rng, image) if rich and rng.random() < 0.5 else image
+    return _with_texture(rng, image) if rng.random() < 0.5 else image
 
 
 def _colour(rng: np.random.Generator) -> Colour:

@@ -115,7 +115,7 @@ def draw(
     background: np.ndarray,
     placements: Sequence[Placement],
     drawn: Sequence[Drawn],
-    recolour_share: float = 0.0,
+    recolour_share: float,
 ) -> np.ndarray:
     """The image of the placements, in their order, over a copy of the (H, W, 3) uint8 background.
 
@@ -129,7 +129,7 @@ def draw(
     for placement, sprite in zip(placements, drawn, strict=True):
         gain = (1 + rng.uniform(0.1, 0.3) * (cast - 1)) * dimming
         gain *= rng.uniform(0.9, 1.08) * rng.uniform(0.95, 1.05, 3)
-        if recolour_share and rng.random() < recolour_share:
+        if rng.random() < recolour_share:
             sprite = _recoloured(rng, sprite, placement.noun)
         if placement.has_shadow:
             _paint_shadow(image, sprite, shadow_strength)

@@ -23,7 +23,7 @@ from stamp.training.groups import Lexicon
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import CELL_PX, image_processor
-from stamp.training.scene_config import rich_config
+from stamp.training.scene_config import SceneConfig
 from stamp.training.scenes import TRAIN_SEEDS, Scene, compose_scene
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw, draw_after
@@ -148,8 +148,13 @@ class BatchMaker(Dataset[Batch]):
         plan = self.plan
         shapes = SHAPES_CELLS[plan.grid]
         rows_columns = shapes[step % len(shapes)]
+<<<<<<< HEAD
         config = rich_config(plan.styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
         first = self.first_seed + step * plan.images
+=======
+        config = SceneConfig(plan.styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
+        first = TRAIN_SEEDS.start + plan.seed_offset + step * plan.images
+>>>>>>> nouns-tests
         scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []

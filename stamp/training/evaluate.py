@@ -1,7 +1,8 @@
 """Figures of a checkpoint on scenes it has never seen: mask IoU and right answers, through the public predictor.
 
 An answer is right when an accepted word stands in it as a whole word and no rival does: the other of yes and no,
-another number or side, another noun that was not in the question. Raw rows first, scores from the rows.
+another number or side, another noun that was not in the question, by any of its words. Raw rows first, scores from
+the rows.
 """
 
 import json
@@ -20,7 +21,7 @@ from stamp.masks import intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
 from stamp.training.groups import Lexicon
-from stamp.training.scene_config import rich_config
+from stamp.training.scene_config import SceneConfig
 from stamp.training.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.talk import facts, questions, requests
 from stamp.training.talk.exchange import NUMBERS, Exchange
@@ -48,8 +49,11 @@ def is_right(exchange: Exchange, answer: str, lexicon: Lexicon) -> bool:
     """The rule of the module docstring."""
     words = _words(answer)
     question = _words(exchange.question)
-    forms = [{noun.name, noun.plural} for noun in lexicon.nouns]
-    rivals = {name for names in forms if not any(_contains(question, name) for name in names) for name in names}
+    rivals: set[str] = set()
+    for noun in lexicon.nouns:
+        forms = {noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals}
+        if not any(form in exchange.accepted or _contains(question, form) for form in forms):
+            rivals |= forms
     if exchange.kind == "exists":
         rivals |= {"yes", "no"}
     elif exchange.kind == "count":
@@ -82,7 +86,7 @@ def validation_scenes(art: ArtLibrary, n_scenes: int) -> Iterator[Scene]:
     """The first `n_scenes` scenes of the validation seeds, in the styles of the library."""
     for index in range(n_scenes):
         width, height = SIZES_WH[index % len(SIZES_WH)]
-        yield compose_scene(VALIDATION_SEEDS.start + index, art, rich_config(art.styles, width, height))
+        yield compose_scene(VALIDATION_SEEDS.start + index, art, SceneConfig(art.styles, width, height))
 
 
 def evaluate_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) -> Iterable[Row]:

@@ -1,13 +1,13 @@
 """The example pictures of the page: composed scenes with seeds no training uses, and a prompt for each."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
-from stamp.training.scene_config import rich_config
+from stamp.training.scene_config import SceneConfig
 from stamp.training.scenes import VALIDATION_SEEDS, compose_scene
 
 
@@ -39,7 +39,7 @@ def write_examples(art: ArtLibrary, folder: Path) -> None:
     entries = []
     for example in EXAMPLES:
         width, height = example.size_wh
-        config = replace(rich_config((example.style,), width, height), augment=False)
+        config = SceneConfig((example.style,), width, height, augment=False)
         scene = compose_scene(example.seed, art, config)
         Image.fromarray(scene.image).save(folder / f"{example.name}.png", optimize=True)
         source = STYLE_SOURCES[example.style]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 class Noun:
     """One kind of object, and what may truly be said of it.
 
-    code: its emoji code point in lower-case hex, without the variation selector; empty where no emoji shows it.
     category: the group it belongs to, a key of `CATEGORY_WORDS` where one can ask for it.
     flies: scenes may let it float (birds drawn in flight, clouds); not the same as the function "that flies".
     article: "a", "an", or "" for what is not counted ("bread") or drawn as a pair or a heap ("socks", "grapes").
@@ -17,16 +16,15 @@ class Noun:
     and "tree"), so look for the longest first. `synonym_plurals` runs beside it.
     functions: keys of `FUNCTION_WORDS`, what fits behind "something ...": "you can eat", "that flies".
     arguable: kinds and functions that some people would grant it and others not (is a tomato a fruit?).
-    drawings: (style, key) of every drawing; without any, each style draws `code`.
+    drawings: (style, key) of every drawing.
     taught: the shipped checkpoint learns it.
     """
 
     name: str
     plural: str
-    code: str
     category: str
     flies: bool = False
-    article: str | None = None
+    article: str = "a"
     kinds: tuple[str, ...] = ()
     colour: str = ""
     synonyms: tuple[str, ...] = ()
@@ -36,15 +34,8 @@ class Noun:
     drawings: tuple[tuple[str, str], ...] = ()
     taught: bool = True
 
-    def __post_init__(self) -> None:
-        if self.article is None:
-            bare = self.name == self.plural and self.name.endswith("s")
-            object.__setattr__(self, "article", "" if bare else "an" if self.name[0] in "aeiou" else "a")
-
     def drawings_in(self, style: str) -> tuple[str, ...]:
         """The keys of its drawings in one style (emoji codes, or names of renders), possibly none."""
-        if not self.drawings:
-            return (self.code,)
         return tuple(key for drawn_in, key in self.drawings if drawn_in == style)
 
     def fits(self, word: str) -> bool | None:

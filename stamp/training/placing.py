@@ -76,16 +76,14 @@ def place_all(
     Args:
         horizon_y: the row of the horizon in pixels, or None for a flat scene.
     """
-    scene_style = _choose_style(rng, art, config) if config.style_first else None
-    styles = (scene_style,) if scene_style else config.styles
-    shown = art.nouns_in(styles)
+    scene_style = _choose_style(rng, art, config)
+    shown = art.nouns_in((scene_style,))
     if len(shown) < config.max_objects:
         raise ValueError(
             f"scenes of up to {config.max_objects} objects need {config.max_objects} nouns in style "
-            f"{' or '.join(map(repr, styles))}, which draws {len(shown)}"
+            f"{scene_style!r}, which draws {len(shown)}"
         )
     nouns = _choose_nouns(rng, shown, config)
-    scene_style = scene_style or config.styles[int(rng.integers(len(config.styles)))]
     near_share = rng.uniform(0.12, max(0.13, min(config.max_area_share, 1.2 / len(nouns))))
     crowded = rng.random() < config.crowded_share
     fraction = min(1.0, config.min_visible_fraction * 1.08) if crowded else max(0.85, config.min_visible_fraction)
@@ -150,9 +148,8 @@ def _propose(
     fill = art.coverage(style, noun, drawing)
     height = np.sqrt(share * config.width * config.height / fill * level.height / level.width)
     width = height * level.width / level.height
-    if config.stretch:
-        ratio = float(np.exp(rng.normal(0, config.stretch) / 2))
-        width, height = width * ratio, height / ratio
+    ratio = float(np.exp(rng.normal(0, config.stretch) / 2))
+    width, height = width * ratio, height / ratio
     shrink = min(1.0, 0.92 * config.width / width, 0.92 * config.height / height)
     width, height = width * shrink, height * shrink
     overhang = 0.12 if rng.random() < 0.3 else 0.0

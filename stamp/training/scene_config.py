@@ -9,17 +9,16 @@ class SceneConfig:
 
     `min_area_share` and `max_area_share` bound the silhouette at placement; a kept object shows at least
     `min_visible_share` of the image and `min_visible_fraction` of its own silhouette, and in all but a
-    `crowded_share` of the scenes about 85 % of its silhouette. With `style_first` a scene shows only nouns that its
-    style draws, and styles are as frequent as they draw nouns; without, nouns are chosen first. `rich_backgrounds`
-    vary the light and texture of panoramas and add patterns; `recolour_share` of the objects change in saturation and
-    hue; `stretch` is the spread of the logarithm of their width. The defaults are those of the shipped checkpoint.
+    `crowded_share` of the scenes about 85 % of its silhouette. A scene shows nouns that its style draws, all but
+    `other_style_share` of them in that style; styles are as frequent as they draw nouns. `recolour_share` of the objects
+    change in saturation and hue; `stretch` is the spread of the logarithm of their width over their height.
     """
 
+    styles: tuple[str, ...]
     width: int = 384
     height: int = 384
     min_objects: int = 2
-    max_objects: int = 5
-    styles: tuple[str, ...] = ("fluent3d", "noto")
+    max_objects: int = 6
     panorama_share: float = 0.65
     min_area_share: float = 0.03
     max_area_share: float = 0.40
@@ -29,10 +28,8 @@ class SceneConfig:
     other_style_share: float = 0.15
     crowded_share: float = 0.35
     augment: bool = True
-    style_first: bool = False
-    rich_backgrounds: bool = False
-    recolour_share: float = 0.0
-    stretch: float = 0.0
+    recolour_share: float = 0.4
+    stretch: float = 0.12
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 32:
@@ -52,17 +49,3 @@ class SceneConfig:
                 raise ValueError(f"{name} must be 0..1, got {getattr(self, name)}")
         if not 0 <= self.stretch <= 0.5:
             raise ValueError(f"stretch must be 0..0.5, got {self.stretch}")
-
-
-def rich_config(styles: tuple[str, ...], width: int = 384, height: int = 384) -> SceneConfig:
-    """Scenes for the large vocabulary: two to six objects, and more variety of backgrounds, colours and shapes."""
-    return SceneConfig(
-        width=width,
-        height=height,
-        styles=styles,
-        max_objects=6,
-        style_first=True,
-        rich_backgrounds=True,
-        recolour_share=0.4,
-        stretch=0.12,
-    )

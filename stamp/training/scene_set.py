@@ -6,7 +6,7 @@ hears. Scenes come from the last part of the validation seeds, which nothing els
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ from stamp.masks import encode_rle
 from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
 from stamp.training.groups import Lexicon
 from stamp.training.nouns import Noun
-from stamp.training.scene_config import rich_config
+from stamp.training.scene_config import SceneConfig
 from stamp.training.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.talk import chat, facts, questions, requests
 from stamp.training.talk.exchange import Exchange, number_words
@@ -80,7 +80,7 @@ def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> 
         first = TEST_SEEDS.start + number * 10**4
         for index in tqdm(range(scenes_a_split), desc=split.name, unit="scene"):
             width, height = SIZES_WH[index % len(SIZES_WH)]
-            config = replace(rich_config(split.art.styles, width, height), panorama_share=split.panorama_share)
+            config = SceneConfig(split.art.styles, width, height, panorama_share=split.panorama_share)
             scene = compose_scene(first + index, split.art, config)
             entry = scene_entry(f"{split.name}-{index:04}", split.name, scene, Lexicon.of(split.art.nouns))
             Image.fromarray(scene.image).save(out / entry["image"], quality=WEBP_QUALITY, method=6)

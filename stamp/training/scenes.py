@@ -83,8 +83,8 @@ def _choose_stage(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig
     if panoramas:
         panorama = panoramas[int(rng.integers(len(panoramas)))]
         image, horizon_y = panorama_crop(rng, panorama, config.width, config.height)
-        return _Stage(vary(rng, image) if config.rich_backgrounds else image, "panorama", horizon_y)
-    image = procedural_background(rng, config.width, config.height, config.rich_backgrounds)
+        return _Stage(vary(rng, image), "panorama", horizon_y)
+    image = procedural_background(rng, config.width, config.height)
     return _Stage(image, "procedural", None if rng.random() < 0.6 else rng.uniform(-0.3, 0.35) * config.height)
 
 

@@ -49,7 +49,6 @@ def _parse(row: Mapping[str, str]) -> Noun:
     return Noun(
         name=row["name"],
         plural=row["plural"],
-        code=next((key for _, key in drawings if _EMOJI.fullmatch(key)), ""),
         category=row["category"],
         flies=row["flies"] == "yes",
         article=row["article"],

@@ -2,20 +2,31 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from stamp.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
-from stamp.training.nouns import NOUNS
+from stamp.training.groups import Lexicon
+from stamp.training.nano import build_processor
+from stamp.training.vocabulary import load_vocabulary
 
 STYLES = ("round", "edgy")
+NOUN = {noun.name: noun for noun in load_vocabulary()}
+#: Few, but of all kinds: groups and doubtful members, synonyms, colours, what is not counted, taxis that are cars.
+NOUNS = tuple(
+    NOUN[name]
+    for name in ("apple", "banana", "tomato", "grapes", "bread", "bee", "cat", "cow", "duck")
+    + ("car", "taxi", "bus", "guitar")
+)
+LEXICON = Lexicon.of(NOUNS)
 
 
 @pytest.fixture(scope="session")
 def library() -> ArtLibrary:
-    """Six nouns drawn as ellipses and triangles, and one panorama: blue above the horizon, green below."""
+    """The nouns drawn as ellipses and triangles, and one panorama: blue above the horizon, green below."""
     sprites: dict[tuple[str, str], np.ndarray] = {}
-    for index, noun in enumerate(NOUNS[:6]):
+    for index, noun in enumerate(NOUNS):
         for style in STYLES:
-            image = Image.new("RGBA", (80 + 20 * index, 120))
-            pen, fill = ImageDraw.Draw(image), (40 * index, 200 - 30 * index, 120, 255)
+            image = Image.new("RGBA", (80 + 8 * index, 120))
+            pen, fill = ImageDraw.Draw(image), (20 * index, 200 - 15 * index, 120, 255)
             if style == "round":
                 pen.ellipse((0, 0, image.width - 1, 119), fill=fill)
             else:
@@ -23,4 +34,10 @@ def library() -> ArtLibrary:
             sprites[style, noun.name] = np.array(image)
     panorama = np.zeros((32, 64, 3), np.uint8)
     panorama[:16], panorama[16:] = (0, 0, 255), (0, 255, 0)
-    return ArtLibrary.from_arrays(sprites, NOUNS[:6], [panorama])
+    return ArtLibrary.from_arrays(sprites, NOUNS, [panorama])
+
+
+@pytest.fixture(scope="session")
+def processor() -> StampProcessor:
+    """The tokenizer of those nouns."""
+    return build_processor(LEXICON)

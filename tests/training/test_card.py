@@ -1,5 +1,6 @@
 """The model card: every figure in it comes from the run's and the evaluation's files."""
 
+import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from stamp.sources import EMBEDDED_CHECKPOINT
 from stamp.training.card import final_log, score_table, write_card
 from stamp.training.evaluate import Row, scores
-from stamp.training.nouns import NOUNS
 from stamp.training.recipes import nano_recipe
+from stamp.training.vocabulary import VOCABULARY_FILE
 
 
 def test_a_resumed_run_counts_each_step_once() -> None:
@@ -40,7 +41,10 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     card = (model / "README.md").read_text()
     for text in ("7 unseen scenes", "2026-01-02", "abc1234", "10 minutes", "2 cores", "It stopped early.", "| 0.25 |"):
         assert text in card, text
-    assert json.loads((model / "nouns.json").read_text()) == [noun.name for noun in NOUNS]
+    with VOCABULARY_FILE.open(newline="") as file:
+        taught = [row["name"] for row in csv.DictReader(file) if row["taught"] == "yes"]
+    assert json.loads((model / "nouns.json").read_text()) == taught
+    assert f"It segments {len(taught)} nouns" in card and f"Nouns: {', '.join(taught)}." in card
 
 
 def test_the_committed_scores_follow_from_the_committed_rows() -> None:

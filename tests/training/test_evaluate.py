@@ -1,9 +1,14 @@
 """The rule for right answers, and scores from rows."""
 
+from random import Random
+
 import pytest
 
-from stamp.training.evaluate import Row, is_right, scores
+from stamp.training.evaluate import Row, is_right, noun_request, scores
+from stamp.training.groups import Lexicon
 from stamp.training.talk.exchange import Exchange
+from tests.training.conftest import LEXICON, NOUN
+from tests.training.talk.scenes import scene_of
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,11 @@ from stamp.training.talk.exchange import Exchange
         ("where", "Where is the bee?", ("left", "top"), "The bee is on the left.", True),
         ("where", "Where is the bee?", ("left", "top"), "The bee is on the right and at the top.", False),
         ("where", "Where is the bee?", ("left",), "The bee is in the middle.", False),
+        ("exists", "Is there a cab?", ("yes",), "Yes, there is a taxi.", True),
+        ("exists", "Is there a cab?", ("yes",), "Yes, there is a bus.", False),
+        ("count", "How many buses?", ("one", "1"), "There is one coach.", True),
+        ("what", "What is on the left?", ("bee", "bees"), "A bee or a kitten.", False),
+        ("what", "What is on the left?", ("light bulb", "light bulbs"), "A light bulb.", True),
         ("unknown", "Segment the gizmo.", ("know",), "I don't know that word.", True),
         ("unknown", "Segment the gizmo.", ("know",), "I don't know that bee.", False),
     ],
@@ -30,7 +40,20 @@ from stamp.training.talk.exchange import Exchange
 def test_the_rule_for_right_answers(
     kind: str, question: str, accepted: tuple[str, ...], answer: str, right: bool
 ) -> None:
-    assert is_right(Exchange(kind, question, "", accepted=accepted), answer) is right
+    lexicon = Lexicon.of([*LEXICON.nouns, NOUN["light bulb"]])
+    assert is_right(Exchange(kind, question, "", accepted=accepted), answer, lexicon) is right
+
+
+def test_a_mask_is_asked_for_by_a_noun_that_means_one_thing() -> None:
+    scene = scene_of(
+        ("car", (0, 0, 20, 20)), ("taxi", (40, 0, 60, 20)), ("bee", (0, 40, 20, 60)), ("bee", (40, 40, 60, 60))
+    )
+    requests = {noun_request(scene, Random(seed), LEXICON) for seed in range(50)}
+    assert {(request.question, request.answer, request.targets) for request in requests if request} == {
+        ("segment the taxi", "taxi", ((2,),)),
+        ("segment the bees", "bees", ((3, 4),)),
+    }
+    assert None not in requests
 
 
 def test_scores_are_means_with_intervals() -> None:

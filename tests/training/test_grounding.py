@@ -1,15 +1,16 @@
-"""Where the text model looks, against loops over the attention weights of transformers' eager attention."""
+"""Where the text model looks, and what it knows of places, against loops over what transformers' layers give."""
 
 import math
 
 import pytest
 import torch
 
+from stamp.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan
 from stamp.training.grounding import HEADS, Grounding
 from stamp.training.looks import Head
-from stamp.training.nano import build_model, build_processor
+from stamp.training.nano import build_model
 from tests.training.conftest import STYLES
 
 
@@ -17,8 +18,7 @@ def divergence(wanted: list[float], weights: list[float]) -> float:
     return sum(w * math.log(w / a) for w, a in zip(wanted, weights, strict=True) if w > 0)
 
 
-def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary) -> None:
-    processor = build_processor()
+def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary, processor: StampProcessor) -> None:
     model = build_model(processor, 0).eval()
     model.set_attn_implementation("eager")
     grounding = Grounding(model)
@@ -44,3 +44,34 @@ def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary) -> No
         means = [sum(values) / len(values) for values in by_head.values() if values]
         assert len(means) >= 3
         assert found == pytest.approx(sum(means), rel=1e-4)
+
+
+def test_image_states_are_those_of_image_and_mask_tokens(library: ArtLibrary, processor: StampProcessor) -> None:
+    """Picked token by token out of what the first layer gives: image tokens of each row, then its mask tokens."""
+    model = build_model(processor, 0).eval()
+    grounding = Grounding(model)
+    kept: list[torch.Tensor] = []
+    layer = model.model.language_model.layers[0]
+    layer.register_forward_hook(lambda module, given, output: kept.append(output))
+    batch = BatchMaker(BatchPlan(6, 2, 1, 2, 3, seed_offset=0, styles=STYLES), processor, library, 1, False)[0]
+    n_cells = batch.coverage.shape[1]
+    features = torch.randn(2, n_cells, 192)
+    for rows, repeats in ((batch.mask_rows, 2), (batch.text_rows, 1)):
+        assert rows is not None
+        image = rows.image_index
+        kept.clear()
+        with torch.no_grad():
+            model.forward_rows(
+                rows.input_ids, rows.attention_mask, features[image], batch.grid_thw[image], rows.seg_index
+            )
+            states = grounding.image_states(rows, n_cells)
+        (given,) = kept
+        length = rows.input_ids.shape[1]
+        assert given.shape[1] == length + (repeats - 1) * n_cells
+        expected = []
+        for row, ids in enumerate(rows.input_ids.tolist()):
+            expected.append([given[row, i] for i, token in enumerate(ids) if token == processor.image_token_id])
+        if repeats == 2:
+            expected += [[given[row, length + cell] for cell in range(n_cells)] for row in range(len(image))]
+        assert states.shape == (repeats * len(image), n_cells, 192)
+        assert torch.equal(states, torch.stack([torch.stack(tokens) for tokens in expected]))

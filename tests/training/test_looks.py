@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stamp.training.groups import Lexicon
 from stamp.training.looks import (
     Head,
     Look,
@@ -14,7 +15,7 @@ from stamp.training.looks import (
     turns,
 )
 from stamp.training.nano import build_processor
-from stamp.training.nouns import NOUNS
+from tests.training.conftest import NOUN
 
 IMAGE_START = 10
 ROSE, COW, DRUM = 1, 2, 3
@@ -25,19 +26,25 @@ def as_dict(look: Look) -> tuple[Head, int, dict[int, float]]:
 
 
 def test_mentions_are_found_with_the_tokens_they_end_on() -> None:
-    processor = build_processor()
-    find = NounMentions(processor).find
+    names = ("light bulb", "apple", "rose", "crab", "guitar", "violin", "drum", "car", "taxi", "pine", "tree")
+    lexicon = Lexicon.of([NOUN[name] for name in names])
+    processor = build_processor(lexicon)
+    find = NounMentions(processor, lexicon).find
+
+    def named(text: str) -> list[list[str]]:
+        return [[names[number - 1] for number in mention.nouns] for mention in find(processor.encode_plain(text))]
+
     text = "Check: light bulb, apples. 'Rose' no, crab yes"
     ids = processor.encode_plain(text)
-    found = find(ids)
-    named = [[NOUNS[number - 1].name for number in mention.nouns] for mention in found]
-    assert named == [["light bulb"], ["apple"], ["rose"], ["crab"]]
-    words = [processor.decode(ids[mention.first : mention.last + 1]) for mention in found]
+    assert named(text) == [["light bulb"], ["apple"], ["rose"], ["crab"]]
+    words = [processor.decode(ids[mention.first : mention.last + 1]) for mention in find(ids)]
     assert words == [" light bulb", " apples", "Rose", " crab"]
-    (instruments,) = find(processor.encode_plain("Count the musical instruments on the left"))
-    assert [NOUNS[number - 1].name for number in instruments.nouns] == ["guitar", "violin", "drum"]
-    (anything,) = find(processor.encode_plain("segment the object on the left"))
-    assert anything.nouns == tuple(range(1, len(NOUNS) + 1))
+    assert named("Count the musical instruments on the left") == [["guitar", "violin", "drum"]]
+    assert named("segment the object on the left") == [list(names)]
+    assert named("the lightbulb above the cab and the bulbs") == [["light bulb"], ["taxi"], ["light bulb"]]
+    assert named("all cars, the taxi") == [["car", "taxi"], ["taxi"]]
+    assert named("the pine tree and the tree") == [["pine"], ["pine", "tree"]]
+    assert named("the animals and the kitten") == []
 
 
 def test_a_word_for_several_nouns_looks_at_the_cells_of_all() -> None:

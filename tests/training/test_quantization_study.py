@@ -11,7 +11,6 @@ from stamp.quantization import AUTO_FILE, choose_quantization
 from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row, evaluate
 from stamp.training.quantization_study import best_mode, study, write_study
-from tests.training.conftest import STYLES
 
 MODEL = Path(__file__).parent.parent / "parity" / "models" / "tied"
 
@@ -53,7 +52,7 @@ def test_each_mode_is_measured_on_the_same_scenes(library: ArtLibrary, tmp_path:
         )
 
     def run(predictor: StampPredictor) -> list[Row]:
-        rows[predictor.quantization] = evaluate(predictor, library, STYLES, 1)
+        rows[predictor.quantization] = evaluate(predictor, library, 1)
         return rows[predictor.quantization]
 
     by_mode = study(load, run)

@@ -15,7 +15,7 @@ from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row
 from stamp.training.refinement_study import study, study_scene, study_scores, write_study
 from stamp.training.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene
-from tests.training.conftest import STYLES
+from tests.training.conftest import LEXICON, STYLES
 
 KINDS = [f"{source} {refiner}" for source in ("oracle", "model") for refiner in ("nearest", "bicubic", "guided")]
 
@@ -26,12 +26,12 @@ def predictor() -> StampPredictor:
 
 
 def test_rows_of_a_scene(library: ArtLibrary, predictor: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = compose_scene(VALIDATION_SEEDS.start, library, SceneConfig(384, 384, styles=STYLES))
+    scene = compose_scene(VALIDATION_SEEDS.start, library, SceneConfig(STYLES))
     image = predictor.encode_image(Image.fromarray(scene.image))
     answered = predictor.segment(image, "segment the cat")
     sure = replace(answered, mask_logits=[np.full((2, 2), 5.0, np.float32)], response="Sure <|seg|>")
     monkeypatch.setattr(StampPredictor, "segment", lambda *_: sure)
-    rows = list(study_scene(predictor, scene))
+    rows = list(study_scene(predictor, scene, LEXICON))
     assert [row.kind for row in rows] == KINDS
     nouns = {form: item.noun for item in scene.objects for form in (item.noun.name, item.noun.plural)}
     truth = np.isin(scene.labels, [item.mask_id for item in scene.objects if item.noun == nouns[rows[0].expected]])
@@ -54,7 +54,7 @@ def test_an_answer_without_exactly_one_mask_scores_zero(
         return replace(result, mask_logits=[np.ones((2, 2), np.float32)] * n_masks)
 
     monkeypatch.setattr(StampPredictor, "segment", without)
-    rows = study(predictor, library, STYLES, n_scenes=1)
+    rows = study(predictor, library, n_scenes=1)
     assert min(row.score for row in rows[:3]) > 0.5
     assert [row.score for row in rows[3:]] == [0.0] * 3
 

@@ -1,6 +1,7 @@
 """The evaluation set, read back by the benchmark's reader and compared with the scenes it was made from."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from benchmarks.answers import is_right
 from benchmarks.datasets.sample import Dataset, MaskSample, QuestionSample
 from benchmarks.datasets.scenes import read_scenes
 from stamp.training.art import STYLE_SOURCES, ArtLibrary
-from stamp.training.recipes import nano_recipe
+from stamp.training.recipes import RECIPES
 from stamp.training.scene_set import TEST_SEEDS, Split, scene_entry, write_scene_set
 from stamp.training.scenes import TRAIN_SEEDS, SceneConfig, compose_scene
-from tests.training.conftest import STYLES
+from tests.training.conftest import LEXICON, STYLES
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +56,8 @@ def test_the_benchmark_reads_what_was_written(written: Path) -> None:
 
 
 def test_masks_are_those_of_the_scene(library: ArtLibrary) -> None:
-    scene = compose_scene(TEST_SEEDS.start, library, SceneConfig(width=96, height=96, styles=STYLES))
-    entry = scene_entry("known-0000", "known", scene)
+    scene = compose_scene(TEST_SEEDS.start, library, SceneConfig(STYLES, width=96, height=96))
+    entry = scene_entry("known-0000", "known", scene, LEXICON)
     for item, written in zip(scene.objects, entry["objects"], strict=True):
         rle = {**written["rle"], "counts": written["rle"]["counts"].encode()}
         assert np.array_equal(coco.decode(rle).astype(bool), scene.labels == item.mask_id)
@@ -71,10 +72,22 @@ def test_it_is_the_same_each_time(library: ArtLibrary, written: Path, tmp_path: 
     assert all((again / name).read_bytes() == (written / name).read_bytes() for name in names)
 
 
-def test_no_training_scene_is_in_the_set() -> None:
+def test_no_training_scene_is_in_the_set_nor_in_two_stages() -> None:
     assert TEST_SEEDS.start > TRAIN_SEEDS.stop
-    for stage in nano_recipe().stages:
-        assert stage.plan.seed_offset + stage.steps * stage.plan.images <= TRAIN_SEEDS.stop
+    seeds = [
+        range(stage.plan.seed_offset, stage.plan.seed_offset + stage.steps * stage.plan.images)
+        for recipe in RECIPES.values()
+        for stage in recipe().stages
+    ]
+    seeds.sort(key=lambda some: some.start)
+    assert len(seeds) == 5 and seeds[0].start >= TRAIN_SEEDS.start and seeds[-1].stop <= TRAIN_SEEDS.stop
+    assert all(some.stop <= more.start for some, more in pairwise(seeds))
+
+
+def test_an_answer_may_use_any_word_for_a_noun(written: Path) -> None:
+    lists = json.loads((written / "rivals.json").read_text())
+    assert ["bee", "bees", "honeybee", "bumblebee", "honeybees", "bumblebees"] in lists["nouns"]
+    assert len(lists["nouns"]) == len(LEXICON.nouns)
 
 
 def test_kinds_differ_within_a_scene(written: Path) -> None:

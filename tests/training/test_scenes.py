@@ -11,10 +11,9 @@ from PIL import Image
 from stamp.training.art import ArtLibrary, sprite_path
 from stamp.training.backgrounds import panorama_crop, procedural_background, vary
 from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render, render_opacity
-from stamp.training.nouns import NOUNS, Noun
+from stamp.training.nouns import Noun
 from stamp.training.placing import Plan, place_all
 from stamp.training.rasterise import write_png
-from stamp.training.scene_config import rich_config
 from stamp.training.scenes import (
     TRAIN_SEEDS,
     VALIDATION_SEEDS,
@@ -23,9 +22,9 @@ from stamp.training.scenes import (
     compose_scene,
 )
 from stamp.training.sheets import BACKDROP, LABEL_PX, TILE_PX, TILES_IN_A_ROW, contact_sheet, vocabulary_sheets
-from tests.training.conftest import STYLES
+from tests.training.conftest import NOUNS, STYLES
 
-CONFIG = SceneConfig(width=96, height=80, styles=STYLES)
+CONFIG = SceneConfig(STYLES, width=96, height=80)
 SEEDS = range(40)
 
 
@@ -44,31 +43,23 @@ def test_a_scene_is_a_pure_function_of_its_seed(library: ArtLibrary, scenes: lis
 
 
 def test_scenes_of_old_seeds_stay_as_they_were(scenes: list[Scene]) -> None:
-    """The committed figures of the shipped checkpoint were measured on scenes that a seed must give again."""
+    """Figures of a checkpoint are measured on scenes that a seed must give again."""
     shown = [[(item.noun.name, item.style, item.box_xyxy, item.area_px) for item in scenes[i].objects] for i in (1, 2)]
     assert shown == [
         [
-            ("pineapple", "edgy", (4, 26, 31, 45), 254),
-            ("banana", "edgy", (32, 24, 57, 53), 378),
-            ("banana", "edgy", (58, 31, 91, 73), 683),
+            ("apple", "round", (61, 21, 77, 42), 257),
+            ("apple", "edgy", (11, 13, 33, 43), 318),
+            ("apple", "round", (37, 21, 51, 44), 256),
+            ("apple", "round", (10, 39, 25, 65), 313),
+            ("guitar", "round", (34, 46, 74, 75), 897),
         ],
         [
-            ("strawberry", "edgy", (1, 29, 19, 52), 210),
-            ("watermelon", "round", (16, 31, 56, 66), 1103),
-            ("banana", "round", (53, 20, 94, 69), 1593),
+            ("banana", "edgy", (0, 18, 20, 51), 366),
+            ("duck", "edgy", (49, 27, 89, 64), 769),
+            ("banana", "edgy", (15, 17, 53, 65), 902),
         ],
     ]
-    assert [int(scenes[i].image.sum()) for i in (1, 2)] == pytest.approx([2059034, 2155060], rel=1e-4)
-
-
-def test_the_options_change_scenes_and_leave_labels_exact(library: ArtLibrary, scenes: list[Scene]) -> None:
-    config = rich_config(STYLES, 96, 80)
-    rich = [compose_scene(seed, library, config) for seed in range(24)]
-    assert not any(np.array_equal(scene.image, old.image) for scene, old in zip(rich, scenes, strict=False))
-    for scene in rich:
-        assert np.bincount(scene.labels.ravel())[1:].tolist() == [item.area_px for item in scene.objects]
-    again = compose_scene(5, library, config)
-    assert np.array_equal(again.image, rich[5].image) and np.array_equal(again.labels, rich[5].labels)
+    assert [int(scenes[i].image.sum()) for i in (1, 2)] == pytest.approx([2052465, 2144785], rel=1e-4)
 
 
 def test_recolouring_alone_changes_no_label(library: ArtLibrary) -> None:
@@ -79,24 +70,23 @@ def test_recolouring_alone_changes_no_label(library: ArtLibrary) -> None:
 
 
 def test_a_style_shows_only_what_it_draws(library: ArtLibrary) -> None:
-    few = {(style, noun.name): library.sprite(style, noun) for style in STYLES for noun in library.nouns}
+    nouns = NOUNS[:6]
+    few = {(style, noun.name): library.sprite(style, noun) for style in STYLES for noun in nouns}
     del few["edgy", "apple"], few["edgy", "banana"]
-    partial = ArtLibrary.from_arrays(few, library.nouns)
+    partial = ArtLibrary.from_arrays(few, nouns)
     for seed in range(30):
-        for style_first in (False, True):
-            scene = compose_scene(seed, partial, replace(CONFIG, max_objects=3, style_first=style_first))
-            assert {(item.style, item.noun.name) for item in scene.objects} <= set(few)
+        scene = compose_scene(seed, partial, replace(CONFIG, max_objects=3))
+        assert {(item.style, item.noun.name) for item in scene.objects} <= set(few)
     alone = replace(CONFIG, max_objects=3, styles=("edgy",))
     names = {item.noun.name for seed in range(12) for item in compose_scene(seed, partial, alone).objects}
-    assert names == {noun.name for noun in library.nouns[2:]}
-    with pytest.raises(ValueError, match="up to 5 objects need 5 nouns in style 'edgy', which draws 4"):
-        for seed in range(9):
-            compose_scene(seed, partial, replace(CONFIG, styles=("edgy",), style_first=True))
+    assert names == {noun.name for noun in nouns[2:]}
+    with pytest.raises(ValueError, match="up to 6 objects need 6 nouns in style 'edgy', which draws 4"):
+        compose_scene(0, partial, replace(CONFIG, styles=("edgy",)))
 
 
 def test_a_noun_appears_in_each_of_its_drawings(tmp_path: Path) -> None:
     nouns = [
-        Noun(name, f"{name}s", "", "toy", drawings=(("drawn", f"1f{i}"), ("drawn", f"2f{i}")))
+        Noun(name, f"{name}s", "toy", drawings=(("drawn", f"1f{i}"), ("drawn", f"2f{i}")))
         for i, name in enumerate(("ball", "kite"))
     ]
     for noun in nouns:
@@ -219,15 +209,9 @@ def test_panorama_horizon_row_is_where_the_colours_meet(library: ArtLibrary) -> 
         assert abs(meeting - max(horizon_y, 0)) <= 4
 
 
-def test_every_procedural_background_fills_the_image() -> None:
-    for seed in range(30):
-        image = procedural_background(np.random.default_rng(seed), 50, 70)
-        assert image.shape == (70, 50, 3) and image.dtype == np.uint8
-
-
-def test_rich_backgrounds_fill_the_image_and_keep_the_horizon(library: ArtLibrary) -> None:
+def test_backgrounds_fill_the_image_and_varied_ones_keep_the_horizon() -> None:
     for seed in range(40):
-        image = procedural_background(np.random.default_rng(seed), 50, 70, rich=True)
+        image = procedural_background(np.random.default_rng(seed), 50, 70)
         assert image.shape == (70, 50, 3) and image.dtype == np.uint8
         half = np.zeros((40, 30, 3), np.uint8)
         half[:20] = 160
@@ -257,13 +241,11 @@ def test_seed_ranges_are_disjoint() -> None:
 )
 def test_contradictory_configurations_are_refused(changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SceneConfig(**changes)
+        replace(SceneConfig(STYLES), **changes)
 
 
 def test_impossible_limits_end_with_an_error(library: ArtLibrary) -> None:
-    config = SceneConfig(
-        width=64, height=64, styles=STYLES, min_visible_share=0.6, min_area_share=0.7, max_area_share=0.9
-    )
+    config = SceneConfig(STYLES, 64, 64, min_visible_share=0.6, min_area_share=0.7, max_area_share=0.9)
     with pytest.raises(RuntimeError, match="no layout for seed 3"):
         compose_scene(3, library, config)
 
@@ -276,7 +258,7 @@ def test_mask_refuses_other_ids(scenes: list[Scene]) -> None:
 
 def test_vocabulary_sheets_show_every_noun(library: ArtLibrary) -> None:
     pages = list(vocabulary_sheets(library, columns=1, rows=4))
-    assert len(pages) == 2 and pages[0].size == (LABEL_PX + TILES_IN_A_ROW * TILE_PX, 4 * TILE_PX)
+    assert len(pages) == 4 and pages[0].size == (LABEL_PX + TILES_IN_A_ROW * TILE_PX, 4 * TILE_PX)
     tiles = [
         np.asarray(page)[row * TILE_PX + 4 : (row + 1) * TILE_PX, LABEL_PX + i * TILE_PX :][:, :TILE_PX]
         for page in pages
@@ -284,7 +266,7 @@ def test_vocabulary_sheets_show_every_noun(library: ArtLibrary) -> None:
         for i in range(3)
     ]
     drawn = [bool((tile != BACKDROP).any()) for tile in tiles]
-    assert drawn == [True, True, False] * 6 + [False] * 6
+    assert drawn == [True, True, False] * len(NOUNS) + [False] * 9
 
 
 def test_contact_sheet_size(scenes: list[Scene]) -> None:

@@ -9,13 +9,15 @@ import torch
 
 from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
-from stamp.training.cells import N_ATTRIBUTES
+from stamp.training.cells import N_ATTRIBUTES, N_PLACE
 from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import BatchPlan
-from stamp.training.nouns import NOUNS
+from stamp.training.groups import Lexicon
+from stamp.training.objectives import word_shares
 from stamp.training.optimizer import Optimizers
 from stamp.training.trainer import Trainer
-from tests.training.conftest import STYLES
+from stamp.training.vocabulary import taught_nouns
+from tests.training.conftest import LEXICON, NOUN, NOUNS, STYLES
 
 VISION = Stage(
     "vision", "vision", BatchPlan(12, 1, 0, 0, 0, seed_offset=0, styles=STYLES), 2, 1e-3, 1e-3, warmup_steps=1
@@ -24,6 +26,7 @@ WORDS = Stage("words", "words", BatchPlan(6, 2, 2, 1, 2, seed_offset=200, styles
 JOINT = Stage(
     "joint", "joint", BatchPlan(12, 1, 2, 1, 2, seed_offset=100, styles=STYLES), 3, 1e-3, 1e-3, warmup_steps=1
 )
+TALK = Stage("talk", "joint", BatchPlan(6, 2, 0, 1, 2, seed_offset=300, styles=STYLES), 2, 1e-3, 1e-3, warmup_steps=1)
 CONFIG = TrainingConfig((WORDS, VISION, JOINT), log_every=1, precision="float32")
 
 
@@ -43,9 +46,9 @@ def test_it_leaves_a_checkpoint_a_log_and_a_state(finished: Trainer) -> None:
     rows = [json.loads(line) for line in (finished.out / "log.jsonl").read_text().splitlines()]
     steps = [("words", 1), ("vision", 1), ("vision", 2), ("joint", 1), ("joint", 2), ("joint", 3)]
     assert [(row["stage"], row["step"]) for row in rows] == steps
-    assert set(rows[0]) == {"stage", "step", "seconds", "text", "look", "mask", "iou"}
+    assert set(rows[0]) == {"stage", "step", "seconds", "text", "inside", "mask", "iou"}
     pictures = {"dense", "align", "attributes", "cells"}
-    assert set(rows[-1]) == {"stage", "step", "seconds", "text", "look", "mask", "iou"} | pictures
+    assert set(rows[-1]) == {"stage", "step", "seconds", "text", "inside", "mask", "iou"} | pictures
     shards = sorted((finished.out / "model").glob("*.safetensors"))
     assert shards
     assert all(shard.stat().st_size <= 10_000_000 for shard in shards)
@@ -123,8 +126,40 @@ def test_a_few_steps_on_one_batch_lower_every_loss(library: ArtLibrary, tmp_path
     run = trainer(library, tmp_path, TrainingConfig((stage,), precision="float32"))
     run.optimizer = run._make_optimizer(stage)
     batch = next(run._batches(stage, 0))
-    history = [run.train_step(stage, 0, batch) for _ in range(8)]
-    for name in ("text", "look", "mask", "dense", "align", "attributes"):
+    history = [run.train_step(stage, 0, batch) for _ in range(12)]
+    for name in ("text", "inside", "mask", "dense", "align", "attributes"):
+        assert history[-1][name] < 0.9 * history[0][name], name
+
+
+def test_dialogue_alone_is_learned_and_resumed(
+    library: ArtLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage without mask rows, as a backbone has: no mask loss, and a kill between its steps changes nothing."""
+    config = TrainingConfig((TALK,), log_every=1, precision="float32")
+    whole = trainer(library, tmp_path / "whole", config)
+    whole.run()
+    rows = [json.loads(line) for line in (whole.out / "log.jsonl").read_text().splitlines()]
+    losses = {"text", "inside", "dense", "align", "attributes", "cells"}
+    assert [set(row) for row in rows] == [{"stage", "step", "seconds"} | losses] * 2
+    killed = trainer(library, tmp_path / "killed", config)
+    original = Trainer.train_step
+
+    def dying_step(self: Trainer, stage: Stage, step: int, *arguments: object) -> dict[str, float]:
+        if step == 1:
+            raise RuntimeError("killed")
+        return original(self, stage, step, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(Trainer, "train_step", dying_step)
+        killed.run()
+    again = trainer(library, killed.out, config)
+    assert again.resume() and again.progress.step == 1
+    again.run()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+    batch = next(again._batches(TALK, 0))
+    history = [again.train_step(TALK, 0, batch) for _ in range(8)]
+    for name in ("text", "inside"):
         assert history[-1][name] < 0.9 * history[0][name], name
 
 
@@ -137,7 +172,7 @@ def test_learning_rate_schedule() -> None:
 def test_stages_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one step"):
         replace(VISION, steps=0)
-    with pytest.raises(ValueError, match="it needs mask rows"):
+    with pytest.raises(ValueError, match="it needs rows"):
         replace(VISION, objective="joint")
     with pytest.raises(ValueError, match="grid must be one of"):
         BatchPlan(13, 1, 0, 0, 0, seed_offset=0, styles=STYLES)
@@ -165,8 +200,8 @@ def test_ideal_features_are_words_and_attributes_of_what_a_cell_shows(library: A
     ideal = run.nouns.ideal(coverage, attributes, embeddings)
     words = []
     for noun in NOUNS:
-        forms = [run.processor.encode_plain(f" {name}") for name in dict.fromkeys((noun.name, noun.plural))]
-        words.append(torch.stack([embeddings[ids].mean(0) for ids in forms]).mean(0))
+        shares = word_shares(noun, LEXICON.groups)
+        words.append(sum(w * embeddings[run.processor.encode_plain(f" {word}")].mean(0) for word, w in shares.items()))
     pad = embeddings[run.processor.image_token_id]
     flat = [word - sum((word @ one) * one for one in directions) for word in (pad, *words)]
     common = torch.stack(flat[1:]).mean(0)
@@ -177,3 +212,41 @@ def test_ideal_features_are_words_and_attributes_of_what_a_cell_shows(library: A
     assert run.nouns.classify(ideal, embeddings)[0].argmax(-1).tolist() == [0, 1]
     assert run.nouns.attribute_loss(ideal, attributes).item() == pytest.approx(0, abs=1e-9)
     assert run.nouns.attribute_loss(ideal, attributes + 0.5).item() == pytest.approx(0.25)
+
+
+def test_hidden_states_say_where_objects_are_as_features_do(library: ArtLibrary, tmp_path: Path) -> None:
+    """Place (x, y) along the directions of the offsets, at twice its value: the error is that of a loop over cells."""
+    nouns = trainer(library, tmp_path).nouns
+    hidden, places = torch.randn(2, 3, 192), torch.rand(2, 3, N_PLACE)
+    errors = [
+        (float(hidden[image, cell] @ nouns.directions[axis]) / 2 - float(places[image, cell, axis])) ** 2
+        for image in range(2)
+        for cell in range(3)
+        for axis in range(2)
+    ]
+    assert nouns.place_loss(hidden, places).item() == pytest.approx(sum(errors) / 12, rel=1e-5)
+    exact = 2 * (places[..., :1] * nouns.directions[0] + places[..., 1:] * nouns.directions[1])
+    assert nouns.place_loss(exact, places).item() == pytest.approx(0, abs=1e-9)
+    assert nouns.place_loss(exact + nouns.directions[2], places).item() == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "synonyms", "grouped"),
+    [
+        ("apple", (), ("fruit", "fruits", "food", "foods", "eat")),
+        ("taxi", ("cab", "cabs"), ("vehicle", "vehicles", "drive", "wheels")),
+        ("tomato", (), ("food", "foods", "eat")),
+        ("bee", ("honeybee", "honeybees", "bumblebee", "bumblebees"), ("animal", "animals")),
+        ("guitar", ("electric guitar", "electric guitars"), ()),
+    ],
+)
+def test_the_words_of_a_noun_and_their_shares(name: str, synonyms: tuple[str, ...], grouped: tuple[str, ...]) -> None:
+    """Whole names; of groups only telling words, and no group of which the noun is a doubtful member."""
+    expected = dict.fromkeys((name, NOUN[name].plural), 1.0)
+    expected |= dict.fromkeys(synonyms, 0.7) | dict.fromkeys(grouped, 0.6)
+    assert word_shares(NOUN[name], LEXICON.groups) == expected
+
+
+def test_every_group_has_a_word_that_tells() -> None:
+    for group in Lexicon.of(taught_nouns()).groups:
+        assert any(set(word_shares(noun, [group])) > set(word_shares(noun, [])) for noun in group.nouns), group.name

@@ -34,11 +34,11 @@ def taught_words(lexicon: Lexicon) -> frozenset[str]:
 
 
 def untaught_word(rng: Random, lexicon: Lexicon) -> str:
-    """A word that is no noun of the vocabulary: made up, or from a list of everyday ones."""
+    """A word that is, as one and as many, no noun of the vocabulary: made up, or from a list of everyday ones."""
     taken = taught_words(lexicon)
     while True:
         word = rng.choice(UNTAUGHT.split()) if rng.random() < 0.5 else made_up_word(rng)
-        if word not in taken:
+        if taken.isdisjoint((word, f"{word}s")):
             return word
 
 

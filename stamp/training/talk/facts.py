@@ -31,11 +31,6 @@ def members(scene: Scene, group: Group) -> tuple[SceneObject, ...] | None:
     return tuple(sorted(found, key=lambda item: item.box_xyxy[0] + item.box_xyxy[2]))
 
 
-def is_alone(scene: Scene, item: SceneObject) -> bool:
-    """Whether no other object has the same noun."""
-    return sum(other.noun == item.noun for other in scene.objects) == 1
-
-
 def place(scene: Scene, item: SceneObject) -> tuple[float, float]:
     """Centre (x, y) of the box as shares of the image's width and height."""
     height, width = scene.labels.shape

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stamp.training.nouns import NOUN_BY_NAME
 from stamp.training.scenes import Scene, SceneObject
+from tests.training.conftest import NOUN
 
 
 def scene_of(*objects: tuple[str, tuple[int, int, int, int]]) -> Scene:
@@ -13,7 +13,7 @@ def scene_of(*objects: tuple[str, tuple[int, int, int, int]]) -> Scene:
     for mask_id, (name, box) in enumerate(objects, start=1):
         left, top, right, bottom = box
         labels[top:bottom, left:right] = mask_id
-        items.append(SceneObject(NOUN_BY_NAME[name], "flat", mask_id, box, (right - left) * (bottom - top)))
+        items.append(SceneObject(NOUN[name], "flat", mask_id, box, (right - left) * (bottom - top)))
     return Scene(np.zeros((80, 100, 3), np.uint8), labels, tuple(items), "procedural", 0)
 
 

@@ -1,7 +1,7 @@
 """What is true of a scene, and what is left unsaid because a person could doubt it."""
 
-from stamp.training.groups import CATEGORIES
 from stamp.training.talk import facts
+from tests.training.conftest import LEXICON
 from tests.training.talk.scenes import APPLE, BEE, SCENE, SMALL_APPLE, scene_of
 
 
@@ -47,9 +47,11 @@ def test_sides_of_the_picture() -> None:
 
 
 def test_groups_of_objects() -> None:
-    animal, insect, fruit = CATEGORIES[:3]
-    assert facts.members(SCENE, animal) == facts.members(SCENE, insect) == (BEE,)
-    assert facts.members(SCENE, fruit) == (APPLE, SMALL_APPLE)
+    groups = {group.name: group for group in LEXICON.groups}
+    assert facts.members(SCENE, groups["animal"]) == (BEE,)
+    assert facts.members(SCENE, groups["fruit"]) == (APPLE, SMALL_APPLE)
+    assert facts.members(SCENE, groups["vehicle"]) == ()
+    doubtful = scene_of(("apple", (0, 0, 20, 20)), ("tomato", (40, 0, 60, 20)))
+    assert facts.members(doubtful, groups["fruit"]) is None
+    assert facts.members(doubtful, groups["food"]) == doubtful.objects
     assert {noun.name: len(items) for noun, items in facts.objects_by_noun(SCENE).items()} == {"bee": 1, "apple": 2}
-    assert facts.is_alone(SCENE, BEE)
-    assert not facts.is_alone(SCENE, APPLE)
