@@ -148,13 +148,8 @@ class BatchMaker(Dataset[Batch]):
         plan = self.plan
         shapes = SHAPES_CELLS[plan.grid]
         rows_columns = shapes[step % len(shapes)]
-<<<<<<< HEAD
-        config = rich_config(plan.styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
-        first = self.first_seed + step * plan.images
-=======
         config = SceneConfig(plan.styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
-        first = TRAIN_SEEDS.start + plan.seed_offset + step * plan.images
->>>>>>> nouns-tests
+        first = self.first_seed + step * plan.images
         scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
