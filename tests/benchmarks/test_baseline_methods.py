@@ -28,6 +28,7 @@ from stamp.answer import PHASES
 from stamp.training.nano import build_processor, image_processor
 from tests.benchmarks import tiny
 from tests.benchmarks.nano import write_backbone, write_embedding
+from tests.training.conftest import LEXICON
 
 PICTURE = Image.effect_noise((96, 80), 60).convert("RGB")
 BOX = "[[10, 10], [50, 10], [50, 60], [10, 60]]"
@@ -226,7 +227,7 @@ def test_a_missing_checkpoint_says_how_to_get_one(monkeypatch: pytest.MonkeyPatc
 def simpleseg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the class, tiny, with the tokenizer and the files of a published checkpoint."""
     folder = tmp_path_factory.mktemp("simpleseg")
-    tokenizer = build_processor().tokenizer
+    tokenizer = build_processor(LEXICON).tokenizer
     special = tokenizer.get_added_vocab()
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
     config = Qwen2_5_VLConfig(

@@ -15,13 +15,14 @@ from stamp.predictor import StampPredictor
 from stamp.processing_stamp import StampProcessor
 from stamp.training.nano import build_model, build_processor, image_processor
 from tests.benchmarks.nano import write_backbone, write_embedding
+from tests.training.conftest import LEXICON
 
 ANSWER = "Sure, here are the segmentation masks for 'crab': <|seg|> and 'boat': <|seg|>"
 
 
 @pytest.fixture(scope="module")
 def processor() -> StampProcessor:
-    processor = build_processor()
+    processor = build_processor(LEXICON)
     processor.image_processor = image_processor(6)
     return processor
 

@@ -37,7 +37,9 @@ def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
     features = torch.randn(4, full.config.text_config.hidden_size)
     plain = VARIANTS["no patch features"].adopt(full)
     assert isinstance(plain, PlainQueryStamp)
-    assert torch.equal(plain.mask_queries(features), full.mask_queries(features) - features)
+    word = full.get_input_embeddings().weight[full.config.mask_token_id]
+    assert torch.equal(plain.mask_queries(features), word.expand(4, -1))
+    assert torch.equal(full.mask_queries(features), word + features)
     sequential = VARIANTS["sequential positions"].adopt(full)
     assert isinstance(sequential, SequentialStamp)
     assert sequential.mask_positions(torch.tensor([7]), (2, 2)).tolist() == [[[8, 9, 10, 11]]] * 3
