@@ -10,8 +10,8 @@ class SceneConfig:
     `min_area_share` and `max_area_share` bound the silhouette at placement; a kept object shows at least
     `min_visible_share` of the image and `min_visible_fraction` of its own silhouette, and in all but a
     `crowded_share` of the scenes about 85 % of its silhouette. A scene shows nouns that its style draws, all but
-    `other_style_share` of them in that style; styles are as frequent as they draw nouns. `recolour_share` of the objects
-    change in saturation and hue; `stretch` is the spread of the logarithm of their width over their height.
+    `other_style_share` of them in that style; styles are as frequent as they draw nouns. `recolour_share` of the
+    objects change in saturation and hue; `stretch` is the spread of the logarithm of their width over their height.
     """
 
     styles: tuple[str, ...]
