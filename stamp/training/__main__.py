@@ -135,6 +135,8 @@ def run_train(options: argparse.Namespace) -> None:
 
     device = torch.device(choose_device(options.device))
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
+    if options.recipe == "nano" and options.init_from is None:
+        raise SystemExit("The recipe nano starts from a backbone: name its folder with --init-from.")
     config = replace(RECIPES[options.recipe](), compile=options.compile)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
         signal.signal(number, signal.default_int_handler)
