@@ -52,6 +52,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--warmups", type=int, default=1, help="answers to a sample of each kind before measuring")
     run.add_argument("--max-new-tokens", type=int, default=256)
     run.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
+    run.add_argument("--backbone-model", help="checkpoint of the method backbone: a folder or a hub id")
+    run.add_argument(
+        "--memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also measure each method's memory, behind the timed pass (default)",
+    )
     run.add_argument("--retry-errors", action="store_true", help="measure again what ended in an error")
     run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
     add_model_options(run)
@@ -70,16 +77,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from benchmarks.datasets import open_dataset
-    from benchmarks.methods import load_methods, method_labels
+    from benchmarks.memory import measure_memory, one_of_each_kind
+    from benchmarks.methods import load_methods, method_labels, missing_checkpoints
     from benchmarks.processes import this_process
     from benchmarks.report import write_report
     from benchmarks.run_file import RunConfig
-    from benchmarks.runner import run_benchmark
+    from benchmarks.runner import choose_samples, run_benchmark
 
     process = this_process(options.device)
     options.device = process.device
-    labels = method_labels(options.methods)
+    absent = missing_checkpoints()
+    labels = method_labels(options.methods, absent)
     if process.rank == 0:
+        if "all" in options.methods and absent:
+            print(f"without {', '.join(absent)}: no {', '.join(absent.values())} in assets/", file=sys.stderr)
         print(f"reading {options.dataset}", file=sys.stderr)
     dataset = open_dataset(options.dataset, options.split, options.root)
     sizes = {"limit": options.limit, "seed": options.seed, "warmups": options.warmups, "processes": process.world}
@@ -87,6 +98,11 @@ def _run(options: argparse.Namespace) -> int:
     try:
         methods = load_methods(labels, options)
         run_benchmark(dataset, methods, config, options.out, process, options.retry_errors)
+        if options.memory and process.rank == 0:
+            samples = choose_samples(dataset.samples, config.limit, config.seed)
+            requests = {label: one_of_each_kind(samples, one) for label, one in zip(labels, methods, strict=True)}
+            methods.clear()  # makes room for the processes that load them again
+            measure_memory(options.out, requests, options, options.retry_errors)
     except KeyboardInterrupt:
         print(f"stopped; what was measured is in {options.out}, and the same command goes on", file=sys.stderr)
         return INTERRUPTED

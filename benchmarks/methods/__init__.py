@@ -1,21 +1,36 @@
 """Methods by name. A new one needs a module with a class like `benchmarks.methods.method.Method`, and a line here."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import MappingProxyType
 
-from benchmarks.methods.method import Method, Prediction
-from benchmarks.methods.stamp import load_stamp
+from benchmarks.checkpoints import BACKBONE, STAMP, has_checkpoint
+from benchmarks.methods.backbone import load_backbone
+from benchmarks.methods.method import Method, Prediction, TalksOnly
+from benchmarks.methods.stamp import load_stamp, load_stamp_nano
 
-__all__ = ["MAKERS", "Method", "Prediction", "load_methods", "method_labels"]
+__all__ = ["MAKERS", "Method", "Prediction", "TalksOnly", "load_methods", "method_labels", "missing_checkpoints"]
 
 #: Makers: (variant, options of the command line) -> loaded method.
-MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = MappingProxyType({"stamp": load_stamp})
+MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = MappingProxyType(
+    {"stamp": load_stamp, "stamp_nano": load_stamp_nano, "backbone": load_backbone}
+)
+#: What "all" leaves out until a checkpoint is in `assets/`. Without nano-stamp, `stamp` is the shipped nano itself.
+CHECKPOINTS: MappingProxyType[str, str] = MappingProxyType({"stamp_nano": STAMP, "backbone": BACKBONE})
 
 
-def method_labels(wanted: Sequence[str]) -> tuple[str, ...]:
-    """ "NAME" or "NAME:VARIANT" each, "all" spelled out. Raises ValueError: unknown name, or the same method twice."""
-    labels = tuple(label for one in wanted for label in (MAKERS if one == "all" else [one]))
+def missing_checkpoints() -> dict[str, str]:
+    """Methods that "all" leaves out, each with the checkpoint that is not there."""
+    return {method: name for method, name in CHECKPOINTS.items() if not has_checkpoint(name)}
+
+
+def method_labels(wanted: Sequence[str], absent: Collection[str] = ()) -> tuple[str, ...]:
+    """ "NAME" or "NAME:VARIANT" each, "all" spelled out, without those that are `absent`.
+
+    Raises ValueError: unknown name, or the same method twice.
+    """
+    present = [name for name in MAKERS if name not in absent]
+    labels = tuple(label for one in wanted for label in (present if one == "all" else [one]))
     if unknown := [label for label in labels if label.partition(":")[0] not in MAKERS]:
         raise ValueError(f"There is no method {unknown[0]!r}; choose from {', '.join(MAKERS)}, or all.")
     if twice := [label for label in labels if labels.count(label) > 1]:
