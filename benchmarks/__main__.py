@@ -1,8 +1,9 @@
-"""Command line: `python -m benchmarks run`, `report`, `compare`, `speed`, `footprint`."""
+"""Command line: `python -m benchmarks run`, `report`, `compare`, `speed`, `scale`, `footprint`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,17 @@ def build_parser() -> argparse.ArgumentParser:
     speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
     speed.add_argument("--repeats", type=int, default=3, help="measured runs of each method")
     speed.add_argument("--warmups", type=int, default=1, help="runs of each method before the measured ones")
+    scale = commands.add_parser("scale", help="seconds of the four paradigms, with answers of given lengths")
+    scale.add_argument("--out", type=Path, required=True, help="folder for scale.jsonl and scale.json")
+    scale.add_argument("--polygon-tokens", type=int, default=221, help="of a polygon as text")
+    scale.add_argument("--patch-text-tokens", type=int, default=154, help="of 16 x 16 labels, run lengths by row")
+    scale.add_argument("--full-text-tokens", type=int, default=583, help="of 16 x 16 labels, one by one")
+    scale.add_argument("--talk-tokens", type=int, default=11, help="of the words in front of the mask")
+    scale.add_argument("--repeats", type=int, default=3, help="measured rounds over all methods")
+    scale.add_argument("--warmups", type=int, default=1, help="rounds before the measured ones")
     footprint = commands.add_parser("footprint", help="load one checkpoint, answer once: seconds and memory")
     footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file to which a row is added")
-    for command in (speed, footprint):
+    for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
             "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a CPU shared with others"
@@ -67,7 +76,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     options = build_parser().parse_args(arguments)
-    commands = {"run": _run, "report": _report, "compare": _compare, "speed": _speed, "footprint": _footprint}
+    commands = {"run": _run, "report": _report, "compare": _compare, "speed": _speed, "scale": _scale}
+    commands["footprint"] = _footprint
     try:
         return commands[options.command](options)
     except (ValueError, OSError) as error:
@@ -135,6 +145,14 @@ def _speed(options: argparse.Namespace) -> int:
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
     print(speed_table(run_speed(load_predictor(options), options.model, options.out, config)))
+    return 0
+
+
+def _scale(options: argparse.Namespace) -> int:
+    from benchmarks.scale import ScaleConfig, run_scale, scale_table
+
+    config = ScaleConfig(**{one.name: getattr(options, one.name) for one in fields(ScaleConfig)})
+    print(scale_table(run_scale(load_predictor(options), options.model, options.out, config)))
     return 0
 
 
