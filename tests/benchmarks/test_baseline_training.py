@@ -20,12 +20,11 @@ from stamp.masks import intersection_over_union
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan, Rows
 from stamp.training.looks import Head
-from stamp.training.nano import build_processor
 from stamp.training.scene_set import TEST_SEEDS
 from stamp.training.scenes import SceneConfig, compose_scene
 from stamp.training.talk.exchange import Exchange
 from stamp.training.trainer import Trainer
-from tests.benchmarks.nano import write_backbone
+from tests.benchmarks.nano import make_processor, write_backbone
 from tests.training.conftest import STYLES, library
 
 __all__ = ["library"]
@@ -41,7 +40,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def makers(library: ArtLibrary) -> dict[str, BatchMaker]:
-    processor = build_processor()
+    processor = make_processor()
     return {name: BatchMaker(PLAN, processor, library, 4, masks=one) for name, one in OBJECTIVES.items()}
 
 

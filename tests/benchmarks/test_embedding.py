@@ -13,17 +13,15 @@ from stamp.conversation import Turn
 from stamp.loading import LoadOptions, load_checkpoint
 from stamp.predictor import StampPredictor
 from stamp.processing_stamp import StampProcessor
-from stamp.training.nano import build_model, build_processor, image_processor
-from tests.benchmarks.nano import write_backbone, write_embedding
+from stamp.training.nano import build_model
+from tests.benchmarks.nano import make_processor, write_backbone, write_embedding
 
 ANSWER = "Sure, here are the segmentation masks for 'crab': <|seg|> and 'boat': <|seg|>"
 
 
 @pytest.fixture(scope="module")
 def processor() -> StampProcessor:
-    processor = build_processor()
-    processor.image_processor = image_processor(6)
-    return processor
+    return make_processor()
 
 
 @pytest.fixture(scope="module")
