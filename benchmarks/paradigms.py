@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.embedding_decoder import EmbeddingDecoder
+from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.forcing import decode
 from stamp.answer import Answer
 from stamp.masks import Mask
@@ -115,9 +115,9 @@ def embedding(decoder: EmbeddingDecoder) -> Callable[[Answer, Tensor], Mask]:
     def predict(answer: Answer, hidden: Tensor) -> Mask:
         image = answer.image
         with answer.clock.phase("mask"):
-            logits = decoder(hidden, image.embeds, image.grid_hw).float().cpu()
+            logits = decoder(hidden[None], image.embeds[None], image.grid_hw).float().cpu()
         with answer.clock.phase("refine"):
-            enlarged = functional.interpolate(logits[None, None], size=image.size_hw, mode="bilinear")
+            enlarged = functional.interpolate(logits[None], size=image.size_hw, mode="bilinear")
             return (enlarged[0, 0] > 0).numpy()
 
     return predict

@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from PIL import Image
 from tqdm import tqdm
+from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 
-from benchmarks.embedding_decoder import EmbeddingDecoder
+from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.forcing import ONE_MASK
 from benchmarks.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon
 from benchmarks.provenance import provenance
@@ -98,7 +99,8 @@ def paradigms(predictor: StampPredictor, config: ScaleConfig) -> list[Paradigm]:
     """The four, patch text with and without run lengths. The embedding's decoder gets random weights here."""
     model = predictor.model
     torch.manual_seed(0)
-    decoder = EmbeddingDecoder(model.config.text_config.hidden_size).to(model.device, model.dtype).eval()
+    decoder = EmbeddingDecoder(model.config.text_config.hidden_size, SamMaskDecoderConfig())
+    decoder.to(model.device, model.dtype).eval()
     return [
         Paradigm(REFERENCE, 0, all_mask),
         Paradigm("polygon", config.polygon_tokens, polygon(max(3, config.polygon_tokens // TOKENS_A_VERTEX))),

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 
 from benchmarks.__main__ import main
-from benchmarks.embedding_decoder import EmbeddingDecoder
+from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.paradigms import Paradigm, all_mask, lm_head_inputs, polygon
 from benchmarks.scale import (
     ROWS_FILE,
@@ -167,10 +168,9 @@ def test_the_hidden_state_is_the_one_that_chose_the_token(stamp: StampPredictor)
 @torch.inference_mode()
 def test_the_decoder_has_the_published_size() -> None:
     torch.manual_seed(0)
-    decoder = EmbeddingDecoder(64).eval()
+    decoder = EmbeddingDecoder(64, SamMaskDecoderConfig()).eval()
     assert sum(parameter.numel() for parameter in decoder.decoder.parameters()) == 4_058_340  # SAM's, of any backbone
-    image = torch.randn(6 * 4, 64)
-    first, second = (decoder(torch.randn(64), image, (6, 4)) for _ in range(2))
+    first, second = decoder(torch.randn(2, 64), torch.randn(1, 6 * 4, 64).expand(2, -1, -1), (6, 4))
     assert first.shape == (24, 16)
     assert first.isfinite().all()
     assert not torch.equal(first, second)
