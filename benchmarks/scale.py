@@ -246,7 +246,8 @@ def scale_table(record: dict[str, Any]) -> str:
     table = markdown([*header, f"mask and refine, times {REFERENCE}", f"total, times {REFERENCE}"], lines, words=1)
     where = record["provenance"]
     precision = where["dtype"] if where["quantization"] == "none" else where["quantization"]
+    threads = f"{where['threads']} thread{'s' * (where['threads'] > 1)}"
     return (
-        f"{table}\n\n{where['model']}, {precision}, {where['hardware']}, {where['threads']} threads, seconds counted: "
+        f"{table}\n\n{where['model']}, {precision}, {where['hardware']}, {threads}, seconds counted: "
         f"{where['config']['clock']}; n = {where['n']}, {record['shared']}; {where['date']}, commit {where['commit']}."
     )
