@@ -1,13 +1,14 @@
-"""Command line: `python -m benchmarks run`, `report`, `compare`, `train`, `speed`, `footprint`."""
+"""Command line: `python -m benchmarks run`, `report`, `compare`, `gallery`, `train`, `speed`, `scale`, `footprint`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method_options import BASELINE_CHECKPOINTS, add_method_options, missing_checkpoint
+from benchmarks.checkpoints import add_method_options, missing_checkpoints
 from stamp.options import add_model_options, load_predictor
 
 #: As a shell reports a program that Ctrl-C has ended.
@@ -38,10 +39,18 @@ def build_parser() -> argparse.ArgumentParser:
     speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
     speed.add_argument("--repeats", type=int, default=3, help="measured runs of each method")
     speed.add_argument("--warmups", type=int, default=1, help="runs of each method before the measured ones")
+    scale = commands.add_parser("scale", help="seconds of the four paradigms, with answers of given lengths")
+    scale.add_argument("--out", type=Path, required=True, help="folder for scale.jsonl and scale.json")
+    scale.add_argument("--polygon-tokens", type=int, default=221, help="of a polygon as text")
+    scale.add_argument("--patch-text-tokens", type=int, default=154, help="of 16 x 16 labels, run lengths by row")
+    scale.add_argument("--full-text-tokens", type=int, default=583, help="of 16 x 16 labels, one by one")
+    scale.add_argument("--talk-tokens", type=int, default=11, help="of the words in front of the mask")
+    scale.add_argument("--repeats", type=int, default=3, help="measured rounds over all methods")
+    scale.add_argument("--warmups", type=int, default=1, help="rounds before the measured ones")
     footprint = commands.add_parser("footprint", help="load one checkpoint, answer once: seconds and memory")
     footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file to which a row is added")
     _add_train(commands.add_parser("train", help="train a method of the comparison: sweep, training, card"))
-    for command in (speed, footprint):
+    for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
             "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a CPU shared with others"
@@ -58,6 +67,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--limit", type=int, help="samples of each split; default all")
     run.add_argument("--seed", type=int, default=0, help="draws the samples of --limit")
     run.add_argument("--warmups", type=int, default=1, help="answers to a sample of each kind before measuring")
+    run.add_argument(
+        "--memory",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also measure each method's memory, behind the timed pass (default)",
+    )
     run.add_argument("--retry-errors", action="store_true", help="measure again what ended in an error")
     run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
     add_method_options(run)
@@ -84,9 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run": _run,
         "report": _report,
         "compare": _compare,
+        "gallery": _gallery,
         "train": _train,
         "speed": _speed,
-        "gallery": _gallery,
+        "scale": _scale,
         "footprint": _footprint,
     }
     try:
@@ -98,19 +114,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from benchmarks.datasets import open_dataset
+    from benchmarks.memory import measure_memory, one_of_each_kind
     from benchmarks.methods import load_methods, method_labels
     from benchmarks.processes import this_process
     from benchmarks.report import write_report
     from benchmarks.run_file import RunConfig
-    from benchmarks.runner import run_benchmark
+    from benchmarks.runner import choose_samples, run_benchmark
 
     process = this_process(options.device)
     options.device = process.device
-    absent = {name: text for name in BASELINE_CHECKPOINTS if (text := missing_checkpoint(name, options)) is not None}
+    absent = missing_checkpoints(options)
     labels = method_labels(options.methods, absent)
     if process.rank == 0:
-        if "all" in options.methods and absent:
-            print("\n".join(f"left out: {text}" for text in absent.values()), file=sys.stderr)
+        for name, sentence in absent.items() if "all" in options.methods else ():
+            print(f"left out: {name}. {sentence}", file=sys.stderr)
         print(f"reading {options.dataset}", file=sys.stderr)
     dataset = open_dataset(options.dataset, options.split, options.root)
     sizes = {"limit": options.limit, "seed": options.seed, "warmups": options.warmups, "processes": process.world}
@@ -118,6 +135,11 @@ def _run(options: argparse.Namespace) -> int:
     try:
         methods = load_methods(labels, options)
         run_benchmark(dataset, methods, config, options.out, process, options.retry_errors)
+        if options.memory and process.rank == 0:
+            samples = choose_samples(dataset.samples, config.limit, config.seed)
+            requests = {label: one_of_each_kind(samples, one) for label, one in zip(labels, methods, strict=True)}
+            methods.clear()  # makes room for the processes that load them again
+            measure_memory(options.out, requests, options, options.retry_errors)
     except KeyboardInterrupt:
         print(f"stopped; what was measured is in {options.out}, and the same command goes on", file=sys.stderr)
         return INTERRUPTED
@@ -185,6 +207,14 @@ def _speed(options: argparse.Namespace) -> int:
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
     print(speed_table(run_speed(load_predictor(options), options.model, options.out, config)))
+    return 0
+
+
+def _scale(options: argparse.Namespace) -> int:
+    from benchmarks.scale import ScaleConfig, run_scale, scale_table
+
+    config = ScaleConfig(**{one.name: getattr(options, one.name) for one in fields(ScaleConfig)})
+    print(scale_table(run_scale(load_predictor(options), options.model, options.out, config)))
     return 0
 
 

@@ -15,9 +15,9 @@ from dataclasses import asdict
 import numpy as np
 from PIL import Image
 
-from benchmarks.datasets.sample import DatasetError, Sample
+from benchmarks.datasets.sample import DatasetError, QuestionSample, Sample
 from benchmarks.judging import Judgement, judge, judge_unread
-from benchmarks.methods.method import Method, Prediction
+from benchmarks.methods.method import Method, Prediction, TalksOnly
 from benchmarks.records import Key, Record, Status
 from benchmarks.timing import wait_for
 from stamp.masks import encode_rle
@@ -46,16 +46,17 @@ def run_samples(
 
     An exception of a method, a picture or an annotation becomes an error record. Stop iterating to stop.
     """
-    todo = [sample for sample in samples if any(record_key(sample, method) not in done for method in methods)]
+    todo = [sample for sample in samples if any(is_due(sample, method, done) for method in methods)]
     warm_up(methods, {sample.kind: sample for sample in reversed(todo)}.values(), warmups)
     turns: Counter[tuple[str, str]] = Counter()
     for number, sample in enumerate(samples):
-        first = turns[sample.split, sample.kind] % len(methods)
+        asked = [method for method in methods if is_asked(sample, method)]
+        first = turns[sample.split, sample.kind] % max(len(asked), 1)
         turns[sample.split, sample.kind] += 1
         waiting = [
             (number * len(methods) + position, method)
-            for position, method in enumerate([*methods[first:], *methods[:first]])
-            if record_key(sample, method) not in done
+            for position, method in enumerate([*asked[first:], *asked[:first]])
+            if is_due(sample, method, done)
         ]
         if not waiting:
             continue
@@ -69,6 +70,16 @@ def run_samples(
             yield run_sample(method, sample, image, order)
 
 
+def is_asked(sample: Sample, method: Method) -> bool:
+    """Whether a method gets this sample: one without masks gets questions alone."""
+    return isinstance(sample, QuestionSample) or not isinstance(method, TalksOnly)
+
+
+def is_due(sample: Sample, method: Method, done: Collection[Key]) -> bool:
+    """Whether a method's answer to this sample is still to be measured."""
+    return is_asked(sample, method) and record_key(sample, method) not in done
+
+
 def record_key(sample: Sample, method: Method) -> Key:
     """`Record.key` of this method's answer to this sample."""
     return sample.dataset, sample.split, sample.id, method.name, method.variant
@@ -78,7 +89,7 @@ def warm_up(methods: Sequence[Method], samples: Iterable[Sample], warmups: int) 
     """Let every method answer each sample `warmups` times. A failure shows again, and is recorded, when measured."""
     for sample in samples:
         for method in methods:
-            for _ in range(warmups):
+            for _ in range(warmups if is_asked(sample, method) else 0):
                 with suppress(Exception):
                     method.predict(sample.load_image(), method.prompt(sample))
 

@@ -23,8 +23,16 @@ def provenance(predictor: MeasuredModel, model: str | Path | None) -> dict[str, 
     return {
         "model": "stamp-nano" if model is None else Path(model).name,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
+        "weights_bytes": weights_bytes(predictor.model),
         "threads": torch.get_num_threads(),
         "uncommitted_changes": None if (status := git("status", "--porcelain")) is None else bool(status),
         "python": platform.python_version(),
         **stamp.provenance.provenance(predictor),
     }
+
+
+def weights_bytes(model: nn.Module) -> int:
+    """Bytes of a model's tensors as they lie in memory: tied ones once, the constants of quantized ones too."""
+    state = model.state_dict(keep_vars=True).values()
+    tensors = {tensor.data_ptr(): tensor.nbytes for tensor in state if isinstance(tensor, torch.Tensor)}
+    return sum(tensors.values())

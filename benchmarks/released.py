@@ -35,6 +35,7 @@ def segment_released(
     prompt: str,
     max_new_tokens: int = 256,
     forced_response: Forced | None = None,
+    refine: str = "auto",
 ) -> Segmentation:
     """Answer one prompt about one image the released way; text and masks are those of `StampPredictor.segment`.
 
@@ -47,7 +48,7 @@ def segment_released(
     encoded, pixels = predictor._encode_picture(load_image(image, predictor.image_limits), clock)
     turns = [Turn("user", prompt, encoded)]
     prompt_ids = predictor.processor.encode_conversation(turns, [len(encoded.embeds)]).input_ids
-    end_token_ids, refiner = predictor.end_token_ids, predictor.refiner()
+    end_token_ids, refiner = predictor.end_token_ids, predictor.refiner(refine)
     answer = Answer(predictor.model, predictor.processor, clock, prompt_ids, [encoded], end_token_ids, refiner)
     decode(answer, max_new_tokens, forced_response)
     if answer.state.seg_slots:

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from benchmarks.checkpoints import BACKBONE, EQUAL_BUDGET
 from benchmarks.intervals import DRAWS, LEVEL, SEED, Interval
+from benchmarks.memory import read_memory
 from benchmarks.metrics import CONVENTIONS
 from benchmarks.records import Record, records_of, write_atomically
 from benchmarks.report_table import report_tables
@@ -36,13 +38,23 @@ def make_report(folder: Path, convention: str = "ours") -> dict[str, Any]:
     records, problems = records_of(folder)
     rows = group(records, lambda record: (record.dataset, record.split, record.label))
     bar = tqdm(rows.items(), desc="report", unit="row", disable=len(records) < BAR_ABOVE_RECORDS)
+    run, memory = read_run(folder), read_memory(folder)
+    made = []
+    for key, own in bar:
+        about = (run or {"methods": {}})["methods"].get(key[2], {})
+        backbone = rows.get((*key[:2], BACKBONE), []) if about.get("model") in EQUAL_BUDGET else []
+        made.append(
+            _row(key[2], own, rows.get((*key[:2], REFERENCE), []), convention)
+            | {"before": _before(own, backbone, convention)}
+            | {"memory": memory.get(key[2]), "note": about.get("note")}
+        )
     return {
         "convention": convention,
         "bootstrap": {"draws": DRAWS, "seed": SEED, "level": LEVEL, "drawn": "pictures"},
         "reference": REFERENCE,
-        "run": read_run(folder),
+        "run": run,
         "problems": problems,
-        "rows": [_row(key[2], own, rows.get((*key[:2], REFERENCE), []), convention) for key, own in bar],
+        "rows": made,
     }
 
 
@@ -74,6 +86,14 @@ def _row(label: str, records: Sequence[Record], reference: Sequence[Record], con
             for kind, own in group(records, lambda record: record.kind).items()
         },
     }
+
+
+def _before(records: Sequence[Record], backbone: Sequence[Record], convention: str) -> dict[str, Any] | None:
+    """Dialogue of the backbone that a method was trained from, and the method's minus the backbone's, paired."""
+    if not backbone:
+        return None
+    score = scores_of(backbone, CONVENTIONS[convention])["dialogue"]
+    return _json({"dialogue": score, "change": against(records, backbone, CONVENTIONS[convention])["dialogue"]})
 
 
 def _json(intervals: Mapping[str, Interval | None]) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from typing import Any
 from benchmarks.scores import COMPARED, SCORES
 
 UNKNOWN = "–"
+MB = 1e6
+#: Behind the name of a method that has a note.
+MARK = "*"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
@@ -24,8 +27,10 @@ def report_tables(report: dict[str, Any]) -> str:
     rows, reference = report["rows"], report["reference"]
     scores = [name for name in SCORES if any(row["scores"][name] for row in rows)]
     names = ["dataset", "split", "method"]
-    costs = ["median s", "p90 s", "tokens", "passes", f"times {reference}"]
-    tables = [markdown([*names, "precision", "n", *scores, *costs], [_main_row(row, scores) for row in rows], words=4)]
+    before = ["dialogue before", "change"] if any(row["before"] for row in rows) else []
+    costs = ["median s", "p90 s", "tokens", "passes", f"times {reference}", "weights MB", "peak MB"]
+    main = [_main_row(row, scores, bool(before)) for row in rows]
+    tables = [markdown([*names, "precision", "n", *scores, *before, *costs], main, words=4)]
     if others := [_against_row(row) for row in rows if row["against_reference"]]:
         differences = [f"{name} minus {reference}'s" for name in COMPARED]
         tables.append(markdown([*names, f"seconds, times {reference}", *differences], others, words=3))
@@ -34,21 +39,31 @@ def report_tables(report: dict[str, Any]) -> str:
     return "\n\n".join([*tables, "\n".join(_notes(report))]) + "\n"
 
 
-def _main_row(row: dict[str, Any], scores: Sequence[str]) -> list[str]:
-    cost = row["cost"]
+def _main_row(row: dict[str, Any], scores: Sequence[str], with_before: bool) -> list[str]:
+    cost, before = row["cost"], row["before"] or {}
     return [
         row["dataset"],
         row["split"],
-        row["method"],
+        row["method"] + (MARK if row["note"] else ""),
         row["precision"],
         str(row["requests_for_masks"] + row["questions"]),
         *(interval(row["scores"][name]) for name in scores),
+        *([interval(before.get("dialogue")), interval(before.get("change"), sign="+")] if with_before else []),
         number(cost["median_s"]),
         number(cost["p90_s"]),
         number(cost["median_tokens"]),
         number(cost["median_passes"]),
         interval((row["against_reference"] or {}).get("times_s"), digits=2),
+        *_megabytes(row["memory"]),
     ]
+
+
+def _megabytes(memory: dict[str, Any] | None) -> tuple[str, str]:
+    """Weights, and the peak above what the process held before it loaded anything."""
+    if memory is None or memory["peak_bytes"] is None:
+        return UNKNOWN, UNKNOWN
+    weights, peak = memory["weights_bytes"], memory["peak_bytes"] - memory["before_bytes"]
+    return number(None if weights is None else weights / MB), number(peak / MB)
 
 
 def _against_row(row: dict[str, Any]) -> list[str]:
@@ -78,8 +93,14 @@ def _notes(report: dict[str, Any]) -> list[str]:
     draws = report["bootstrap"]
     notes = [
         f"Convention: {report['convention']}. In brackets: {draws['level']:.0%} bootstrap interval over pictures, "
-        f"{draws['draws']} draws, seed {draws['seed']}. Seconds, tokens and passes are of requests for a mask."
+        f"{draws['draws']} draws, seed {draws['seed']}. Seconds, tokens and passes are of requests for a mask. "
+        "Peak: memory of a process that loads the method and answers, above what it held before, 1 MB = 1e6 bytes."
     ]
+    for label, row in {row["method"]: row for row in report["rows"]}.items():
+        if row["note"]:
+            notes.append(f"{label}{MARK}: {row['note']}.")
+        if error := (row["memory"] or {}).get("error"):
+            notes.append(f"Memory of {label} is not known: {error}")
     for row in report["rows"]:
         for count, what in ((row["errors"], "errors"), (row["without_annotation"], "without a readable annotation")):
             if count:

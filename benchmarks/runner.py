@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.datasets.sample import Dataset, Sample
-from benchmarks.measuring import record_key, run_samples
+from benchmarks.measuring import is_due, run_samples
 from benchmarks.methods import Method
 from benchmarks.metrics import CONVENTIONS
 from benchmarks.processes import Process
@@ -43,7 +43,7 @@ def run_benchmark(
     own = process.share(samples)
     records, _ = read_records(record_files(out))
     done = {record.key for record in records if not (retry and record.status == "error")}
-    waiting = sum(record_key(sample, method) not in done for sample in own for method in methods)
+    waiting = sum(is_due(sample, method, done) for sample in own for method in methods)
     progress = Progress(waiting, quiet=process.rank > 0)
     with RecordLog(out / shard_name(process)) as log, progress:
         for record in run_samples(methods, own, done, config.warmups):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stamp.download import Report
+    from stamp.modeling_stamp import StampForSegmentation
     from stamp.predictor import StampPredictor
 
 #: (option, default, help). `--min-pixels` reads STAMP_MIN_PIXELS, and so on.
@@ -36,9 +37,17 @@ def add_model_options(
 
 
 def load_predictor(
-    options: argparse.Namespace, *, merge: bool = False, report: "Report | None" = None
+    options: argparse.Namespace,
+    *,
+    merge: bool = False,
+    report: "Report | None" = None,
+    model_class: "type[StampForSegmentation] | None" = None,
 ) -> "StampPredictor":
-    """The predictor the options ask for. Raises CheckpointError (a ValueError)."""
+    """The predictor the options ask for. model_class: what the weights are of; None is STAMP.
+
+    Raises CheckpointError (a ValueError).
+    """
+    from stamp.modeling_stamp import StampForSegmentation
     from stamp.predictor import StampPredictor
     from stamp.sources import find_checkpoint
 
@@ -54,6 +63,7 @@ def load_predictor(
         min_pixels=options.min_pixels,
         max_pixels=options.max_pixels,
         report=report,
+        model_class=model_class or StampForSegmentation,
     )
     predictor.sam_model = sam_model
     return predictor

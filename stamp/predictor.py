@@ -71,6 +71,7 @@ class StampPredictor:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         report: Report | None = None,
+        model_class: type[StampForSegmentation] = StampForSegmentation,
     ) -> Self:
         """Load a checkpoint: None is the embedded nano; else "nano", "2b", "7b", a folder, or a hub id.
 
@@ -79,12 +80,12 @@ class StampPredictor:
         quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
         base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
         after resizing. report: gets a line at each step and while downloading; None shows bars
-        in the terminal.
+        in the terminal. model_class: what the weights are of.
         Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
         place = torch.device(choose_device(device))
         folder = find_checkpoint(path_or_id, revision, report)
-        options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report)
+        options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report, model_class)
         model, processor, in_effect = load_checkpoint(folder, options)
         predictor = cls(model, processor)
         predictor.quantization = in_effect

@@ -1,12 +1,8 @@
-"""Masks from one embedding: a `<|seg|>`'s hidden state prompts a mask decoder over the image features.
+"""Masks from one embedding: a `<|seg|>`'s hidden state prompts a small mask decoder over the image features.
 
-After LISA (arXiv 2308.00692): last hidden state -> two linear layers -> prompt of Segment Anything's mask decoder. Here
-the decoder is transformers' `SamMaskDecoder` in a small size, and its image features are those that the language model
-reads, projected; LISA has a second vision tower for them. LISA takes the state that predicts its `[SEG]`, and this the
-state at `<|seg|>` itself, which has read one token more.
+LISA takes the state that predicts its `[SEG]`, and this the state at `<|seg|>` itself, which has read one token more.
 """
 
-from types import SimpleNamespace
 from typing import Any, Self
 
 import torch
@@ -15,15 +11,11 @@ from torch import Tensor, nn
 from transformers import Cache, Qwen2VLForConditionalGeneration
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping, register_checkpoint_conversion_mapping
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
-from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPositionalEmbedding
+from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 
+from benchmarks.baselines.embedding_decoder import UPSCALE, EmbeddingDecoder
 from stamp.configuration_stamp import StampConfig
 from stamp.modeling_stamp import StampForSegmentation, StampRowsOutput, additive_mask, shared_prefix
-
-#: Logits a cell and axis: the decoder's two transposed convolutions.
-UPSCALE = 4
-#: Spread of the random frequencies: that of the original code; transformers has another, which weights always replace.
-POSITIONS_SCALE = 1.0
 
 
 @strict
@@ -40,7 +32,7 @@ class EmbeddingConfig(StampConfig):
 
     def mask_decoder(self) -> SamMaskDecoderConfig:
         """One mask, and no more of the unused guess of its IoU than the class insists on."""
-        config = SamMaskDecoderConfig(
+        return SamMaskDecoderConfig(
             hidden_size=self.decoder_width,
             mlp_dim=self.decoder_mlp_width,
             num_attention_heads=self.decoder_heads,
@@ -48,13 +40,11 @@ class EmbeddingConfig(StampConfig):
             num_multimask_outputs=0,
             iou_head_hidden_dim=1,
         )
-        config._attn_implementation = "sdpa"
-        return config
 
 
 # Differences from StampForSegmentation:
-# - masks come from `prompt`, `image_projection` and `mask_decoder` instead of mask tokens and `classifier`, which
-#   stays, unused, so that checkpoints of both load alike;
+# - masks come from `mask_decoder` instead of mask tokens and `classifier`, which stays, unused, so that checkpoints of
+#   both load alike;
 # - `mask_pass` reads each `<|seg|>` once more, on top of the cache: the cache keeps no hidden states;
 # - logits are four times as fine as the grid, each way.
 class EmbeddingForSegmentation(StampForSegmentation):
@@ -65,12 +55,7 @@ class EmbeddingForSegmentation(StampForSegmentation):
 
     def __init__(self, config: EmbeddingConfig):
         super().__init__(config)
-        hidden, width = config.text_config.hidden_size, config.decoder_width
-        self.prompt = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, width))
-        self.image_projection = nn.Linear(hidden, width)
-        self.positions = SamPositionalEmbedding(SimpleNamespace(num_pos_feats=width // 2, scale=POSITIONS_SCALE))
-        self.no_dense_prompt = nn.Embedding(1, width)
-        self.mask_decoder = SamMaskDecoder(config.mask_decoder())
+        self.mask_decoder = EmbeddingDecoder(config.text_config.hidden_size, config.mask_decoder())
         self.post_init()
 
     @classmethod
@@ -92,27 +77,6 @@ class EmbeddingForSegmentation(StampForSegmentation):
         """See StampForSegmentation."""
         return UPSCALE * grid_hw[0], UPSCALE * grid_hw[1]
 
-    def decode_masks(self, seg_hidden: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-        """(B, H) hidden states of `<|seg|>`, (B, P, H) image features -> (B, 16 P) logits, row-major."""
-        features = self.image_projection(image_embeds).mT.unflatten(2, grid_hw)
-        masks, _ = self.mask_decoder(
-            image_embeddings=features,
-            image_positional_embeddings=self._position_features(grid_hw).expand_as(features),
-            sparse_prompt_embeddings=self.prompt(seg_hidden)[:, None, None],
-            dense_prompt_embeddings=self.no_dense_prompt.weight.view(1, -1, 1, 1).expand_as(features),
-            multimask_output=False,
-        )
-        logits: Tensor = masks.flatten(1)
-        return logits
-
-    @torch.no_grad()
-    def _position_features(self, grid_hw: tuple[int, int]) -> Tensor:
-        """(1, width, gh, gw): SAM's fixed random Fourier features of the cells' centres, 0..1 each way."""
-        rows, columns = ((torch.arange(n, device=self.device) + 0.5) / n for n in grid_hw)
-        y, x = torch.meshgrid(rows, columns, indexing="ij")
-        features: Tensor = self.positions(torch.stack([x, y], dim=-1))
-        return features.permute(2, 0, 1)[None]
-
     def mask_pass(
         self, cache: Cache, seg_index: Tensor, seg_position: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]
     ) -> Tensor:
@@ -123,7 +87,8 @@ class EmbeddingForSegmentation(StampForSegmentation):
         embeds = self.embed_prompt(seg, None)
         positions = seg_position.view(1, -1, 1).expand(3, -1, 1)
         hidden = self._run_text(embeds, positions, additive_mask(allowed, embeds.dtype), shared_prefix(cache))
-        return self.decode_masks(hidden[:, 0], image_embeds.expand(len(seg), -1, -1), grid_hw)
+        logits: Tensor = self.mask_decoder(hidden[:, 0], image_embeds.expand(len(seg), -1, -1), grid_hw)
+        return logits.flatten(1)
 
     def forward_rows(
         self,
@@ -138,8 +103,8 @@ class EmbeddingForSegmentation(StampForSegmentation):
         if seg_index is not None:
             assert output.hidden_states is not None
             row = torch.arange(len(input_ids), device=input_ids.device)
-            seg_hidden = output.hidden_states[row, seg_index]
-            output.mask_logits = self.decode_masks(seg_hidden, image_embeds, self.merged_grid(grid_thw[0]))
+            seg_hidden, grid_hw = output.hidden_states[row, seg_index], self.merged_grid(grid_thw[0])
+            output.mask_logits = self.mask_decoder(seg_hidden, image_embeds, grid_hw).flatten(1)
         return output
 
 

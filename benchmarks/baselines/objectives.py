@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baselines.embedding import UPSCALE, EmbeddingForSegmentation
+from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from benchmarks.baselines.embedding_decoder import UPSCALE
 from benchmarks.baselines.mask_text import MaskText
 from benchmarks.baselines.patches import PatchText
 from benchmarks.baselines.polygons import PolygonText

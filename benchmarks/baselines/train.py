@@ -18,8 +18,8 @@ from tqdm import tqdm
 from benchmarks.baselines.card import FIGURES_FILE, ROWS_FILE, SWEEP_FILE, card
 from benchmarks.baselines.objectives import OBJECTIVES
 from benchmarks.baselines.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
+from benchmarks.checkpoints import default_options
 from benchmarks.intervals import bootstrap, mean
-from benchmarks.method_options import default_options
 from benchmarks.methods import Method, load_methods
 from benchmarks.records import write_atomically
 from stamp.masks import intersection_over_union

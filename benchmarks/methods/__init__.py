@@ -4,17 +4,25 @@ import argparse
 from collections.abc import Callable, Collection, Sequence
 from types import MappingProxyType
 
+from benchmarks.methods.backbone import load_backbone
 from benchmarks.methods.embedding import load_embedding
-from benchmarks.methods.method import Method, Prediction
+from benchmarks.methods.method import Method, Prediction, TalksOnly
 from benchmarks.methods.patch_text import load_patch_text
 from benchmarks.methods.polygon import load_polygon
-from benchmarks.methods.stamp import load_stamp
+from benchmarks.methods.stamp import load_stamp, load_stamp_nano
 
-__all__ = ["MAKERS", "Method", "Prediction", "load_methods", "method_labels"]
+__all__ = ["MAKERS", "Method", "Prediction", "TalksOnly", "load_methods", "method_labels"]
 
 #: Makers: (variant, options of the command line) -> loaded method.
 MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = MappingProxyType(
-    {"stamp": load_stamp, "polygon": load_polygon, "patch_text": load_patch_text, "embedding": load_embedding}
+    {
+        "stamp": load_stamp,
+        "stamp_nano": load_stamp_nano,
+        "polygon": load_polygon,
+        "patch_text": load_patch_text,
+        "embedding": load_embedding,
+        "backbone": load_backbone,
+    }
 )
 #: Published models that cannot be measured here: only transformers' own classes and safetensors are loaded.
 REFUSED = {

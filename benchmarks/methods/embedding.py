@@ -10,8 +10,9 @@ from PIL import Image
 from torch.nn import functional
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from benchmarks.checkpoints import with_checkpoint
 from benchmarks.datasets.sample import Sample
-from benchmarks.methods.loading import load_baseline, precision_of
+from benchmarks.methods.loading import load_measured, precision_of
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.stamp import MAX_NEW_TOKENS, prediction_of
 from stamp.conversation import Turn
@@ -78,7 +79,6 @@ def load_embedding(variant: str, options: argparse.Namespace) -> EmbeddingMethod
     """The baseline with bilinear enlargement, or the refiner that the variant names. Raises ValueError."""
     if variant and variant not in VARIANTS:
         raise ValueError(f"embedding has no variant {variant!r}, only {', '.join(VARIANTS)}.")
-    predictor, about = load_baseline("embedding", options, EmbeddingForSegmentation)
-    predictor.sam_model = options.sam_model
+    predictor, about = load_measured(with_checkpoint("embedding", options), EmbeddingForSegmentation)
     refiner = predictor.refiner(variant) if variant else BilinearRefiner()
     return EmbeddingMethod(predictor, refiner, variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

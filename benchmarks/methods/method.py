@@ -56,3 +56,7 @@ class Method(Protocol):
 
     def provenance(self) -> dict[str, Any]:
         """Checkpoint, its hash, parameters, dtype, versions, machine, commit, date; unknown is None."""
+
+
+class TalksOnly:
+    """Marks a method without masks: it is asked questions alone, and its rows have no scores of masks."""

@@ -3,7 +3,8 @@
 import argparse
 
 from benchmarks.baselines.patches import PatchText
-from benchmarks.methods.loading import load_baseline
+from benchmarks.checkpoints import with_checkpoint
+from benchmarks.methods.loading import load_measured
 from benchmarks.methods.written import MAX_NEW_TOKENS, WrittenMaskMethod
 from stamp.refinement import REFINERS, check_refiner_name
 
@@ -15,8 +16,7 @@ def load_patch_text(variant: str, options: argparse.Namespace) -> WrittenMaskMet
     if variant and variant not in VARIANTS:
         raise ValueError(f"patch_text has no variant {variant!r}, only {', '.join(VARIANTS)}.")
     refine = check_refiner_name(variant or options.refine)
-    predictor, about = load_baseline("patch_text", options)
-    predictor.sam_model = options.sam_model
+    predictor, about = load_measured(with_checkpoint("patch_text", options))
     form = PatchText(predictor.refiner(refine))
     budget = options.max_new_tokens or MAX_NEW_TOKENS
     return WrittenMaskMethod(predictor, form, variant, budget, about | {"refine": refine})

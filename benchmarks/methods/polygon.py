@@ -3,7 +3,8 @@
 import argparse
 
 from benchmarks.baselines.polygons import PolygonText
-from benchmarks.methods.loading import load_baseline
+from benchmarks.checkpoints import with_checkpoint
+from benchmarks.methods.loading import load_measured
 from benchmarks.methods.method import Method
 from benchmarks.methods.simpleseg import load_simpleseg
 from benchmarks.methods.written import MAX_NEW_TOKENS, WrittenMaskMethod
@@ -17,5 +18,5 @@ def load_polygon(variant: str, options: argparse.Namespace) -> Method:
         return load_simpleseg(options)
     if variant:
         raise ValueError(f"polygon has no variant {variant!r}, only {PUBLISHED}.")
-    predictor, about = load_baseline("polygon", options)
+    predictor, about = load_measured(with_checkpoint("polygon", options))
     return WrittenMaskMethod(predictor, PolygonText(), variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

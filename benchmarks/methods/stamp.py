@@ -1,48 +1,51 @@
-"""All-mask prediction: STAMP itself, through the public predictor."""
+"""All-mask prediction: STAMP itself, through the public predictor, or the way its authors released it."""
 
 import argparse
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 
+from benchmarks.checkpoints import changed, checkpoint_of
 from benchmarks.datasets.sample import Sample
-from benchmarks.fingerprint import checkpoint_sha256
-from benchmarks.methods.loading import precision_of
+from benchmarks.methods.loading import load_measured, precision_of
 from benchmarks.methods.method import Prediction
-from benchmarks.provenance import provenance
+from benchmarks.released import segment_released
+from stamp.answer import PHASES
 from stamp.conversation import Segmentation
 from stamp.loading import DTYPES
-from stamp.options import load_predictor
 from stamp.predictor import StampPredictor
 from stamp.quantization import QUANTIZATIONS
 from stamp.refinement import REFINERS, check_refiner_name
-from stamp.sources import find_base, find_checkpoint, is_adapter
+from stamp.sources import EMBEDDED_CHECKPOINT, find_checkpoint
 
-#: Words a variant is made of, joined by "+": a dtype, a quantization, and how masks are enlarged. "none" is the last.
+#: Words a variant is made of, joined by "+": a dtype, a quantization, how masks are enlarged ("none" is one of these),
+#: and the algorithm as released.
 DTYPE_WORDS = tuple(DTYPES)
 QUANTIZATION_WORDS = tuple(word for word in QUANTIZATIONS if word not in ("none", "auto"))
 REFINE_WORDS = tuple(word for word in REFINERS if word != "auto")
+RELEASED_WORD = "released"
 MAX_NEW_TOKENS = 256
+LONGER = "the shipped checkpoint, trained longer than the baselines"
+
+M = TypeVar("M", bound="StampMethod")
 
 
 @dataclass(frozen=True)
 class StampMethod:
     """A predictor with its options.
 
-    checkpoint: as given on the command line; None is the embedded nano. base_sha256: of an adapter's base, or None.
+    about: what `provenance` gives. released: answer by the released algorithm: the same masks, with its extra work.
     """
 
     predictor: StampPredictor
     variant: str
     refine: str
     max_new_tokens: int
-    checkpoint: str | None
-    checkpoint_sha256: str
-    base_sha256: str | None
-
-    name = "stamp"
+    about: dict[str, Any]
+    name: str = "stamp"
+    released: bool = False
 
     @property
     def precision(self) -> str:
@@ -51,7 +54,7 @@ class StampMethod:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """See Method."""
         return self.predictor.device
 
     def prompt(self, sample: Sample) -> str:
@@ -60,16 +63,17 @@ class StampMethod:
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
         """See Method."""
-        return prediction_of(self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine))
+        return prediction_of(self.answer(image, prompt))
+
+    def answer(self, image: Image.Image, prompt: str) -> Segmentation:
+        """The answer with its masks."""
+        if self.released:
+            return segment_released(self.predictor, image, prompt, self.max_new_tokens, refine=self.refine)
+        return self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine)
 
     def provenance(self) -> dict[str, Any]:
         """See Method."""
-        return provenance(self.predictor, self.checkpoint) | {
-            "checkpoint_sha256": self.checkpoint_sha256,
-            "base_sha256": self.base_sha256,
-            "refine": check_refiner_name(self.refine),
-            "max_new_tokens": self.max_new_tokens,
-        }
+        return self.about | {"refine": check_refiner_name(self.refine), "max_new_tokens": self.max_new_tokens}
 
 
 def prediction_of(result: Segmentation) -> Prediction:
@@ -84,13 +88,41 @@ def prediction_of(result: Segmentation) -> Prediction:
         new_tokens=result.new_tokens,
         forward_passes=result.forward_passes,
         valid=result.finish_reason == "end" or len(result.masks) > 0,
-        phases_s={phase: seconds for phase, seconds in result.timings_s.items() if phase != "total"},
+        phases_s={phase: result.timings_s[phase] for phase in PHASES},
     )
 
 
 def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
-    """Load it as the command line says, with what the variant changes. Raises ValueError."""
-    refine, changes = options.refine, {}
+    """What --model names; without it STAMP as trained with the baselines' budget, or the shipped nano until then."""
+    return load_method(StampMethod, "stamp", variant, changed(options, model=checkpoint_of("stamp", options)))
+
+
+def load_stamp_nano(variant: str, options: argparse.Namespace) -> StampMethod:
+    """The shipped nano, whatever --model says."""
+    return load_method(StampMethod, "stamp_nano", variant, changed(options, model=None, base=None, revision=None))
+
+
+def load_method(kind: type[M], name: str, variant: str, options: argparse.Namespace) -> M:
+    """Load --model as the options say, with what the variant changes. Raises ValueError."""
+    changes, refine, released = _read_variant(name, variant, options.refine)
+    check_refiner_name(refine)
+    predictor, about = load_measured(changed(options, **changes))
+    predictor.refiner(refine)  # its weights are loaded here, and not in the first answer
+    shipped = find_checkpoint(options.model, options.revision).resolve() == EMBEDDED_CHECKPOINT
+    return kind(
+        predictor=predictor,
+        variant=variant,
+        refine=refine,
+        max_new_tokens=options.max_new_tokens or MAX_NEW_TOKENS,
+        about=about | {"note": LONGER if shipped else None},
+        name=name,
+        released=released,
+    )
+
+
+def _read_variant(name: str, variant: str, refine: str) -> tuple[dict[str, str], str, bool]:
+    """(changed options of the model, how masks are enlarged, the released algorithm?). Raises ValueError."""
+    changes, released = {}, False
     for word in variant.split("+") if variant else ():
         if word in DTYPE_WORDS:
             changes["dtype"] = word
@@ -98,21 +130,9 @@ def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
             changes["quantization"] = word
         elif word in REFINE_WORDS:
             refine = word
+        elif word == RELEASED_WORD:
+            released = True
         else:
-            words = ", ".join((*DTYPE_WORDS, *QUANTIZATION_WORDS, *REFINE_WORDS))
-            raise ValueError(f"stamp has no variant {word!r}; join some of {words} with '+'.")
-    check_refiner_name(refine)
-    predictor = load_predictor(argparse.Namespace(**(vars(options) | changes)))
-    predictor.refiner(refine)  # its weights are loaded here, and not in the first answer
-    predictor.drafts = None  # token by token: an answer's passes must not depend on the samples before it
-    folder = find_checkpoint(options.model, options.revision)
-    base = find_base(folder, options.base) if is_adapter(folder) else None
-    return StampMethod(
-        predictor=predictor,
-        variant=variant,
-        refine=refine,
-        max_new_tokens=options.max_new_tokens or MAX_NEW_TOKENS,
-        checkpoint=options.model,
-        checkpoint_sha256=checkpoint_sha256(folder),
-        base_sha256=None if base is None else checkpoint_sha256(base),
-    )
+            words = ", ".join((*DTYPE_WORDS, *QUANTIZATION_WORDS, *REFINE_WORDS, RELEASED_WORD))
+            raise ValueError(f"{name} has no variant {word!r}; join some of {words} with '+'.")
+    return changes, refine, released

@@ -3,22 +3,34 @@
 from pathlib import Path
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from stamp.processing_stamp import StampProcessor
+from stamp.training.groups import Lexicon
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.trainer import export_checkpoint
-from tests.training.conftest import LEXICON
+from stamp.training.vocabulary import taught_nouns
 
 
-def write_backbone(folder: Path, grid: int = 6) -> Path:
-    """As polygon, patch_text and stamp have it."""
-    processor = build_processor(LEXICON)
+def make_processor(grid: int = 6) -> StampProcessor:
+    """The nano's, for pictures of about `grid` cells a side."""
+    processor = build_processor(Lexicon.of(taught_nouns()))
     processor.image_processor = image_processor(grid)
+    return processor
+
+
+def write_backbone(folder: Path) -> Path:
+    """As polygon, patch_text and stamp have it."""
+    processor = make_processor()
     export_checkpoint(build_model(processor, 0), processor, folder)
     return folder
 
 
-def write_embedding(folder: Path, grid: int = 6) -> Path:
+def write_embedding(folder: Path) -> Path:
     """With a mask decoder."""
-    processor = build_processor(LEXICON)
-    processor.image_processor = image_processor(grid)
+    processor = make_processor()
     export_checkpoint(EmbeddingForSegmentation.from_backbone(build_model(processor, 0)), processor, folder)
     return folder
+
+
+def named_checkpoints(folders: dict[str, Path]) -> list[str]:
+    """The options of the command line that name these, by method."""
+    return [f"--{name.replace('_', '-')}-model={folder}" for name, folder in folders.items()]

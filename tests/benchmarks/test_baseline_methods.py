@@ -17,18 +17,16 @@ import stamp.answer
 from benchmarks.__main__ import main
 from benchmarks.baselines.patches import write_patches
 from benchmarks.baselines.polygons import PolygonText
+from benchmarks.checkpoints import add_method_options
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample
-from benchmarks.method_options import BASELINE_CHECKPOINTS, add_method_options, missing_checkpoint
 from benchmarks.methods import MAKERS, Method, load_methods, method_labels
 from benchmarks.methods.simpleseg import read_polygons
 from benchmarks.methods.written import WrittenMaskMethod
 from benchmarks.records import records_of
 from stamp.answer import PHASES
-from stamp.training.nano import build_processor, image_processor
 from tests.benchmarks import tiny
-from tests.benchmarks.nano import write_backbone, write_embedding
-from tests.training.conftest import LEXICON
+from tests.benchmarks.nano import make_processor, named_checkpoints, write_backbone, write_embedding
 
 PICTURE = Image.effect_noise((96, 80), 60).convert("RGB")
 BOX = "[[10, 10], [50, 10], [50, 60], [10, 60]]"
@@ -46,8 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def options(folders: dict[str, Path], *more: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_method_options(parser)
-    named = [f"--{name.replace('_', '-')}-model={folder}" for name, folder in folders.items()]
-    return parser.parse_args([*named, "--device=cpu", "--dtype=float32", *more])
+    return parser.parse_args([*named_checkpoints(folders), "--device=cpu", "--dtype=float32", *more])
 
 
 def script(monkeypatch: pytest.MonkeyPatch, method: Method, parts: Sequence[str], *, ends: bool = True) -> list[int]:
@@ -161,10 +158,10 @@ def test_embedding_enlarges_bilinearly_or_as_it_is_told(
 
 def test_all_methods_in_one_run(folders: dict[str, Path], tmp_path: Path) -> None:
     root = tiny.write_scenes(tmp_path / "scenes", splits=("known",))
-    named = [f"--{name.replace('_', '-')}-model={folder}" for name, folder in folders.items()]
-    chosen = ["--dataset=scenes", f"--root={root}", "--split=known", "--limit=2", f"--model={folders['polygon']}"]
+    named = named_checkpoints(folders | {"backbone": folders["polygon"]})
+    chosen = ["--dataset=scenes", f"--root={root}", "--split=known", f"--model={folders['polygon']}"]
     out = tmp_path / "out"
-    flags = ["--device=cpu", "--dtype=float32", "--max-new-tokens=3"]
+    flags = ["--device=cpu", "--dtype=float32", "--max-new-tokens=3", "--no-memory"]
     assert main(["run", *chosen, f"--out={out}", *named, *flags]) == 0
     records, problems = records_of(out)
     assert problems == []
@@ -172,15 +169,8 @@ def test_all_methods_in_one_run(folders: dict[str, Path], tmp_path: Path) -> Non
     assert {record.status for record in records} <= {"ok", "invalid"}
     assert all(set(record.phases_s) == set(PHASES) for record in records)
     about = json.loads((out / "run.json").read_text())["methods"]
-    assert len({one["checkpoint_sha256"] for one in about.values()}) == 2
+    assert len({one["checkpoint_sha256"] for one in about.values()}) == 3
     assert {one["max_new_tokens"] for one in about.values()} == {3}
-
-
-def test_all_leaves_out_what_is_not_there() -> None:
-    given = options({})
-    absent = [name for name in BASELINE_CHECKPOINTS if missing_checkpoint(name, given) is not None]
-    assert method_labels(["all"], ["polygon", "embedding"]) == ("stamp", "patch_text")
-    assert method_labels(["stamp:none", "all"], absent)[:2] == ("stamp:none", "stamp")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +203,7 @@ def test_variants_that_are_not_there(folders: dict[str, Path], label: str, messa
 
 
 def test_a_missing_checkpoint_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(BASELINE_CHECKPOINTS, "polygon", tmp_path / "nano-polygon")
+    monkeypatch.setattr("benchmarks.checkpoints.ASSETS", tmp_path)
     with pytest.raises(
         ValueError, match=r"train it with `python -m benchmarks train --method polygon .*--polygon-model"
     ):
@@ -227,7 +217,8 @@ def test_a_missing_checkpoint_says_how_to_get_one(monkeypatch: pytest.MonkeyPatc
 def simpleseg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the class, tiny, with the tokenizer and the files of a published checkpoint."""
     folder = tmp_path_factory.mktemp("simpleseg")
-    tokenizer = build_processor(LEXICON).tokenizer
+    processor = make_processor()
+    tokenizer = processor.tokenizer
     special = tokenizer.get_added_vocab()
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
     config = Qwen2_5_VLConfig(
@@ -246,7 +237,7 @@ def simpleseg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.generation_config = GenerationConfig(eos_token_id=special["<|im_end|>"], pad_token_id=tokenizer.pad_token_id)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    image_processor(6).save_pretrained(folder)
+    processor.image_processor.save_pretrained(folder)
     return folder
 
 

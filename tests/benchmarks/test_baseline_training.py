@@ -20,13 +20,12 @@ from stamp.masks import intersection_over_union
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan, Rows
 from stamp.training.looks import Head
-from stamp.training.nano import build_processor
 from stamp.training.scene_set import TEST_SEEDS
 from stamp.training.scenes import SceneConfig, compose_scene
 from stamp.training.talk.exchange import Exchange
 from stamp.training.trainer import Trainer
-from tests.benchmarks.nano import write_backbone
-from tests.training.conftest import LEXICON, STYLES, library
+from tests.benchmarks.nano import make_processor, write_backbone
+from tests.training.conftest import STYLES, library
 
 __all__ = ["library"]
 
@@ -41,7 +40,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def makers(library: ArtLibrary) -> dict[str, BatchMaker]:
-    processor = build_processor(LEXICON)
+    processor = make_processor()
     return {name: BatchMaker(PLAN, processor, library, 4, masks=one) for name, one in OBJECTIVES.items()}
 
 
@@ -98,7 +97,7 @@ def test_targets(makers: dict[str, BatchMaker]) -> None:
 
 
 def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
-    scene = compose_scene(3, library, SceneConfig(STYLES, 192, 128))
+    scene = compose_scene(3, library, SceneConfig(192, 128, styles=STYLES))
     answer = "Sure, here are the segmentation masks for 'one': <|seg|> and 'the rest': <|seg|>"
     rest = tuple(range(2, len(scene.objects) + 1))
     exchange = Exchange("segment_several", "both", answer, ((1,), rest))
@@ -119,7 +118,7 @@ def test_rates_are_chosen_on_scenes_of_their_own(library: ArtLibrary, backbone: 
     assert CHOICE_SEEDS.stop <= TEST_SEEDS.start
     trainer = make_trainer(plan(backbone, "polygon"), 1e-3, 2, library, tmp_path, CPU, 0)
     (first,) = choice_batches(trainer, 1)
-    scene = compose_scene(CHOICE_SEEDS.start, library, SceneConfig(STYLES, 96, 96))
+    scene = compose_scene(CHOICE_SEEDS.start, library, SceneConfig(96, 96, styles=STYLES))
     pixels, _ = trainer.processor.encode_image(Image.fromarray(scene.image))
     torch.testing.assert_close(first.pixel_values, pixels)
     assert choice_score({"text": 1.0, "mask": 0.5, "dense": 9.0}) == 1.5
@@ -132,10 +131,10 @@ def test_resuming_gives_the_very_same_weights(library: ArtLibrary, backbone: Pat
     whole = make_trainer(recipe, 1e-3, 2, library, tmp_path / "whole", CPU, 0)
     start = {name: value.clone() for name, value in whole.model.state_dict().items()}
     whole.run()
-    moved = {
-        name.split(".")[0] for name, value in whole.model.state_dict().items() if not torch.equal(value, start[name])
-    }
-    assert moved == {"model", "prompt", "image_projection", "no_dense_prompt", "mask_decoder", "lm_head"}
+    moved = {name for name, value in whole.model.state_dict().items() if not torch.equal(value, start[name])}
+    assert {name.split(".")[0] for name in moved} == {"model", "mask_decoder", "lm_head"}
+    parts = {name.split(".")[1] for name in moved if name.startswith("mask_decoder")}
+    assert parts == {"prompt", "image_projection", "no_dense_prompt", "decoder"}  # not the positions
     part = make_trainer(recipe, 1e-3, 2, library, tmp_path / "part", CPU, 0)
     original = Trainer.train_step
 

@@ -41,7 +41,9 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(scenes: Path, out: Path, *more: str) -> list[str]:
-    return ["run", "--dataset", "scenes", "--root", str(scenes), "--split", "known", "style", "--out", str(out), *more]
+    """Without the pass for memory, which starts a process for each method; a later argument brings it back."""
+    where = ["--dataset", "scenes", "--root", str(scenes), "--out", str(out), "--no-memory"]
+    return ["run", *where, "--split", "known", "style", *more]
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +135,7 @@ def test_ctrl_c_is_not_an_error(
         (["--methods", "stamp:fast"], "stamp has no variant 'fast'"),
         (["--limit", "0"], "limit must be at least 1, got 0"),
         (["--refine", "magic"], "refine must be one of"),
+        (["--methods", "backbone", "--backbone-model", "no/such/folder/here"], "no/such/folder/here"),
         (["--model", "no/such/folder/here"], "no/such/folder/here"),
     ],
 )
@@ -156,7 +159,7 @@ def test_bad_input_is_one_sentence(
 def test_public_datasets_from_a_folder(tmp_path: Path, name: str, write: Callable[[Path], Path], samples: int) -> None:
     out = tmp_path / "out"
     chosen = ["--dataset", name, "--root", str(write(tmp_path / "data")), "--split", "val"]
-    assert main(["run", *chosen, "--out", str(out), *NANO]) == 0
+    assert main(["run", *chosen, "--out", str(out), "--no-memory", *NANO]) == 0
     (row,) = json.loads((out / "report.json").read_text())["rows"]
     assert (row["dataset"], row["split"], row["requests_for_masks"], row["errors"]) == (name, "val", samples, 0)
     assert row["scores"]["gIoU"]["n"] == samples
@@ -169,6 +172,7 @@ def test_variants_are_options_of_the_predictor() -> None:
     options = parser.parse_args(["--device", "cpu"])
     options.refine, options.max_new_tokens = "auto", 24
     assert method_labels(["all"]) == tuple(MAKERS)
+    assert method_labels(["all"], absent=["backbone"]) == tuple(name for name in MAKERS if name != "backbone")
     labels = method_labels(["stamp:float32", "stamp:bfloat16+none"])
     first, second = load_methods(labels, options)
     assert (first.precision, first.provenance()["refine"], first.variant) == ("float32", "guided", "float32")

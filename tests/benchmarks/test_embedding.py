@@ -13,18 +13,15 @@ from stamp.conversation import Turn
 from stamp.loading import LoadOptions, load_checkpoint
 from stamp.predictor import StampPredictor
 from stamp.processing_stamp import StampProcessor
-from stamp.training.nano import build_model, build_processor, image_processor
-from tests.benchmarks.nano import write_backbone, write_embedding
-from tests.training.conftest import LEXICON
+from stamp.training.nano import build_model
+from tests.benchmarks.nano import make_processor, write_backbone, write_embedding
 
 ANSWER = "Sure, here are the segmentation masks for 'crab': <|seg|> and 'boat': <|seg|>"
 
 
 @pytest.fixture(scope="module")
 def processor() -> StampProcessor:
-    processor = build_processor(LEXICON)
-    processor.image_processor = image_processor(6)
-    return processor
+    return make_processor()
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +38,7 @@ def test_it_keeps_the_backbone_and_adds_the_same_decoder_each_time(
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, again[name], rtol=0, atol=0)
         assert name not in kept or torch.equal(value, kept[name])
-    added = {name.split(".")[0] for name in set(again) - set(kept)}
-    assert added == {"prompt", "image_projection", "positions", "no_dense_prompt", "mask_decoder"}
+    assert {name.split(".")[0] for name in set(again) - set(kept)} == {"mask_decoder"}
     assert model.generation_config.eos_token_id == backbone.generation_config.eos_token_id
 
 
@@ -64,7 +60,7 @@ def test_logits_are_four_times_as_fine_and_their_gradient_reaches_the_words(mode
     assert model.model.language_model.layers[0].self_attn.q_proj.weight.grad.abs().sum() > 0
     assert embeds.grad[0].abs().sum() > 0
     assert embeds.grad[1].abs().sum() == 0
-    assert model.positions.positional_embedding.grad is None
+    assert model.mask_decoder.positions.positional_embedding.grad is None
     model.zero_grad()
 
 
@@ -101,8 +97,8 @@ def test_positions_are_those_of_sam(model: EmbeddingForSegmentation) -> None:
     prompts = SamPromptEncoderConfig(hidden_size=96, image_embedding_size=6)
     decoder = SamMaskDecoderConfig(hidden_size=96, num_attention_heads=4)
     sam = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder))
-    sam.shared_image_embedding.positional_embedding.data = model.positions.positional_embedding.data
-    torch.testing.assert_close(model._position_features((6, 6)), sam.get_image_wide_positional_embeddings())
+    sam.shared_image_embedding.positional_embedding.data = model.mask_decoder.positions.positional_embedding.data
+    torch.testing.assert_close(model.mask_decoder.position_features((6, 6)), sam.get_image_wide_positional_embeddings())
 
 
 def test_a_checkpoint_is_small_and_comes_back(model: EmbeddingForSegmentation, tmp_path: Path) -> None:

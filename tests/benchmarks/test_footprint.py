@@ -1,11 +1,16 @@
 """`python -m benchmarks footprint`: rows and table. No assertion on an amount but what must hold."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.footprint import COLUMNS, Footprint, footprint_table, read_footprints
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_a_row_of_the_nano_is_appended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,6 +51,16 @@ def test_table() -> None:
         "",
         "a box, 12 tokens and one mask of 1024 mask tokens, one cold run each; 2026-01-02, commit abc.",
     ]
+
+
+def test_the_peak_is_of_this_process_alone() -> None:
+    """What the kernel counts as a process's largest size is handed down from the one that started it."""
+    large = np.ones(400_000_000, dtype=np.uint8)
+    code = "import torch; from benchmarks.footprint import *; device = torch.device('cpu')\n"
+    code += "print(resident_bytes(device), peak_bytes(device))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    resident, peak = map(int, done.stdout.split())
+    assert resident <= peak < resident + large.nbytes // 2
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from benchmarks import measuring
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample
 from benchmarks.measuring import record_key, run_samples
-from benchmarks.methods import Prediction
+from benchmarks.methods import Prediction, TalksOnly
 from stamp.masks import decode_rle
 from tests.benchmarks import tiny
 from tests.benchmarks.scripted import PHASES_S, ScriptedMethod, answer
@@ -36,6 +36,26 @@ def test_methods_take_turns_within_each_kind(tmp_path: Path) -> None:
     warm, measured = log[:24], log[24:]
     assert sorted(warm) == sorted((name, f"{sample.prompt}!") for name in "aabbcc" for sample in samples[:4])
     assert measured == [(record.method, record.prompt) for record in records]
+
+
+class TalkingMethod(TalksOnly, ScriptedMethod):
+    """A scripted method without masks."""
+
+
+def test_a_method_that_only_talks_gets_questions_alone(tmp_path: Path) -> None:
+    samples = open_dataset("scenes", ["known"], tiny.write_scenes(tmp_path, 2, ("known",))).samples
+    log: list[tuple[str, str]] = []
+    methods = [ScriptedMethod(name="a", log=log), TalkingMethod(name="t", log=log), ScriptedMethod(name="b", log=log)]
+    records = list(run_samples(methods, samples))
+    assert [record.method for record in records if record.kind == "segment"] == list("abba")  # turns among those asked
+    assert [record.method for record in records if record.kind == "count"] == list("atbtba")
+    assert {record.kind for record in records if record.method == "t"} == {"count", "exists"}
+    assert not any(prompt.startswith(("segment", "Where")) for name, prompt in log if name == "t")
+    assert list(run_samples(methods[1:2], samples[:2])) == []
+    done = {record.key for record in records}
+    log.clear()
+    assert list(run_samples(methods, samples, done)) == []
+    assert log == []
 
 
 def test_what_is_done_is_left_out(samples: list[Sample]) -> None:

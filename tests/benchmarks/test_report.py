@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.compare import Difference, compare_runs
+from benchmarks.memory import MEMORY_FILE, Memory
 from benchmarks.records import Record
 from benchmarks.report import check_report, make_report, unequal, write_report
 from benchmarks.report_table import interval, markdown, number
@@ -178,11 +179,11 @@ def test_tables(tmp_path: Path) -> None:
     lines = tables.splitlines()
     assert lines[0] == (
         "| dataset | split | method | precision | n | gIoU | target gIoU | cIoU | P@0.5 | P@0.7 | P@0.9 | N-acc "
-        "| T-acc | invalid | dialogue | median s | p90 s | tokens | passes | times stamp |"
+        "| T-acc | invalid | dialogue | median s | p90 s | tokens | passes | times stamp | weights MB | peak MB |"
     )
-    assert lines[1] == "| --- | --- | --- | --- |" + " ---: |" * 16
+    assert lines[1] == "| --- | --- | --- | --- |" + " ---: |" * 18
     assert lines[2].startswith("| a\\|b | known | stamp | float32 | 7 | 0.575 [")
-    assert lines[2].endswith("| 2.5 | 3.7 | 5.5 | 6 | – |")
+    assert lines[2].endswith("| 2.5 | 3.7 | 5.5 | 6 | – | – | – |")
     assert lines[3].startswith("| a\\|b | known | polygon:x | float32 | 4 | 0.250 [")
     assert "| – | 8 |" in lines[3]
     assert (
@@ -194,6 +195,61 @@ def test_tables(tmp_path: Path) -> None:
     assert "| a\\|b | known | stamp | count | 3 | dialogue | 0.667 [" in tables
     assert "polygon:x: 1 errors." in tables
     assert lines[-1] == "Measured with: unknown, there is no run.json."
+
+
+def write_run(folder: Path, methods: dict[str, dict[str, str | None]]) -> None:
+    """run.json, with as much as a report reads of it."""
+    session = {"date": "2026-01-02", "commit": "abc", "uncommitted_changes": False}
+    run = {"config": {"processes": 1, "seed": 0}, "dataset": {}, "methods": methods, "sessions": [session]}
+    (folder / "run.json").write_text(json.dumps(run))
+
+
+def test_dialogue_before_and_after(tmp_path: Path) -> None:
+    """The backbone answers one of three questions; `stamp` was trained from it, the shipped nano was not."""
+    questions = [record for record in records() if record.correct is not None]
+    backbone = [replace(one, method="backbone", correct=number == 0) for number, one in enumerate(questions)]
+    shipped = [replace(record, method="stamp_nano") for record in records() if record.method == "stamp"]
+    folder = write(tmp_path, [*records(), *shipped, *backbone])
+    assert all(row["before"] is None for row in make_report(folder)["rows"])  # nobody knows what was trained from what
+    about: dict[str, dict[str, str | None]] = {"stamp": {"model": "nano-stamp"}, "backbone": {"model": "nano-backbone"}}
+    write_run(folder, about | {"stamp_nano": {"model": "stamp-nano", "note": "trained longer"}})
+    rows = {row["method"]: row for row in make_report(folder)["rows"]}
+    before = rows["stamp"]["before"]
+    assert (before["dialogue"]["value"], before["dialogue"]["n"]) == (pytest.approx(1 / 3), 3)
+    assert (before["change"]["value"], before["change"]["n"]) == (pytest.approx(1 / 3), 3)
+    assert {name for name, row in rows.items() if row["before"]} == {"stamp"}
+    assert (rows["backbone"]["requests_for_masks"], rows["backbone"]["scores"]["gIoU"]) == (0, None)
+    assert (rows["stamp_nano"]["note"], rows["stamp"]["note"]) == ("trained longer", None)
+    lines = write_report(folder).splitlines()
+    columns = lines[0].split(" | ")
+    place = columns.index("dialogue before")
+    assert columns[place - 1 : place + 2] == ["dialogue", "dialogue before", "change"]
+    cells = {line.split(" | ")[2]: line.split(" | ") for line in lines[2:6]}
+    assert set(cells) == {"stamp", "polygon:x", "stamp_nano*", "backbone"}
+    assert cells["stamp"][place].startswith("0.333 [")
+    assert cells["stamp"][place + 1].startswith("+0.333 [")
+    assert cells["backbone"][place - 1].startswith("0.333 [")
+    assert cells["backbone"][place : place + 2] == cells["stamp_nano*"][place : place + 2] == ["–", "–"]
+    assert "stamp_nano*: trained longer." in lines
+
+
+def test_memory_stands_in_the_table(tmp_path: Path) -> None:
+    memory = {
+        "stamp": Memory("cpu", 24_000_000, 500_000_000, 560_000_000, 540_000_000, 700_000_000, 4),
+        "polygon:x": Memory(error="The process ended."),
+    }
+    folder = write(tmp_path, records())
+    (folder / MEMORY_FILE).write_text(json.dumps({label: asdict(one) for label, one in memory.items()}))
+    stamp, polygon = make_report(folder)["rows"]
+    assert (stamp["memory"], polygon["memory"]) == (asdict(memory["stamp"]), asdict(memory["polygon:x"]))
+    lines = write_report(folder).splitlines()
+    assert lines[2].endswith(" | 24 | 200 |")
+    assert lines[3].endswith(" | – | – |")
+    assert "Memory of polygon:x is not known: The process ended." in lines
+    assert check_report(folder) == []
+    (folder / MEMORY_FILE).write_text('{"stamp": {"weight": 3}}')
+    with pytest.raises(ValueError, match=r"memory\.json cannot be read"):
+        make_report(folder)
 
 
 def test_cells() -> None:
