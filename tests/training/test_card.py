@@ -33,7 +33,8 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     config = json.loads(json.dumps(asdict(nano_recipe())))
     training = {"config": config, "hardware": "2 cores", "progress": {"stage": 0, "step": 5, "seconds": 600.0}}
     (run / "training.json").write_text(json.dumps(training))
-    (run / "log.jsonl").write_text(json.dumps({"stage": config["stages"][0]["name"], "step": 20, "iou": 0.25}) + "\n")
+    row = {"stage": config["stages"][0]["name"], "step": 20, "seconds": 60.0, "iou": 0.25}
+    (run / "log.jsonl").write_text(json.dumps(row) + "\n")
     provenance = {"n_scenes": 7, "first_seed": 10**9, "dtype": "float32", "device": "cpu", "date": "2026-01-02"}
     evaluation = {"provenance": provenance | {"commit": "abc1234"}, "scores": {}}
     (model / "evaluation.json").write_text(json.dumps(evaluation))
@@ -41,6 +42,7 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     card = (model / "README.md").read_text()
     for text in ("7 unseen scenes", "2026-01-02", "abc1234", "10 minutes", "2 cores", "It stopped early.", "| 0.25 |"):
         assert text in card, text
+    assert "](curves.svg)" in card and (model / "curves.svg").is_file()
     with VOCABULARY_FILE.open(newline="") as file:
         taught = [row["name"] for row in csv.DictReader(file) if row["taught"] == "yes"]
     assert json.loads((model / "nouns.json").read_text()) == taught
