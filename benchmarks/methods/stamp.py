@@ -1,6 +1,7 @@
 """All-mask prediction: STAMP itself, through the public predictor."""
 
 import argparse
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from PIL import Image
 from benchmarks.datasets.sample import Sample
 from benchmarks.fingerprint import sha256_of
 from benchmarks.methods.method import Prediction
+from benchmarks.methods.streaming import Piece
 from benchmarks.provenance import provenance
+from stamp.conversation import Done, Segmentation, Turn
+from stamp.conversation_cache import ConversationCache
 from stamp.loading import DTYPES
 from stamp.options import load_predictor
 from stamp.predictor import StampPredictor
@@ -61,16 +65,15 @@ class StampMethod:
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
         """See Method. An answer that ran out of tokens without a mask is not valid: nobody knows what it would say."""
-        result = self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine)
-        return Prediction(
-            text=result.text,
-            raw_output=result.response,
-            masks=result.masks,
-            new_tokens=result.new_tokens,
-            forward_passes=result.forward_passes,
-            valid=result.finish_reason == "end" or len(result.masks) > 0,
-            phases_s={phase: seconds for phase, seconds in result.timings_s.items() if phase != "total"},
-        )
+        return _prediction(self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine))
+
+    def stream(self, image: Image.Image, prompt: str, should_stop: Callable[[], bool]) -> Iterator[Piece]:
+        """See benchmarks.methods.streaming. Each mask comes in a pass of its own, where `predict` makes one for all."""
+        self.predictor.conversation_cache = ConversationCache(0)  # nothing may be left of an earlier answer
+        turns = [Turn("user", prompt, image)]
+        options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop}
+        for event in self.predictor.stream(turns, self.max_new_tokens, **options):
+            yield _prediction(event.segmentation) if isinstance(event, Done) else event
 
     def provenance(self) -> dict[str, Any]:
         """See Method."""
@@ -80,6 +83,18 @@ class StampMethod:
             "refine": check_refiner_name(self.refine),
             "max_new_tokens": self.max_new_tokens,
         }
+
+
+def _prediction(result: Segmentation) -> Prediction:
+    return Prediction(
+        text=result.text,
+        raw_output=result.response,
+        masks=result.masks,
+        new_tokens=result.new_tokens,
+        forward_passes=result.forward_passes,
+        valid=result.finish_reason == "end" or len(result.masks) > 0,
+        phases_s={phase: seconds for phase, seconds in result.timings_s.items() if phase != "total"},
+    )
 
 
 def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
