@@ -6,11 +6,16 @@ BOARD_CSS = """
   background: var(--block-background-fill); }
 .chart h3, #views h3 { margin: 0; font-size: 1.02rem; }
 .charts { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.9rem; }
+.charts { align-items: stretch; }
+.chart { gap: 0.1rem !important; }
+#intro .html-container, #views .html-container, #about .html-container, #board-notice .html-container,
+#mixture .html-container { padding: 0; }
 .charts > * { min-width: 0 !important; }
 #chart-tokens { grid-column: 1 / -1; }
 .remark { border-left: 4px solid #d9a514; background: rgba(217, 165, 20, 0.12); border-radius: 6px;
   padding: 0.5rem 0.8rem; font-size: 0.92rem; }
-#mixture:not(:has(.remark)), #board-notice:not(:has(.notice)), #race-status:not(:has(*)) { display: none; }
+#mixture:not(:has(.remark)), #board-notice:not(:has(.notice)), #race-status:not(:has(.notice, p)),
+#left-out:not(:has(p)) { display: none; }
 #board-notice .notice + .notice { margin-top: 0.4rem; }
 #filters { gap: 0.6rem; }
 .downloads a { display: inline-block; border: 1px solid var(--border-color-primary); border-radius: 6px;
@@ -28,7 +33,7 @@ table.live tr.before td { color: var(--body-text-color-subdued); }
 
 CARDS_CSS = """
 .asked { margin: 0.4rem 0 0.7rem; }
-.cards, .lanes { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 0.8rem; }
+.cards, .lanes { display: grid; grid-template-columns: repeat(auto-fit, minmax(220px, 380px)); gap: 0.8rem; }
 .card, .lane { border: 1px solid var(--border-color-primary); border-top: 4px solid; border-radius: 8px;
   padding: 0.6rem 0.7rem; background: var(--block-background-fill); min-width: 0; }
 .card svg, .lane svg { width: 100%; height: auto; border-radius: 4px; display: block; }
@@ -44,7 +49,8 @@ CARDS_CSS = """
 @media (prefers-reduced-motion: reduce) { .lane .landed { animation: none; } }
 .race-summary { font-weight: 600; min-height: 1.6em; margin: 0.7rem 0 0.3rem; }
 .race-bar { display: flex; flex-wrap: wrap; gap: 0.4rem; }
-.race-bar button { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 0.25rem 0.8rem;
+.race-bar button { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 0.2rem 0.7rem;
+  font-size: 0.85rem; font-weight: 500; margin: 0;
   background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color); cursor: pointer; }
 .race-bar button:hover { border-color: var(--color-accent); }
 """
@@ -65,8 +71,8 @@ BOARD_PHONE_CSS = """
 @media (max-width: 768px) {
   .charts { grid-template-columns: minmax(0, 1fr); }
   .chart { padding: 0.6rem 0.5rem; }
-  #filters { display: grid !important; grid-template-columns: 1fr 1fr; }
-  #filters > * { min-width: 0 !important; }
+  #filters .form { display: grid; grid-template-columns: 1fr 1fr; flex: 1 1 100%; }
+  #filters .form > * { min-width: 0 !important; }
   .cards, .lanes { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.5rem; }
   .card, .lane { padding: 0.45rem; }
   .lane header, .card header { flex-wrap: wrap; row-gap: 0; }

@@ -42,7 +42,7 @@ def add_dashboard(
 ) -> None:
     """Fill the tab `board`, which is open, of the page `demo`."""
     store, library = ResultStore(sources.results), Library(sources.data)
-    parts: Parts = {"tabs": tabs, "query": gr.Textbox(visible=False)}
+    parts: Parts = {"tabs": tabs, "query": gr.Textbox(visible=False), "live_timer": gr.Timer(1.5)}
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', elem_id="intro", padding=False)
     parts["board_notice"] = gr.HTML("", elem_id="board-notice", padding=False)
     with gr.Row(elem_id="filters"):

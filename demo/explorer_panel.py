@@ -21,7 +21,7 @@ def add_explorer(parts: Parts) -> None:
         parts["sample"] = gr.Dropdown(label="Sample", choices=[], value=None, elem_id="sample", min_width=260, scale=3)
         parts["previous"] = gr.Button("← Previous", size="sm", elem_id="previous", min_width=90)
         parts["next"] = gr.Button("Next →", size="sm", elem_id="next", min_width=90)
-    parts["left_out"] = gr.HTML("", padding=False)
+    parts["left_out"] = gr.HTML("", elem_id="left-out", padding=False)
     parts["cards"] = gr.HTML("", elem_id="cards", padding=False)
 
 

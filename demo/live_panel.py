@@ -28,7 +28,6 @@ DEFAULT_DATASET = "scenes"
 def add_live_run(parts: Parts, shelf: Shelf) -> None:
     """Fill the tab that is open."""
     parts["live_stop"] = gr.State(None)
-    parts["live_timer"] = gr.Timer(1.5)
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', padding=False)
     with gr.Row():
         parts["live_methods"] = gr.CheckboxGroup(label="Methods", choices=[], elem_id="live-methods", scale=2)

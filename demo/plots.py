@@ -24,6 +24,8 @@ PHASE_COLOURS = {
 #: More points of one method than this are thinned out evenly: they would hide each other.
 MAX_POINTS = 400
 SMALLEST_PX, LARGEST_PX = 12, 44
+#: Where the marks of a logarithmic axis may stand, the roundest first.
+LOG_STEPS, FEWEST_MARKS = (1, 2, 5, 1.5, 3, 4, 7), 3
 
 
 def empty_figure(sentence: str, height: int = HEIGHT) -> go.Figure:
@@ -38,16 +40,16 @@ def plain_figure(height: int = HEIGHT, **layout: Any) -> go.Figure:
     figure.update_layout(
         template=go.layout.Template(),  # the default one is most of a figure's bytes
         height=height,
-        margin={"l": 8, "r": 12, "t": 12, "b": 8},
+        margin={"l": 8, "r": 12, "t": 34, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": GREY, "size": 13},
-        legend={"orientation": "h", "y": -0.22, "x": 0, "title": None},
+        font={"color": GREY, "size": 12, "family": "system-ui, sans-serif"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         hoverlabel={"align": "left"},
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "remove": ["lasso2d", "select2d"]},
         **layout,
     )
-    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
+    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True, "title_font_size": 12}
     return figure.update_xaxes(**axis).update_yaxes(**axis)
 
 
@@ -119,10 +121,13 @@ def _sizes_px(memory: "pd.Series[float]") -> list[float]:
 
 
 def _ticks(values: "pd.Series[float]") -> dict[str, Any]:
-    """1, 2, 5 and so on around the values, written out, with a little room at both ends."""
+    """As few round numbers as an axis needs, written out, with a little room at both ends."""
     low, high = values.min() / 1.35, values.max() * 1.7
-    marks = [factor * 10.0**power for power in range(-5, 5) for factor in (1, 2, 5)]
-    marks = [mark for mark in marks if low <= mark <= high]
+    for steps in (LOG_STEPS[:1], LOG_STEPS[:3], LOG_STEPS):
+        marks = sorted(step * 10.0**power for power in range(-5, 5) for step in steps)
+        marks = [mark for mark in marks if low <= mark <= high]
+        if len(marks) >= FEWEST_MARKS:
+            break
     return {"tickvals": marks, "ticktext": [f"{mark:g}" for mark in marks], "range": [np.log10(low), np.log10(high)]}
 
 
@@ -165,7 +170,7 @@ def trilemma(rows: pd.DataFrame) -> go.Figure:
         "radialaxis": axis | radial,
         "angularaxis": axis | angular,
     }
-    return figure.update_layout(polar=polar, margin={"l": 50, "r": 50, "t": 30, "b": 10}, legend={"y": -0.12})
+    return figure.update_layout(polar=polar, margin={"l": 50, "r": 50, "t": 56, "b": 10}, legend={"y": 1.1})
 
 
 # -- where the time goes ---------------------------------------------------------------------------------------------
@@ -206,7 +211,7 @@ def iou_spread(samples: pd.DataFrame) -> go.Figure:
     figure = plain_figure(_bars_height(len(groups)) + 40)
     for label, own in groups:
         figure.add_violin(
-            x=own["iou"], name=_plain(label), orientation="h", side="positive", span=[0, 1], spanmode="manual",
+            x=own["iou"], name=_plain(label), orientation="h", side="negative", span=[0, 1], spanmode="manual",
             bandwidth=0.05, width=1.7, points=False, meanline={"visible": True}, line={"width": 1.5},
             line_color=paradigm_named(own["paradigm"].iloc[0]).colour, showlegend=False,
             hoverinfo="x+name",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import minimum_filter
 
 from demo.background import batches
 from demo.live import BUSY, NOT_LOADED, Deadline, Refused, Shelf
@@ -216,8 +217,10 @@ def data_uri(image: Image.Image, kind: str) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def mask_uri(mask: Mask, colour: str, opacity: float = 0.6) -> str:
-    """A (h, w) mask as a PNG in one colour, transparent elsewhere."""
+def mask_uri(mask: Mask, colour: str, opacity: float = 0.5) -> str:
+    """A (h, w) mask as a PNG in one colour with an opaque outline, transparent elsewhere."""
+    inner = minimum_filter(mask, size=3, mode="nearest")
+    alpha = np.where(inner, round(255 * opacity), np.where(mask, 255, 0)).astype(np.uint8)
     picture = Image.new("RGBA", (mask.shape[1], mask.shape[0]), colour)
-    picture.putalpha(Image.fromarray(np.where(mask, round(255 * opacity), 0).astype(np.uint8)))
-    return data_uri(picture.quantize(2), "PNG")
+    picture.putalpha(Image.fromarray(alpha))
+    return data_uri(picture, "PNG")

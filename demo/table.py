@@ -48,14 +48,15 @@ def _score(row: "pd.Series[Any]", name: str, digits: int = 3) -> str:
 
 
 def best_cells(rows: pd.DataFrame) -> list[tuple[int, str]]:
-    """(position, column) of every best figure; none where only one row answers the same requests."""
+    """(position, column) of every best figure; none where all rows that answer the same requests are equal."""
     found = []
     positions = pd.Series(range(len(rows)), index=rows.index)
     for _, own in rows.groupby(SAME_WORK, dropna=False, sort=False):
-        for name in JUDGED if len(own) > 1 else ():
+        for name in JUDGED:
             values = own[name].astype(float)
             best = values.min() if name in LESS_IS_BETTER else values.max()
-            found += [(int(positions[index]), name) for index in own.index[values == best]]
+            if values.nunique() > 1:
+                found += [(int(positions[index]), name) for index in own.index[values == best]]
     return found
 
 
