@@ -73,6 +73,7 @@ BOARD_PHONE_CSS = """
   .chart { padding: 0.6rem 0.5rem; }
   #filters .form { display: grid; grid-template-columns: 1fr 1fr; flex: 1 1 100%; }
   #filters .form > * { min-width: 0 !important; }
+  #filters .form > :last-child { grid-column: 1 / -1; }
   .cards, .lanes { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.5rem; }
   .card, .lane { padding: 0.45rem; }
   .lane header, .card header { flex-wrap: wrap; row-gap: 0; }

@@ -82,8 +82,8 @@ def glance(rows: pd.DataFrame) -> go.Figure:
     for (_, row), size in zip(known.iterrows(), _sizes_px(known["peak MB"]), strict=True):
         figure.add_trace(_bubble(row, score, size, is_first=row["paradigm"] not in seen))
         seen.add(row["paradigm"])
-    figure.update_xaxes(type="log", title="median seconds an answer, fewer are better", **_ticks(known["median s"]))
-    return figure.update_yaxes(title=f"{score}, more is better", range=_range(known, score))
+    figure.update_xaxes(type="log", title="median seconds an answer", **_ticks(known["median s"]))
+    return figure.update_yaxes(title=score, range=_range(known, score))
 
 
 def pareto_front(rows: pd.DataFrame, score: str) -> pd.DataFrame:
@@ -216,7 +216,7 @@ def iou_spread(samples: pd.DataFrame) -> go.Figure:
             line_color=paradigm_named(own["paradigm"].iloc[0]).colour, showlegend=False,
             hoverinfo="x+name",
         )  # fmt: skip
-    figure.update_xaxes(title="IoU of a sample; the line is the mean", range=[-0.02, 1.02])
+    figure.update_xaxes(title="IoU (dashed: mean)", range=[-0.02, 1.02])
     return figure.update_yaxes(autorange="reversed")
 
 

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 #: The picture of the replay is at most this large.
 SHOWN_PX = 640
+OUTLINES_PER_SHORTER_SIDE = 150
 FAILED = "failed on this picture; the log of the server says why"
 
 
@@ -219,7 +220,8 @@ def data_uri(image: Image.Image, kind: str) -> str:
 
 def mask_uri(mask: Mask, colour: str, opacity: float = 0.5) -> str:
     """A (h, w) mask as a PNG in one colour with an opaque outline, transparent elsewhere."""
-    inner = minimum_filter(mask, size=3, mode="nearest")
+    outline_px = max(1, round(min(mask.shape) / OUTLINES_PER_SHORTER_SIDE))
+    inner = minimum_filter(mask, size=2 * outline_px + 1, mode="nearest")
     alpha = np.where(inner, round(255 * opacity), np.where(mask, 255, 0)).astype(np.uint8)
     picture = Image.new("RGBA", (mask.shape[1], mask.shape[0]), colour)
     picture.putalpha(Image.fromarray(alpha))

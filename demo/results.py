@@ -33,7 +33,7 @@ ROW_COLUMNS = (
     ("run", "dataset", "data", "split", "kind", "method", "paradigm", "precision", "n", "questions", "errors")
     + tuple(f"{name}{bound}" for name in SCORES for bound in ("", " low", " high"))
     + ("median s", "p90 s", "tokens", "passes", "times stamp", "times stamp low", "times stamp high")
-    + ("weights MB", "peak MB", "phases", "hardware", "dtype", "threads", "model", "commit", "date", "seed")
+    + ("weights MB", "peak MB", "phases", "hardware", "dtype", "threads", "model", "note", "commit", "date", "seed")
 )
 SAMPLE_COLUMNS = (
     ("run", "dataset", "split", "kind", "sample", "prompt", "method", "paradigm", "precision", "hardware", "status")
@@ -154,7 +154,7 @@ def _rows(run: Run) -> Iterable[dict[str, Any]]:
 
 def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
     label, about = row["method"], run.about
-    facts = {name: run.of_method(label, name) for name in ("hardware", "dtype", "threads", "model")}
+    facts = {name: run.of_method(label, name) for name in ("hardware", "dtype", "threads", "model", "note")}
     known: dict[str, Any] = {"data": None, "commit": None, "date": None, "seed": None}
     if about is not None:
         last = about["sessions"][-1] if about["sessions"] else {}

@@ -27,7 +27,8 @@ def shown_table(rows: pd.DataFrame) -> pd.DataFrame:
         table[name] = [number(_known(value)) for value in rows[name]]
     table["× stamp"] = [_score(row, "times stamp", digits=2) for _, row in rows.iterrows()]
     table["peak MB"] = [number(_known(value)) for value in rows["peak MB"]]
-    table |= {name: [_word(value) for value in rows[name]] for name in PROVENANCE}
+    told = [*PROVENANCE, *(["note"] if rows["note"].notna().any() else [])]
+    table |= {name: [_word(value) for value in rows[name]] for name in told}
     return pd.DataFrame(table, dtype=object)
 
 

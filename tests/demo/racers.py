@@ -84,6 +84,6 @@ def racers(pause_s: float = 0.0) -> dict[str, Any]:
         "polygon": StreamingMethod("polygon", list(outline), pause_s),
         "patch_text": StreamingMethod("patch_text", list(patches), pause_s),
         "embedding": ScriptedMethod(
-            lambda image, _: StreamingMethod("e", ["Sure "]).answer(image, ["Sure "]), "embedding"
+            lambda image, _: StreamingMethod("embedding", []).answer(image, ["Sure "]), "embedding"
         ),
     }

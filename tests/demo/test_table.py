@@ -29,7 +29,8 @@ def test_cells_are_words_with_intervals_and_dashes(results: Results) -> None:
         assert cells["peak MB"] == "–"
         assert cells["hardware"] == "a test machine"
         assert cells["n"] == str(row["n"])
-    assert "split" not in table.columns
+    assert {"split", "note"}.isdisjoint(table.columns)
+    assert list(shown_table(rows.assign(note=["longer", None, None]))["note"]) == ["longer", "–", "–"]
     assert "split" in shown_table(rows_of(Filters(), results)).columns
 
 
