@@ -5,6 +5,7 @@ The page answers at once; torch, transformers and the model load behind it.
 
 import argparse
 import os
+import sys
 
 from demo.sources import add_source_options, read_sources
 from stamp.options import add_model_options
@@ -28,7 +29,10 @@ def main(arguments: list[str] | None = None) -> None:
     from demo.ui import build_demo, launch_options
 
     given = parse_arguments(arguments)
-    sources = read_sources(given)
+    try:
+        sources = read_sources(given)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     slot = ModelSlot.from_options(given)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT

@@ -88,7 +88,8 @@ def checked(filters: Filters, results: Results) -> tuple[Filters, list[str]]:
     known = choices_of(results, filters.dataset)
     for name in SINGLE:
         if getattr(filters, name) not in getattr(known, name):
-            filters = replace(filters, **{name: ALL})
+            changes: dict[str, Any] = {name: ALL}
+            filters = replace(filters, **changes)
             dropped.append(name)
     methods = tuple(method for method in known.methods if method in filters.methods)
     if len(methods) < len(filters.methods):

@@ -34,12 +34,12 @@ Example = tuple[Path, str]
 
 def add_race(parts: Parts, shelf: Shelf, examples: list[Example]) -> None:
     """Fill the tab that is open."""
-    path, prompt = examples[0] if examples else (None, "")
+    picture, prompt = (str(examples[0][0]), examples[0][1]) if examples else (None, "")
     parts["race_stop"] = gr.State(None)
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', padding=False)
     with gr.Row(elem_id="race-form"):
         parts["race_picture"] = FileImage(
-            label="Picture", type="filepath", sources=["upload", "clipboard"], value=path and str(path),
+            label="Picture", type="filepath", sources=["upload", "clipboard"], value=picture,
             height=230, min_width=240, elem_id="race-picture",
         )  # fmt: skip
         with gr.Column(scale=2, min_width=300):
