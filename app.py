@@ -5,7 +5,9 @@ The page answers at once; torch, transformers and the model load behind it.
 
 import argparse
 import os
+import sys
 
+from demo.sources import add_source_options, read_sources
 from stamp.options import add_model_options
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -15,6 +17,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line; STAMP_MODEL, STAMP_QUANTIZATION, STAMP_DEVICE ... give the defaults."""
     parser = argparse.ArgumentParser(description="STAMP: chat about a picture and see masks.")
     add_model_options(parser, quantization="auto", from_environment=True)
+    add_source_options(parser)
     parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's tunnel")
     return parser.parse_args(arguments)
@@ -26,11 +29,15 @@ def main(arguments: list[str] | None = None) -> None:
     from demo.ui import build_demo, launch_options
 
     given = parse_arguments(arguments)
+    try:
+        sources = read_sources(given)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
     slot = ModelSlot.from_options(given)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port
-    demo = build_demo(slot)
+    demo = build_demo(slot, sources=sources)
     demo.launch(prevent_thread_lock=True, **options)
     slot.start()  # last: the imports would slow down the first page
     demo.block_thread()

@@ -1,21 +1,22 @@
 """The dialogue: what an answer looks like on the page, and the thread that produces it.
 
 The first half are pure functions from stream events to HTML. Text is shown literally: nothing that a visitor or
-the model writes becomes markup. The second half runs the model in a thread of its own, because Gradio cannot
-interrupt a handler that is busy: the handler polls a queue instead, and a stop event reaches the model.
+the model writes becomes markup. The second half runs the model in a thread of its own (`demo.background`); a stop
+event reaches the model.
 """
 
 import logging
-import queue
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from demo.background import POLL_S, batches
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
 from stamp.images import ImageError
 from stamp.visualization import mask_colour, text_on
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.2
 MAX_NEW_TOKENS = 256
 QUEUED = "Waiting for another answer to end…"
 LOOKING = "Looking at the picture…"
@@ -161,71 +161,46 @@ class Failed:
 
 if TYPE_CHECKING:
     AnswerEvent = StreamEvent | Waiting | Encoded | FirstToken | Refused | Failed
-    EventQueue = queue.SimpleQueue[AnswerEvent | None]
 
 
 def answer_events(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterator[list[AnswerEvent]]":
-    """What happens while a question is answered, in batches; an empty batch at least every 0.2 s.
+    """What happens while a question is answered, in `demo.background.batches`.
 
-    The empty batches let Gradio take the generator away (page closed, event cancelled); then, as at its end, the
-    thread is told to stop. The thread holds the model's lock for its whole answer, so answers never overlap.
+    The thread holds the model's lock for its whole answer, so answers never overlap.
     """
-    events: EventQueue = queue.SimpleQueue()
-    thread = threading.Thread(target=_answer, args=(slot, question, stop, events), name="answer", daemon=True)
-    thread.start()
+    return batches(partial(_answer, slot, question, stop), stop, "answer")
+
+
+def _answer(slot: ModelSlot, question: Question, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> None:
+    """Body of the thread."""
     try:
-        while True:
-            batch = _take(events)
-            yield [event for event in batch if event is not None]
-            if None in batch:
-                return
-    finally:
-        stop.set()
-
-
-def _take(events: "EventQueue") -> "list[AnswerEvent | None]":
-    """All that has arrived; waits a moment for the first."""
-    batch: list[AnswerEvent | None] = []
-    try:
-        batch.append(events.get(timeout=POLL_S))
-        while True:
-            batch.append(events.get_nowait())
-    except queue.Empty:
-        return batch
-
-
-def _answer(slot: ModelSlot, question: Question, stop: threading.Event, events: "EventQueue") -> None:
-    """Body of the thread: puts events, and None as the last one whatever happens."""
-    try:
-        if _turn_comes(slot, stop, events):
+        if _turn_comes(slot, stop, put):
             try:
                 for event in _work(slot, question, stop):
-                    events.put(event)
+                    put(event)
             finally:
                 slot.get().lock.release()
     except ModelUnavailableError as error:
-        events.put(Failed(str(error)))
+        put(Failed(str(error)))
     except Exception as error:
         if is_bad_input(error):
-            events.put(Refused(str(error)))
+            put(Refused(str(error)))
         else:
             log.exception("an answer failed")
-            events.put(Failed())
-    finally:
-        events.put(None)
+            put(Failed())
 
 
-def _turn_comes(slot: ModelSlot, stop: threading.Event, events: "EventQueue") -> bool:
+def _turn_comes(slot: ModelSlot, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> bool:
     """Wait for the model and for its lock; True with the lock held, False when stopped before."""
     if not slot.is_ready:
-        events.put(Waiting(LOADING))
+        put(Waiting(LOADING))
     while not slot.wait(POLL_S):
         if stop.is_set():
             return False
     lock = slot.get().lock
     if lock.acquire(blocking=False):
         return True
-    events.put(Waiting(QUEUED))
+    put(Waiting(QUEUED))
     while not lock.acquire(timeout=POLL_S):
         if stop.is_set():
             return False

@@ -2,8 +2,10 @@
 
 import gradio as gr
 
+from demo.board_theme import ABOUT_CSS, BOARD_CSS, BOARD_PHONE_CSS, CARDS_CSS
 from stamp.visualization import PALETTE
 
+BOARD = (BOARD_CSS, CARDS_CSS, ABOUT_CSS, BOARD_PHONE_CSS)
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
@@ -95,4 +97,4 @@ def css() -> str:
         f"#masks label:nth-of-type({period}n+{index}) {{ border-left-color: {colour}; }}"
         for index, colour in enumerate(PALETTE, 1)
     )
-    return "\n".join((LAYOUT_CSS, *swatches, EXAMPLES_CSS, KNOWN_CSS, PHONE_CSS))
+    return "\n".join((LAYOUT_CSS, *swatches, EXAMPLES_CSS, KNOWN_CSS, PHONE_CSS, *BOARD))

@@ -1,19 +1,22 @@
 """Layout and wiring of the page. What happens on an event is in `demo.handlers`."""
 
 import json
-from collections.abc import Callable, Iterator
 from functools import partial
-from inspect import isgeneratorfunction
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from demo import handlers
-from demo.answering import Updates, ask, refinements
+from demo.about import add_about
+from demo.answering import ask, refinements
 from demo.api import add_endpoint
+from demo.dashboard import add_dashboard
+from demo.live import Shelf
 from demo.loading import ModelSlot
+from demo.naming import Parts, Updates, by_name
 from demo.picture import FileImage
+from demo.sources import Sources
 from demo.theme import css, theme
 from demo.visit import Visit, close_visit
 from stamp.refinement import check_refiner_name
@@ -32,23 +35,28 @@ CHAT_PLACEHOLDER = (
 
 KNOWN = EMBEDDED_CHECKPOINT / NOUNS_FILE
 
-Parts = dict[str, Any]
 Example = tuple[Path, str]
 
 
-def build_demo(slot: ModelSlot, examples: Path = EXAMPLES) -> gr.Blocks:
-    """The page of one model. Launch it with `launch_options()`."""
+def build_demo(slot: ModelSlot, examples: Path = EXAMPLES, sources: Sources | None = None) -> gr.Blocks:
+    """The page of one model, with the results of `sources`. Launch it with `launch_options()`."""
     with gr.Blocks(title="STAMP", analytics_enabled=False, delete_cache=(ONE_HOUR_S, ONE_HOUR_S)) as demo:
         gr.HTML(HERO, elem_id="hero", padding=False)
         parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
         parts["timer"] = gr.Timer(1.0)
         parts["visit"] = gr.State(None, time_to_live=ONE_HOUR_S, delete_callback=close_visit)
         samples = read_examples(examples)
-        with gr.Tabs(), gr.Tab("Chat & segment"), gr.Row(equal_height=False, elem_id="sides"):
-            with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
-                _picture_column(parts, samples)
-            with gr.Column(scale=5, min_width=320, elem_id="chat-side"):
-                _chat_column(parts, slot)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Chat & segment", id="chat"), gr.Row(equal_height=False, elem_id="sides"):
+                with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
+                    _picture_column(parts, samples)
+                with gr.Column(scale=5, min_width=320, elem_id="chat-side"):
+                    _chat_column(parts, slot)
+            with gr.Tab("Benchmark", id="benchmark") as board:
+                sources = sources or Sources()
+                add_dashboard(demo, tabs, board, sources, Shelf(slot, is_on=sources.is_live), samples)
+            with gr.Tab("About", id="about"):
+                add_about()
         add_endpoint(slot)
         _wire(demo, slot, parts, samples)
     demo.queue(max_size=64, default_concurrency_limit=4)
@@ -177,7 +185,7 @@ def _wire(demo: gr.Blocks, slot: ModelSlot, parts: Parts, samples: list[Example]
     visit, outputs = parts["visit"], list(parts.values())
     quiet: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
     asking: dict[str, Any] = {
-        "fn": _named(parts, partial(ask, slot)), "inputs": [parts["prompt"], visit, parts["refine"]],
+        "fn": by_name(parts, partial(ask, slot)), "inputs": [parts["prompt"], visit, parts["refine"]],
         "concurrency_id": "model", "concurrency_limit": MAX_WAITING, **quiet,
     }  # fmt: skip
     parts["prompt"].submit(**asking)
@@ -185,41 +193,24 @@ def _wire(demo: gr.Blocks, slot: ModelSlot, parts: Parts, samples: list[Example]
         handlers.stop_answer, inputs=[visit], queue=False, show_progress="hidden", api_visibility="private"
     )
     if samples:
-        begin = _named(parts, partial(_begin_example, samples))
+        begin = by_name(parts, partial(_begin_example, samples))
         chosen = parts["examples"].click(begin, inputs=[parts["examples"], visit], **quiet)
         chosen.then(**asking)
     if "known" in parts:
-        parts["known"].click(_named(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet)
+        parts["known"].click(by_name(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet)
     picture = parts["picture"]
-    picture.input(_named(parts, handlers.choose_picture), inputs=[picture, visit], **quiet)
+    picture.input(by_name(parts, handlers.choose_picture), inputs=[picture, visit], **quiet)
     for restart in (parts["restart"].click, parts["chat"].clear):
-        restart(_named(parts, handlers.restart), inputs=[visit], **quiet)
-    parts["change"].click(_named(parts, handlers.change_picture), js=SCROLL_TO_TOP, **quiet)
-    parts["keep"].click(_named(parts, handlers.keep_picture), **quiet)
+        restart(by_name(parts, handlers.restart), inputs=[visit], **quiet)
+    parts["change"].click(by_name(parts, handlers.change_picture), js=SCROLL_TO_TOP, **quiet)
+    parts["keep"].click(by_name(parts, handlers.keep_picture), **quiet)
     light = quiet | {"trigger_mode": "always_last"}
-    parts["masks"].input(_named(parts, handlers.show_masks), inputs=[parts["masks"], visit], **light)
-    parts["opacity"].input(_named(parts, handlers.set_opacity), inputs=[parts["opacity"], visit], **light)
-    watch = _named(parts, partial(handlers.watch_loading, slot))
+    parts["masks"].input(by_name(parts, handlers.show_masks), inputs=[parts["masks"], visit], **light)
+    parts["opacity"].input(by_name(parts, handlers.set_opacity), inputs=[parts["opacity"], visit], **light)
+    watch = by_name(parts, partial(handlers.watch_loading, slot))
     demo.load(watch, **quiet)
     parts["timer"].tick(watch, **quiet)
 
 
 def _begin_example(samples: list[Example], index: int, visit: Visit | None) -> Updates:
     return handlers.choose_example(*samples[index], visit)
-
-
-def _named(parts: Parts, handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler whose updates by name become updates by component."""
-
-    def by_component(updates: Updates) -> Any:
-        return {parts[name]: value for name, value in updates.items()} if updates else gr.skip()
-
-    def plain(*inputs: Any) -> Any:
-        return by_component(handler(*inputs))
-
-    def streaming(*inputs: Any) -> Iterator[Any]:
-        for updates in handler(*inputs):
-            yield by_component(updates)
-
-    is_generator = isgeneratorfunction(handler.func if isinstance(handler, partial) else handler)
-    return streaming if is_generator else plain

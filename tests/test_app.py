@@ -40,7 +40,7 @@ def test_the_port_is_passed_only_when_given(
         def block_thread(self) -> None:
             pass
 
-    monkeypatch.setattr(ui, "build_demo", lambda _: Page())
+    monkeypatch.setattr(ui, "build_demo", lambda _, sources: Page())
     monkeypatch.setattr(ModelSlot, "start", lambda slot: slot)
     app.main(arguments)
     assert launched.get("server_port") == port

@@ -1,6 +1,7 @@
 """All-mask prediction: STAMP itself, through the public predictor, or the way its authors released it."""
 
 import argparse
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,9 +12,11 @@ from benchmarks.checkpoints import changed, checkpoint_of
 from benchmarks.datasets.sample import Sample
 from benchmarks.methods.loading import load_measured, precision_of
 from benchmarks.methods.method import Prediction
+from benchmarks.methods.streaming import Piece
 from benchmarks.released import segment_released
 from stamp.answer import PHASES
-from stamp.conversation import Segmentation
+from stamp.conversation import Done, Segmentation, Turn
+from stamp.conversation_cache import ConversationCache
 from stamp.loading import DTYPES
 from stamp.predictor import StampPredictor
 from stamp.quantization import QUANTIZATIONS
@@ -70,6 +73,17 @@ class StampMethod:
         if self.released:
             return segment_released(self.predictor, image, prompt, self.max_new_tokens, refine=self.refine)
         return self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine)
+
+    def stream(self, image: Image.Image, prompt: str, should_stop: Callable[[], bool]) -> Iterator[Piece]:
+        """See benchmarks.methods.streaming. Each mask comes in a pass of its own, where `predict` makes one for all."""
+        if self.released:
+            yield self.predict(image, prompt)  # the released algorithm has no answer before its end
+            return
+        self.predictor.conversation_cache = ConversationCache(0)  # nothing may be left of an earlier answer
+        turns = [Turn("user", prompt, image)]
+        options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop}
+        for event in self.predictor.stream(turns, self.max_new_tokens, **options):
+            yield prediction_of(event.segmentation) if isinstance(event, Done) else event
 
     def provenance(self) -> dict[str, Any]:
         """See Method."""

@@ -1,9 +1,6 @@
 """The page in headless Chromium: what a visitor does, and that nothing leaves the machine."""
 
 import io
-import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,47 +11,29 @@ import pytest
 from PIL import Image, ImageColor
 
 from demo.answering import NO_PICTURE
-from demo.loading import ModelSlot
-from demo.ui import EXAMPLES, build_demo, launch_options, read_examples
+from demo.ui import EXAMPLES, read_examples
 from stamp.visualization import mask_colour
+from tests.demo.browsing import chromium, eventually, needs_browser, opened, served
 from tests.demo.fake import FakePredictor
 from tests.demo.pictures import write_bad
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
 UPLOAD = "#picture input[type=file]"
 
-MAY_SKIP = CHROMIUM is None and "REQUIRE_BROWSER" not in os.environ  # .ci/run sets it: there a skip is a failure
-
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(MAY_SKIP, reason="needs Chromium")]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @contextmanager
 def visited(browser: Any, load: Callable[[], Any], is_embedded: bool = False, **view: Any) -> Iterator[Any]:
-    """The page of a served demo; at the end no request may have gone anywhere else."""
-    demo = build_demo(ModelSlot(load, is_embedded=is_embedded).start(), examples=Path("none"))
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    page = browser.new_page(**view)
-    page.set_default_timeout(60_000)
-    requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(url, wait_until="domcontentloaded")
-    page.wait_for_selector(UPLOAD, state="attached")
-    yield page
-    page.close()
-    demo.close(verbose=False)
-    assert requests
-    assert [address for address in requests if not address.startswith((url, "data:", "blob:"))] == []
+    """The page of a served demo, ready for a picture."""
+    with served(load, is_embedded=is_embedded) as url, opened(browser, url, **view) as page:
+        page.wait_for_selector(UPLOAD, state="attached")
+        yield page
 
 
 def stage(page: Any) -> np.ndarray:
@@ -137,11 +116,3 @@ def test_bad_input_is_told_and_loses_nothing_and_stop_stops(browser: Any, tmp_pa
         page.click("#prompt .stop-button")
         page.wait_for_selector("#chat .readout >> text=stopped")
         page.wait_for_selector("#prompt .submit-button")
-
-
-def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for something that the page does in its own time."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

@@ -1,0 +1,149 @@
+"""The About tab: the paradigm in one figure, how to cite, how to run published checkpoints, limits of the nano."""
+
+import gradio as gr
+
+from demo.paradigms import ALL_MASK, EMBEDDING, PATCH_TEXT, POLYGON, Paradigm
+
+CITATION = """\
+@inproceedings{liu2026stamp,
+  title     = {Better, Stronger, Faster: Tackling the Trilemma in MLLM-based Segmentation
+               with Simultaneous Textual Mask Prediction},
+  author    = {Liu, Jiazhen and Feng, Mingkuan and Chen, Long},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2026},
+  note      = {arXiv:2512.00395}
+}"""
+
+METHOD = """
+### How a mask comes out of a language model
+
+Words come one after another: each token is a pass through the model. A mask can take the same road, be left to a
+second model, or come all at once.
+"""
+
+AFTER_FIGURE = """
+**All-mask prediction**, the way of [STAMP](https://arxiv.org/abs/2512.00395) (CVPR 2026): the model talks, and where it
+writes `<|seg|>`, one mask token for each patch of the picture goes through it in a single pass. The tokens see
+the picture, the words so far and each other, so the mask is whole from the start, costs the same whatever its shape,
+and leaves the words alone.
+
+Whether that holds, the benchmark tab shows with figures measured here.
+"""
+
+CITE = (
+    "### Cite\n\nThe method is its authors': [paper](https://arxiv.org/abs/2512.00395), "
+    "[code](https://github.com/HKUST-LongGroup/STAMP). This page is an independent implementation."
+)
+
+PUBLISHED = """
+### Published checkpoints
+
+The small model on this page is made for it. The published ones are loaded by name; nothing is downloaded unless you
+name them:
+
+    python app.py --model 2b                                      # JiaZL/STAMP-2B-uni
+    python app.py --model 7b --base Qwen/Qwen2-VL-7B-Instruct     # JiaZL/STAMP-7B-lora, an adapter
+
+On the page they load in nf4 where they have a billion parameters or more. Only safetensors are read, and no remote
+code runs.
+"""
+
+LIMITS = """
+### Limits of the small model
+
+- It knows drawn things on drawn or panoramic backgrounds: 120 nouns, by name, place, size, neighbour and kind. It does
+  **not** understand photographs, people or writing.
+- It sees a picture at about 192 x 192 pixels, as 12 x 12 patches: small things are lost, and edges come from the
+  refinement, not from the model.
+- It is wrong often enough to notice, most of all when it counts. Its model card in `assets/stamp-nano` has the figures.
+- Live runs measure this machine, with whatever else it does at the same time.
+"""
+
+
+def add_about() -> None:
+    """Fill the tab that is open."""
+    with gr.Column(elem_id="about"):
+        gr.Markdown(METHOD)
+        gr.HTML(figure_svg(), elem_id="figure", padding=False)
+        gr.Markdown(AFTER_FIGURE)
+        gr.Markdown(LIMITS)
+        gr.Markdown(PUBLISHED)
+        gr.Markdown(CITE)
+        gr.Code(CITATION, language=None, interactive=False, show_label=False, elem_id="citation")
+
+
+# -- the figure ----------------------------------------------------------------------------------------------------
+
+#: Measures of the figure in its own units; the browser scales it to the page.
+WIDTH, LANE_HEIGHT, TOP = 640, 92, 8
+PATCHES = ((0, 1, 1, 0), (1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 0))
+BLOB = "M22 10 C52 2 70 24 64 42 C58 64 22 66 14 48 C6 32 8 16 22 10Z"
+OUTLINE = ((18, 4), (48, 8), (60, 32), (44, 56), (14, 50), (4, 24))
+#: What each lane writes, and the passes it takes to a mask.
+LANES: tuple[tuple[Paradigm, tuple[str, ...], str], ...] = (
+    (POLYGON, ("[[", "18,", "4]", "[48,", "8]", "…"), "a token for each coordinate"),
+    (PATCH_TEXT, ("others*1,", "crab*2,", "others*1", "↵", "…"), "tokens for each run of patches"),
+    (EMBEDDING, ("<seg>",), "one token, then a second model"),
+    (ALL_MASK, ("<|seg|>",), "one token, then one pass for all patches"),
+)
+
+
+def figure_svg() -> str:
+    """Four lanes, one for each way to a mask: what is written, and what comes of it."""
+    height = TOP + LANE_HEIGHT * len(LANES)
+    lanes = "".join(
+        f'<g transform="translate(0 {TOP + index * LANE_HEIGHT})">{_lane(*lane)}</g>'
+        for index, lane in enumerate(LANES)
+    )
+    return (
+        f'<svg class="paradigms" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="paradigms-title">'
+        '<title id="paradigms-title">Polygon and patch text write a mask token by token; an embedding is decoded by a '
+        f"second model; all-mask prediction fills every patch in one pass.</title>{lanes}</svg>"
+    )
+
+
+def _lane(paradigm: Paradigm, written: tuple[str, ...], words: str) -> str:
+    colour = paradigm.colour
+    head = _text(0, 20, paradigm.name, f'class="lane-name" fill="{colour}"') + _text(0, 42, words, 'class="lane-words"')
+    tokens, x = "", 0.0
+    for token in written:
+        width = 14 + 7.4 * len(token)
+        box = f'fill="{colour}" fill-opacity="0.18" stroke="{colour}"'
+        tokens += f'<rect x="{x}" y="54" width="{width}" height="24" rx="5" {box}/>'
+        tokens += _text(x + width / 2, 70.5, token, 'class="token" text-anchor="middle"')
+        x += width + 6
+    arrow = f'<path d="M {x + 6} 66 H 520" class="arrow"/><path d="M 514 61 L 521 66 L 514 71" class="arrow"/>'
+    between = _decoder(colour) if paradigm is EMBEDDING else ""
+    return f"{head}{tokens}{arrow}{between}" + f'<g transform="translate(536 8)">{_mask(paradigm)}</g>'
+
+
+def _decoder(colour: str) -> str:
+    """The second model of the embedding lane."""
+    box = f'<rect x="330" y="50" width="120" height="32" rx="8" class="ground" stroke="{colour}" stroke-width="1.5"/>'
+    return box + _text(390, 70.5, "mask decoder", 'class="token" text-anchor="middle"')
+
+
+def _mask(paradigm: Paradigm) -> str:
+    """What has been predicted: vertices, patches in reading order, a blob, or every patch at once."""
+    frame = '<rect width="72" height="72" rx="4" class="frame"/>'
+    colour = paradigm.colour
+    if paradigm is POLYGON:
+        points = " ".join(f"{x + 4},{y + 4}" for x, y in OUTLINE)
+        dots = "".join(f'<circle cx="{x + 4}" cy="{y + 4}" r="3.5" fill="{colour}"/>' for x, y in OUTLINE)
+        return f'{frame}<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
+    if paradigm is EMBEDDING:
+        return f'{frame}<path d="{BLOB}" fill="{colour}" fill-opacity="0.6"/>'
+    shown = 6 if paradigm is PATCH_TEXT else 16  # text has come to the middle of the second row
+    cells = [(row, column) for row in range(4) for column in range(4)][:shown]
+    filled = "".join(
+        f'<rect x="{column * 18}" y="{row * 18}" width="18" height="18" fill="{colour}" fill-opacity="0.6"/>'
+        for row, column in cells
+        if PATCHES[row][column]
+    )
+    lines = "".join(f'<path d="M {18 * step} 0 V 72 M 0 {18 * step} H 72" class="grid"/>' for step in (1, 2, 3))
+    return f"{frame}{filled}{lines}"
+
+
+def _text(x: float, y: float, words: str, attributes: str) -> str:
+    escaped = words.replace("&", "&amp;").replace("<", "&lt;")
+    return f'<text x="{x}" y="{y}" {attributes}>{escaped}</text>'

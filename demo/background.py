@@ -1,0 +1,46 @@
+"""Work in a thread of its own, polled by a handler, because Gradio cannot interrupt a handler that is busy."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+POLL_S = 0.2
+
+T = TypeVar("T")
+
+
+def batches(work: Callable[[Callable[[T], None]], None], stop: threading.Event, name: str) -> Iterator[list[T]]:
+    """What `work` puts, in batches as it comes; an empty batch at least every 0.2 s.
+
+    The empty batches let Gradio take the generator away (page closed, event cancelled); then, as at its end, `stop` is
+    set, which the work has to heed. work: gets a function that puts an event.
+    """
+    events: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            work(events.put)
+        finally:
+            events.put(None)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        while True:
+            batch = _take(events)
+            yield [event for event in batch if event is not None]
+            if None in batch:
+                return
+    finally:
+        stop.set()
+
+
+def _take(events: "queue.SimpleQueue[T | None]") -> "list[T | None]":
+    """All that has arrived; waits a moment for the first."""
+    batch: list[T | None] = []
+    try:
+        batch.append(events.get(timeout=POLL_S))
+        while True:
+            batch.append(events.get_nowait())
+    except queue.Empty:
+        return batch

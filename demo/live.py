@@ -1,0 +1,120 @@
+"""What race and live run share: the methods that can run here, and one run at a time for the whole server."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from demo.background import POLL_S
+from demo.loading import LOADING, ModelSlot
+
+if TYPE_CHECKING:
+    from benchmarks.methods import Method
+
+log = logging.getLogger(__name__)
+
+#: Variants that are offered beside the methods themselves.
+VARIANTS = ("stamp:none", "stamp:nf4")
+#: A run ends after this long with what it has.
+CAP_S = 120.0
+
+TURNED_OFF = "Live runs are turned off on this server."
+BUSY = "Another live run is going on; only one runs at a time. Try again in a moment."
+NOT_EMBEDDED = "Live runs compare the small checkpoints that come with the project: start the page without --model."
+NOT_LOADED = "could not be loaded here; the log of the server says why"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The run cannot be; the sentence says why."""
+
+    sentence: str
+
+
+class Shelf:
+    """Loaded methods by label, each loaded when it is first asked for, and kept."""
+
+    def __init__(self, slot: ModelSlot, *, is_on: bool = True):
+        self.slot = slot
+        self.is_on = is_on
+        self._one_at_a_time = threading.Lock()
+        self._methods: dict[str, Method] = {}
+
+    def refusal(self) -> str | None:
+        """The sentence for a run that cannot be; None when it can."""
+        if not self.is_on:
+            return TURNED_OFF
+        if self.slot.has_failed:
+            return self.slot.status()
+        if not self.slot.is_embedded:
+            return NOT_EMBEDDED
+        return None if self.slot.is_ready else LOADING
+
+    def labels(self) -> list[str]:
+        """Methods that can be chosen; none while nothing can run."""
+        if self.refusal() is not None:
+            return []
+        from benchmarks.methods import MAKERS
+
+        return [*MAKERS, *(label for label in VARIANTS if label.partition(":")[0] in MAKERS)]
+
+    def get(self, label: str) -> "Method":
+        """The method, warmed up. Raises what loading it raises."""
+        if label not in self._methods:
+            self._methods[label] = _load(label, str(self.slot.get().device))
+        return self._methods[label]
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether this run may go on: False while another one does."""
+        mine = self._one_at_a_time.acquire(blocking=False)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._one_at_a_time.release()
+
+    @contextmanager
+    def machine(self, stop: threading.Event) -> Iterator[bool]:
+        """Hold the lock of the page's model, so that no answer runs beside; False when stopped before."""
+        lock = self.slot.get().lock
+        held = lock.acquire(timeout=POLL_S)
+        while not held and not stop.is_set():
+            held = lock.acquire(timeout=POLL_S)
+        try:
+            yield held
+        finally:
+            if held:
+                lock.release()
+
+
+def _load(label: str, device: str) -> "Method":
+    from PIL import Image
+
+    from benchmarks.__main__ import build_parser
+    from benchmarks.methods import load_methods
+
+    options = build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", device])
+    (method,) = load_methods([label], options)
+    method.predict(Image.new("RGB", (224, 224), "white"), "segment the apple")  # the first answer is always slower
+    return method
+
+
+class Deadline:
+    """Set when a run has to end: stopped by the visitor, or out of time."""
+
+    def __init__(self, stop: threading.Event, cap_s: float = CAP_S):
+        self.stop = stop
+        self.ends = time.monotonic() + cap_s
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """The cap is reached."""
+        return time.monotonic() > self.ends
+
+    def is_set(self) -> bool:
+        """Whether to stop, asked between tokens."""
+        return self.stop.is_set() or self.is_out_of_time

@@ -1,0 +1,48 @@
+"""Masks in the form of text, read while they are written: what of them can be drawn already.
+
+For drawing alone; what counts is the prediction of the method, which reads the whole answer strictly.
+"""
+
+import re
+
+#: Coordinates are written as 0..99 of width and height.
+LARGEST_COORDINATE = 99
+#: Rows and columns of a mask written as labels of patches.
+GRID = 16
+BACKGROUND = "others"
+
+_PAIR = re.compile(r"\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]")
+_RUN = re.compile(r"([^,*\n]+?)\s*\*\s*(\d{1,3})(?=\s*[,\n]|\s*$)")
+
+Vertex = tuple[int, float, float]
+Cell = tuple[int, int]
+
+
+def vertices(text: str) -> list[Vertex]:
+    """(contour, x, y) of every vertex that is complete, x and y 0..1 of the picture; contours count from 0."""
+    found: list[Vertex] = []
+    contour, end = -1, None
+    for match in _PAIR.finditer(text):
+        if end is None or text[end : match.start()].strip(" ,\n"):
+            contour += 1
+        x, y = (min(int(number) / LARGEST_COORDINATE, 1.0) for number in match.groups())
+        found.append((contour, x, y))
+        end = match.end()
+    return found
+
+
+def cells(text: str) -> list[Cell]:
+    """(row, column) of every patch that is labelled as the object, of a grid of GRID x GRID."""
+    first = _RUN.search(text)
+    if first is None:
+        return []
+    found: list[Cell] = []
+    start = text.rfind("\n", 0, first.start()) + 1
+    for row, line in enumerate(text[start:].split("\n")[:GRID]):
+        column = 0
+        for match in _RUN.finditer(line):
+            length = min(int(match[2]), GRID - column)
+            if not match[1].strip().lower().endswith(BACKGROUND):
+                found += [(row, column + step) for step in range(length)]
+            column += length
+    return found
