@@ -51,8 +51,8 @@ code runs.
 LIMITS = """
 ### Limits of the small model
 
-- It knows drawn things on drawn or panoramic backgrounds: 120 nouns, by name, place, size, neighbour and kind. It does
-  **not** understand photographs, people or writing.
+- It knows drawn things on drawn or panoramic backgrounds, by name, place, size, neighbour and kind; the page lists the
+  nouns. It does **not** understand photographs, people or writing.
 - It sees a picture at about 192 x 192 pixels, as 12 x 12 patches: small things are lost, and edges come from the
   refinement, not from the model.
 - It is wrong often enough to notice, most of all when it counts. Its model card in `assets/stamp-nano` has the figures.
