@@ -23,8 +23,8 @@ BOARD_CSS = """
 #explorer-bar { align-items: end; }
 .scroll { overflow-x: auto; }
 table.live { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
-table.live th, table.live td { text-align: left; padding: 0.3rem 0.6rem;
-  border-bottom: 1px solid var(--border-color-primary); }
+.prose table.live :is(tr, th, td) { border: none; text-align: left; padding: 0.3rem 0.6rem; }
+.prose table.live tr { border-bottom: 1px solid var(--border-color-primary); }
 table.live tr.now { font-weight: 600; }
 table.live tr.before td { color: var(--body-text-color-subdued); }
 .bar { height: 8px; border-radius: 4px; background: var(--border-color-primary); overflow: hidden; margin: 0.4rem 0; }

@@ -83,25 +83,33 @@ def filter_view(results: Results, filters: Filters) -> Updates:
 
 
 def view(results: Results, filters: Filters) -> Updates:
-    """Everything that depends on the filters."""
-    shown = filter_view(results, filters) | compare_view(results, filters) | explorer_view(results, filters)
-    return {"query": filters.query()} | shown
+    """Everything that depends on the filters, apart from themselves."""
+    return {"query": filters.query()} | compare_view(results, filters) | explorer_view(results, filters)
 
 
 def board_view(results: Results, filters: Filters, sentences: list[str]) -> Updates:
     """The whole tab, with what is missing."""
     said = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
-    return {"board_notice": "".join(notice(sentence) for sentence in said)} | view(results, filters)
+    shown = {"board_notice": "".join(notice(sentence) for sentence in said)}
+    return shown | filter_view(results, filters) | view(results, filters)
 
 
 # -- events ----------------------------------------------------------------------------------------------------------
 
 
 def refilter(store: ResultStore, *values: Any) -> Updates:
-    """The tab after a filter was changed; a split that the new dataset has not falls back to "all"."""
+    """The tab after a filter was changed. Where that leaves others without their value, they fall back to "all"."""
+    results = store.get()
+    before = chosen(values)
+    filters, _ = checked(before, results)
+    return view(results, filters) | ({} if filters == before else filter_view(results, filters))
+
+
+def change_dataset(store: ResultStore, *values: Any) -> Updates:
+    """The same after another dataset was chosen, which has splits and kinds of its own."""
     results = store.get()
     filters, _ = checked(chosen(values), results)
-    return view(results, filters)
+    return view(results, filters) | filter_view(results, filters)
 
 
 def open_board(store: ResultStore, *values: Any) -> Updates:
@@ -139,6 +147,6 @@ def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filt
 
     demo.load(opened, **quiet)
     board.select(by_name(parts, partial(open_board, store)), filters, **quiet).then(**remember)
-    change = by_name(parts, partial(refilter, store))
     for component in filters:
-        component.input(change, filters, trigger_mode="always_last", **quiet).then(**remember)
+        handler = by_name(parts, partial(change_dataset if component is parts["dataset"] else refilter, store))
+        component.input(handler, filters, trigger_mode="always_last", **quiet).then(**remember)

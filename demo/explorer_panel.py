@@ -16,7 +16,7 @@ def add_explorer(parts: Parts) -> None:
     """Fill the tab that is open."""
     with gr.Row(elem_id="explorer-bar"):
         parts["order"] = gr.Dropdown(
-            label="Order", choices=list(ORDERS), value=ORDERS[0], elem_id="order", min_width=200
+            label="Order", choices=list(ORDERS), value=ORDERS[0], elem_id="order", min_width=270
         )
         parts["sample"] = gr.Dropdown(label="Sample", choices=[], value=None, elem_id="sample", min_width=260, scale=3)
         parts["previous"] = gr.Button("← Previous", size="sm", elem_id="previous", min_width=90)

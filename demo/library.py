@@ -12,7 +12,9 @@ from demo.results import Run
 
 log = logging.getLogger(__name__)
 
-NO_DATA = "The pictures of {0} are not on this server; whoever runs it can name their folder with --data {0}=FOLDER."
+NO_DATA = (
+    "The pictures of {0} cannot be read here; whoever runs this server can name their folder with --data {0}=FOLDER."
+)
 OTHER_DATA = "The pictures of {} on this server are not those of this run."
 
 

@@ -91,7 +91,7 @@ def _measure(
 
     deadline = Deadline(stop)
     put(Doing("Reading the samples…"))
-    if (dataset := library.dataset(order.dataset)) is None:
+    if (dataset := library.dataset(order.dataset, (order.split,))) is None:
         put(Refused(NO_DATA.format(order.dataset)))
         return
     samples = choose(dataset, order)

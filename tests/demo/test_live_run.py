@@ -15,6 +15,7 @@ from demo.live_panel import run_live
 from demo.live_run import MAX_SAMPLES, Order, Progress, Ready, committed, progress_html, run_events
 from demo.results import ResultStore, read_results
 from tests.benchmarks.scripted import ScriptedMethod
+from tests.benchmarks.tiny import write_scenes
 from tests.demo.racers import ScriptedShelf
 from tests.demo.runs import answer_with, spoil_line, write_run
 
@@ -42,7 +43,7 @@ def run(shelf: ScriptedShelf, data: Path, stop: threading.Event | None = None, *
     return progress
 
 
-def test_a_run_measures_the_samples_it_says(folders: tuple[Path, Path]) -> None:
+def test_a_run_measures_the_samples_it_says(folders: tuple[Path, Path], tmp_path: Path) -> None:
     shelf = ScriptedShelf({"stamp": scripted("stamp"), "polygon": scripted("polygon")})
     progress = run(shelf, folders[1], labels=("stamp", "polygon"), n=6)
     assert progress.ready == Ready(12, (), "this machine")
@@ -52,6 +53,8 @@ def test_a_run_measures_the_samples_it_says(folders: tuple[Path, Path]) -> None:
         by_split[record.split] += 1
     assert set(by_split.values()) == {4}
     assert progress.ending(stopped=False) == "Done: 12 answers."
+    part = write_scenes(tmp_path / "part", splits=("style",))
+    assert len(run(shelf, part, split="style").records) == 4  # without the other splits
     of_kind = run(shelf, folders[1], split="style", kind="count", n=20)
     assert {(record.split, record.kind) for record in of_kind.records} == {("style", "count")}
 
@@ -74,8 +77,6 @@ def test_committed_figures_are_of_the_same_samples(folders: tuple[Path, Path]) -
 
 
 def test_figures_of_other_pictures_are_not_set_beside(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    from tests.benchmarks.tiny import write_scenes
-
     other = write_scenes(tmp_path / "other", per_split=4)
     progress = run(ScriptedShelf({"stamp": scripted("stamp")}), other, n=3)
     assert committed(read_results(folders[0]), Library({"scenes": other}), progress.records)[0] == []
