@@ -97,7 +97,7 @@ def test_targets(makers: dict[str, BatchMaker]) -> None:
 
 
 def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
-    scene = compose_scene(3, library, SceneConfig(192, 128, styles=STYLES))
+    scene = compose_scene(3, library, SceneConfig(STYLES, 192, 128))
     answer = "Sure, here are the segmentation masks for 'one': <|seg|> and 'the rest': <|seg|>"
     rest = tuple(range(2, len(scene.objects) + 1))
     exchange = Exchange("segment_several", "both", answer, ((1,), rest))
@@ -118,7 +118,7 @@ def test_rates_are_chosen_on_scenes_of_their_own(library: ArtLibrary, backbone: 
     assert CHOICE_SEEDS.stop <= TEST_SEEDS.start
     trainer = make_trainer(plan(backbone, "polygon"), 1e-3, 2, library, tmp_path, CPU, 0)
     (first,) = choice_batches(trainer, 1)
-    scene = compose_scene(CHOICE_SEEDS.start, library, SceneConfig(96, 96, styles=STYLES))
+    scene = compose_scene(CHOICE_SEEDS.start, library, SceneConfig(STYLES, 96, 96))
     pixels, _ = trainer.processor.encode_image(Image.fromarray(scene.image))
     torch.testing.assert_close(first.pixel_values, pixels)
     assert choice_score({"text": 1.0, "mask": 0.5, "dense": 9.0}) == 1.5
