@@ -51,22 +51,22 @@ code runs.
 LIMITS = """
 ### Limits of the small model
 
-- It knows drawn things on drawn or panoramic backgrounds, by name, place, size, neighbour and kind; the page lists the
-  nouns. It does **not** understand photographs, people or writing.
-- It sees a picture at about 192 x 192 pixels, as 12 x 12 patches: small things are lost, and edges come from the
-  refinement, not from the model.
+- It knows {nouns} things, drawn on drawn or panoramic backgrounds, by name, place, size, neighbour and kind. It does
+  **not** understand photographs, people or writing.
+- It sees a picture as a coarse grid of patches: small things are lost, and edges come from the refinement, not from the
+  model.
 - It is wrong often enough to notice, most of all when it counts. Its model card in `assets/stamp-nano` has the figures.
 - Live runs measure this machine, with whatever else it does at the same time.
 """
 
 
-def add_about() -> None:
-    """Fill the tab that is open."""
+def add_about(nouns: int) -> None:
+    """Fill the tab that is open. nouns: how many things the small model knows."""
     with gr.Column(elem_id="about"):
         gr.Markdown(METHOD)
         gr.HTML(figure_svg(), elem_id="figure", padding=False)
         gr.Markdown(AFTER_FIGURE)
-        gr.Markdown(LIMITS)
+        gr.Markdown(LIMITS.format(nouns=nouns))
         gr.Markdown(PUBLISHED)
         gr.Markdown(CITE)
         gr.Code(CITATION, language=None, interactive=False, show_label=False, elem_id="citation")

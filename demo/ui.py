@@ -56,7 +56,7 @@ def build_demo(slot: ModelSlot, examples: Path = EXAMPLES, sources: Sources | No
                 sources = sources or Sources()
                 add_dashboard(demo, tabs, board, sources, Shelf(slot, is_on=sources.is_live), samples)
             with gr.Tab("About", id="about"):
-                add_about()
+                add_about(len(read_known()))
         add_endpoint(slot)
         _wire(demo, slot, parts, samples)
     demo.queue(max_size=64, default_concurrency_limit=4)
