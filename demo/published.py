@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from demo.chat import literal
-from demo.paradigms import PARADIGMS, paradigm_named
+from demo.paradigms import PARADIGMS
 from demo.plots import plain_figure
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -82,7 +82,5 @@ def takeaway(table: pd.DataFrame, benchmark: str) -> str:
     first = own[(own["split"] == own["split"].iloc[0]) & (own["metric"] == own["metric"].iloc[0])]
     low = benchmark.startswith("seconds")
     ranked = first.sort_values("value", ascending=low).drop_duplicates("paradigm")
-    parts = [
-        f"{row['method']} {row['value']:g} ({paradigm_named(row['paradigm']).name})" for _, row in ranked.iterrows()
-    ]
+    parts = [f"{row['method']} {row['value']:g} ({row['paradigm']})" for _, row in ranked.iterrows()]
     return f"The best published row of each paradigm: {'; '.join(parts)}."
