@@ -1,5 +1,6 @@
 """What race and live run share: the methods that can run here, and one run at a time for the whole server."""
 
+import argparse
 import logging
 import threading
 import time
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Variants that are offered beside the methods themselves.
-VARIANTS = ("stamp:none", "stamp:nf4")
+VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
 #: A run ends after this long with what it has.
 CAP_S = 120.0
 
@@ -57,9 +58,11 @@ class Shelf:
         """Methods that can be chosen; none while nothing can run."""
         if self.refusal() is not None:
             return []
+        from benchmarks.checkpoints import BACKBONE, missing_checkpoints
         from benchmarks.methods import MAKERS
 
-        return [*MAKERS, *(label for label in VARIANTS if label.partition(":")[0] in MAKERS)]
+        left_out = {BACKBONE, *missing_checkpoints(_options("cpu"))}  # the backbone has no masks to show
+        return [*(name for name in MAKERS if name not in left_out), *VARIANTS]
 
     def get(self, label: str) -> "Method":
         """The method, warmed up. Raises what loading it raises."""
@@ -91,14 +94,19 @@ class Shelf:
                 lock.release()
 
 
+def _options(device: str) -> argparse.Namespace:
+    """Those of the command line, as they are without any."""
+    from benchmarks.__main__ import build_parser
+
+    return build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", device])
+
+
 def _load(label: str, device: str) -> "Method":
     from PIL import Image
 
-    from benchmarks.__main__ import build_parser
     from benchmarks.methods import load_methods
 
-    options = build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", device])
-    (method,) = load_methods([label], options)
+    (method,) = load_methods([label], _options(device))
     method.predict(Image.new("RGB", (224, 224), "white"), "segment the apple")  # the first answer is always slower
     return method
 

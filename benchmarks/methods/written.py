@@ -1,6 +1,6 @@
 """Methods that write masks as text, in any format of `benchmarks.baselines.mask_text`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, compress, pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from benchmarks.datasets.sample import Sample
 from benchmarks.methods.loading import precision_of
 from benchmarks.methods.method import Prediction
 from stamp.answer import Answer
-from stamp.conversation import Turn
+from stamp.conversation import TextDelta, Turn
 from stamp.predictor import StampPredictor
 
 #: Enough for the masks of a few objects: one takes 100 to 400 tokens.
@@ -59,8 +59,27 @@ class WrittenMaskMethod:
         A mask that cannot be read makes the whole answer invalid, and so does the end of the token budget.
         """
         answer = self.predictor._begin([Turn("user", prompt, image)])
-        seconds = answer.clock.seconds
-        decode_s = [seconds.get("decode", 0.0) for _ in answer.tokens(self.max_new_tokens, 0.0, 0)]
+        return self._prediction(answer, list(self._decode(answer)), image)
+
+    def stream(
+        self, image: Image.Image, prompt: str, should_stop: Callable[[], bool]
+    ) -> Iterator[TextDelta | Prediction]:
+        """See benchmarks.methods.streaming: the text of masks comes as it is written."""
+        answer = self.predictor._begin([Turn("user", prompt, image)])
+        decode_s = []
+        for spent in self._decode(answer, should_stop):
+            decode_s.append(spent)
+            if text := answer.new_text():
+                yield TextDelta(text)
+        yield self._prediction(answer, decode_s, image)
+
+    def _decode(self, answer: Answer, should_stop: Callable[[], bool] = lambda: False) -> Iterator[float]:
+        """Seconds of decoding up to each token."""
+        for _ in answer.tokens(self.max_new_tokens, 0.0, 0, should_stop):
+            yield answer.clock.seconds.get("decode", 0.0)
+
+    def _prediction(self, answer: Answer, decode_s: Sequence[float], image: Image.Image) -> Prediction:
+        """Of a finished answer. decode_s: seconds of decoding up to each token."""
         raw = answer.processor.decode(answer.token_ids)
         with answer.clock.phase("refine"):
             pieces = list(self.form.pieces(raw))

@@ -3,7 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample
 from benchmarks.methods import MAKERS, Method, load_methods, method_labels
 from benchmarks.methods.simpleseg import read_polygons
+from benchmarks.methods.streaming import moments
 from benchmarks.methods.written import WrittenMaskMethod
 from benchmarks.records import records_of
 from stamp.answer import PHASES
@@ -111,6 +112,23 @@ def test_an_answer_in_words_alone(monkeypatch: pytest.MonkeyPatch, polygon: Meth
     found = polygon.predict(PICTURE, "segment the crab")
     assert (found.text, found.valid, found.masks.shape) == ("There is no crab in the image.", True, (0, 80, 96))
     assert found.phases_s["mask"] == 0
+
+
+def test_a_written_mask_streams_as_text_and_ends_as_predicted(monkeypatch: pytest.MonkeyPatch, polygon: Method) -> None:
+    parts = ["Sure: ", "[[10, 10], [90, 10], [50, 80]]"]
+    script(monkeypatch, polygon, parts)
+    predicted = polygon.predict(PICTURE, "segment the crab")
+    script(monkeypatch, polygon, parts)
+    *before, last = moments(polygon, PICTURE, "segment the crab", lambda: False)
+    texts = [moment.text for moment in before]
+    assert texts[-1] == predicted.raw_output == "".join(parts)
+    assert len(texts) > 10 and all(later.startswith(text) for text, later in pairwise(texts))
+    assert last.prediction is not None
+    np.testing.assert_array_equal(last.prediction.masks, predicted.masks)
+    script(monkeypatch, polygon, parts)
+    stops = iter([False, False, True, True])
+    *_, cut = moments(polygon, PICTURE, "segment the crab", lambda: next(stops, True))
+    assert cut.prediction is not None and not cut.prediction.valid
 
 
 def test_patch_labels_become_masks_with_the_chosen_refiner(

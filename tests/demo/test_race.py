@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import benchmarks.checkpoints
 from benchmarks.methods.stamp import load_stamp
 from benchmarks.methods.streaming import Moment, moments
-from demo.live import BUSY, NOT_LOADED, TURNED_OFF
+from demo.live import BUSY, NOT_LOADED, TURNED_OFF, Shelf
 from demo.race import FAILED, Began, Entry, Lane, RaceEvent, Refused, mask_uri, race_events, replay, summary
 from demo.race_panel import NO_LANE, NO_METHODS, NO_PICTURE, run_race
 from tests.benchmarks.scripted import ScriptedMethod
@@ -177,6 +178,17 @@ def test_live_features_can_be_turned_off(tmp_path: Any) -> None:
     assert shelf.labels() == []
     (update,) = run_race(shelf, "x", "segment", ["stamp"])
     assert TURNED_OFF.split()[0] in update["race_status"]
+
+
+def test_the_race_offers_what_has_a_checkpoint_and_draws(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    shelf = Shelf(ScriptedShelf({}).slot)
+    monkeypatch.setattr(Shelf, "refusal", lambda self: None)
+    monkeypatch.setattr(benchmarks.checkpoints, "ASSETS", tmp_path)
+    assert shelf.labels() == ["stamp", "stamp:none", "stamp:nf4", "stamp:released"]
+    for name in ("nano-stamp", "nano-polygon", "nano-backbone"):
+        (tmp_path / name).mkdir()
+    assert shelf.labels()[:3] == ["stamp", "stamp_nano", "polygon"]
+    assert "backbone" not in shelf.labels()
 
 
 def test_a_mask_becomes_a_picture_of_its_pixels() -> None:
