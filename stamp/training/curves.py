@@ -34,7 +34,7 @@ def draw_curves(log: Sequence[dict[str, Any]], out: Path) -> None:
                 axes.plot(*zip(*drawn, strict=True), label=name, linewidth=1.2)
         for start in starts:
             axes.axvline(minutes[start], color=COLOUR, linewidth=0.5, linestyle=":")
-        if len(names) > 1:
+        if len(names) > 1 and len(axes.get_lines()) > len(starts):
             axes.set_yscale("log")
             axes.legend(frameon=False, labelcolor=COLOUR)
     figure.savefig(out, metadata={"Date": None})

@@ -124,8 +124,11 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
     shipped = len(taught_nouns())
     for recipe in RECIPES:
         with pytest.raises(OpenedError):
-            main(["train", "--recipe", recipe])
+            main(["train", "--recipe", recipe, "--init-from", "some/backbone"])
     assert opened == [(TRAINING_STYLES, False, shipped)] * 2
+    opened.clear()
+    with pytest.raises(SystemExit, match="--init-from"):
+        main(["train", "--recipe", "nano"])
     opened.clear()
     with pytest.raises(OpenedError):
         main(["scenes", "--out", "unused"])
