@@ -8,11 +8,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.datasets.sample import Dataset, MaskSample
 from benchmarks.records import Record
+from benchmarks.scores import iou_of
 from stamp.masks import decode_rle
 from stamp.visualization import draw_overlay
 
 PANEL_PX, TEXT_PX, COLUMNS = 220, 56, 3
-FONT = ImageFont.load_default(12)
 
 
 def worst_of_each_kind(records: Sequence[Record], a_kind: int) -> list[Record]:
@@ -22,11 +22,6 @@ def worst_of_each_kind(records: Sequence[Record], a_kind: int) -> list[Record]:
     for kind in dict.fromkeys(record.kind for record in asked):
         chosen += sorted((record for record in asked if record.kind == kind), key=iou_of)[:a_kind]
     return sorted(chosen, key=iou_of)
-
-
-def iou_of(record: Record) -> float:
-    """Intersection over union; 1 where both are empty."""
-    return (record.intersection or 0) / record.union if record.union else 1.0
 
 
 def draw_gallery(records: Sequence[Record], dataset: Dataset) -> Image.Image:
@@ -57,15 +52,15 @@ def _panel(record: Record, sample: MaskSample) -> Image.Image:
         drawn = draw_overlay(image, planes)
         drawn.thumbnail((PANEL_PX - 4, PANEL_PX - 4))
         panel.paste(drawn, (x, 0))
-    pen = ImageDraw.Draw(panel)
+    pen, font = ImageDraw.Draw(panel), ImageFont.load_default(12)
     lines = (f"{record.split}: {record.prompt}", record.text or record.error or "", f"IoU {iou_of(record):.2f}")
     for number, line in enumerate(lines):
-        pen.text((2, PANEL_PX + 2 + 17 * number), _fitting(line), fill="black", font=FONT)
+        pen.text((2, PANEL_PX + 2 + 17 * number), _fitting(line, font), fill="black", font=font)
     return panel
 
 
-def _fitting(line: str) -> str:
-    while FONT.getlength(line) > 2 * PANEL_PX - 4:
+def _fitting(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    while font.getlength(line) > 2 * PANEL_PX - 4:
         line = f"{line[:-2].rstrip('…')}…"
     return line
 

@@ -39,6 +39,11 @@ def overlaps_of(records: Sequence[Record]) -> Overlaps:
     )
 
 
+def iou_of(record: Record) -> float:
+    """IoU of one request for a mask, as reports count it: two empty masks have 1, an unusable output 0."""
+    return float(overlaps_of([record]).ious(Convention())[0])
+
+
 def scores_of(records: Sequence[Record], convention: Convention, draws: int = DRAWS) -> dict[str, Interval | None]:
     """Every name of SCORES; None where there is nothing to score. draws: 0 for values without intervals."""
     found = bootstrap(_statistics(records, convention), [record.image for record in records], draws=draws)

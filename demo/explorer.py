@@ -143,19 +143,14 @@ def verdict(record: Record) -> str:
     if record.status != "ok":
         facts.append({"invalid": "output unusable", "error": "failed"}[record.status])
     if record.union is not None and record.intersection is not None:
-        facts.append(f"IoU {_iou(record):.2f}")
+        from benchmarks.scores import iou_of
+
+        facts.append(f"IoU {iou_of(record):.2f}")
     if record.correct is not None:
         facts.append("right" if record.correct else "wrong")
     facts += [] if record.total_s is None else [seconds(record.total_s)]
     facts += [] if record.new_tokens is None else [f"{record.new_tokens} tokens"]
     return " · ".join(facts)
-
-
-def _iou(record: Record) -> float:
-    from benchmarks.metrics import CONVENTIONS
-    from benchmarks.scores import overlaps_of
-
-    return float(overlaps_of([record]).ious(CONVENTIONS["ours"])[0])
 
 
 def card(title: str, picture: str, said: str, facts: str, colour: str) -> str:
