@@ -1,7 +1,7 @@
 """How the methods that are compared are trained: the same scenes, exchanges, steps and choice of rates for each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -63,7 +63,7 @@ class TrainingPlan:
 def choice_batches(trainer: Trainer, n_batches: int) -> Iterator[Batch]:
     """Batches like those of training, from `CHOICE_SEEDS`, laid out for the trainer's objective."""
     (stage,) = trainer.config.stages
-    plan = BatchPlan(**(vars(stage.plan) | {"seed_offset": 0}))
+    plan = replace(stage.plan, seed_offset=0)
     maker = BatchMaker(plan, trainer.processor, trainer.art, n_batches, masks=trainer.masks, seeds=CHOICE_SEEDS)
     return iter(DataLoader(maker, batch_size=None))
 

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from benchmarks.checkpoints import with_checkpoint
-from benchmarks.datasets.sample import Sample
-from benchmarks.methods.loading import load_measured, precision_of
+from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.stamp import MAX_NEW_TOKENS, prediction_of
 from stamp.conversation import Turn
@@ -36,7 +35,7 @@ class BilinearRefiner:
 
 
 @dataclass(frozen=True)
-class EmbeddingMethod:
+class EmbeddingMethod(OnPredictor):
     """A predictor whose masks come from a decoder. about: what `provenance` gives."""
 
     predictor: StampPredictor
@@ -46,20 +45,6 @@ class EmbeddingMethod:
     about: dict[str, Any]
 
     name = "embedding"
-
-    @property
-    def precision(self) -> str:
-        """See Method."""
-        return precision_of(self.predictor)
-
-    @property
-    def device(self) -> torch.device:
-        """See Method."""
-        return self.predictor.device
-
-    def prompt(self, sample: Sample) -> str:
-        """The dataset's prompt: training has the same requests as STAMP's."""
-        return sample.prompt
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
         """See Method."""

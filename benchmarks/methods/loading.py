@@ -3,6 +3,9 @@
 import argparse
 from typing import Any
 
+import torch
+
+from benchmarks.datasets.sample import Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.provenance import provenance
 from stamp.modeling_stamp import StampForSegmentation
@@ -28,7 +31,22 @@ def load_measured(
     }
 
 
-def precision_of(predictor: StampPredictor) -> str:
-    """The quantization in effect, or the dtype."""
-    versions = predictor.versions()
-    return versions["dtype"] if versions["quantization"] == "none" else versions["quantization"]
+class OnPredictor:
+    """What methods on a predictor have in common; see Method."""
+
+    predictor: StampPredictor
+
+    @property
+    def precision(self) -> str:
+        """The quantization in effect, or the dtype."""
+        versions = self.predictor.versions()
+        return versions["dtype"] if versions["quantization"] == "none" else versions["quantization"]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.predictor.device
+
+    def prompt(self, sample: Sample) -> str:
+        """The dataset's prompt: they answer plain requests, and training has the same for all."""
+        return sample.prompt

@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
 from PIL import Image
 
 from benchmarks.checkpoints import changed, checkpoint_of
-from benchmarks.datasets.sample import Sample
-from benchmarks.methods.loading import load_measured, precision_of
+from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.streaming import Piece
 from benchmarks.released import segment_released
@@ -36,7 +34,7 @@ M = TypeVar("M", bound="StampMethod")
 
 
 @dataclass(frozen=True)
-class StampMethod:
+class StampMethod(OnPredictor):
     """A predictor with its options.
 
     about: what `provenance` gives. released: answer by the released algorithm: the same masks, with its extra work.
@@ -49,20 +47,6 @@ class StampMethod:
     about: dict[str, Any]
     name: str = "stamp"
     released: bool = False
-
-    @property
-    def precision(self) -> str:
-        """See Method."""
-        return precision_of(self.predictor)
-
-    @property
-    def device(self) -> torch.device:
-        """See Method."""
-        return self.predictor.device
-
-    def prompt(self, sample: Sample) -> str:
-        """The dataset's prompt: STAMP answers plain requests."""
-        return sample.prompt
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
         """See Method."""

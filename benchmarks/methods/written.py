@@ -6,12 +6,10 @@ from itertools import accumulate, compress, pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from benchmarks.baselines.mask_text import MaskText, MaskTextError, Piece
-from benchmarks.datasets.sample import Sample
-from benchmarks.methods.loading import precision_of
+from benchmarks.methods.loading import OnPredictor
 from benchmarks.methods.method import Prediction
 from stamp.answer import Answer
 from stamp.conversation import TextDelta, Turn
@@ -22,7 +20,7 @@ MAX_NEW_TOKENS = 1536
 
 
 @dataclass(frozen=True)
-class WrittenMaskMethod:
+class WrittenMaskMethod(OnPredictor):
     """A model that answers in words alone, and a reader of the masks among them.
 
     about: what `provenance` gives.
@@ -38,20 +36,6 @@ class WrittenMaskMethod:
     def name(self) -> str:
         """That of the format."""
         return self.form.name
-
-    @property
-    def precision(self) -> str:
-        """See Method."""
-        return precision_of(self.predictor)
-
-    @property
-    def device(self) -> torch.device:
-        """See Method."""
-        return self.predictor.device
-
-    def prompt(self, sample: Sample) -> str:
-        """The dataset's prompt: training has the same requests as STAMP's."""
-        return sample.prompt
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
         """See Method. Seconds of the tokens of masks are "mask", of other tokens "decode"; reading masks is "refine".

@@ -4,9 +4,10 @@ The paper reports 79.1 / 76.2 / 73.3 for hybrid attention / causal attention / n
 on the grid of masks in answers given in advance, on validation scenes. Raw rows first, scores from the rows.
 """
 
+import copy
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from stamp.configuration_stamp import StampConfig
 from stamp.modeling_stamp import StampForSegmentation, hybrid_attention
 from stamp.training.art import ArtLibrary
 from stamp.training.config import Stage, TrainingConfig
@@ -51,10 +53,10 @@ class PlainQueryStamp(StampForSegmentation):
 class SequentialStamp(StampForSegmentation):
     """Mask tokens are numbered in a row, like words."""
 
-    def mask_positions(self, seg_position: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-        """See `StampForSegmentation.mask_positions`."""
-        k = torch.arange(grid_hw[0] * grid_hw[1], device=seg_position.device)
-        return (seg_position.view(1, -1, 1) + 1 + k).expand(3, -1, -1)
+    def __init__(self, config: StampConfig):
+        config = copy.deepcopy(config)
+        config.mask_position_mode = "sequential"
+        super().__init__(config)
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,9 @@ def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, device: torch.d
 @torch.no_grad()
 def measure(trainer: Trainer, plan: AblationPlan) -> list[dict[str, Any]]:
     """IoU on the grid of one mask a picture, in validation scenes."""
-    settings = vars(trainer.config.stages[0].plan) | {"seed_offset": VALIDATION_OFFSET, "text_rows": 0}
-    maker = BatchMaker(
-        BatchPlan(**settings), trainer.processor, trainer.art, plan.batches, masks=trainer.masks, seeds=VALIDATION_SEEDS
-    )
+    rows_plan = replace(trainer.config.stages[0].plan, seed_offset=VALIDATION_OFFSET, text_rows=0)
+    masks, seeds = trainer.masks, VALIDATION_SEEDS
+    maker = BatchMaker(rows_plan, trainer.processor, trainer.art, plan.batches, masks=masks, seeds=seeds)
     trainer.model.eval()
     rows = []
     for number, batch in enumerate(DataLoader(maker, batch_size=None)):
