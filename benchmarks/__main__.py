@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks run`, `report`, `compare`, `gallery`, `train`, `speed`, `scale`, `footprint`."""
+"""Command line: `python -m benchmarks {run,report,compare,gallery,figures,train,speed,scale,footprint}`."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.checkpoints import add_method_options, missing_checkpoints
 from stamp.options import add_model_options, load_predictor
+from stamp.sources import EMBEDDED_CHECKPOINT
 
 #: As a shell reports a program that Ctrl-C has ended.
 INTERRUPTED = 130
@@ -34,6 +35,13 @@ def build_parser() -> argparse.ArgumentParser:
     gallery.add_argument("--method", default="stamp", help="NAME or NAME:VARIANT")
     gallery.add_argument("--each", type=int, default=2, help="answers of each kind of request")
     gallery.add_argument("--out", type=Path, required=True, help="picture to write")
+    figures = commands.add_parser("figures", help="every figure of the nano's model card, and the card")
+    figures.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="checkpoint folder, written into")
+    figures.add_argument("--run", type=Path, help="folder of the training run (default: its record is with the model)")
+    figures.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
+    figures.add_argument("--scenes", type=int, default=100, help="unseen scenes for precision and edges")
+    figures.add_argument("--device", default="auto")
+    figures.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
     speed = commands.add_parser("speed", help="seconds by phase: ours against the algorithm as released")
     speed.add_argument("--out", type=Path, required=True, help="folder for speed.jsonl and speed.json")
     speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
@@ -100,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "report": _report,
         "compare": _compare,
         "gallery": _gallery,
+        "figures": _figures,
         "train": _train,
         "speed": _speed,
         "scale": _scale,
@@ -172,6 +181,13 @@ def _gallery(options: argparse.Namespace) -> int:
 
     write_gallery(options.folder, options.root, options.method, options.each, options.out)
     return 0
+
+
+def _figures(options: argparse.Namespace) -> int:
+    from benchmarks.figures import write_figures
+
+    run = options.run or options.model
+    return write_figures(options.model, run, options.art, options.out, options.scenes, options.device)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.answers import is_right
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample, Sample
 from benchmarks.methods.method import Prediction
 from benchmarks.metrics import overlap_px
 from stamp.masks import Mask
+from stamp.training.answers import is_right
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def describe(predictor: "StampPredictor", name: str, is_embedded: bool) -> Model
     return ModelInfo(
         name=name,
         is_embedded=is_embedded,
-        parameters=sum(weight.numel() for weight in predictor.model.parameters()),
+        parameters=predictor.model.num_parameters(),
         device=device,
         dtype=predictor.versions()["dtype"],
         quantization=predictor.quantization,

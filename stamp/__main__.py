@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stamp.options import add_model_options, load_predictor
+from stamp.options import add_model_options, load_predictor, token_budget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("image", type=Path)
     chat.add_argument("--out", type=Path, help="folder for the masks; without it they are only described")
     for command in (segment, chat):
-        command.add_argument("--max-new-tokens", type=int, default=256)
+        command.add_argument("--max-new-tokens", type=token_budget, default=256)
         command.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
     export = commands.add_parser("export", help="write a checkpoint, quantized or with its adapter merged")
     export.add_argument("--out", type=Path, required=True, help="folder to write; must be new or empty")

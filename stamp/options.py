@@ -36,6 +36,13 @@ def add_model_options(
         parser.add_argument(f"--{name}", default=default, help=text, type=int if is_number else str)
 
 
+def token_budget(text: str) -> int:
+    """The value of `--max-new-tokens`. Raises ArgumentTypeError, which argparse shows."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"an answer needs at least 1 token, got {text!r}")
+    return int(text)
+
+
 def load_predictor(
     options: argparse.Namespace,
     *,

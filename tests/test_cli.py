@@ -72,6 +72,15 @@ def test_bad_input_is_one_sentence(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("budget", ["0", "-3", "many"])
+def test_an_answer_needs_a_token(budget: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", str(PICTURE), "Hi", *TIED, "--out", str(tmp_path / "out"), "--max-new-tokens", budget])
+    assert caught.value.code == 2
+    assert f"an answer needs at least 1 token, got '{budget}'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_chat_keeps_the_picture_across_turns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -368,6 +368,7 @@ def test_export_and_reload_give_equal_outputs(mode: str, picture: Image.Image, t
     assert main(["export", "--device", "cpu", "--quantization", mode, "--out", str(out)]) == 0
     first, again = load(None, quantization=mode), load(out)
     assert first.quantization == again.quantization == mode
+    assert first.model.num_parameters() == again.model.num_parameters() == load(None).model.num_parameters()
     quantized = [type(m).__name__ for m in again.model.model.language_model.layers.modules()]
     assert ("Linear4bit" if mode == "nf4" else "Linear8bitLt") in quantized
     assert type(again.model.classifier) is torch.nn.Linear

@@ -67,6 +67,7 @@ def test_documents_name_no_machine_paths(path: str) -> None:
 
 
 def test_commands_named_in_the_documents_exist() -> None:
+    from benchmarks.__main__ import build_parser as benchmark_parser
     from stamp.__main__ import build_parser as stamp_parser
     from stamp.training.__main__ import build_parser as training_parser
 
@@ -76,7 +77,8 @@ def test_commands_named_in_the_documents_exist() -> None:
         named = set(re.findall(rf"python -m {re.escape(module)} (\w+)", documents))
         assert named
         assert named <= set(parser._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]
-    lines = re.findall(r"^    python -m stamp\.training (.*?)(?: *#.*)?$", contributing, flags=re.MULTILINE)
-    assert len(lines) >= 10
-    for line in lines:
-        training_parser().parse_args(line.split())
+    for module, parser, least in (("stamp.training", training_parser(), 6), ("benchmarks", benchmark_parser(), 1)):
+        lines = re.findall(rf"^    python -m {re.escape(module)} (.*?)(?: *#.*)?$", contributing, flags=re.MULTILINE)
+        assert len(lines) >= least
+        for line in lines:
+            parser.parse_args(line.split())

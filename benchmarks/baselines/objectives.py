@@ -21,8 +21,8 @@ from stamp.training.nano import CELL_PX
 from stamp.training.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 
-#: What an answer calls the object of a mask: "... mask for 'white horse': <|seg|>".
-_LABEL = re.compile(r"'([^']*)': $")
+#: What an answer calls the object of a mask: "... mask for the white horse: <|seg|>".
+_LABEL = re.compile(r"(?:for|and|,) the ([^:]+): $")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""The training pipeline: `python -m stamp.training {art,sheet,train,evaluate,quantization,card,examples}`, in order.
+"""The training pipeline: `python -m stamp.training {art,sheet,scenes,train,quantization,refinement,card,examples}`.
 
-`refinement` is a study beside it, and `scenes` writes an evaluation set for `python -m benchmarks run`.
+In that order. `scenes` writes the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures
+all that a model card shows, and writes it.
 """
 
 import argparse
@@ -21,9 +22,8 @@ def build_parser() -> argparse.ArgumentParser:
         "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
         "sheet": "draw a contact sheet of scenes or of nouns",
         "train": "train the nano checkpoint; continues where an earlier run stopped",
-        "evaluate": "measure a checkpoint on unseen scenes; writes evaluation.json and evaluation.jsonl",
         "quantization": "measure a checkpoint in bfloat16, int8 and nf4; writes what auto means into its folder",
-        "card": "write the model card of a run",
+        "card": "write the model card from the records beside the checkpoint",
         "examples": "compose the example pictures of the page",
         "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
         "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
@@ -33,15 +33,13 @@ def build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-        if name in ("sheet", "evaluate", "examples", "refinement", "scenes", "ablation"):
+        if name in ("sheet", "examples", "refinement", "scenes", "ablation"):
             command.add_argument("--out", type=Path, required=True)
-        if name in ("sheet", "evaluate", "quantization", "refinement", "scenes"):
+        if name in ("sheet", "quantization", "refinement", "scenes"):
             command.add_argument("--scenes", type=int, default={"sheet": 24, "scenes": 110}.get(name, 200))
-        if name in ("train", "evaluate", "quantization", "refinement", "ablation"):
+        if name in ("train", "quantization", "refinement", "ablation"):
             command.add_argument("--device", default="auto")
-        if name == "evaluate":
-            command.add_argument("--quantization", default="none")
-        if name in ("evaluate", "quantization", "card", "refinement"):
+        if name in ("quantization", "card", "refinement"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
     sheet = commands.choices["sheet"]
     sheet.add_argument("--vocabulary", action="store_true", help="every noun of the vocabulary, not only taught ones")
@@ -58,8 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
     train.add_argument("--compile", action="store_true", help="torch.compile the text model (needs a C++ compiler)")
     card = commands.choices["card"]
-    card.add_argument("--run", type=Path, default=Path("runs/nano"))
-    card.add_argument("--note", default="", help="what a reader must know about this run, in a sentence or two")
+    card.add_argument("--run", type=Path, help="folder of the training run (default: its record is with the model)")
+    card.add_argument("--note", help="what a reader must know about this run, in a sentence or two")
     return parser
 
 
@@ -147,22 +145,6 @@ def run_train(options: argparse.Namespace) -> None:
     trainer.run()
 
 
-def run_evaluate(options: argparse.Namespace) -> None:
-    """Measure, write rows and scores, print the table."""
-    from stamp.predictor import StampPredictor
-    from stamp.training.art import ArtLibrary
-    from stamp.training.card import score_table
-    from stamp.training.evaluate import evaluate, scores, write_evaluation
-    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
-
-    load = StampPredictor.from_pretrained
-    predictor = load(options.model, device=options.device, quantization=options.quantization)
-    rows = evaluate(predictor, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.scenes)
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_evaluation(rows, _provenance(predictor, options.scenes), options.out)
-    print(score_table(scores(rows)))
-
-
 def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint, print the table."""
     from stamp.predictor import StampPredictor
@@ -224,7 +206,8 @@ def run_card(options: argparse.Namespace) -> None:
     from stamp.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card import write_card
 
-    write_card(options.run, options.model or EMBEDDED_CHECKPOINT, options.note)
+    model = options.model or EMBEDDED_CHECKPOINT
+    write_card(options.run or model, model, options.note)
 
 
 def run_examples(options: argparse.Namespace) -> None:

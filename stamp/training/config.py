@@ -9,9 +9,11 @@ from stamp.training.data import BatchPlan
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. A learning rate of 0 freezes its part of the model.
+    """One stage. A learning rate of 0 freezes its part of the model; words move only together with the vision tower.
 
     Rates rise over `warmup_steps`, stay, and fall linearly over the last `decay_share` of the steps.
+    perfect_share: image features go this far, at most, towards those of a perfect vision tower, each picture's by a
+    random share of the way. So text trains on a frozen tower, and meets what a better one will give.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Stage:
     vision_lr: float
     warmup_steps: int = 200
     decay_share: float = 0.25
+    perfect_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:

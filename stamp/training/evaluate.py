@@ -1,17 +1,12 @@
-"""Figures of a checkpoint on scenes it has never seen: mask IoU and right answers, through the public predictor.
+"""What the studies of a checkpoint ask on scenes it has never seen: mask IoU and right answers of a few plain kinds.
 
-An answer is right when an accepted word stands in it as a whole word and no rival does: the other of yes and no,
-another number or side, another noun that was not in the question, by any of its words. Raw rows first, scores from
-the rows.
+The shipped set (`scene_set`), which `python -m benchmarks run` measures on, has all kinds; nothing is chosen there.
+Raw rows first, scores from the rows.
 """
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,12 +14,14 @@ from tqdm import tqdm
 
 from stamp.masks import intersection_over_union
 from stamp.predictor import StampPredictor
+from stamp.training.answers import is_right
 from stamp.training.art import ArtLibrary
 from stamp.training.groups import Lexicon
 from stamp.training.scene_config import SceneConfig
+from stamp.training.scene_set import RIVALS, rivals
 from stamp.training.scenes import VALIDATION_SEEDS, Scene, compose_scene
-from stamp.training.talk import facts, questions, requests
-from stamp.training.talk.exchange import NUMBERS, Exchange
+from stamp.training.talk import questions, requests
+from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.situation import Situation
 
 #: Widths and heights in pixels, taken in turn: square, wide and tall.
@@ -43,34 +40,6 @@ class Row:
     expected: str
     answer: str
     score: float
-
-
-def is_right(exchange: Exchange, answer: str, lexicon: Lexicon) -> bool:
-    """The rule of the module docstring."""
-    words = _words(answer)
-    question = _words(exchange.question)
-    rivals: set[str] = set()
-    for noun in lexicon.nouns:
-        forms = {noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals}
-        if not any(form in exchange.accepted or _contains(question, form) for form in forms):
-            rivals |= forms
-    if exchange.kind == "exists":
-        rivals |= {"yes", "no"}
-    elif exchange.kind == "count":
-        rivals |= {*NUMBERS, *(str(n) for n in range(len(NUMBERS))), "none"}
-    elif exchange.kind == "where":
-        rivals |= {*facts.SIDES, "middle"}
-    accepted = {word for word in exchange.accepted if _contains(words, word)}
-    others = {word for word in rivals - set(exchange.accepted) if _contains(words, word)}
-    return bool(accepted) and not others
-
-
-def _words(text: str) -> str:
-    return " " + " ".join(re.findall(r"[a-z0-9]+", text.lower())) + " "
-
-
-def _contains(words: str, phrase: str) -> bool:
-    return _words(phrase) in words
 
 
 def noun_request(scene: Scene, rng: Random, lexicon: Lexicon) -> Exchange | None:
@@ -103,7 +72,14 @@ def evaluate_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) ->
     yield _row(scene, absent, result.response, len(result.masks) == 0)
     for exchange in _questions(scene, rng, lexicon):
         answer = predictor.segment(image, exchange.question).response
-        yield _row(scene, exchange, answer, is_right(exchange, answer, lexicon))
+        yield _row(scene, exchange, answer, is_answered(exchange, answer, lexicon))
+
+
+def is_answered(exchange: Exchange, answer: str, lexicon: Lexicon) -> bool:
+    """Whether an answer is right, with the rivals that the evaluation set names."""
+    lists = rivals(lexicon.nouns)
+    things = [thing for name in RIVALS.get(exchange.kind, ()) for thing in lists[name]]
+    return is_right(answer, exchange.question, exchange.accepted, things)
 
 
 def _questions(scene: Scene, rng: Random, lexicon: Lexicon) -> list[Exchange]:
@@ -143,11 +119,3 @@ def interval_of_mean(scores: Sequence[float]) -> dict[str, float]:
     draws = np.random.default_rng(0).choice(values, (BOOTSTRAP_DRAWS, len(values))).mean(1)
     low, high = np.quantile(draws, (0.025, 0.975))
     return {"mean": float(values.mean()), "low": float(low), "high": float(high), "n": len(values)}
-
-
-def write_evaluation(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -> None:
-    """`evaluation.jsonl` (the rows) and `evaluation.json` (provenance and scores) into a folder."""
-    lines = [json.dumps(asdict(row)) for row in rows]
-    (folder / "evaluation.jsonl").write_text("\n".join(lines) + "\n")
-    summary = {"provenance": provenance, "scores": scores(rows)}
-    (folder / "evaluation.json").write_text(json.dumps(summary, indent=1) + "\n")

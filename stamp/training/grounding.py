@@ -1,19 +1,36 @@
-"""Losses on the inside of the text model: where it looks (`looks`), and that it knows where image tokens are."""
+"""Losses on the inside of the text model: where it looks (`looks`), and what it knows of image tokens on the way.
 
+What layers add soon outgrows what came in with the image features, and with it what and where things are: later layers
+would have to find it in the noise. So hidden states are asked for it where it is needed.
+"""
+
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.training.data import Rows
 from stamp.training.looks import Head
 
-#: Text layer (from 0) and number of each head: first words are matched with the picture, then answers use it.
-HEADS = {Head.CELLS: (1, 0), Head.EACH: (1, 1), Head.NAMED: (1, 2), Head.ASKED: (2, 0), Head.FOUND: (3, 0)}
-#: The first layer adds to each image token where it is; the input of this one has it.
-PLACED_LAYER = 1
+#: Text layer (from 0) and heads of each look: first words are matched with the picture, then answers use it. What is
+#: found has to be named: a single head hands on a third of what its cells say.
+HEADS = {
+    Head.CELLS: (1, (0,)),
+    Head.EACH: (1, (1,)),
+    Head.NAMED: (1, (2,)),
+    Head.ASKED: (2, (0,)),
+    Head.FOUND: (3, (0, 1, 2)),
+}
+#: The first layer adds to each image token where it is; the inputs of these have it: they match words with places.
+PLACED_LAYERS = (1, 3)
+#: The input of this layer still says of image tokens which noun they show; answers take it from there,
+KEPT_LAYER = 3
+#: and the input of this one says of an answer's tokens what was found.
+NAMED_LAYER = 4
 
 
 class Grounding:
@@ -22,41 +39,58 @@ class Grounding:
     def __init__(self, model: StampForSegmentation):
         self._given: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._image_token_id: int = model.config.image_token_id
-        self.placed: Tensor | None = None
+        self._inputs: dict[int, Tensor] = {}
         layers: Any = model.model.language_model.layers
         for number in {layer for layer, _ in HEADS.values()}:
             layers[number].self_attn.register_forward_pre_hook(self._keep, with_kwargs=True)
-        layers[PLACED_LAYER].register_forward_pre_hook(self._keep_placed, with_kwargs=True)
+        for number in {*PLACED_LAYERS, KEPT_LAYER, NAMED_LAYER}:
+            layers[number].register_forward_pre_hook(partial(self._keep_input, number), with_kwargs=True)
 
     def _keep(self, attention: Any, arguments: Any, given: dict[str, Any]) -> None:
         self._given[attention.layer_idx] = (attention, given)
 
-    def _keep_placed(self, layer: Any, arguments: Any, given: dict[str, Any]) -> None:
-        self.placed = arguments[0] if arguments else given["hidden_states"]
+    def _keep_input(self, number: int, layer: Any, arguments: Any, given: dict[str, Any]) -> None:
+        hidden = arguments[0] if arguments else given["hidden_states"]
+        self._inputs[number] = functional.rms_norm(hidden, hidden.shape[-1:])
 
-    def image_states(self, rows: Rows, n_tokens: int) -> Tensor:
-        """Hidden states behind the first layer: (R, P, H) of image tokens, then (R, P, H) of mask tokens, if any."""
-        assert self.placed is not None
+    def image_states(self, rows: Rows, n_tokens: int, layer: int) -> Tensor:
+        """What a layer was given, normed: (R, P, H) of image tokens, then (R, P, H) of mask tokens, if any."""
+        states = self._inputs[layer]
         length = rows.input_ids.shape[1]
         is_image = rows.input_ids == self._image_token_id
-        image = self.placed[:, :length][is_image].view(len(rows.input_ids), n_tokens, -1)
-        return torch.cat([image, self.placed[:, length:]]) if self.placed.shape[1] > length else image
+        image = states[:, :length][is_image].view(len(rows.input_ids), n_tokens, -1)
+        return torch.cat([image, states[:, length:]]) if states.shape[1] > length else image
+
+    def named_loss(self, rows: Rows, coverage: Tensor, vectors: Tensor) -> Tensor:
+        """Cross-entropy of the nouns that FOUND looks find, read off the tokens that look.
+
+        coverage: (N, P, 1 + nouns) of the batch's images; vectors: (1 + nouns, H).
+        """
+        mine = rows.look_index[:, 0] == Head.FOUND
+        _, row, query = rows.look_index[mine].unbind(1)
+        is_image = (rows.input_ids == self._image_token_id)[row]
+        shares = rows.look_shares[mine][:, : is_image.shape[1]][is_image].view(len(row), coverage.shape[1])
+        wanted = torch.einsum("kp,kpc->kc", shares, coverage[rows.image_index[row]])[:, 1:]
+        wanted = wanted / wanted.sum(1, keepdim=True).clamp(min=1e-9)
+        logits = self._inputs[NAMED_LAYER][row, query] @ vectors[1:].T
+        return -(wanted * logits.float().log_softmax(-1)).sum() / max(1, len(row))
 
     def look_loss(self, rows: Rows) -> Tensor:
-        """Kullback-Leibler divergence of attention from where it should be: the mean of each head's looks, added up."""
+        """Kullback-Leibler divergence of attention from where it should be: the mean of each kind's looks, added up."""
         loss = rows.look_shares.new_zeros(())
         queries_keys = {layer: self._queries_keys(layer) for layer in self._given}
-        for head, (layer, number) in HEADS.items():
+        for head, (layer, numbers) in HEADS.items():
             mine = rows.look_index[:, 0] == head
             _, row, query = rows.look_index[mine].unbind(1)
             if len(row):
-                q, k = (part[:, number] for part in queries_keys[layer])
+                wanted = rows.look_shares[mine].unsqueeze(1)
+                q, k = (part[:, numbers] for part in queries_keys[layer])
                 attention, given = self._given[layer]
-                scores = (q @ k.mT * attention.scaling)[row, query] + given["attention_mask"][row, 0, query]
+                scores = (q @ k.mT * attention.scaling)[row, :, query] + given["attention_mask"][row, :, query]
                 log_weights = scores.float().log_softmax(-1)
-                wanted = rows.look_shares[mine][:, : log_weights.shape[1]]
+                wanted = wanted[..., : log_weights.shape[-1]]
                 reached = log_weights.masked_fill(wanted == 0, 0.0)  # 0 * -inf would be nan
-                loss = loss + (torch.special.xlogy(wanted, wanted) - wanted * reached).sum(1).mean()
+                loss = loss + (torch.special.xlogy(wanted, wanted) - wanted * reached).sum(-1).mean()
         return loss
 
     def _queries_keys(self, layer: int) -> tuple[Tensor, Tensor]:

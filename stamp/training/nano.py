@@ -6,6 +6,7 @@ from random import Random
 
 import torch
 from tokenizers import models, pre_tokenizers, trainers
+from torch import nn
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfig, Qwen2VLVisionConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -26,6 +27,8 @@ CELL_PX = PATCH_PX * MERGE
 VOCAB_SIZE = 3000
 #: 1 / sqrt(width): Qwen2-VL's 0.02 is for widths of thousands and stalls a narrow model.
 INIT_STD = 0.07
+#: The same of the matrices whose output is added to the hidden state.
+SUM_STD = 0.01
 #: Pairs of rotary dimensions for time, rows and columns. The fastest come first: in Qwen2-VL's proportions (8, 12, 12)
 #: columns get the slowest, which turn by 0.002 rad across a picture this small, and left and right look alike.
 MROPE_SECTION = [4, 6, 22]
@@ -41,8 +44,8 @@ def tokenizer_corpus(lexicon: Lexicon) -> Iterable[str]:
     yield from MASKS_AS_TEXT * 400
     rng = Random(0)
     answers = (
-        "Sure, here is the segmentation mask for '{one}': ",
-        "Sure, here are the segmentation masks for '{one}': and '{one}':",
+        "Sure, here is the segmentation mask for the {one}: ",
+        "Sure, here are the segmentation masks for the {one}: and the {one}:",
         "There is no {one} in the image.",
         "It is {a}.",
         "I see {a}, {a} and {a}.",
@@ -142,9 +145,15 @@ def build_config(processor: StampProcessor) -> StampConfig:
 
 
 def build_model(processor: StampProcessor, seed: int) -> StampForSegmentation:
-    """A model with fresh random weights."""
+    """A model with fresh random weights.
+
+    What a text layer adds begins small: among random sums of full size the image features would be lost.
+    """
     torch.manual_seed(seed)
     model = StampForSegmentation(build_config(processor))
+    for layer in model.model.language_model.layers:
+        for last in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            nn.init.normal_(last.weight, std=SUM_STD)
     model.generation_config = GenerationConfig(
         eos_token_id=[processor.end_token_id, model.config.text_config.bos_token_id],
         pad_token_id=model.config.text_config.bos_token_id,

@@ -9,6 +9,8 @@ from torch import nn
 
 #: Muon's learning rate as a multiple of AdamW's.
 MUON_RATIO = 3.0
+#: The same of its weight decay. With AdamW's, matrices grow until every layer shouts down the ones before.
+MUON_DECAY_RATIO = 10.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Optimizers:
             adam_groups.append(_group([p for p in rest if p.ndim > 1], part.lr, weight_decay=weight_decay))
             adam_groups.append(_group([p for p in rest if p.ndim <= 1], part.lr, weight_decay=0.0))
         self._members: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(muon_groups, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.Muon(muon_groups, weight_decay=MUON_DECAY_RATIO * weight_decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(adam_groups, betas=(0.9, 0.95), fused=True),
         ]
 

@@ -26,9 +26,10 @@ from stamp.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.processing_stamp import StampProcessor
 from stamp.provenance import hardware_name
 from stamp.training.art import ArtLibrary
+from stamp.training.checkpoint import export_checkpoint
 from stamp.training.config import Stage, TrainingConfig, config_fingerprint
 from stamp.training.data import Batch, BatchMaker, Rows
-from stamp.training.grounding import Grounding
+from stamp.training.grounding import KEPT_LAYER, PLACED_LAYERS, Grounding
 from stamp.training.groups import Lexicon
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import build_model, build_processor, image_processor
@@ -37,9 +38,9 @@ from stamp.training.optimizer import Optimizers, Part
 from stamp.training.processes import Team
 
 #: Weight of the losses on the inside of the text model, against the loss of answers.
-GROUNDING_WEIGHT = 0.2
-#: Weight of where image tokens are, against that.
-PLACE_WEIGHT = 5.0
+GROUNDING_WEIGHT = 0.1
+#: Weights against that: of where image tokens are, of what they show, and of what answers have found.
+PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT = 10.0, 1.0, 3.0
 #: Weights of the squared errors of image features, against their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
 #: Noise on the perfect features of a "words" stage, against a length of 3.
@@ -142,7 +143,7 @@ class Trainer:
         parts = (
             Part([*visual.parameters(), *self.nouns.parameters()], visual.blocks, stage.vision_lr),
             Part(text, language.layers, stage.text_lr),
-            Part([words], None, stage.text_lr if stage.objective == "joint" else 0.0),
+            Part([words], None, stage.text_lr if stage.vision_lr else 0.0),
         )
         optimizer = Optimizers(parts, self.config.weight_decay)
         if self._pending_optimizer_state is not None:
@@ -178,6 +179,8 @@ class Trainer:
             losses["align"] = ALIGN_WEIGHT * functional.mse_loss(embeds, ideal)
             losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.attribute_loss(embeds, batch.attributes)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
+            way = stage.perfect_share * torch.rand(len(embeds), 1, 1, device=embeds.device)
+            embeds = torch.lerp(embeds, ideal, way)
         if stage.objective != "vision":
             for rows in filter(None, (batch.mask_rows, batch.text_rows)):
                 text, inside, mask_logits = self._forward(rows, batch, embeds)
@@ -204,14 +207,23 @@ class Trainer:
 
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """(loss of the answers, loss on the inside, mask logits) of some rows."""
-        image = rows.image_index
         output = self._run_rows(rows, batch, embeds)
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
-        states = self.grounding.image_states(rows, embeds.shape[1])
-        places = batch.places[image].repeat(len(states) // len(image), 1, 1)
-        inside = self.grounding.look_loss(rows) + PLACE_WEIGHT * self.nouns.place_loss(states, places)
-        return text, GROUNDING_WEIGHT * inside, output.mask_logits
+        return text, GROUNDING_WEIGHT * self._inside_loss(rows, batch), output.mask_logits
+
+    def _inside_loss(self, rows: Rows, batch: Batch) -> Tensor:
+        image, n_tokens = rows.image_index, batch.places.shape[1]
+        embeddings: Any = self.model.get_input_embeddings().weight
+        vectors = self.nouns.vectors(embeddings).detach()
+        loss = self.grounding.look_loss(rows)
+        for layer in PLACED_LAYERS:
+            states = self.grounding.image_states(rows, n_tokens, layer)
+            kinds = len(states) // len(image)  # of tokens: of the image, and of a mask
+            loss = loss + PLACE_WEIGHT * self.nouns.place_loss(states, batch.places[image].repeat(kinds, 1, 1))
+        states = self.grounding.image_states(rows, n_tokens, KEPT_LAYER)
+        loss = loss + KEPT_WEIGHT * dense_loss(states @ vectors.T, batch.coverage[image].repeat(kinds, 1, 1))
+        return loss + NAMED_WEIGHT * self.grounding.named_loss(rows, batch.coverage, vectors)
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 
@@ -282,15 +294,6 @@ class _Meter:
     def averages(self) -> dict[str, float]:
         rows, self._rows = self._rows, []
         return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
-
-
-def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
-    """Write a loadable checkpoint folder: bfloat16 safetensors in shards of at most 10 MB, tokenizer, image sizes."""
-    weights = {name: value.detach().to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
-    model.save_pretrained(folder, state_dict=weights, max_shard_size="9MB")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}, indent=2) + "\n")
-    processor.save_pretrained(folder)
 
 
 def _fast_bf16(device: torch.device) -> bool:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from stamp.processing_stamp import StampProcessor
+from stamp.training.checkpoint import export_checkpoint
 from stamp.training.groups import Lexicon
 from stamp.training.nano import build_model, build_processor, image_processor
-from stamp.training.trainer import export_checkpoint
 from stamp.training.vocabulary import taught_nouns
 
 

@@ -98,18 +98,18 @@ def test_targets(makers: dict[str, BatchMaker]) -> None:
 
 def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
     scene = compose_scene(3, library, SceneConfig(STYLES, 192, 128))
-    answer = "Sure, here are the segmentation masks for 'one': <|seg|> and 'the rest': <|seg|>"
+    answer = "Sure, here are the segmentation masks for the one: <|seg|> and the remaining things: <|seg|>"
     rest = tuple(range(2, len(scene.objects) + 1))
     exchange = Exchange("segment_several", "both", answer, ((1,), rest))
     for name, bound in (("polygon", 0.8), ("patch_text", 0.6)):
         form = OBJECTIVES[name].form
         written = OBJECTIVES[name].answer(exchange, scene)
         masks = [piece.text for piece in form.pieces(written) if piece.is_mask]
-        assert [piece.text for piece in form.pieces(written) if not piece.is_mask][1] == " and 'the rest': "
+        assert [piece.text for piece in form.pieces(written) if not piece.is_mask][1] == " and the remaining things: "
         for text, ids in zip(masks, exchange.targets, strict=True):
             drawn = form.draw(text, Image.fromarray(scene.image))
             assert intersection_over_union(drawn, np.isin(scene.labels, ids)) >= bound
-    assert "the rest*" in written
+    assert "remaining things*" in written
     with pytest.raises(ValueError, match="no name in front of a mask"):
         OBJECTIVES["polygon"].answer(replace(exchange, answer="<|seg|><|seg|>"), scene)
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class FakePredictor:
         self.answer, self.pause_s, self.error = answer, pause_s, error
         self.image_limits = ImageLimits()
         self.device = torch.device("cpu")
-        self.model = torch.nn.Linear(1000, 1000)
+        self.model = SimpleNamespace(num_parameters=lambda: 1_001_000)
         self.conversations: list[list[Turn]] = []
         self.refinements: list[str] = []
         self.encoded = 0

@@ -18,9 +18,9 @@ from stamp.training.ablation import (
     write_ablation,
 )
 from stamp.training.art import ArtLibrary
+from stamp.training.checkpoint import export_checkpoint
 from stamp.training.nano import build_model
 from stamp.training.scenes import VALIDATION_SEEDS
-from stamp.training.trainer import export_checkpoint
 from tests.training.conftest import STYLES
 
 

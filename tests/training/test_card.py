@@ -4,12 +4,10 @@ import csv
 import json
 from dataclasses import asdict
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from stamp.sources import EMBEDDED_CHECKPOINT
-from stamp.training.card import final_log, score_table, write_card
-from stamp.training.evaluate import Row, scores
+from stamp.training.card import FIGURES_FILE, figure_table, final_log, write_card
 from stamp.training.recipes import nano_recipe
 from stamp.training.vocabulary import VOCABULARY_FILE
 
@@ -21,9 +19,38 @@ def test_a_resumed_run_counts_each_step_once() -> None:
     assert [(row["stage"], row["step"], row["iou"]) for row in log] == [("a", 20, 0.1), ("a", 40, 0.3), ("b", 20, 0.4)]
 
 
-def test_score_table() -> None:
-    table = score_table({"count": {"mean": 0.81234, "low": 0.7, "high": 0.9, "n": 50}})
-    assert table.splitlines()[-1] == '| "how many ... ?" answered right | 0.812 | 0.700 - 0.900 | 50 |'
+def score(value: float, n: int) -> dict[str, float]:
+    return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
+
+
+def report() -> dict[str, Any]:
+    """A report of `python -m benchmarks run` with two splits, as far as the card reads it."""
+
+    def row(split: str, iou: float) -> dict[str, Any]:
+        cost = {"n": 9, "median_s": 0.1234, "p90_s": 0.2, "median_tokens": 14.0}
+        kinds: dict[str, Any] = {"segment": {"scores": {"target gIoU": score(iou, 9), "dialogue": None}, "cost": cost}}
+        if split == "known":
+            kinds["count"] = {"scores": {"dialogue": score(0.6, 5)}}
+        scores = {"target gIoU": score(iou / 2, 20), "N-acc": score(0.75, 4), "dialogue": score(0.5, 30)}
+        return {
+            "split": split, "method": "stamp", "precision": "float32", "requests_for_masks": 24, "questions": 30,
+            "scores": scores, "kinds": kinds,
+        }  # fmt: skip
+
+    session = {"date": "2026-01-02", "commit": "abc1234", "uncommitted_changes": False}
+    run = {"methods": {"stamp": {"hardware": "2 small cores"}}, "sessions": [session]}
+    return {"run": run, "rows": [row("known", 0.8), row("style", 0.6)]}
+
+
+def test_the_table_of_figures() -> None:
+    table = figure_table(report()).splitlines()
+    assert table[:2] == ["| | known | style |", "|---|---|---|"]
+    lines = {line.split(" | ")[0]: line for line in table[2:]}
+    name = '| by name: "segment the apple"'
+    assert lines[name] == f"{name} | 0.800 [0.700, 0.900], n 9 | 0.600 [0.500, 0.700], n 9 |"
+    assert lines["| **not there: no mask**"].count("0.750 [0.650, 0.850], n 4") == 2
+    assert lines["| how many"] == "| how many | 0.600 [0.500, 0.700], n 5 |  |"
+    assert lines["| by colour"] == "| by colour |  |  |"
 
 
 def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
@@ -35,28 +62,21 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     (run / "training.json").write_text(json.dumps(training))
     row = {"stage": config["stages"][0]["name"], "step": 20, "seconds": 60.0, "iou": 0.25}
     (run / "log.jsonl").write_text(json.dumps(row) + "\n")
-    provenance = {"n_scenes": 7, "first_seed": 10**9, "dtype": "float32", "device": "cpu", "date": "2026-01-02"}
-    evaluation = {"provenance": provenance | {"commit": "abc1234"}, "scores": {}}
-    (model / "evaluation.json").write_text(json.dumps(evaluation))
+    (model / FIGURES_FILE).write_text(json.dumps(report()))
     write_card(run, model, "It stopped early.")
     card = (model / "README.md").read_text()
-    for text in ("7 unseen scenes", "2026-01-02", "abc1234", "10 minutes", "2 cores", "It stopped early.", "| 0.25 |"):
+    for text in ("All 108 requests", "2026-01-02 at commit abc1234;", "10 minutes", "2 cores", "2 small cores"):
         assert text in card, text
+    for text in ("It stopped early.", "| 0.25 |", "123 ms in the median, 200 ms at the 90th percentile (n 9)"):
+        assert text in card, text
+    assert figure_table(report()) in card
     assert "](curves.svg)" in card and (model / "curves.svg").is_file()
     with VOCABULARY_FILE.open(newline="") as file:
         taught = [row["name"] for row in csv.DictReader(file) if row["taught"] == "yes"]
     assert json.loads((model / "nouns.json").read_text()) == taught
     assert f"It segments {len(taught)} nouns" in card and f"Nouns: {', '.join(taught)}." in card
-
-
-def test_the_committed_scores_follow_from_the_committed_rows() -> None:
-    rows = [Row(**json.loads(line)) for line in (EMBEDDED_CHECKPOINT / "evaluation.jsonl").read_text().splitlines()]
-    committed = json.loads((EMBEDDED_CHECKPOINT / "evaluation.json").read_text())["scores"]
-    recomputed = scores(rows)
-    assert recomputed.keys() == committed.keys()
-    for kind, values in committed.items():
-        assert recomputed[kind] == pytest.approx(values)
-    assert score_table(committed) in (EMBEDDED_CHECKPOINT / "README.md").read_text()
+    write_card(model, model)  # from the record beside the checkpoint
+    assert (model / "README.md").read_text() == card
 
 
 def test_the_committed_checkpoint_is_small_and_safe() -> None:

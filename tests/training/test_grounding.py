@@ -38,20 +38,24 @@ def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary, proce
             found = grounding.look_loss(rows).item()
         by_head: dict[Head, list[float]] = {head: [] for head in Head}
         for (head, row, query), wanted in zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True):
-            layer_number, number = HEADS[Head(head)]
-            weights = kept[layer_number][row, number, query].tolist()
-            by_head[Head(head)].append(divergence(wanted, weights))
+            layer_number, numbers = HEADS[Head(head)]
+            for number in numbers:
+                by_head[Head(head)].append(divergence(wanted, kept[layer_number][row, number, query].tolist()))
         means = [sum(values) / len(values) for values in by_head.values() if values]
         assert len(means) >= 3
         assert found == pytest.approx(sum(means), rel=1e-4)
 
 
+def normed(hidden: torch.Tensor) -> list[float]:
+    return [value / math.sqrt(float((hidden**2).mean())) for value in hidden.tolist()]
+
+
 def test_image_states_are_those_of_image_and_mask_tokens(library: ArtLibrary, processor: StampProcessor) -> None:
-    """Picked token by token out of what the first layer gives: image tokens of each row, then its mask tokens."""
+    """Picked token by token out of what the layer before gives: image tokens of each row, then its mask tokens."""
     model = build_model(processor, 0).eval()
     grounding = Grounding(model)
     kept: list[torch.Tensor] = []
-    layer = model.model.language_model.layers[0]
+    layer = model.model.language_model.layers[2]
     layer.register_forward_hook(lambda module, given, output: kept.append(output))
     batch = BatchMaker(BatchPlan(6, 2, 1, 2, 3, seed_offset=0, styles=STYLES), processor, library, 1, False)[0]
     n_cells = batch.coverage.shape[1]
@@ -64,7 +68,7 @@ def test_image_states_are_those_of_image_and_mask_tokens(library: ArtLibrary, pr
             model.forward_rows(
                 rows.input_ids, rows.attention_mask, features[image], batch.grid_thw[image], rows.seg_index
             )
-            states = grounding.image_states(rows, n_cells)
+            states = grounding.image_states(rows, n_cells, layer=3)
         (given,) = kept
         length = rows.input_ids.shape[1]
         assert given.shape[1] == length + (repeats - 1) * n_cells
@@ -74,4 +78,36 @@ def test_image_states_are_those_of_image_and_mask_tokens(library: ArtLibrary, pr
         if repeats == 2:
             expected += [[given[row, length + cell] for cell in range(n_cells)] for row in range(len(image))]
         assert states.shape == (repeats * len(image), n_cells, 192)
-        assert torch.equal(states, torch.stack([torch.stack(tokens) for tokens in expected]))
+        wanted = [[normed(token) for token in tokens] for tokens in expected]
+        torch.testing.assert_close(states, torch.tensor(wanted))
+
+
+def test_what_an_answer_found_is_read_off_its_tokens(library: ArtLibrary, processor: StampProcessor) -> None:
+    """Against a loop over FOUND looks: the nouns of the cells they look at, from the tokens' states before layer 4."""
+    model = build_model(processor, 0).eval()
+    grounding = Grounding(model)
+    kept: list[torch.Tensor] = []
+    model.model.language_model.layers[3].register_forward_hook(lambda module, given, output: kept.append(output))
+    batch = BatchMaker(BatchPlan(6, 2, 0, 1, 12, seed_offset=0, styles=STYLES), processor, library, 1, False)[0]
+    rows, n_cells = batch.text_rows, batch.coverage.shape[1]
+    assert rows is not None
+    vectors = torch.randn(batch.coverage.shape[2], 192) / 10
+    features = torch.randn(2, n_cells, 192)[rows.image_index]
+    with torch.no_grad():
+        model.forward_rows(rows.input_ids, rows.attention_mask, features, batch.grid_thw[rows.image_index])
+        found = grounding.named_loss(rows, batch.coverage, vectors).item()
+    losses = []
+    for (head, row, query), shares in zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True):
+        if head != Head.FOUND:
+            continue
+        start = rows.input_ids[row].tolist().index(processor.image_token_id)
+        cells = shares[start : start + n_cells]
+        image = int(rows.image_index[row])
+        nouns = [
+            sum(share * float(batch.coverage[image, cell, noun]) for cell, share in enumerate(cells))
+            for noun in range(1, batch.coverage.shape[2])
+        ]
+        scores = (vectors[1:] @ torch.tensor(normed(kept[0][row, query]))).log_softmax(0).tolist()
+        losses.append(-sum(share / sum(nouns) * score for share, score in zip(nouns, scores, strict=True)))
+    assert len(losses) > 5
+    assert found == pytest.approx(sum(losses) / len(losses), rel=1e-4)

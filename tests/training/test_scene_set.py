@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from benchmarks.answers import is_right
 from benchmarks.datasets.sample import Dataset, MaskSample, QuestionSample
 from benchmarks.datasets.scenes import read_scenes
+from stamp.training.answers import is_right
 from stamp.training.art import STYLE_SOURCES, ArtLibrary
 from stamp.training.recipes import RECIPES
 from stamp.training.scene_set import TEST_SEEDS, Split, scene_entry, write_scene_set

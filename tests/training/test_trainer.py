@@ -55,6 +55,10 @@ def test_it_leaves_a_checkpoint_a_log_and_a_state(finished: Trainer) -> None:
     predictor = StampPredictor.from_pretrained(finished.out / "model", device="cpu", dtype="float32")
     for name, value in finished.model.state_dict().items():
         assert torch.equal(predictor.model.state_dict()[name], value.bfloat16().float()), name
+    config = json.loads((finished.out / "model" / "config.json").read_text())
+    assert config["dtype"] == "bfloat16"
+    assert "dtype" not in config["text_config"] and "dtype" not in config["vision_config"]
+    assert "is_local" not in json.loads((finished.out / "model" / "tokenizer_config.json").read_text())
 
 
 @pytest.mark.parametrize("stop_after", [1, 4])
@@ -178,13 +182,35 @@ def test_stages_that_make_no_sense_are_refused() -> None:
         BatchPlan(13, 1, 0, 0, 0, seed_offset=0, styles=STYLES)
 
 
-def test_a_frozen_part_does_not_move(library: ArtLibrary, tmp_path: Path) -> None:
-    run = trainer(library, tmp_path, TrainingConfig((WORDS,), precision="float32"))
+@pytest.mark.parametrize("stage", [WORDS, replace(JOINT, vision_lr=0.0, perfect_share=0.5)])
+def test_a_frozen_part_does_not_move(library: ArtLibrary, tmp_path: Path, stage: Stage) -> None:
+    """Nor do the words that a frozen tower's features are made of."""
+    run = trainer(library, tmp_path, TrainingConfig((stage,), precision="float32"))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     run.run()
     moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved
     assert not any("visual" in name or "embed_tokens" in name for name in moved)
+
+
+def test_features_go_a_random_share_of_the_way_to_perfect_ones(
+    library: ArtLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = replace(TALK, perfect_share=0.8)
+    run = trainer(library, tmp_path, TrainingConfig((stage,), precision="float32"))
+    batch = next(run._batches(stage, 0))
+    assert batch.pixel_values is not None
+    given: list[torch.Tensor] = []
+    monkeypatch.setattr(run, "_run_rows", lambda rows, batch, embeds: given.append(embeds) or 1 / 0)
+    for share in (0.8, 0.0):
+        with pytest.raises(ZeroDivisionError):
+            run.losses(replace(stage, perfect_share=share), batch)
+    seen = torch.stack(run.model.encode_images(batch.pixel_values, batch.grid_thw))
+    ideal = run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().weight)
+    ways = ((given[0] - seen) / (ideal - seen)).flatten(1).median(1).values
+    assert torch.allclose(given[0], torch.lerp(seen, ideal, ways[:, None, None]), atol=1e-4)
+    assert ((ways > 0) & (ways < 0.8)).all() and ways[0] != ways[1]
+    assert torch.equal(given[1], seen)
 
 
 def test_ideal_features_are_words_and_attributes_of_what_a_cell_shows(library: ArtLibrary, tmp_path: Path) -> None:

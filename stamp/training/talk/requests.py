@@ -13,8 +13,11 @@ from stamp.training.talk.situation import Situation
 
 
 def one_mask(kind: str, question: str, name: str, items: Sequence[SceneObject]) -> Exchange:
-    """The answer with one mask for some objects together."""
-    answer = f"Sure, here is the segmentation mask for '{name}': {SEG_TOKEN}"
+    """The answer with one mask for some objects together.
+
+    The name stands behind a blank, not in quotes as in the published answers: there a small vocabulary spells it.
+    """
+    answer = f"Sure, here is the segmentation mask for the {name}: {SEG_TOKEN}"
     about = items[0].mask_id if len(items) == 1 else None
     return Exchange(kind, question, answer, (tuple(item.mask_id for item in items),), about=about)
 
@@ -143,7 +146,7 @@ def segment_several(s: Situation) -> Exchange | None:
     names = [f"the {s.call(item.noun)[0]}" for item in items]
     the = f"{', '.join(names[:-1])} and {names[-1]}"
     question = s.put(phrases.SEGMENT_SEVERAL, the=the)
-    masks = [f"'{item.noun.name}': {SEG_TOKEN}" for item in items]
+    masks = [f"the {item.noun.name}: {SEG_TOKEN}" for item in items]
     answer = f"Sure, here are the segmentation masks for {', '.join(masks[:-1])} and {masks[-1]}"
     return Exchange("segment_several", question, answer, tuple((item.mask_id,) for item in items), phrase=the)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from stamp.configuration_stamp import SEG_TOKEN
-from stamp.training.evaluate import is_right
+from stamp.training.evaluate import is_answered
 from stamp.training.scenes import Scene
 from stamp.training.talk import questions, requests
 from stamp.training.talk.exchange import Exchange
@@ -63,8 +63,8 @@ def test_nothing_you_can_eat() -> None:
         "No, there is nothing you can eat.",
     }
     for exchange in eat:
-        assert is_right(exchange, exchange.answer, LEXICON)
-        assert not is_right(exchange, "Yes, there is an apple.", LEXICON)
+        assert is_answered(exchange, exchange.answer, LEXICON)
+        assert not is_answered(exchange, "Yes, there is an apple.", LEXICON)
     phrases = {exchange.phrase for exchange in eat}
     assert phrases == {"something you can eat", None}
 
@@ -75,7 +75,7 @@ def test_questions_use_synonyms_and_answers_names() -> None:
     told = [exchange for exchange in told_about(scene, *makers) if holds(exchange.question, "cabs?")]
     assert {exchange.kind for exchange in told} == {"segment", "where", "exists", "count"}
     assert {exchange.answer for exchange in told} == {
-        f"Sure, here is the segmentation mask for 'taxi': {SEG_TOKEN}",
+        f"Sure, here is the segmentation mask for the taxi: {SEG_TOKEN}",
         "The taxi is on the left.",
         "Yes, there is a taxi.",
         "There is one taxi.",
@@ -90,5 +90,5 @@ def test_a_category_is_there_by_the_name_of_its_only_member() -> None:
     assert by_group["something you can eat"] == {"Yes, there are two things you can eat."}
     assert by_group["vehicle"] == {"No, there is no vehicle."}
     exchange = next(one for one in told if groups_in(one.question) == {"animal"})
-    assert is_right(exchange, exchange.answer, LEXICON)
-    assert not is_right(exchange, "No, there is no animal.", LEXICON)
+    assert is_answered(exchange, exchange.answer, LEXICON)
+    assert not is_answered(exchange, "No, there is no animal.", LEXICON)

@@ -1,5 +1,6 @@
 """What is said must be true of the scene: read off the label map by other means, over many composed scenes."""
 
+import re
 from collections.abc import Callable
 from random import Random
 
@@ -8,7 +9,7 @@ import pytest
 
 from stamp.configuration_stamp import SEG_TOKEN
 from stamp.training.art import ArtLibrary
-from stamp.training.evaluate import is_right
+from stamp.training.evaluate import is_answered
 from stamp.training.groups import Lexicon
 from stamp.training.scenes import Scene, SceneConfig, compose_scene
 from stamp.training.talk import chat, questions, requests
@@ -82,18 +83,18 @@ def check_form(exchange: Exchange, scene: Scene) -> None:
         assert set(target) <= ids
     assert exchange.about is None or exchange.about in ids
     if exchange.accepted:
-        assert is_right(exchange, exchange.answer, LEXICON), exchange
+        assert is_answered(exchange, exchange.answer, LEXICON), exchange
 
 
 def check_truth(exchange: Exchange, scene: Scene) -> None:
-    quoted = exchange.answer.split("'")[1::2]
+    named = re.findall(r"(?:for|and|,) the ([^:]+): <", exchange.answer)
     if exchange.kind in ("segment", "segment_colour", "segment_several"):
-        for name, target in zip(quoted, exchange.targets, strict=True):
+        for name, target in zip(named, exchange.targets, strict=True):
             (noun,) = {scene.objects[mask_id - 1].noun for mask_id in target}
             assert name in (noun.name, noun.plural)
             assert set(target) == {item.mask_id for item in meant_by(noun, scene)}
             assert noun in named_in(exchange.question)
-        assert len(named_in(exchange.question)) == len(quoted)
+        assert len(named_in(exchange.question)) == len(named)
     if exchange.kind == "segment_colour":
         (noun,) = named_in(exchange.question)
         assert any(holds(exchange.question, f"{COLOURED[noun.name]} {form}") for form in forms(noun))

@@ -1,0 +1,32 @@
+"""All figures of the nano's model card, measured again, and the card itself: what `python -m benchmarks figures` does.
+
+Not the ablation, which trains: `python -m stamp.training ablation`.
+"""
+
+import shutil
+from pathlib import Path
+
+from benchmarks import __main__ as benchmarks
+from benchmarks.report import REPORT_FILE
+from stamp.training import __main__ as training
+from stamp.training.card import FIGURES_FILE, GALLERY_FILE
+
+
+def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: int, device: str) -> int:
+    """Measure the checkpoint `model` on the shipped scenes and in the studies of precision and edges; write its card.
+
+    run: folder of the training run. out: folder for the records, where a stopped run goes on. Files of the card go into
+    `model`. Returns the status of the benchmark: not 0 when it was stopped, and then no card is written.
+    """
+    measured = ["run", "--dataset", "scenes", "--methods", "stamp", "--no-memory", "--dtype", "float32"]
+    status = benchmarks.main([*measured, "--model", str(model), "--device", device, "--out", str(out)])
+    if status:
+        return status
+    shutil.copy(out / REPORT_FILE, model / FIGURES_FILE)
+    benchmarks.main(["gallery", str(out), "--each", "1", "--out", str(model / GALLERY_FILE)])
+    where = ["--model", str(model), "--art", str(art)]
+    studied = [*where, "--device", device, "--scenes", str(studied_scenes)]
+    training.main(["quantization", *studied])
+    training.main(["refinement", *studied, "--out", str(model)])
+    training.main(["card", *where, "--run", str(run)])
+    return 0

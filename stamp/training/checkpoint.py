@@ -1,0 +1,29 @@
+"""A model in training as a checkpoint folder, ready to ship."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stamp.modeling_stamp import StampForSegmentation
+from stamp.processing_stamp import StampProcessor
+
+
+def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
+    """Write a loadable checkpoint folder: bfloat16 safetensors in shards of at most 10 MB, tokenizer, image sizes."""
+    weights = {name: value.detach().to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=weights, max_shard_size="9MB")
+    processor.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    for part in config.values():  # the parts' own would contradict
+        if isinstance(part, dict):
+            part.pop("dtype", None)
+    _write_json(folder / "config.json", config | {"dtype": "bfloat16"})
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    loaded_from = ("is_local", "local_files_only")
+    _write_json(folder / "tokenizer_config.json", {k: v for k, v in tokenizer.items() if k not in loaded_from})
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n")
