@@ -16,14 +16,14 @@ def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: 
     """Measure the checkpoint `model` on the shipped scenes and in the studies of precision and edges; write its card.
 
     run: folder of the training run. out: folder for the records, where a stopped run goes on. Files of the card go into
-    `model`. Returns the status of the benchmark: not 0 when it was stopped, and then no card is written.
+    `model`. Returns the status of the benchmark: not 0 when it was stopped or failed, and then no card is written.
     """
     measured = ["run", "--dataset", "scenes", "--methods", "stamp", "--no-memory", "--dtype", "float32"]
     status = benchmarks.main([*measured, "--model", str(model), "--device", device, "--out", str(out)])
+    status = status or benchmarks.main(["gallery", str(out), "--each", "1", "--out", str(model / GALLERY_FILE)])
     if status:
         return status
     shutil.copy(out / REPORT_FILE, model / FIGURES_FILE)
-    benchmarks.main(["gallery", str(out), "--each", "1", "--out", str(model / GALLERY_FILE)])
     where = ["--model", str(model), "--art", str(art)]
     studied = [*where, "--device", device, "--scenes", str(studied_scenes)]
     training.main(["quantization", *studied])

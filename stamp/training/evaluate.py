@@ -76,9 +76,9 @@ def evaluate_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) ->
 
 
 def is_answered(exchange: Exchange, answer: str, lexicon: Lexicon) -> bool:
-    """Whether an answer is right, with the rivals that the evaluation set names."""
+    """Whether an answer is right. Rivals are those that the evaluation set names, and nouns in every kind of answer."""
     lists = rivals(lexicon.nouns)
-    things = [thing for name in RIVALS.get(exchange.kind, ()) for thing in lists[name]]
+    things = [thing for name in (*RIVALS.get(exchange.kind, ()), "nouns") for thing in lists[name]]
     return is_right(answer, exchange.question, exchange.accepted, things)
 
 

@@ -213,16 +213,15 @@ class Trainer:
         return text, GROUNDING_WEIGHT * self._inside_loss(rows, batch), output.mask_logits
 
     def _inside_loss(self, rows: Rows, batch: Batch) -> Tensor:
-        image, n_tokens = rows.image_index, batch.places.shape[1]
         embeddings: Any = self.model.get_input_embeddings().weight
         vectors = self.nouns.vectors(embeddings).detach()
+        n_cells = batch.places.shape[1]
+        states = {layer: self.grounding.image_states(rows, n_cells, layer) for layer in {*PLACED_LAYERS, KEPT_LAYER}}
+        image = rows.image_index.repeat(len(states[KEPT_LAYER]) // len(rows.image_index))  # image and mask tokens
         loss = self.grounding.look_loss(rows)
         for layer in PLACED_LAYERS:
-            states = self.grounding.image_states(rows, n_tokens, layer)
-            kinds = len(states) // len(image)  # of tokens: of the image, and of a mask
-            loss = loss + PLACE_WEIGHT * self.nouns.place_loss(states, batch.places[image].repeat(kinds, 1, 1))
-        states = self.grounding.image_states(rows, n_tokens, KEPT_LAYER)
-        loss = loss + KEPT_WEIGHT * dense_loss(states @ vectors.T, batch.coverage[image].repeat(kinds, 1, 1))
+            loss = loss + PLACE_WEIGHT * self.nouns.place_loss(states[layer], batch.places[image])
+        loss = loss + KEPT_WEIGHT * dense_loss(states[KEPT_LAYER] @ vectors.T, batch.coverage[image])
         return loss + NAMED_WEIGHT * self.grounding.named_loss(rows, batch.coverage, vectors)
 
     # -- saving and resuming -----------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
-from stamp.training.data import BatchMaker, BatchPlan
+from stamp.training.data import Batch, BatchMaker, BatchPlan, Rows
 from stamp.training.grounding import HEADS, Grounding
 from stamp.training.looks import Head
 from stamp.training.nano import build_model
@@ -16,6 +17,13 @@ from tests.training.conftest import STYLES
 
 def divergence(wanted: list[float], weights: list[float]) -> float:
     return sum(w * math.log(w / a) for w, a in zip(wanted, weights, strict=True) if w > 0)
+
+
+@torch.no_grad()
+def read(model: StampForSegmentation, batch: Batch, rows: Rows, features: torch.Tensor) -> None:
+    """Run the text model over some rows; features: (N, P, H) of the batch's images."""
+    image = rows.image_index
+    model.forward_rows(rows.input_ids, rows.attention_mask, features[image], batch.grid_thw[image], rows.seg_index)
 
 
 def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary, processor: StampProcessor) -> None:
@@ -29,13 +37,9 @@ def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary, proce
     features = torch.randn(2, batch.coverage.shape[1], 192)
     for rows in (batch.mask_rows, batch.text_rows):
         assert rows is not None
-        image = rows.image_index
         kept.clear()
-        with torch.no_grad():
-            model.forward_rows(
-                rows.input_ids, rows.attention_mask, features[image], batch.grid_thw[image], rows.seg_index
-            )
-            found = grounding.look_loss(rows).item()
+        read(model, batch, rows, features)
+        found = grounding.look_loss(rows).item()
         by_head: dict[Head, list[float]] = {head: [] for head in Head}
         for (head, row, query), wanted in zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True):
             layer_number, numbers = HEADS[Head(head)]
@@ -64,11 +68,8 @@ def test_image_states_are_those_of_image_and_mask_tokens(library: ArtLibrary, pr
         assert rows is not None
         image = rows.image_index
         kept.clear()
-        with torch.no_grad():
-            model.forward_rows(
-                rows.input_ids, rows.attention_mask, features[image], batch.grid_thw[image], rows.seg_index
-            )
-            states = grounding.image_states(rows, n_cells, layer=3)
+        read(model, batch, rows, features)
+        states = grounding.image_states(rows, n_cells, layer=3)
         (given,) = kept
         length = rows.input_ids.shape[1]
         assert given.shape[1] == length + (repeats - 1) * n_cells
@@ -92,10 +93,8 @@ def test_what_an_answer_found_is_read_off_its_tokens(library: ArtLibrary, proces
     rows, n_cells = batch.text_rows, batch.coverage.shape[1]
     assert rows is not None
     vectors = torch.randn(batch.coverage.shape[2], 192) / 10
-    features = torch.randn(2, n_cells, 192)[rows.image_index]
-    with torch.no_grad():
-        model.forward_rows(rows.input_ids, rows.attention_mask, features, batch.grid_thw[rows.image_index])
-        found = grounding.named_loss(rows, batch.coverage, vectors).item()
+    read(model, batch, rows, torch.randn(2, n_cells, 192))
+    found = grounding.named_loss(rows, batch.coverage, vectors).item()
     losses = []
     for (head, row, query), shares in zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True):
         if head != Head.FOUND:
