@@ -17,15 +17,7 @@ from demo.filters import (
     samples_of,
     with_labels,
 )
-from demo.results import Results, read_results
-from tests.demo.runs import write_run
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    root = tmp_path_factory.mktemp("results")
-    write_run(root / "run", tmp_path_factory.mktemp("data"))
-    return read_results(root)
+from demo.results import Results
 
 
 def test_choices_are_what_is_there(results: Results) -> None:

@@ -7,15 +7,7 @@ import pytest
 from demo import plots, takeaways
 from demo.filters import Filters, rows_of, samples_of, with_labels
 from demo.paradigms import ALL_MASK, OTHER, PATCH_TEXT, POLYGON, paradigm_of
-from demo.results import Results, read_results
-from tests.demo.runs import write_run
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    root = tmp_path_factory.mktemp("results")
-    write_run(root / "run", tmp_path_factory.mktemp("data"))
-    return read_results(root)
+from demo.results import Results
 
 
 @pytest.fixture

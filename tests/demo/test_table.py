@@ -9,16 +9,8 @@ import pandas as pd
 import pytest
 
 from demo.filters import Filters, rows_of
-from demo.results import Results, read_results
+from demo.results import Results
 from demo.table import JUDGED, best_cells, download_links, shown_table, styled_table, to_csv, to_json
-from tests.demo.runs import write_run
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    root = tmp_path_factory.mktemp("results")
-    write_run(root / "run", tmp_path_factory.mktemp("data"))
-    return read_results(root)
 
 
 def test_cells_are_words_with_intervals_and_dashes(results: Results) -> None:
