@@ -80,9 +80,9 @@ def _predict_masks(model: StampForSegmentation, answer: Answer, sequence: Sequen
             cache = copy_cache(model, state.cache, index + 1)
         with clock.phase("mask_embed"):
             model.embed_prompt(ids, embeds)
-        slot = torch.tensor([[index], [position]], device=model.device)
+        slot = torch.tensor([[index], [position], [state.image_position]], device=model.device)
         with clock.phase("mask_pass"):
-            mask = model.mask_pass(cache, slot[0], slot[1], embeds, image.grid_hw)
+            mask = model.mask_pass(cache, slot[0], slot[1], slot[2], embeds, image.grid_hw)
         logits.append(mask.float().view(*image.grid_hw).cpu())
     grids = torch.stack(logits)
     with clock.phase("refine"):

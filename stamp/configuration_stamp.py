@@ -20,11 +20,12 @@ class StampConfig(Qwen2VLConfig):
       them; the loader fills them in from the tokenizer.
     - `mask_position_mode`: rotary positions of the mask tokens. "sequential" (what the released code does):
       `pos(<|seg|>) + 1 + k` on all three axes. "grid": row and column on the height and width axes, as image
-      patches have (present in the released source, never activated there).
+      patches have (present in the released source, never activated there). "image": exactly those of the image's
+      own tokens, so that a mask token and the word before it are as far apart as its patch and that word.
     """
 
     text_config: Any = None  # the parent's fields; it also allows plain dicts there, which readers never see
     vision_config: Any = None
     seg_token_id: int | None = None
     mask_token_id: int | None = None
-    mask_position_mode: Literal["sequential", "grid"] = "sequential"
+    mask_position_mode: Literal["sequential", "grid", "image"] = "sequential"

@@ -92,15 +92,19 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         positions, _ = self.model.get_rope_index(input_ids, is_image, grid_thw, attention_mask=attention_mask)
         return positions
 
-    def mask_positions(self, seg_position: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-        """Rotary positions of the mask tokens, (3, S, P), from the (S,) position of each `<|seg|>`."""
+    def mask_positions(self, seg_position: Tensor, image_position: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+        """Rotary positions of the mask tokens, (3, S, P).
+
+        seg_position, image_position: (S,) rotary positions of each `<|seg|>` and of the first token of its image.
+        """
         rows, columns = grid_hw
+        mode = self.config.mask_position_mode
         k = torch.arange(rows * columns, device=seg_position.device)
-        if self.config.mask_position_mode == "grid":
+        offsets = k.expand(3, -1)
+        if mode != "sequential":
             offsets = torch.stack([torch.zeros_like(k), k // columns, k % columns])
-        else:
-            offsets = k.expand(3, -1)
-        return seg_position.view(1, -1, 1) + 1 + offsets.unsqueeze(1)
+        first = image_position if mode == "image" else seg_position + 1
+        return first.view(1, -1, 1) + offsets.unsqueeze(1)
 
     def mask_queries(self, image_embeds: Tensor) -> Tensor:
         """Inputs of the mask tokens: embed(<|mask|>) + image feature. (..., P, H) -> (..., P, H)."""
@@ -109,12 +113,19 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         return embeds + image_embeds.to(embeds.dtype)
 
     def mask_pass(
-        self, cache: Cache, seg_index: Tensor, seg_position: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]
+        self,
+        cache: Cache,
+        seg_index: Tensor,
+        seg_position: Tensor,
+        image_position: Tensor,
+        image_embeds: Tensor,
+        grid_hw: tuple[int, int],
     ) -> Tensor:
         """All-mask prediction on top of a KV cache: ONE forward pass, (S, P) mask logits.
 
         cache: of one conversation; must already hold every `<|seg|>` asked for. It is left as it is.
         seg_index, seg_position: (S,) index in the cache and rotary position of each `<|seg|>`.
+        image_position: (S,) rotary position of the first token of the image to segment.
         image_embeds: (P, H) features of the image to segment.
 
         The released code misses the key and value of a `<|seg|>` on which generation stopped and encodes the
@@ -123,7 +134,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         """
         n_masks, n_tokens = len(seg_index), image_embeds.shape[0]
         queries = self.mask_queries(image_embeds).expand(n_masks, -1, -1)
-        positions = self.mask_positions(seg_position, grid_hw)
+        positions = self.mask_positions(seg_position, image_position, grid_hw)
         sees_prefix = torch.arange(cache.get_seq_length(), device=queries.device) <= seg_index.view(-1, 1, 1, 1)
         sees_prefix = sees_prefix.expand(-1, -1, n_tokens, -1)
         allowed = torch.cat([sees_prefix, sees_prefix.new_ones(n_masks, 1, n_tokens, n_tokens)], dim=-1)
@@ -156,12 +167,14 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
             causal = hybrid_attention(attention_mask, None, 0)
             return StampRowsOutput(hidden_states=self._run_text(embeds, positions, additive_mask(causal, embeds.dtype)))
         row = torch.arange(n_rows, device=input_ids.device)
-        seg_position = positions[0, row, seg_index]
+        image_index = (input_ids == self.config.image_token_id).int().argmax(1)
+        seg_position, image_position = positions[0, row, seg_index], positions[0, row, image_index]
         n_tokens = image_embeds.shape[1]
         allowed = self.row_attention(attention_mask, seg_index, n_tokens)
+        of_masks = self.mask_positions(seg_position, image_position, self.merged_grid(grid_thw[0]))
         hidden = self._run_text(
             torch.cat([embeds, self.mask_queries(image_embeds)], dim=1),
-            torch.cat([positions, self.mask_positions(seg_position, self.merged_grid(grid_thw[0]))], dim=2),
+            torch.cat([positions, of_masks], dim=2),
             additive_mask(allowed, embeds.dtype),
         )
         return StampRowsOutput(

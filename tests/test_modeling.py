@@ -157,14 +157,49 @@ def test_text_only_rows_equal_the_text_of_mask_rows(stamp: StampPredictor) -> No
 
 
 def test_grid_positions(stamp: StampPredictor) -> None:
-    seg = torch.tensor([10, 20])
-    assert stamp.model.mask_positions(seg, (2, 3))[:, 1].tolist() == [[21, 22, 23, 24, 25, 26]] * 3
-    stamp.model.config.mask_position_mode = "grid"
-    try:
-        positions = stamp.model.mask_positions(seg, (2, 3))
-    finally:
-        stamp.model.config.mask_position_mode = "sequential"
-    assert positions[:, 0].tolist() == [[11] * 6, [11, 11, 11, 12, 12, 12], [11, 12, 13, 11, 12, 13]]
+    seg, image = torch.tensor([10, 20]), torch.tensor([3, 4])
+
+    def positions(mode: str, mask: int) -> list[list[int]]:
+        stamp.model.config.mask_position_mode = mode
+        try:
+            return stamp.model.mask_positions(seg, image, (2, 3))[:, mask].tolist()  # type: ignore[no-any-return]
+        finally:
+            stamp.model.config.mask_position_mode = "sequential"
+
+    assert positions("sequential", 1) == [[21, 22, 23, 24, 25, 26]] * 3
+    assert positions("grid", 0) == [[11] * 6, [11, 11, 11, 12, 12, 12], [11, 12, 13, 11, 12, 13]]
+    assert positions("image", 1) == [[4] * 6, [4, 4, 4, 5, 5, 5], [4, 5, 6, 4, 5, 6]]
+
+
+def test_mask_tokens_may_stand_where_the_tokens_of_their_image_stand(
+    stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cached and uncached, with an earlier image of another size in the conversation."""
+    ids, embeds, grid, segs = rows_of(stamp, TRAIN["samples"][0])
+    is_image = ids[0] == stamp.model.config.image_token_id
+    own = stamp.model.rope_positions(ids, grid)[:, 0, is_image]
+    given: list[torch.Tensor] = []
+    run_text = stamp.model._run_text
+
+    def keep(inputs: Any, positions: torch.Tensor, *rest: Any) -> torch.Tensor:
+        given.append(positions)
+        return run_text(inputs, positions, *rest)
+
+    monkeypatch.setattr(stamp.model, "_run_text", keep)
+    monkeypatch.setattr(stamp.model.config, "mask_position_mode", "image")
+    stamp.model.forward_rows(ids, torch.ones_like(ids), embeds, grid, torch.tensor(segs[:1]))
+    assert torch.equal(given[-1][:, 0, ids.shape[1] :], own)
+    state = TextState(stamp.model, PhaseClock(stamp.device))
+    start = stamp.model.config.vision_start_token_id
+    earlier = torch.tensor([[start, *[stamp.model.config.image_token_id] * 2]])
+    both = torch.cat([earlier, ids], dim=1)
+    merge = stamp.model.config.vision_config.spatial_merge_size
+    grids = torch.cat([torch.tensor([[1, merge, 2 * merge]]), grid])
+    state.prefill(both[:, : segs[0] + 3], torch.cat([embeds[0][:2], embeds[0]]), grids)
+    state.push(int(ids[0, segs[0]]))
+    state.mask_logits(range(1), embeds[0], stamp.model.merged_grid(grid[0]))
+    last = (both[0] == stamp.model.config.image_token_id).nonzero()[2:, 0]
+    assert torch.equal(given[-1][:, 0], stamp.model.rope_positions(both, grids)[:, 0, last])
 
 
 def test_saved_and_reloaded_model_is_equal(stamp: StampPredictor, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_prompt_ids_and_positions(case_id: str) -> None:
     for seg, mask_positions in zip(expected["seg_indices"], expected["mask_position_ids"], strict=True):
         fed = seg < positions.shape[2]  # the token on which generation was cut was never fed
         seg_position = positions[0, 0, seg] if fed else positions.max() + 1
-        ours = stamp.model.mask_positions(seg_position[None], image.grid_hw)
+        ours = stamp.model.mask_positions(seg_position[None], torch.tensor([0]), image.grid_hw)
         assert ours[:, 0].tolist() == mask_positions.tolist()
 
 

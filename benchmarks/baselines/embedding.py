@@ -78,7 +78,13 @@ class EmbeddingForSegmentation(StampForSegmentation):
         return UPSCALE * grid_hw[0], UPSCALE * grid_hw[1]
 
     def mask_pass(
-        self, cache: Cache, seg_index: Tensor, seg_position: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]
+        self,
+        cache: Cache,
+        seg_index: Tensor,
+        seg_position: Tensor,
+        image_position: Tensor,
+        image_embeds: Tensor,
+        grid_hw: tuple[int, int],
     ) -> Tensor:
         """(S, 16 P) logits. Arguments as of StampForSegmentation; each `<|seg|>` sees what stands before it."""
         seg = torch.full((len(seg_index), 1), self.config.seg_token_id or 0, device=seg_index.device)

@@ -70,7 +70,7 @@ class Variant(AllMask):
         """The same weights in the changed model."""
         changed = self.model_class(model.config)
         changed.load_state_dict(model.state_dict())
-        return changed
+        return super().adopt(changed)
 
 
 VARIANTS = {

@@ -14,23 +14,19 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.training.data import Rows
-from stamp.training.looks import Head
+from stamp.training.looks import HEADS, Head
 
-#: Text layer (from 0) and heads of each look: first words are matched with the picture, then answers use it. What is
-#: found has to be named: a single head hands on a third of what its cells say.
-HEADS = {
-    Head.CELLS: (1, (0,)),
-    Head.EACH: (1, (1,)),
-    Head.NAMED: (1, (2,)),
-    Head.ASKED: (2, (0,)),
-    Head.FOUND: (3, (0, 1, 2)),
-}
 #: The first layer adds to each image token where it is; the inputs of these have it: they match words with places.
 PLACED_LAYERS = (1, 3)
 #: The input of this layer still says of image tokens which noun they show; answers take it from there,
 KEPT_LAYER = 3
 #: and the input of this one says of an answer's tokens what was found.
 NAMED_LAYER = 4
+#: The input of the first says of each noun where what it names is, how large and how many; of the second, answers know
+#: it of the noun they were asked about: "where", "how many" and "is there" are then only words to find.
+TOLD_LAYER, ANSWERED_LAYER = 2, 3
+#: Numbers told apart: at least one, two, three and four.
+MOST_TOLD = 4
 
 
 class Grounding:
@@ -43,7 +39,7 @@ class Grounding:
         layers: Any = model.model.language_model.layers
         for number in {layer for layer, _ in HEADS.values()}:
             layers[number].self_attn.register_forward_pre_hook(self._keep, with_kwargs=True)
-        for number in {*PLACED_LAYERS, KEPT_LAYER, NAMED_LAYER}:
+        for number in {*PLACED_LAYERS, KEPT_LAYER, NAMED_LAYER, TOLD_LAYER, ANSWERED_LAYER}:
             layers[number].register_forward_pre_hook(partial(self._keep_input, number), with_kwargs=True)
 
     def _keep(self, attention: Any, arguments: Any, given: dict[str, Any]) -> None:
@@ -74,6 +70,26 @@ class Grounding:
         wanted = wanted / wanted.sum(1, keepdim=True).clamp(min=1e-9)
         logits = self._inputs[NAMED_LAYER][row, query] @ vectors[1:].T
         return -(wanted * logits.float().log_softmax(-1)).sum() / max(1, len(row))
+
+    def told_states(self, rows: Rows, marks: Tensor) -> tuple[Tensor, Tensor]:
+        """States (K, H) that should know what nouns stand for, and what that is (K, M + MOST_TOLD).
+
+        marks: (N, P, M) of the batch's images; their means over what a noun names, 0 where there is nothing, are
+        followed by 1 for each of "at least one", "at least two", ... that holds.
+        """
+        head, row, query = rows.look_index.unbind(1)
+        names, answers = head == Head.CELLS, (head == Head.ASKED) & (rows.look_shares.max(1).values == 1)
+        is_image = (rows.input_ids == self._image_token_id)[row[names]]
+        shares = rows.look_shares[names][:, : is_image.shape[1]][is_image].view(len(is_image), -1)
+        where = torch.einsum("kp,kpm->km", shares, marks[rows.image_index[row[names]]])
+        count = 1 / rows.look_shares[head == Head.EACH][:, :1] - 1
+        known = torch.cat([where, (count > torch.arange(MOST_TOLD, device=count.device) + 0.5).to(where)], dim=1)
+        of_token = known.new_zeros(*rows.input_ids.shape, known.shape[1])
+        of_token[row[names], query[names]] = known
+        noun = rows.look_shares[answers].argmax(1)
+        states = [self._inputs[TOLD_LAYER][row[names], query[names]]]
+        states.append(self._inputs[ANSWERED_LAYER][row[answers], query[answers]])
+        return torch.cat(states), torch.cat([known, of_token[row[answers], noun]])
 
     def look_loss(self, rows: Rows) -> Tensor:
         """Kullback-Leibler divergence of attention from where it should be: the mean of each kind's looks, added up."""

@@ -23,7 +23,7 @@ class Head(IntEnum):
     CELLS: a noun looks at the cells that show it. EACH: it looks equally at each of its objects, large or small, and as
     much at the sink, whose share so tells how many there are. NAMED: a mask token of the object looks at the noun
     before its `<|seg|>`, others at the sink. ASKED: an answer looks at the noun in its question. FOUND: words of an
-    answer in front of a noun that is not in the question look at its objects.
+    answer in front of a noun that the question leaves open look at its objects.
     """
 
     CELLS = 0
@@ -31,6 +31,17 @@ class Head(IntEnum):
     NAMED = 2
     ASKED = 3
     FOUND = 4
+
+
+#: Text layer (from 0) and heads of each look: first words are matched with the picture, then answers use it. What is
+#: found has to be named: a single head hands on a third of what its cells say.
+HEADS = {
+    Head.CELLS: (1, (0,)),
+    Head.EACH: (1, (1,)),
+    Head.NAMED: (1, (2,)),
+    Head.ASKED: (2, (0,)),
+    Head.FOUND: (3, (0, 1, 2)),
+}
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.training.cells import Grid
+from stamp.training.looks import HEADS, Head
 from stamp.training.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 
@@ -46,7 +48,12 @@ class AllMask:
     mask_tokens = True
 
     def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
-        """See MaskObjective."""
+        """See MaskObjective. Mask tokens of a backbone begin with a look that it knows, the other way round.
+
+        There a noun looks for the cells that show it; with queries and keys exchanged, a cell looks for its noun.
+        """
+        if not bool(model.classifier.bias.any()):  # no mask was ever trained
+            _exchange_look(model)
         return model
 
     def answer(self, exchange: Exchange, scene: Scene) -> str:
@@ -56,3 +63,15 @@ class AllMask:
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32]:
         """(P,), see MaskObjective."""
         return grid.cover(mask_ids)
+
+
+@torch.no_grad()
+def _exchange_look(model: StampForSegmentation) -> None:
+    """Give the head that NAMED trains the queries of CELLS as keys, and its keys as queries."""
+    (layer, (source,)), (_, (head,)) = HEADS[Head.CELLS], HEADS[Head.NAMED]
+    attention: Any = model.model.language_model.layers[layer].self_attn
+    rows = torch.arange(attention.head_dim)
+    for to, of in ((attention.q_proj, attention.k_proj), (attention.k_proj, attention.q_proj)):
+        for part in ("weight", "bias"):
+            taken = getattr(of, part)[source * attention.head_dim + rows].clone()
+            getattr(to, part)[head * attention.head_dim + rows] = taken

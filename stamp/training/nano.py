@@ -139,7 +139,7 @@ def build_config(processor: StampProcessor) -> StampConfig:
         vision_end_token_id=special["<|vision_end|>"],
         seg_token_id=processor.seg_token_id,
         mask_token_id=processor.mask_token_id,
-        mask_position_mode="grid",
+        mask_position_mode="image",
         tie_word_embeddings=True,
     )
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
-from stamp.training.cells import N_ATTRIBUTES, N_PLACE
+from stamp.training.cells import N_ATTRIBUTES
 from stamp.training.groups import Group, Lexicon
 from stamp.training.nouns import Noun
 
@@ -118,15 +118,10 @@ class NounFeatures(nn.Module):
         """(N, P, H) image features -> (N, P, 1 + nouns) logits; class 0 is the background."""
         return features @ self.vectors(embeddings).T + self.bias
 
-    def attribute_loss(self, features: Tensor, attributes: Tensor) -> Tensor:
-        """Mean squared error of the attributes that features show: (N, P, H), (N, P, N_ATTRIBUTES) -> scalar."""
-        shown = features @ self.directions[:N_ATTRIBUTES].T / ATTRIBUTE_FEATURE_NORM
-        return functional.mse_loss(shown.float(), attributes)
-
-    def place_loss(self, hidden: Tensor, places: Tensor) -> Tensor:
-        """The same for hidden states that should say where objects are: (N, P, H), (N, P, N_PLACE) -> scalar."""
-        shown = hidden @ self.directions[:N_PLACE].T / ATTRIBUTE_FEATURE_NORM
-        return functional.mse_loss(shown.float(), places)
+    def marks_loss(self, states: Tensor, marks: Tensor) -> Tensor:
+        """Mean squared error of what states show along the first directions: (..., H), (..., marks) -> scalar."""
+        shown = states @ self.directions[: marks.shape[-1]].T / ATTRIBUTE_FEATURE_NORM
+        return functional.mse_loss(shown.float(), marks)
 
 
 def word_shares(noun: Noun, groups: Sequence[Group]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from stamp.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.processing_stamp import StampProcessor
 from stamp.provenance import hardware_name
 from stamp.training.art import ArtLibrary
+from stamp.training.cells import N_PLACE
 from stamp.training.checkpoint import export_checkpoint
 from stamp.training.config import Stage, TrainingConfig, config_fingerprint
 from stamp.training.data import Batch, BatchMaker, Rows
@@ -39,8 +40,9 @@ from stamp.training.processes import Team
 
 #: Weight of the losses on the inside of the text model, against the loss of answers.
 GROUNDING_WEIGHT = 0.1
-#: Weights against that: of where image tokens are, of what they show, and of what answers have found.
-PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT = 10.0, 1.0, 3.0
+#: Weights against that: of where image tokens are, of what they show, of what answers have found, and of what is known
+#: of the nouns in questions.
+PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT, TOLD_WEIGHT = 10.0, 1.0, 3.0, 10.0
 #: Weights of the squared errors of image features, against their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
 #: Noise on the perfect features of a "words" stage, against a length of 3.
@@ -177,7 +179,7 @@ class Trainer:
             logits = self.nouns.classify(embeds, embeddings)
             losses["dense"] = dense_loss(logits, batch.coverage)
             losses["align"] = ALIGN_WEIGHT * functional.mse_loss(embeds, ideal)
-            losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.attribute_loss(embeds, batch.attributes)
+            losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.marks_loss(embeds, batch.attributes)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
             way = stage.perfect_share * torch.rand(len(embeds), 1, 1, device=embeds.device)
             embeds = torch.lerp(embeds, ideal, way)
@@ -220,8 +222,10 @@ class Trainer:
         image = rows.image_index.repeat(len(states[KEPT_LAYER]) // len(rows.image_index))  # image and mask tokens
         loss = self.grounding.look_loss(rows)
         for layer in PLACED_LAYERS:
-            loss = loss + PLACE_WEIGHT * self.nouns.place_loss(states[layer], batch.places[image])
+            loss = loss + PLACE_WEIGHT * self.nouns.marks_loss(states[layer], batch.places[image])
         loss = loss + KEPT_WEIGHT * dense_loss(states[KEPT_LAYER] @ vectors.T, batch.coverage[image])
+        marks = torch.cat([batch.places, batch.attributes[..., N_PLACE:]], dim=-1)
+        loss = loss + TOLD_WEIGHT * self.nouns.marks_loss(*self.grounding.told_states(rows, marks))
         return loss + NAMED_WEIGHT * self.grounding.named_loss(rows, batch.coverage, vectors)
 
     # -- saving and resuming -----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from tests.training.conftest import STYLES
 
 def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
     full = build_model(processor, seed=0)
-    assert full.config.mask_position_mode == "grid"
+    assert full.config.mask_position_mode == "image"
     real = torch.tensor([[1, 1, 1, 1, 0]])
     causal = VARIANTS["causal"].adopt(full)
     assert isinstance(causal, CausalMaskStamp)
@@ -42,8 +42,9 @@ def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
     assert torch.equal(full.mask_queries(features), word + features)
     sequential = VARIANTS["sequential positions"].adopt(full)
     assert isinstance(sequential, SequentialStamp)
-    assert sequential.mask_positions(torch.tensor([7]), (2, 2)).tolist() == [[[8, 9, 10, 11]]] * 3
-    assert full.mask_positions(torch.tensor([7]), (2, 2))[:, 0].tolist() == [[8] * 4, [8, 8, 9, 9], [8, 9, 8, 9]]
+    seg, image = torch.tensor([7]), torch.tensor([3])
+    assert sequential.mask_positions(seg, image, (2, 2)).tolist() == [[[8, 9, 10, 11]]] * 3
+    assert full.mask_positions(seg, image, (2, 2))[:, 0].tolist() == [[3] * 4, [3, 3, 4, 4], [3, 4, 3, 4]]
 
 
 def test_all_are_trained_and_measured_on_the_same_and_only_once(

@@ -9,8 +9,8 @@ from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.data import Batch, BatchMaker, BatchPlan, Rows
-from stamp.training.grounding import HEADS, Grounding
-from stamp.training.looks import Head
+from stamp.training.grounding import Grounding
+from stamp.training.looks import HEADS, Head
 from stamp.training.nano import build_model
 from tests.training.conftest import STYLES
 
@@ -110,3 +110,42 @@ def test_what_an_answer_found_is_read_off_its_tokens(library: ArtLibrary, proces
         losses.append(-sum(share / sum(nouns) * score for share, score in zip(nouns, scores, strict=True)))
     assert len(losses) > 5
     assert found == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+def test_nouns_and_answers_are_told_what_is_where(library: ArtLibrary, processor: StampProcessor) -> None:
+    """Against a loop over looks: marks of the cells a noun looks at, and how many objects share the EACH look."""
+    model = build_model(processor, 0).eval()
+    grounding = Grounding(model)
+    kept: list[torch.Tensor] = []
+    for number in (1, 2):
+        model.model.language_model.layers[number].register_forward_hook(
+            lambda module, given, output: kept.append(output)
+        )
+    batch = BatchMaker(BatchPlan(6, 2, 0, 1, 12, seed_offset=0, styles=STYLES), processor, library, 1, False)[0]
+    rows, n_cells = batch.text_rows, batch.coverage.shape[1]
+    assert rows is not None
+    marks = torch.rand(2, n_cells, 3)
+    read(model, batch, rows, torch.randn(2, n_cells, 192))
+    states, told = grounding.told_states(rows, marks)
+    known: dict[tuple[int, int], list[float]] = {}
+    answered: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    looks = list(zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True))
+    for (head, row, query), shares in looks:
+        start = rows.input_ids[row].tolist().index(processor.image_token_id)
+        if head == Head.CELLS:
+            image = int(rows.image_index[row])
+            cells = list(enumerate(shares[start : start + n_cells]))
+            known[row, query] = [sum(share * float(marks[image, c, m]) for c, share in cells) for m in range(3)]
+        elif head == Head.EACH:
+            count = round(1 / shares[0]) - 1
+            known[row, query] += [float(count >= n) for n in (1, 2, 3, 4)]
+        elif head == Head.ASKED and max(shares) == 1:
+            answered.append(((row, query), (row, shares.index(1.0))))
+    wanted = [*known.values(), *(known[noun] for _, noun in answered)]
+    torch.testing.assert_close(told, torch.tensor(wanted))
+    expected = [normed(kept[0][row, query]) for row, query in known]
+    expected += [normed(kept[1][row, query]) for (row, query), _ in answered]
+    torch.testing.assert_close(states, torch.tensor(expected))
+    assert len(answered) > 10
+    assert {1.0, 0.0} == set(told[:, 3].tolist())
+    assert 0 < told[:, 4].mean() < 1

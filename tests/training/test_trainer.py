@@ -236,8 +236,8 @@ def test_ideal_features_are_words_and_attributes_of_what_a_cell_shows(library: A
     marks = sum(2 * value * one for value, one in zip(attributes[0, 1], directions, strict=False))
     torch.testing.assert_close(ideal[0, 1], 3 * own / own.norm() + 1.5 * common / common.norm() + marks)
     assert run.nouns.classify(ideal, embeddings)[0].argmax(-1).tolist() == [0, 1]
-    assert run.nouns.attribute_loss(ideal, attributes).item() == pytest.approx(0, abs=1e-9)
-    assert run.nouns.attribute_loss(ideal, attributes + 0.5).item() == pytest.approx(0.25)
+    assert run.nouns.marks_loss(ideal, attributes).item() == pytest.approx(0, abs=1e-9)
+    assert run.nouns.marks_loss(ideal, attributes + 0.5).item() == pytest.approx(0.25)
 
 
 def test_hidden_states_say_where_objects_are_as_features_do(library: ArtLibrary, tmp_path: Path) -> None:
@@ -250,10 +250,10 @@ def test_hidden_states_say_where_objects_are_as_features_do(library: ArtLibrary,
         for cell in range(3)
         for axis in range(2)
     ]
-    assert nouns.place_loss(hidden, places).item() == pytest.approx(sum(errors) / 12, rel=1e-5)
+    assert nouns.marks_loss(hidden, places).item() == pytest.approx(sum(errors) / 12, rel=1e-5)
     exact = 2 * (places[..., :1] * nouns.directions[0] + places[..., 1:] * nouns.directions[1])
-    assert nouns.place_loss(exact, places).item() == pytest.approx(0, abs=1e-9)
-    assert nouns.place_loss(exact + nouns.directions[2], places).item() == pytest.approx(0, abs=1e-9)
+    assert nouns.marks_loss(exact, places).item() == pytest.approx(0, abs=1e-9)
+    assert nouns.marks_loss(exact + nouns.directions[2], places).item() == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ class Exchange:
 
     targets: for each `<|seg|>` in the answer, the mask ids of the objects it covers together.
     accepted: words of which one makes an answer right, e.g. ("two", "2"); empty for requests for a mask.
-    found: for each noun of the answer that the question does not name, the mask ids of the objects it names.
+    found: for each noun of the answer that the question leaves open, the mask ids of the objects it names.
     about: the mask id of the one object that "it" means in the next question, or None.
     phrase: the bare referring expression of a request for a mask, where the question is made around one.
     """

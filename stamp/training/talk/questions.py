@@ -158,5 +158,5 @@ def ask_bigger(s: Situation) -> Exchange | None:
     if (item := facts.bigger_of(first, second)) is None:
         return None
     question = s.put(phrases.BIGGER, one=s.call(first.noun)[0], other=s.call(second.noun)[0])
-    answer = f"The {item.noun.name} is bigger."
-    return Exchange("bigger", question, answer, accepted=(item.noun.name,), about=item.mask_id)
+    answer, found = f"The {item.noun.name} is bigger.", ((item.mask_id,),)
+    return Exchange("bigger", question, answer, (), (item.noun.name,), found, item.mask_id)
