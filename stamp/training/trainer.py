@@ -42,7 +42,7 @@ from stamp.training.processes import Team
 GROUNDING_WEIGHT = 0.1
 #: Weights against that: of where image tokens are, of what they show, of what answers have found, and of what is known
 #: of the nouns in questions.
-PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT, TOLD_WEIGHT = 10.0, 1.0, 3.0, 10.0
+PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT, TOLD_WEIGHT = 10.0, 1.0, 3.0, 60.0
 #: Weights of the squared errors of image features, against their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
 #: Noise on the perfect features of a "words" stage, against a length of 3.
