@@ -28,10 +28,12 @@ RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 #: The kind of a row that is about all kinds of requests together.
 ALL = "all"
 CONVENTION = "ours"
+#: The backbone's dialogue, and what training for masks changed in it; of all questions together.
+BEFORE = {"dialogue before": "dialogue", "dialogue change": "change"}
 
 ROW_COLUMNS = (
     ("run", "dataset", "data", "split", "kind", "method", "paradigm", "precision", "n", "questions", "errors")
-    + tuple(f"{name}{bound}" for name in SCORES for bound in ("", " low", " high"))
+    + tuple(f"{name}{bound}" for name in (*SCORES, *BEFORE) for bound in ("", " low", " high"))
     + ("median s", "p90 s", "tokens", "passes", "times stamp", "times stamp low", "times stamp high")
     + ("weights MB", "peak MB", "phases", "hardware", "dtype", "threads", "model", "note", "commit", "date", "seed")
 )
@@ -143,13 +145,19 @@ def _rows(run: Run) -> Iterable[dict[str, Any]]:
         shared = _provenance(run, row)
         against = row["against_reference"] or {}
         memory = _memory(run, row)
-        yield shared | memory | _figures(row) | _bounds("times stamp", against.get("times_s")) | {
+        yield shared | memory | _figures(row) | _of_backbone(row) | _bounds("times stamp", against.get("times_s")) | {
             "kind": ALL, "n": row["requests_for_masks"], "questions": row["questions"], "errors": row["errors"],
         }  # fmt: skip
         for kind, own in row["kinds"].items():
             asked, scores = own["scores"]["gIoU"], own["scores"]["dialogue"]
             counts = {"n": asked["n"] if asked else 0, "questions": scores["n"] if scores else 0}
             yield shared | memory | _figures(own) | counts | {"kind": kind}
+
+
+def _of_backbone(row: Mapping[str, Any]) -> dict[str, float | None]:
+    found = row["before"] or {}
+    bounds = [_bounds(name, found.get(part)) for name, part in BEFORE.items()]
+    return {name: value for one in bounds for name, value in one.items()}
 
 
 def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.report_table import UNKNOWN, interval, number
-from demo.results import ROW_COLUMNS
+from demo.results import BEFORE, ROW_COLUMNS
 
 #: Scores that every table has; the others of SCORES are in the downloads.
 SHOWN_SCORES = ("gIoU", "cIoU", "P@0.5", "dialogue", "invalid")
@@ -23,6 +23,8 @@ def shown_table(rows: pd.DataFrame) -> pd.DataFrame:
     several = [name for name in ("dataset", "split", "run") if rows[name].nunique() > 1]
     table: dict[str, list[str]] = {"method": list(rows["method"]), **{name: list(rows[name]) for name in several}}
     table |= {name: [_score(row, name) for _, row in rows.iterrows()] for name in SHOWN_SCORES}
+    if rows["dialogue before"].notna().any():
+        table |= {name: [_score(row, name) for _, row in rows.iterrows()] for name in BEFORE}
     for name in ("median s", "p90 s", "tokens", "passes"):
         table[name] = [number(_known(value)) for value in rows[name]]
     table["× stamp"] = [_score(row, "times stamp", digits=2) for _, row in rows.iterrows()]

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -24,6 +25,17 @@ def test_cells_are_words_with_intervals_and_dashes(results: Results) -> None:
     assert {"split", "note"}.isdisjoint(table.columns)
     assert list(shown_table(rows.assign(note=["longer", None, None]))["note"]) == ["longer", "–", "–"]
     assert "split" in shown_table(rows_of(Filters(), results)).columns
+    assert "dialogue before" not in table.columns
+
+
+def test_dialogue_before_mask_training_is_shown_where_it_is_known(results: Results) -> None:
+    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+    run = results.runs[0]
+    reported = [row | {"before": {"dialogue": interval, "change": None}} for row in run.report["rows"]]
+    known = Results((replace(run, report=run.report | {"rows": reported}),))
+    table = shown_table(rows_of(Filters("scenes", "known"), known))
+    assert set(table["dialogue before"]) == {"0.500 [0.400, 0.600]"}
+    assert set(table["dialogue change"]) == {"–"}
 
 
 @pytest.mark.parametrize("filters", [Filters("scenes", "known"), Filters(), Filters("scenes", kind="segment")])
