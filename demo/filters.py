@@ -128,7 +128,11 @@ def _filtered(filters: Filters, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def mixture(rows: pd.DataFrame) -> str:
-    """The sentence that says which rows must not be compared, and why; empty when all can be."""
+    """The sentence that says which rows must not be compared, and why; empty when all can be.
+
+    A method that was asked for no mask, such as the backbone, stands beside the others for its dialogue.
+    """
+    rows = rows.assign(n=rows["n"].replace(0, rows["n"].max()))
     work = [words for name, words in WORKLOAD.items() if rows[name].nunique(dropna=False) > 1]
     machine = [words for name, words in MACHINE.items() if rows[name].nunique(dropna=False) > 1]
     parts = []

@@ -38,7 +38,7 @@ def about(info: ModelInfo) -> str:
     if not info.is_embedded:
         return ""
     return (
-        "<br>A tiny model, trained from scratch for this page on scenes composed of Fluent and Noto emoji art: "
+        "<br>A tiny model, trained from scratch for this page on scenes composed of emoji and small 3D renders: "
         "it knows everyday things such as an apple, a car or a cat. "
         f"For photos, run a published checkpoint: <code>{PUBLISHED}</code>"
     )

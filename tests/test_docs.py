@@ -11,6 +11,7 @@ from benchmarks.datasets import READERS
 from benchmarks.footprint import footprint_table, read_footprints
 from benchmarks.methods import MAKERS
 from benchmarks.metrics import CONVENTIONS
+from benchmarks.scale import scale_table
 from benchmarks.scores import SCORES
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +38,11 @@ def test_the_ratios_to_the_released_algorithm_are_those_measured(run: str) -> No
     assert f"{drafts['compared_ratio']['token by token']:.2f} times as fast" in text
 
 
+def test_the_seconds_at_larger_shapes_are_those_measured() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "scale-2b" / "scale.json").read_text())
+    assert scale_table(record) in BENCHMARKS
+
+
 @pytest.mark.parametrize("name", [*READERS, *MAKERS, *CONVENTIONS])
 def test_the_benchmarks_readme_names(name: str) -> None:
     assert f"`{name}`" in BENCHMARKS or f" {name} " in BENCHMARKS
@@ -49,7 +55,7 @@ def test_the_benchmarks_readme_explains_every_score() -> None:
 
 def test_the_commands_of_the_benchmarks_readme_are_parsed() -> None:
     commands = re.findall(r"^python -m benchmarks (.*?)(?: *#.*)?$", BENCHMARKS, flags=re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 8
     for command in commands:
         build_parser().parse_args(command.split())
     named = set(re.findall(r"`python -m benchmarks (\w+)`", BENCHMARKS))

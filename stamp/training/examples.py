@@ -24,12 +24,12 @@ class Example:
 
 _FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
 EXAMPLES: tuple[Example, ...] = (
-    Example("crab", _FIRST + 3, (512, 512), "noto", "segment the crab"),
-    Example("cookie", _FIRST + 6, (512, 512), "fluent3d", "segment the cookie and the cloud"),
-    Example("strawberry", _FIRST + 1, (640, 448), "noto", "segment something you can eat"),
-    Example("sunflowers", _FIRST + 11, (448, 640), "noto", "segment the biggest sunflower"),
-    Example("rooster", _FIRST + 9, (512, 512), "noto", "what is to the left of the rooster?"),
-    Example("turtle", _FIRST + 5, (448, 640), "noto", "segment the topmost object"),
+    Example("octopuses", _FIRST + 8, (448, 640), "fluent3d", "segment both octopuses"),
+    Example("bus", _FIRST + 34, (640, 448), "twemoji", "segment the pine and the watermelon"),
+    Example("burrito", _FIRST + 7, (640, 448), "noto-v1", "segment something you can eat"),
+    Example("sunflower", _FIRST + 9, (512, 512), "noto", "what is at the top?"),
+    Example("cat", _FIRST + 12, (512, 512), "fluent3d", "is there a telescope in the picture?"),
+    Example("crab", _FIRST + 19, (640, 448), "noto-v1", "segment the crab and the helmet"),
 )
 
 

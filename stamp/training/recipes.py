@@ -31,7 +31,7 @@ def nano_recipe() -> TrainingConfig:
 
     The first stage is what `python -m benchmarks train --method stamp` does.
     """
-    coarse = BatchPlan(12, 4, 1, 1, 6, 5 * 10**8, TRAINING_STYLES)
+    coarse = BatchPlan(12, 4, 1, 1, 6, 6 * 10**8, TRAINING_STYLES)
     long = BatchPlan(12, 6, 1, 1, 6, 3 * 10**8, TRAINING_STYLES)
     fine = BatchPlan(24, 4, 1, 1, 6, 4 * 10**8, TRAINING_STYLES)
     return TrainingConfig(

@@ -23,7 +23,7 @@ from stamp.predictor import StampPredictor
 from tests.benchmarks import tiny
 
 ROOT = Path(__file__).parent.parent.parent
-NANO = ["--methods", "stamp", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "24"]
+NANO = ["--methods", "stamp", "--model", "nano", "--device", "cpu", "--dtype", "float32", "--max-new-tokens", "24"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,8 +72,8 @@ def test_the_folder_of_a_run(out: Path) -> None:
     assert [one["refine"] for one in about.values()] == ["guided", "none"]
     for one in about.values():
         assert (one["model"], one["parameters"], one["dtype"], one["max_new_tokens"]) == (
-            "stamp-nano",
-            5_990_401,
+            "nano",
+            6_278_401,
             "float32",
             24,
         )

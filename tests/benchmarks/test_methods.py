@@ -70,7 +70,7 @@ def test_the_released_algorithm_gives_equal_masks_with_more_work(monkeypatch: py
 def test_the_released_algorithm_takes_a_pass_for_each_mask() -> None:
     (method,) = load_methods(["stamp:released+none"], options())
     predictor: Any = method.predictor  # type: ignore[attr-defined]
-    answer = "Two: <|seg|> and <|seg|>."
+    answer = "The crab: <|seg|> and the helmet: <|seg|>."
     ours = segment_forced(predictor, CRAB, "segment it", 64, answer)
     theirs = segment_released(predictor, CRAB, "segment it", 64, answer, refine="none")
     assert theirs.forward_passes == ours.forward_passes + 1
@@ -120,7 +120,9 @@ def test_what_all_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_backbone_talks_and_gives_no_mask(samples: list[Sample]) -> None:
-    stamp, backbone = load_methods(["stamp", "backbone"], options("--backbone-model", str(EMBEDDED_CHECKPOINT)))
+    stamp, backbone = load_methods(
+        ["stamp", "backbone"], options(*(word for name in ("--model", "--backbone-model") for word in (name, "nano")))
+    )
     records = list(run_samples([stamp, backbone], samples))
     answers = {record.key[2:4]: record for record in records}
     assert [record.kind for record in records if record.method == "backbone"] == ["count", "exists"]

@@ -88,6 +88,7 @@ def row(**changes: object) -> dict[str, object]:
         ({}, None),
         ({"split": "style"}, "different splits: compare scores and seconds only within one"),
         ({"n": 6}, "different numbers of samples"),
+        ({"n": 0}, None),  # a method that is only asked questions
         ({"data": "def"}, "different versions of the data"),
         ({"hardware": "gpu"}, "different machines: their seconds cannot be compared"),
         ({"threads": 2, "split": "style"}, "different numbers of threads"),

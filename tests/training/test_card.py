@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,10 @@ def test_the_committed_checkpoint_is_small_and_safe() -> None:
     assert sum(path.stat().st_size for path in files) <= 20_000_000
     assert all(path.stat().st_size <= 10_000_000 for path in files)
     assert not [path for path in files if path.suffix in {".bin", ".pt", ".pth", ".pkl", ".py"}]
+
+
+def test_the_committed_card_is_that_of_the_committed_figures(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "nano")
+    write_card(tmp_path / "nano", tmp_path / "nano")
+    for path in (tmp_path / "nano").iterdir():
+        assert path.suffix == ".svg" or path.read_bytes() == (EMBEDDED_CHECKPOINT / path.name).read_bytes(), path.name

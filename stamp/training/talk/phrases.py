@@ -14,6 +14,16 @@ SEGMENT = (
     "Mask {the}, please.",
     "Highlight {the} in the picture.",
     "Could you outline {the}?",
+    "Please segment {the}.",
+    "Mark {the}.",
+    "Please highlight {the}.",
+    "Outline {the} in the image.",
+    "I want a mask of {the}.",
+    "Please find {the} for me.",
+    "Select {the} in this image.",
+    "Cut out {the}.",
+    "Draw a mask over {the}.",
+    "Please outline {the} in the picture.",
     "Please mark {the} in the image.",
 )
 SEGMENT_SEVERAL = (
@@ -22,6 +32,10 @@ SEGMENT_SEVERAL = (
     "Can you segment {the}?",
     "Find {the}.",
     "Mask {the}.",
+    "Outline {the} in the picture.",
+    "Highlight {the}.",
+    "Could you mark {the}?",
+    "I want masks of {the}.",
     "Please segment {the}.",
 )
 ALL = ("all {}", "the {}", "all the {}", "all of the {}")
@@ -66,6 +80,15 @@ COUNT = (
     "How many {many} do you see?",
     "How many {many} are in the picture?",
     "Count the {many}.",
+    "How many {many} can be seen?",
+    "How many {many} does the image have?",
+    "How many {many} did you count?",
+    "Please count the {many}.",
+    "Could you count the {many}?",
+    "Tell me how many {many} there are.",
+    "What is the number of {many}?",
+    "How many {many} are in this scene?",
+    "How many {many} can I see here?",
     "How many {many} can you find?",
 )
 EXISTS = (
@@ -74,6 +97,16 @@ EXISTS = (
     "Is there {a} in the image?",
     "Do you see {a}?",
     "Can you see {a} here?",
+    "Is {a} in the picture?",
+    "Is {a} visible?",
+    "Does this image contain {a}?",
+    "Does it have {a}?",
+    "Can you find {a}?",
+    "Tell me if there is {a}.",
+    "Is there {a} somewhere?",
+    "Did you see {a}?",
+    "Does the scene have {a} in it?",
+    "I wonder if there is {a}.",
     "Does the picture show {a}?",
 )
 DESCRIBE = (
@@ -81,6 +114,9 @@ DESCRIBE = (
     "Describe the image.",
     "What do you see?",
     "Describe the picture.",
+    "Tell me what you see.",
+    "What is shown here?",
+    "List the objects.",
     "What does the image show?",
 )
 WHICH_OF_THESE = ("Which of these do you see: {list}?", "Which of these are there: {list}?", "Check: {list}.")
@@ -90,6 +126,11 @@ WHERE = (
     "Where is the {one} in the picture?",
     "On which side is the {one}?",
     "Where do you see the {one}?",
+    "Where can I find the {one}?",
+    "Tell me where the {one} is.",
+    "Where in the image is the {one}?",
+    "Where exactly is the {one}?",
+    "What place does the {one} have?",
     "In which part of the picture is the {one}?",
 )
 BIGGER = (
