@@ -134,7 +134,7 @@ def _ticks(values: "pd.Series[float]") -> dict[str, Any]:
 def _range(rows: pd.DataFrame, score: str) -> list[float]:
     low = rows[f"{score} low"].fillna(rows[score]).min()
     high = rows[f"{score} high"].fillna(rows[score]).max()
-    return [max(-0.02, low - 0.05), min(1.04, high + 0.07)]
+    return [max(-0.08, low - 0.1), min(1.12, high + 0.12)]
 
 
 # -- the trilemma --------------------------------------------------------------------------------------------------
