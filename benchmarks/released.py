@@ -73,16 +73,16 @@ def _predict_masks(model: StampForSegmentation, answer: Answer, sequence: Sequen
     ids = torch.tensor([sequence], device=model.device)
     grid = image.grid_thw.to(model.device)
     logits = []
-    for index, position in state.seg_slots:
+    for slot in state.seg_slots:
         with clock.phase("mask_vision"):
             (embeds,) = model.encode_images(pixels, grid)
         with clock.phase("mask_cache_copy"):
-            cache = copy_cache(model, state.cache, index + 1)
+            cache = copy_cache(model, state.cache, slot[0] + 1)
         with clock.phase("mask_embed"):
             model.embed_prompt(ids, embeds)
-        slot = torch.tensor([[index], [position], [state.image_position]], device=model.device)
+        slots = torch.tensor([slot], device=model.device)
         with clock.phase("mask_pass"):
-            mask = model.mask_pass(cache, slot[0], slot[1], slot[2], embeds, image.grid_hw)
+            mask = model.mask_pass(cache, slots, embeds, image.grid_hw)
         logits.append(mask.float().view(*image.grid_hw).cpu())
     grids = torch.stack(logits)
     with clock.phase("refine"):

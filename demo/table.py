@@ -22,9 +22,8 @@ def shown_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows as words: scores with their intervals in brackets, a dash for what is unknown."""
     several = [name for name in ("dataset", "split", "run") if rows[name].nunique() > 1]
     table: dict[str, list[str]] = {"method": list(rows["method"]), **{name: list(rows[name]) for name in several}}
-    table |= {name: [_score(row, name) for _, row in rows.iterrows()] for name in SHOWN_SCORES}
-    if rows["dialogue before"].notna().any():
-        table |= {name: [_score(row, name) for _, row in rows.iterrows()] for name in BEFORE}
+    before = BEFORE if rows["dialogue before"].notna().any() else ()
+    table |= {name: [_score(row, name) for _, row in rows.iterrows()] for name in (*SHOWN_SCORES, *before)}
     for name in ("median s", "p90 s", "tokens", "passes"):
         table[name] = [number(_known(value)) for value in rows[name]]
     table["× stamp"] = [_score(row, "times stamp", digits=2) for _, row in rows.iterrows()]

@@ -63,8 +63,9 @@ class TextState:
         self.model = model
         self.clock = clock
         self.cache = DynamicCache(config=model.config) if cache is None else cache
-        self.seg_slots: list[tuple[int, int]] = []  # index in the cache and rotary position of each pushed <|seg|>
-        self.image_position = 0  # rotary position of the first token of the last image
+        #: Of each pushed <|seg|>: index in the cache, its rotary position, and that of its image's first token.
+        self.seg_slots: list[tuple[int, int, int]] = []
+        self._image_position = 0  # of the last image
         self._length = 0  # tokens of the prompt and pushed ones
         self._position_minus_index = 0
         self._pending: list[int] = []
@@ -86,14 +87,14 @@ class TextState:
             hidden = self.model.text_pass(embeds, positions[:, :, known:], self.cache)
             self._next_logits = self.model.lm_head(hidden[0, -1])
         starts = (input_ids[0] == self.model.config.vision_start_token_id).nonzero()
-        self.image_position = int(positions[0, 0, starts[-1] + 1]) if len(starts) else 0
+        self._image_position = int(positions[0, 0, starts[-1] + 1]) if len(starts) else 0
         self._length = input_ids.shape[1]
         self._position_minus_index = int(positions.max()) + 1 - self._length
 
     def push(self, token_id: int) -> None:
         """Append a token; it is fed with the next pass, unless it was fed ahead."""
         if token_id == self.model.config.seg_token_id:
-            self.seg_slots.append((self._length, self._length + self._position_minus_index))
+            self.seg_slots.append((self._length, self._length + self._position_minus_index, self._image_position))
         self._length += 1
         if self._ahead and self._ahead[0][0] == token_id:
             _, self._next_logits = self._ahead.pop(0)
@@ -138,10 +139,9 @@ class TextState:
         """
         if self._pending:
             self.flush()
-        slots = [(*slot, self.image_position) for slot in self.seg_slots[which.start : which.stop]]
-        index, seg_position, image_position = torch.tensor(slots, device=self.model.device).unbind(1)
+        slots = torch.tensor(self.seg_slots[which.start : which.stop], device=self.model.device)
         with self.clock.phase("mask"):
-            logits = self.model.mask_pass(self.cache, index, seg_position, image_position, image_embeds, grid_hw)
+            logits = self.model.mask_pass(self.cache, slots, image_embeds, grid_hw)
         return logits.float().view(-1, *self.model.mask_grid(grid_hw)).cpu()
 
 

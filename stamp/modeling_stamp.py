@@ -112,27 +112,20 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         embeds: Tensor = self.get_input_embeddings()(mask_id)
         return embeds + image_embeds.to(embeds.dtype)
 
-    def mask_pass(
-        self,
-        cache: Cache,
-        seg_index: Tensor,
-        seg_position: Tensor,
-        image_position: Tensor,
-        image_embeds: Tensor,
-        grid_hw: tuple[int, int],
-    ) -> Tensor:
+    def mask_pass(self, cache: Cache, seg_slots: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
         """All-mask prediction on top of a KV cache: ONE forward pass, (S, P) mask logits.
 
         cache: of one conversation; must already hold every `<|seg|>` asked for. It is left as it is.
-        seg_index, seg_position: (S,) index in the cache and rotary position of each `<|seg|>`.
-        image_position: (S,) rotary position of the first token of the image to segment.
+        seg_slots: (S, 3) index in the cache of each `<|seg|>`, and rotary positions of it and of the first token of
+        the image to segment.
         image_embeds: (P, H) features of the image to segment.
 
         The released code misses the key and value of a `<|seg|>` on which generation stopped and encodes the
         image once more for each mask; here the caller feeds every `<|seg|>` first and features are an argument.
         Several masks share the pass as a batch: each sees its own part of the one prefix, and its own P tokens.
         """
-        n_masks, n_tokens = len(seg_index), image_embeds.shape[0]
+        seg_index, seg_position, image_position = seg_slots.unbind(1)
+        n_masks, n_tokens = len(seg_slots), image_embeds.shape[0]
         queries = self.mask_queries(image_embeds).expand(n_masks, -1, -1)
         positions = self.mask_positions(seg_position, image_position, grid_hw)
         sees_prefix = torch.arange(cache.get_seq_length(), device=queries.device) <= seg_index.view(-1, 1, 1, 1)

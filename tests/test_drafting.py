@@ -85,7 +85,7 @@ def test_logits_and_cache_are_those_of_the_pushed_tokens(
     assert state.cache.get_seq_length() == len(prompt) + len(steps)
     for ours, theirs in zip(state.cache.layers, fresh.cache.layers, strict=True):
         torch.testing.assert_close(ours.keys, theirs.keys, atol=1e-4, rtol=0)  # type: ignore[union-attr]
-    assert [index for index, _ in state.seg_slots] == [len(prompt) + n for n, (t, _) in enumerate(steps) if t == SEG]
+    assert [index for index, *_ in state.seg_slots] == [len(prompt) + n for n, (t, _) in enumerate(steps) if t == SEG]
 
 
 # -- whole answers -------------------------------------------------------------------------------------------------

@@ -77,17 +77,10 @@ class EmbeddingForSegmentation(StampForSegmentation):
         """See StampForSegmentation."""
         return UPSCALE * grid_hw[0], UPSCALE * grid_hw[1]
 
-    def mask_pass(
-        self,
-        cache: Cache,
-        seg_index: Tensor,
-        seg_position: Tensor,
-        image_position: Tensor,
-        image_embeds: Tensor,
-        grid_hw: tuple[int, int],
-    ) -> Tensor:
+    def mask_pass(self, cache: Cache, seg_slots: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
         """(S, 16 P) logits. Arguments as of StampForSegmentation; each `<|seg|>` sees what stands before it."""
-        seg = torch.full((len(seg_index), 1), self.config.seg_token_id or 0, device=seg_index.device)
+        seg_index, seg_position, _ = seg_slots.unbind(1)
+        seg = torch.full((len(seg_slots), 1), self.config.seg_token_id or 0, device=seg_index.device)
         before = torch.arange(cache.get_seq_length(), device=seg.device) < seg_index.view(-1, 1, 1, 1)
         allowed = torch.cat([before, before.new_ones(len(seg), 1, 1, 1)], dim=-1)
         embeds = self.embed_prompt(seg, None)

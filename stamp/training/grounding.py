@@ -64,9 +64,7 @@ class Grounding:
         """
         mine = rows.look_index[:, 0] == Head.FOUND
         _, row, query = rows.look_index[mine].unbind(1)
-        is_image = (rows.input_ids == self._image_token_id)[row]
-        shares = rows.look_shares[mine][:, : is_image.shape[1]][is_image].view(len(row), coverage.shape[1])
-        wanted = torch.einsum("kp,kpc->kc", shares, coverage[rows.image_index[row]])[:, 1:]
+        wanted = self._looked_at(rows, mine, coverage)[:, 1:]
         wanted = wanted / wanted.sum(1, keepdim=True).clamp(min=1e-9)
         logits = self._inputs[NAMED_LAYER][row, query] @ vectors[1:].T
         return -(wanted * logits.float().log_softmax(-1)).sum() / max(1, len(row))
@@ -79,9 +77,7 @@ class Grounding:
         """
         head, row, query = rows.look_index.unbind(1)
         names, answers = head == Head.CELLS, (head == Head.ASKED) & (rows.look_shares.max(1).values == 1)
-        is_image = (rows.input_ids == self._image_token_id)[row[names]]
-        shares = rows.look_shares[names][:, : is_image.shape[1]][is_image].view(len(is_image), -1)
-        where = torch.einsum("kp,kpm->km", shares, marks[rows.image_index[row[names]]])
+        where = self._looked_at(rows, names, marks)
         count = 1 / rows.look_shares[head == Head.EACH][:, :1] - 1
         known = torch.cat([where, (count > torch.arange(MOST_TOLD, device=count.device) + 0.5).to(where)], dim=1)
         of_token = known.new_zeros(*rows.input_ids.shape, known.shape[1])
@@ -90,6 +86,13 @@ class Grounding:
         states = [self._inputs[TOLD_LAYER][row[names], query[names]]]
         states.append(self._inputs[ANSWERED_LAYER][row[answers], query[answers]])
         return torch.cat(states), torch.cat([known, of_token[row[answers], noun]])
+
+    def _looked_at(self, rows: Rows, looks: Tensor, cells: Tensor) -> Tensor:
+        """What some looks see of their images' cells: means of (N, P, C) by share, (K, C). looks: which, bool."""
+        row = rows.look_index[looks, 1]
+        is_image = (rows.input_ids == self._image_token_id)[row]
+        shares = rows.look_shares[looks][:, : is_image.shape[1]][is_image].view(len(row), cells.shape[1])
+        return torch.einsum("kp,kpc->kc", shares, cells[rows.image_index[row]])
 
     def look_loss(self, rows: Rows) -> Tensor:
         """Kullback-Leibler divergence of attention from where it should be: the mean of each kind's looks, added up."""

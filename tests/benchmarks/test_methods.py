@@ -120,9 +120,8 @@ def test_what_all_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_backbone_talks_and_gives_no_mask(samples: list[Sample]) -> None:
-    stamp, backbone = load_methods(
-        ["stamp", "backbone"], options(*(word for name in ("--model", "--backbone-model") for word in (name, "nano")))
-    )
+    chosen = options("--model", "nano", "--backbone-model", "nano")
+    stamp, backbone = load_methods(["stamp", "backbone"], chosen)
     records = list(run_samples([stamp, backbone], samples))
     answers = {record.key[2:4]: record for record in records}
     assert [record.kind for record in records if record.method == "backbone"] == ["count", "exists"]

@@ -101,7 +101,7 @@ def work(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> Work:
     count(stamp.processor, "encode_conversation", add("tokenised"))
     count(released, "copy_cache", lambda _model, _cache, length: work.cache_copies.append(length))
     count(stamp.model, "embed_prompt", lambda ids, _embeds: work.embedded.append(ids.shape[1]))
-    count(stamp.model, "mask_pass", lambda _cache, seg_index, *_: work.masks.append(len(seg_index)))
+    count(stamp.model, "mask_pass", lambda _cache, seg_slots, *_: work.masks.append(len(seg_slots)))
     return work
 
 
