@@ -62,7 +62,7 @@ def mask_choices(visit: Visit) -> list[tuple[str, int]]:
 def refinements(slot: ModelSlot) -> dict[str, str]:
     """What the page offers to draw the edges of masks, by name: label."""
     sam = {"sam": "with SAM (slow)"} if slot.has_sam else {}
-    return {"none": "smooth", "guided": "along the picture's edges"} | sam
+    return {"none": "smooth", "guided": "along edges", "grabcut": "along edges, by colour"} | sam
 
 
 def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:

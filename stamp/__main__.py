@@ -29,7 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--out", type=Path, help="folder for the masks; without it they are only described")
     for command in (segment, chat):
         command.add_argument("--max-new-tokens", type=token_budget, default=256)
-        command.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, sam, or auto")
+        command.add_argument(
+            "--refine", default="auto", help="from grid to pixels: none, guided, grabcut, sam, or auto"
+        )
     export = commands.add_parser("export", help="write a checkpoint, quantized or with its adapter merged")
     export.add_argument("--out", type=Path, required=True, help="folder to write; must be new or empty")
     export.add_argument("--merge", action="store_true", help="merge an adapter into its base (in full precision)")

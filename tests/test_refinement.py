@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stamp import StampPredictor, Turn
+from stamp.grabcut_refinement import SURE_LOGIT, GrabCutRefiner
 from stamp.masks import Mask, coverage_grid, intersection_over_union
 from stamp.refinement import (
     DEFAULT_REFINER,
@@ -27,7 +29,9 @@ from stamp.refinement import (
 )
 
 PARITY = Path(__file__).parent / "parity"
-every_refiner = pytest.mark.parametrize("refiner", [BicubicRefiner(), GuidedRefiner()], ids=lambda r: r.name)
+every_refiner = pytest.mark.parametrize(
+    "refiner", [BicubicRefiner(), GuidedRefiner(), GrabCutRefiner()], ids=lambda r: r.name
+)
 
 
 def blank(size_hw: tuple[int, int]) -> Image.Image:
@@ -174,14 +178,62 @@ def test_guided_is_the_guided_filter_with_half_a_cell(size_hw: tuple[int, int], 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("grid_hw", [(16, 16), (24, 20)])
-def test_guided_follows_the_edges_of_the_image(seed: int, grid_hw: tuple[int, int]) -> None:
+def test_guided_and_grabcut_follow_the_edges_of_the_image(seed: int, grid_hw: tuple[int, int]) -> None:
     truth = smooth_shape(seed)
+    image = two_colours(truth, seed)
+    bicubic, guided, grabcut = (
+        intersection_over_union(refine_masks(oracle_logits(truth, grid_hw), image, refiner)[0][0], truth)
+        for refiner in (BicubicRefiner(), GuidedRefiner(), GrabCutRefiner())
+    )
+    assert bicubic + 0.01 < guided
+    assert grabcut > 0.99
+
+
+def test_grabcut_leaves_sure_pixels_alone_and_gives_the_sign_to_the_others() -> None:
+    """A mask that is half a cell off: what it is not sure of goes to the colour, what it is sure of stays wrong."""
+    truth = np.zeros((96, 96), dtype=bool)
+    truth[24:72, 24:72] = True
+    shifted = np.full((12, 12), -3.0, np.float32)
+    shifted[3:9, 4:10] = 3.0
+    image = two_colours(truth, 0)
+    unsure, _ = refine_masks(shifted[None], image, GrabCutRefiner())
+    assert intersection_over_union(unsure[0], truth) > 0.98
+    sure, _ = refine_masks(shifted[None] * 4, image, GrabCutRefiner())
+    enlarged = enlarge_logits(shifted[None] * 4, (96, 96))[0].numpy()
+    beyond = np.abs(enlarged) > SURE_LOGIT
+    assert (sure[0][beyond] == (enlarged[beyond] > 0)).all()
+    assert not sure[0][24:72, 24].any()
+
+
+def test_grabcut_gives_the_same_mask_whatever_was_drawn_before() -> None:
+    image, logits = noise_image((64, 80)), np.random.default_rng(1).normal(0, 2, (1, 4, 5)).astype(np.float32)
+    first, _ = refine_masks(logits, image, GrabCutRefiner())
+    cv2.setRNGSeed(12345)
+    again, _ = refine_masks(logits, image, GrabCutRefiner())
+    assert (first == again).all()
+
+
+def test_grabcut_looks_at_a_window_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = []
+    cut = cv2.grabCut
+
+    def spy(pixels: NDArray[np.uint8], *rest: object) -> object:
+        shapes.append(pixels.shape)
+        return cut(pixels, *rest)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(cv2, "grabCut", spy)
+    logits = np.full((1, 16, 16), -8.0, np.float32)
+    logits[0, 4:6, 10:12] = 8.0
+    masks, _ = refine_masks(logits, noise_image((2000, 2000)), GrabCutRefiner())
+    assert masks.shape == (1, 2000, 2000)
+    cells = (np.array(shapes[0][:2]) / (512 / 16)).tolist()
+    assert cells == pytest.approx([2 + 2 * 2, 2 + 2 * 2], abs=2)
+
+
+def two_colours(truth: Mask, seed: int) -> Image.Image:
     grain = np.random.default_rng(seed).normal(0, 4, (*truth.shape, 3))
     colours = np.where(truth[..., None], (180, 90, 60), (90, 130, 60)) + grain
-    image = Image.fromarray(colours.clip(0, 255).astype(np.uint8))
-    logits = oracle_logits(truth, grid_hw)
-    bicubic, guided = (refine_masks(logits, image, refiner)[0][0] for refiner in (BicubicRefiner(), GuidedRefiner()))
-    assert intersection_over_union(bicubic, truth) + 0.01 < intersection_over_union(guided, truth)
+    return Image.fromarray(colours.clip(0, 255).astype(np.uint8))
 
 
 def test_guided_works_at_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,16 +273,16 @@ def test_fit_size(size_hw: tuple[int, int], longest_px: int, expected: tuple[int
 
 
 def test_refiners_by_name() -> None:
-    assert list(REFINERS) == ["none", "guided", "sam", "auto"]
+    assert list(REFINERS) == ["none", "guided", "grabcut", "sam", "auto"]
     assert make_refiner("none") == BicubicRefiner()
     assert make_refiner("guided", device="meta") == GuidedRefiner("meta")
     assert make_refiner("auto").name == DEFAULT_REFINER == check_refiner_name("auto")
-    assert [make_refiner(name).name for name in ("none", "guided")] == ["none", "guided"]
+    assert [make_refiner(name).name for name in ("none", "guided", "grabcut")] == ["none", "guided", "grabcut"]
 
 
 def test_what_cannot_be_made_is_said_in_a_sentence() -> None:
     for refused in (check_refiner_name, make_refiner):
-        with pytest.raises(ValueError, match="refine must be one of none, guided, sam, auto, got 'Guided'"):
+        with pytest.raises(ValueError, match="refine must be one of none, guided, grabcut, sam, auto, got 'Guided'"):
             refused("Guided")
     with pytest.raises(ValueError, match="name the folder or hub id of a transformers SamModel"):
         make_refiner("sam")
@@ -238,7 +290,7 @@ def test_what_cannot_be_made_is_said_in_a_sentence() -> None:
 
 def test_names_are_checked_without_loading_torch() -> None:
     check = "import stamp.refinement as r; r.check_refiner_name('sam')"
-    command = [sys.executable, "-c", f"{check}; import sys; print({{'torch', 'kornia'}} & set(sys.modules))"]
+    command = [sys.executable, "-c", f"{check}; import sys; print({{'torch', 'kornia', 'cv2'}} & set(sys.modules))"]
     assert subprocess.run(command, capture_output=True, text=True, cwd=PARITY.parents[1]).stdout == "set()\n"
 
 

@@ -20,8 +20,9 @@ from stamp.refinement import Refiner, refine_masks
 
 GRID = 16
 BACKGROUND = "others"
-#: Logit of a patch that is the object's; others have its negative. Only the guided refiner sees its size.
-SURE_LOGIT = 1.0
+#: Logit of a patch that is the object's; others have its negative. So large that only pixels between two patches that
+#: differ are unsure to a refiner.
+SURE_LOGIT = 5.0
 _RUN = r"[^\W\d_][^\W\d_ -]*(?:[ -][^\W\d_]+)*\s?\*\s?\d*"
 #: Runs that follow each other; whether they make a grid is seen when they are read.
 _MEANT_AS_PATCHES = re.compile(rf"{_RUN}(?:(?:,\s?|\n){_RUN})*")

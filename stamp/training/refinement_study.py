@@ -1,4 +1,4 @@
-"""Which enlargement of the logits gives the better masks: nearest as released, bicubic, or along the image's edges?
+"""Which enlargement of the logits gives the better masks: nearest as released, bicubic, or two along image edges?
 
 Unseen scenes, two inputs: "oracle", the exact coverage of the true mask on the model's grid as logits, which is the
 best a grid can do, and "model", the logits of the predictor asked to "segment the NOUN". Every enlargement sees the
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from stamp.grabcut_refinement import SURE_LOGIT, GrabCutRefiner
 from stamp.masks import Mask, coverage_grid, intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.refinement import GUIDED_EPS, BicubicRefiner, GuidedRefiner, Refiner, refine_masks
@@ -43,7 +44,12 @@ class NearestRefiner:
             yield functional.interpolate(plane[None, None], (image.height, image.width), mode="nearest")[0, 0]
 
 
-STUDIED: dict[str, Refiner] = {"nearest": NearestRefiner(), "bicubic": BicubicRefiner(), "guided": GuidedRefiner()}
+STUDIED: dict[str, Refiner] = {
+    "nearest": NearestRefiner(),
+    "bicubic": BicubicRefiner(),
+    "guided": GuidedRefiner(),
+    "grabcut": GrabCutRefiner(),
+}
 
 
 def coverage_logits(mask: Mask, grid_hw: tuple[int, int]) -> NDArray[np.float32]:
@@ -54,7 +60,7 @@ def coverage_logits(mask: Mask, grid_hw: tuple[int, int]) -> NDArray[np.float32]
 
 
 def study_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) -> Iterator[Row]:
-    """Two inputs times three enlargements for one noun, the one that `evaluate` asks for; kind: "oracle nearest" ..."""
+    """Two inputs times all enlargements for one noun, the one that `evaluate` asks for; kind: "oracle nearest" ..."""
     picture = Image.fromarray(scene.image)
     image = predictor.encode_image(picture)
     exchange = noun_request(scene, Random(scene.seed), lexicon)
@@ -82,15 +88,16 @@ def study(predictor: StampPredictor, art: ArtLibrary, n_scenes: int) -> list[Row
 
 
 def study_scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Mean IoU, 95 % bootstrap interval and n of each kind, and of the paired difference guided - bicubic."""
+    """Mean IoU, 95 % bootstrap interval and n of each kind, and of the paired differences to bicubic."""
     return scores([*rows, *_differences(rows)])
 
 
 def _differences(rows: Sequence[Row]) -> Iterator[Row]:
     by_kind = {(row.seed, row.kind): row for row in rows}
     for (seed, kind), row in by_kind.items():
-        if kind.endswith(" guided"):
-            bicubic = by_kind[seed, kind.replace("guided", "bicubic")]
+        source, refiner = kind.split()
+        if refiner not in ("nearest", "bicubic"):
+            bicubic = by_kind[seed, f"{source} bicubic"]
             yield replace(row, kind=f"{kind} - bicubic", score=row.score - bicubic.score)
 
 
@@ -98,7 +105,12 @@ def write_study(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -
     """`refinement.jsonl` (the rows) and `refinement.json` (provenance and scores) into a folder; returns a table."""
     (folder / "refinement.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     figures = study_scores(rows)
-    settings = {"coverage_eps": COVERAGE_EPS, "guided_eps": GUIDED_EPS, "kornia": importlib.metadata.version("kornia")}
+    settings: dict[str, Any] = {
+        "coverage_eps": COVERAGE_EPS,
+        "guided_eps": GUIDED_EPS,
+        "grabcut_sure_logit": SURE_LOGIT,
+    }
+    settings |= {library: importlib.metadata.version(library) for library in ("kornia", "opencv-python-headless")}
     summary = {"provenance": provenance | settings, "scores": figures}
     (folder / "refinement.json").write_text(json.dumps(summary, indent=1) + "\n")
     return study_table(figures)

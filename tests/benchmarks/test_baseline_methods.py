@@ -135,7 +135,7 @@ def test_patch_labels_become_masks_with_the_chosen_refiner(
     monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]
 ) -> None:
     methods = load_methods(["patch_text:none", "patch_text"], options(folders))
-    assert [method.provenance()["refine"] for method in methods] == ["none", "guided"]
+    assert [method.provenance()["refine"] for method in methods] == ["none", "grabcut"]
     masks = []
     for method in methods:
         script(monkeypatch, method, ["Sure, here is the mask for 'crab': ", write_patches(CELLS, "crab")])

@@ -69,7 +69,7 @@ def test_the_folder_of_a_run(out: Path) -> None:
     ]
     assert report["rows"][1]["against_reference"]["times_s"]["value"] > 0
     about = json.loads((out / "run.json").read_text())["methods"]
-    assert [one["refine"] for one in about.values()] == ["guided", "none"]
+    assert [one["refine"] for one in about.values()] == ["grabcut", "none"]
     for one in about.values():
         assert (one["model"], one["parameters"], one["dtype"], one["max_new_tokens"]) == (
             "nano",
@@ -175,7 +175,7 @@ def test_variants_are_options_of_the_predictor() -> None:
     assert method_labels(["all"], absent=["backbone"]) == tuple(name for name in MAKERS if name != "backbone")
     labels = method_labels(["stamp:float32", "stamp:bfloat16+none"])
     first, second = load_methods(labels, options)
-    assert (first.precision, first.provenance()["refine"], first.variant) == ("float32", "guided", "float32")
+    assert (first.precision, first.provenance()["refine"], first.variant) == ("float32", "grabcut", "float32")
     assert (second.precision, second.provenance()["refine"], second.variant) == ("bfloat16", "none", "bfloat16+none")
     assert first.device.type == "cpu"
 

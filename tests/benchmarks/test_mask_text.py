@@ -172,7 +172,7 @@ def test_a_small_object_is_its_fullest_patch() -> None:
     assert not patches_of(np.zeros((20, 20), dtype=bool)).any()
 
 
-@pytest.mark.parametrize("refine", ["none", "guided"])
+@pytest.mark.parametrize("refine", ["none", "guided", "grabcut"])
 def test_labels_are_enlarged_as_masks_of_stamp_are(refine: str) -> None:
     """A box of whole patches stays where it is, on a picture of its shape."""
     mask = np.zeros((160, 240), dtype=bool)

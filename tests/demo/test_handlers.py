@@ -213,7 +213,7 @@ def test_the_choice_of_edges_reaches_the_model_if_the_page_offers_it() -> None:
     for choice in ("guided", "sam", "../x", None):
         ask(slot, "halves", visit_of(), choice)
     assert predictor.refinements == ["guided", "auto", "auto", "auto"]
-    assert list(answering.refinements(slot)) == ["none", "guided"]
+    assert list(answering.refinements(slot)) == ["none", "guided", "grabcut"]
     slot.has_sam = True
     ask(slot, "halves", visit_of(), "sam")
     assert predictor.refinements[-1] == "sam"

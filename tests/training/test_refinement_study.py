@@ -17,7 +17,9 @@ from stamp.training.refinement_study import study, study_scene, study_scores, wr
 from stamp.training.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene
 from tests.training.conftest import LEXICON, STYLES
 
-KINDS = [f"{source} {refiner}" for source in ("oracle", "model") for refiner in ("nearest", "bicubic", "guided")]
+KINDS = [
+    f"{source} {refiner}" for source in ("oracle", "model") for refiner in ("nearest", "bicubic", "guided", "grabcut")
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +40,9 @@ def test_rows_of_a_scene(library: ArtLibrary, predictor: StampPredictor, monkeyp
     rows_of_cells, columns_of_cells = (np.arange(384) * cells // 384 for cells in image.grid_hw)
     cells = (coverage_grid(truth, image.grid_hw) > 0.5)[rows_of_cells][:, columns_of_cells]
     assert rows[0].score == pytest.approx((cells & truth).sum() / (cells | truth).sum())
-    assert [row.score for row in rows[3:]] == pytest.approx([truth.mean()] * 3)
+    assert [row.score for row in rows[4:]] == pytest.approx([truth.mean()] * 4)
     assert {(row.seed, row.question) for row in rows} == {(scene.seed, f"segment the {rows[0].expected}")}
-    assert [row.answer for row in rows] == [""] * 3 + ["Sure <|seg|>"] * 3
+    assert [row.answer for row in rows] == [""] * 4 + ["Sure <|seg|>"] * 4
 
 
 @pytest.mark.parametrize("n_masks", [0, 2])
@@ -55,22 +57,25 @@ def test_an_answer_without_exactly_one_mask_scores_zero(
 
     monkeypatch.setattr(StampPredictor, "segment", without)
     rows = study(predictor, library, n_scenes=1)
-    assert min(row.score for row in rows[:3]) > 0.5
-    assert [row.score for row in rows[3:]] == [0.0] * 3
+    assert min(row.score for row in rows[:4]) > 0.5
+    assert [row.score for row in rows[4:]] == [0.0] * 4
 
 
 def test_scores_follow_from_the_written_rows(tmp_path: Path) -> None:
     rows = [
         Row(seed, "panorama", kind, "segment the cat", "cat", "", 0.5 + 0.05 * seed + 0.1 * step * (seed + 1))
         for seed in range(2)
-        for step, kind in enumerate(KINDS[:3])
+        for step, kind in enumerate(KINDS[:4])
     ]
     table = write_study(rows, {"n_scenes": 2}, tmp_path)
     read = [Row(**json.loads(line)) for line in (tmp_path / "refinement.jsonl").read_text().splitlines()]
     assert read == rows
     summary = json.loads((tmp_path / "refinement.json").read_text())
     assert summary["scores"] == study_scores(read)
-    assert summary["provenance"].keys() == {"n_scenes", "coverage_eps", "guided_eps", "kornia"}
+    assert summary["provenance"].keys() == {
+        *("n_scenes", "coverage_eps", "guided_eps", "grabcut_sure_logit", "kornia", "opencv-python-headless"),
+    }
     difference = summary["scores"]["oracle guided - bicubic"]  # 0.1 and 0.2
     assert difference == {"mean": pytest.approx(0.15), "low": pytest.approx(0.1), "high": pytest.approx(0.2), "n": 2}
-    assert table.splitlines()[-1] == "| oracle guided - bicubic | 0.150 | 0.100 to 0.200 | 2 |"
+    assert table.splitlines()[-2] == "| oracle guided - bicubic | 0.150 | 0.100 to 0.200 | 2 |"
+    assert summary["scores"]["oracle grabcut - bicubic"]["mean"] == pytest.approx(0.3)
