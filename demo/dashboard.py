@@ -1,6 +1,6 @@
 """The benchmark tab: filters, their place in the address, and the panels below them."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import gradio as gr
@@ -42,7 +42,9 @@ def add_dashboard(
 ) -> None:
     """Fill the tab `board`, which is open, of the page `demo`."""
     store, library = ResultStore(sources.results), Library(sources.data)
-    parts: Parts = {"tabs": tabs, "query": gr.Textbox(visible=False), "live_timer": gr.Timer(1.5)}
+    parts: Parts = {
+        "tabs": tabs, "query": gr.Textbox(visible=False), "shown": gr.State(), "live_timer": gr.Timer(1.5)
+    }  # fmt: skip
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', elem_id="intro", padding=False)
     parts["board_notice"] = gr.HTML("", elem_id="board-notice", padding=False)
     with gr.Row(elem_id="filters"):
@@ -82,9 +84,11 @@ def filter_view(results: Results, filters: Filters) -> Updates:
     return updates | {"methods": gr.CheckboxGroup(choices=choices.methods, value=list(filters.methods))}
 
 
+@lru_cache(maxsize=64)
 def view(results: Results, filters: Filters) -> Updates:
-    """Everything that depends on the filters, apart from themselves."""
-    return {"query": filters.query()} | compare_view(results, filters) | explorer_view(results, filters)
+    """Everything that depends on the filters, apart from themselves. Visitors share it: no one may change it."""
+    about = {"query": filters.query(), "shown": (results, filters)}
+    return about | compare_view(results, filters) | explorer_view(results, filters)
 
 
 def board_view(results: Results, filters: Filters, sentences: list[str]) -> Updates:
@@ -96,28 +100,28 @@ def board_view(results: Results, filters: Filters, sentences: list[str]) -> Upda
 
 # -- events ----------------------------------------------------------------------------------------------------------
 
+#: What a page shows of the board: these results with these filters. None: nothing yet.
+Shown = tuple[Results, Filters] | None
 
-def refilter(store: ResultStore, *values: Any) -> Updates:
-    """The tab after a filter was changed. Where that leaves others without their value, they fall back to "all"."""
-    results = store.get()
-    before = chosen(values)
+
+def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
+    """The tab after a filter was changed. Where that leaves others without their value, they fall back to "all".
+
+    Nothing where it is shown already: a dropdown reports a click twice.
+    """
+    results, before = store.get(), chosen(values)
     filters, _ = checked(before, results)
-    return view(results, filters) | ({} if filters == before else filter_view(results, filters))
+    if filters == before and shown == (results, filters):
+        return {}
+    other_dataset = shown is None or shown[1].dataset != filters.dataset  # it has splits and kinds of its own
+    return view(results, filters) | (filter_view(results, filters) if other_dataset or filters != before else {})
 
 
-def change_dataset(store: ResultStore, *values: Any) -> Updates:
-    """The same after another dataset was chosen, which has splits and kinds of its own."""
-    results = store.get()
-    filters, _ = checked(chosen(values), results)
-    return view(results, filters) | filter_view(results, filters)
-
-
-def open_board(store: ResultStore, *values: Any) -> Updates:
+def open_board(store: ResultStore, shown: Shown, *values: Any) -> Updates:
     """The tab when it is turned to: with the filters it had, at first with the default ones."""
-    results = store.get()
-    before = chosen(values)
+    results, before = store.get(), chosen(values)
     filters = default_filters(results) if before == Filters() else checked(before, results)[0]
-    return board_view(results, filters, [])
+    return {} if shown == (results, filters) else board_view(results, filters, [])
 
 
 def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
@@ -129,12 +133,14 @@ def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
 
 
 def open_page(store: ResultStore, query: dict[str, list[str]]) -> Updates:
-    """The tab that the address asks for; the chat needs nothing more."""
+    """The tab that the address asks for. Behind another one the board is made ready, for whoever turns to it."""
     tab = next(iter(query.get("tab", [])), None)
-    if tab not in TABS:
-        return {}
-    selected = {"tabs": gr.Tabs(selected=tab)}
-    return selected | follow_link(store, query) if tab == BOARD else selected
+    selected = {"tabs": gr.Tabs(selected=tab)} if tab in TABS else {}
+    if tab == BOARD:
+        return selected | follow_link(store, query)
+    results = store.get()
+    view(results, default_filters(results))
+    return selected
 
 
 def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filters: list[Any]) -> None:
@@ -146,7 +152,9 @@ def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filt
         return opening({name: request.query_params.getlist(name) for name in request.query_params})
 
     demo.load(opened, **quiet)
-    board.select(by_name(parts, partial(open_board, store)), filters, **quiet).then(**remember)
+    inputs = [parts["shown"], *filters]
+    board.select(by_name(parts, partial(open_board, store)), inputs, **quiet).then(**remember)
+    # One at a time: of two reports of one choice the second then finds that there is nothing left to do.
+    one = {"trigger_mode": "always_last", "concurrency_limit": 1}
     for component in filters:
-        handler = by_name(parts, partial(change_dataset if component is parts["dataset"] else refilter, store))
-        component.input(handler, filters, trigger_mode="always_last", **quiet).then(**remember)
+        component.input(by_name(parts, partial(refilter, store)), inputs, **one, **quiet).then(**remember)

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
 #: A run ends after this long with what it has.
 CAP_S = 120.0
+#: Tokens of an answer at most, as in the committed results: a visitor waits for a method that writes without end.
+MAX_NEW_TOKENS = 384
 
 TURNED_OFF = "Live runs are turned off on this server."
 BUSY = "Another live run is going on; only one runs at a time. Try again in a moment."
@@ -95,10 +97,11 @@ class Shelf:
 
 
 def _options(device: str) -> argparse.Namespace:
-    """Those of the command line, as they are without any."""
+    """Those of the command line, as they are without any, but for the tokens."""
     from benchmarks.__main__ import build_parser
 
-    return build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", device])
+    needed = ["run", "--dataset", "scenes", "--out", "unused", "--device", device]
+    return build_parser().parse_args([*needed, "--max-new-tokens", str(MAX_NEW_TOKENS)])
 
 
 def _load(label: str, device: str) -> "Method":

@@ -36,21 +36,21 @@ def empty_figure(sentence: str, height: int = HEIGHT) -> go.Figure:
 
 
 def plain_figure(height: int = HEIGHT, **layout: Any) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(
-        template=go.layout.Template(),  # the default one is most of a figure's bytes
-        height=height,
-        margin={"l": 8, "r": 12, "t": 34, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": GREY, "size": 12, "family": "system-ui, sans-serif"},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        hoverlabel={"align": "left"},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY, "remove": ["lasso2d", "select2d"]},
-        **layout,
-    )
-    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True, "title_font_size": 12}
-    return figure.update_xaxes(**axis).update_yaxes(**axis)
+    axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
+    look: dict[str, Any] = {
+        "template": go.layout.Template(),  # the default one is most of a figure's bytes
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 34, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": GREY, "size": 12, "family": "system-ui, sans-serif"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "hoverlabel": {"align": "left"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "remove": ["lasso2d", "select2d"]},
+        "xaxis": axis | {"title": {"font": {"size": 12}}},
+        "yaxis": axis | {"title": {"font": {"size": 12}}},
+    }
+    return go.Figure(layout=look | layout)
 
 
 def _plain(text: object) -> str:

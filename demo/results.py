@@ -64,9 +64,9 @@ class Run:
         return None if self.about is None else self.about["methods"].get(label, {}).get(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
-    """All runs of a folder. problems: what could not be read, in words for visitors."""
+    """All runs of a folder, equal only to itself. problems: what could not be read, in words for visitors."""
 
     runs: tuple[Run, ...] = ()
     problems: Problems = ()
