@@ -3,13 +3,18 @@
 Not the ablation, which trains: `python -m stamp.training ablation`.
 """
 
+import json
 import shutil
 from pathlib import Path
 
 from benchmarks import __main__ as benchmarks
+from benchmarks.datasets import open_dataset
+from benchmarks.records import records_of
+from benchmarks.refusals import ask_unseen, refusals
 from benchmarks.report import REPORT_FILE
+from stamp.predictor import StampPredictor
 from stamp.training import __main__ as training
-from stamp.training.card import FIGURES_FILE, GALLERY_FILE
+from stamp.training.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
 
 
 def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: int, device: str) -> int:
@@ -24,6 +29,10 @@ def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: 
     if status:
         return status
     shutil.copy(out / REPORT_FILE, model / FIGURES_FILE)
+    predictor = StampPredictor.from_pretrained(model, device=device, dtype="float32")
+    answers = list(ask_unseen(predictor, open_dataset("scenes", ("known",))))
+    records, _ = records_of(out)
+    (model / REFUSALS_FILE).write_text(json.dumps(refusals(answers, records), indent=1) + "\n")
     where = ["--model", str(model), "--art", str(art)]
     studied = [*where, "--device", device, "--scenes", str(studied_scenes)]
     training.main(["quantization", *studied])

@@ -16,6 +16,8 @@ from stamp.training.vocabulary import taught_nouns
 CURVES_FILE = "curves.svg"
 #: The report of `python -m benchmarks run` on the shipped scenes, and the worst answers of that run.
 FIGURES_FILE, GALLERY_FILE = "scenes-val.json", "worst.webp"
+#: How often that run declined words that it does not know, and words that it should know.
+REFUSALS_FILE = "refusals.json"
 #: Rows of the table of figures: kind in the report (None: all), its score, and what it says.
 FIGURES = (
     (None, "target gIoU", "**masks of what is there** (gIoU)"),
@@ -75,8 +77,22 @@ def write_card(run: Path, model: Path, note: str | None = None) -> None:
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     draw_curves(log, model / CURVES_FILE)
-    (model / "README.md").write_text(render_card(training, figures, log, _studies(model)))
+    (model / "README.md").write_text(render_card(training, figures, log, _refusals(model) + _studies(model)))
     (model / NOUNS_FILE).write_text(json.dumps([noun.name for noun in taught_nouns()]) + "\n")
+
+
+def _refusals(model: Path) -> str:
+    """A paragraph, where they were counted."""
+    if not (path := model / REFUSALS_FILE).exists():
+        return ""
+    counts = json.loads(path.read_text())
+    wrong = "; ".join(f"{one['word']}: {one['answer']}" for one in counts["accepted"]) or "none"
+    return (
+        f"Asked to segment {counts['unseen']} words that training has neither as nouns nor as examples of unknown words, "
+        f'it says {counts["unseen declined"]} times "I don\'t know that word." (The others: {wrong}.) Wrongly it says so '
+        f"to {counts['known declined']} of {counts['known']} requests and questions about words it was taught "
+        f"({counts['known declined'] / counts['known']:.1%}).\n\n"
+    )
 
 
 def _studies(model: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stamp.sources import EMBEDDED_CHECKPOINT
-from stamp.training.card import FIGURES_FILE, figure_table, final_log, write_card
+from stamp.training.card import FIGURES_FILE, REFUSALS_FILE, figure_table, final_log, write_card
 from stamp.training.recipes import nano_recipe
 from stamp.training.vocabulary import VOCABULARY_FILE
 
@@ -64,11 +64,15 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     row = {"stage": config["stages"][0]["name"], "step": 20, "seconds": 60.0, "iou": 0.25}
     (run / "log.jsonl").write_text(json.dumps(row) + "\n")
     (model / FIGURES_FILE).write_text(json.dumps(report()))
+    counts = {"unseen": 100, "unseen declined": 98, "known": 200, "known declined": 3}
+    (model / REFUSALS_FILE).write_text(json.dumps(counts | {"accepted": [{"word": "harp", "answer": "No harp."}]}))
     write_card(run, model, "It stopped early.")
     card = (model / "README.md").read_text()
     for text in ("All 108 requests", "2026-01-02 at commit abc1234;", "10 minutes", "2 cores", "2 small cores"):
         assert text in card, text
     for text in ("It stopped early.", "| 0.25 |", "123 ms in the median, 200 ms at the 90th percentile (n 9)"):
+        assert text in card, text
+    for text in ("it says 98 times", "(The others: harp: No harp..)", "to 3 of 200", "(1.5%)"):
         assert text in card, text
     assert figure_table(report()) in card
     assert "](curves.svg)" in card and (model / "curves.svg").is_file()

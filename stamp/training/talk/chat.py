@@ -8,6 +8,8 @@ from stamp.training.talk import phrases
 from stamp.training.talk.exchange import Exchange, with_article
 from stamp.training.talk.situation import Situation
 
+#: The answer to what asks about a word that is not known.
+UNKNOWN_ANSWER = "I don't know that word."
 ONSETS = "b bl br c ch cl d dr f fl g gl gr h j k l m n p pl pr qu r s sl sn sp st t tr v w z"
 VOWELS = "a e i o u ai ea ee oa oo"
 CODAS = "b d g k l lt m n nd nk p r rn s sh t x"
@@ -58,7 +60,7 @@ def ask_unknown(s: Situation) -> Exchange:
         s.put(phrases.COUNT, many=f"{word}s"),
         s.put(phrases.WHERE, one=word),
     )
-    return Exchange("unknown", s.rng.choice(questions), "I don't know that word.", accepted=("know",))
+    return Exchange("unknown", s.rng.choice(questions), UNKNOWN_ANSWER, accepted=("know",))
 
 
 def small_talk(s: Situation) -> Exchange:

@@ -1,0 +1,48 @@
+"""Words that a checkpoint does not know: how often it says so, and how often it says so of words it was taught."""
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.datasets.sample import Dataset
+from benchmarks.records import Record
+from stamp.predictor import StampPredictor
+from stamp.training.talk.chat import UNKNOWN_ANSWER
+
+#: The kind of samples about words that no checkpoint was taught.
+UNKNOWN = "unknown"
+#: A hundred words that training has neither among its nouns nor among the words it calls unknown.
+UNSEEN = (
+    "acorn almond antelope apron armadillo artichoke ashtray badger bagpipe ballerina barn basil bonnet bulldozer "
+    "button cabin calculator canal cape caramel cello cement chalk chisel cinnamon clarinet collar confetti "
+    "corridor cymbal daffodil dandelion dentist dustpan earring easel envelope fern ferret fig funnel garland "
+    "gazebo geyser glacier goblet gravel gutter harp hay heron hoe hose igloo ink ivy ladle lace leash limousine "
+    "locket loom lynx mantis mast moth mule mustard nutmeg oak pantry parsley penny pillar pirate plum porcupine "
+    "propeller quarry raft rake reef rudder shrub spatula sphinx spinach stork sundial tambourine thimble thistle "
+    "tripod trombone turnip tusk ukulele vulture walnut zipper"
+)
+
+
+def ask_unseen(predictor: StampPredictor, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Each unseen word once, of one picture after the other: the word, the answer, how many masks came."""
+    images = list({sample.image: sample for sample in dataset.samples}.values())
+    for word, sample in tqdm(list(zip(UNSEEN.split(), cycle(images), strict=False)), desc="unseen words", unit="word"):
+        result = predictor.segment(predictor.encode_image(sample.load_image()), f"segment the {word}")
+        yield {"word": word, "answer": result.response, "masks": len(result.masks)}
+
+
+def refusals(answers: Sequence[dict[str, Any]], records: Sequence[Record]) -> dict[str, Any]:
+    """Counts: of unseen words, and of answers in the records about taught ones; of both how many were declined.
+
+    Declined is the sentence that training has for it, and no mask.
+    """
+    known = [record for record in records if record.kind != UNKNOWN and record.text is not None]
+    return {
+        "unseen": len(answers),
+        "unseen declined": sum(UNKNOWN_ANSWER in one["answer"] and not one["masks"] for one in answers),
+        "known": len(known),
+        "known declined": sum(UNKNOWN_ANSWER in (record.text or "") for record in known),
+        "accepted": [one for one in answers if UNKNOWN_ANSWER not in one["answer"] or one["masks"]],
+    }
