@@ -32,6 +32,7 @@ INTRO = (
 )
 LABELS = {
     "dataset": "Dataset", "split": "Split", "kind": "Kind of request", "precision": "Precision", "hardware": "Hardware",
+    "run": "Run",
 }  # fmt: skip
 #: Keeps the view in the address, so that it can be sent and comes back after a reload.
 REMEMBER_JS = "(query) => { history.replaceState(null, '', query ? '?' + query : location.pathname); return []; }"
@@ -81,6 +82,7 @@ def filter_view(results: Results, filters: Filters) -> Updates:
     updates: Updates = {
         name: gr.Dropdown(choices=getattr(choices, name), value=getattr(filters, name)) for name in SINGLE
     }
+    updates["run"] = gr.Dropdown(choices=choices.run, value=filters.run, visible=len(results.runs) > 1)
     return updates | {"methods": gr.CheckboxGroup(choices=choices.methods, value=list(filters.methods))}
 
 

@@ -17,7 +17,7 @@ MACHINE = {"hardware": "machines", "threads": "numbers of threads"}
 
 @dataclass(frozen=True)
 class Filters:
-    """A choice for each filter; "all" leaves everything in. methods: none is all of them."""
+    """A choice for each filter; "all" leaves everything in. methods: none is all of them. run: name of a folder."""
 
     dataset: str = ALL
     split: str = ALL
@@ -25,6 +25,7 @@ class Filters:
     precision: str = ALL
     hardware: str = ALL
     methods: tuple[str, ...] = ()
+    run: str = ALL
 
     def query(self) -> str:
         """The part of the address behind the "?", without what is at its default."""
@@ -47,6 +48,7 @@ class Choices:
     precision: list[str]
     hardware: list[str]
     methods: list[str]
+    run: list[str]
 
 
 def choices_of(results: Results, dataset: str = ALL) -> Choices:
@@ -61,6 +63,7 @@ def choices_of(results: Results, dataset: str = ALL) -> Choices:
         precision=_with_all(rows["precision"]),
         hardware=_with_all(rows["hardware"]),
         methods=list(dict.fromkeys(rows["method"])),
+        run=_with_all(rows["run"]),
     )
 
 
@@ -75,11 +78,13 @@ def chosen(values: Sequence[Any]) -> Filters:
 
 
 def default_filters(results: Results) -> Filters:
-    """One dataset and one split, so that the first view compares like with like."""
-    if results.rows.empty:
+    """One run (that of the most records), dataset and split, so that the first view compares like with like."""
+    rows = results.rows
+    if rows.empty:
         return Filters()
-    dataset = results.rows["dataset"].iloc[0]
-    return Filters(dataset=dataset, split=choices_of(results, dataset).split[1])
+    largest = max(results.runs, key=lambda run: len(run.records)).name
+    first = rows[rows["run"] == largest].iloc[0]
+    return Filters(first["dataset"], first["split"], run=largest if len(results.runs) > 1 else ALL)
 
 
 def checked(filters: Filters, results: Results) -> tuple[Filters, list[str]]:
@@ -119,7 +124,7 @@ def samples_of(filters: Filters, results: Results) -> pd.DataFrame:
 
 def _filtered(filters: Filters, frame: pd.DataFrame) -> pd.DataFrame:
     keep = pd.Series(True, index=frame.index)
-    for name in ("dataset", "split", "precision", "hardware"):
+    for name in ("dataset", "split", "precision", "hardware", "run"):
         if (value := getattr(filters, name)) != ALL:
             keep &= frame[name] == value
     if filters.methods:

@@ -1,5 +1,7 @@
 """Filters: what the address says is checked, comes back, and rows that cannot be compared are called so."""
 
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pandas as pd
@@ -17,7 +19,8 @@ from demo.filters import (
     samples_of,
     with_labels,
 )
-from demo.results import Results
+from demo.results import Results, read_results
+from tests.demo.runs import write_run
 
 
 def test_choices_are_what_is_there(results: Results) -> None:
@@ -34,6 +37,20 @@ def test_the_first_view_is_of_one_workload(results: Results) -> None:
     assert (filters.dataset, filters.split) == ("scenes", "known")
     assert mixture(rows_of(filters, results)) == ""
     assert default_filters(Results()) == Filters()
+
+
+def test_the_first_view_is_of_the_largest_run(tmp_path: Path) -> None:
+    """And every view is of that run until another one, or all, is chosen."""
+    write_run(tmp_path / "a", tmp_path / "data", ("stamp",))
+    write_run(tmp_path / "b", tmp_path / "data", ("stamp", "polygon"))
+    both = read_results(tmp_path)
+    filters = default_filters(both)
+    assert (filters.run, filters.split) == ("b", "known")
+    assert list(rows_of(filters, both)["method"]) == ["polygon", "stamp"]
+    assert set(samples_of(filters, both)["run"]) == {"b"}
+    assert len(rows_of(replace(filters, run="all"), both)) == 3
+    assert from_query(parse_qs(filters.query()), both) == (filters, [])
+    assert checked(replace(filters, run="c"), both) == (replace(filters, run="all"), ["run"])
 
 
 @pytest.mark.parametrize(
@@ -59,7 +76,7 @@ def test_an_address_without_filters_is_the_first_view(results: Results) -> None:
 
 
 def test_components_in_order_become_filters() -> None:
-    assert chosen(("a", "b", "c", None, "e", ["m"])) == Filters("a", "b", "c", "all", "e", ("m",))
+    assert chosen(("a", "b", "c", None, "e", "r", ["m"])) == Filters("a", "b", "c", "all", "e", ("m",), "r")
 
 
 def test_a_split_of_another_dataset_falls_back(results: Results) -> None:
