@@ -54,11 +54,11 @@ def _main_row(row: dict[str, Any], scores: Sequence[str], with_before: bool) -> 
         number(cost["median_tokens"]),
         number(cost["median_passes"]),
         interval((row["against_reference"] or {}).get("times_s"), digits=2),
-        *_megabytes(row["memory"]),
+        *megabytes(row["memory"]),
     ]
 
 
-def _megabytes(memory: dict[str, Any] | None) -> tuple[str, str]:
+def megabytes(memory: dict[str, Any] | None) -> tuple[str, str]:
     """Weights, and the peak above what the process held before it loaded anything."""
     if memory is None or memory["peak_bytes"] is None:
         return UNKNOWN, UNKNOWN

@@ -27,17 +27,20 @@ def backbone_recipe() -> TrainingConfig:
 
 
 def nano_recipe() -> TrainingConfig:
-    """assets/stamp-nano, from the backbone: masks on a coarse grid, on its tower, frozen, for long, then on a fine one.
+    """assets/stamp-nano, from the backbone: masks on a coarse grid, the tower once more by itself, masks for long on
+    that tower, frozen, then on a fine grid.
 
     The first stage is what `python -m benchmarks train --method stamp` does.
     """
     coarse = BatchPlan(12, 4, 1, 1, 6, 6 * 10**8, TRAINING_STYLES)
-    long = BatchPlan(12, 6, 1, 1, 6, 3 * 10**8, TRAINING_STYLES)
+    vision = BatchPlan(12, 32, 0, 0, 0, 33 * 10**7, TRAINING_STYLES)
+    long = BatchPlan(12, 6, 1, 1, 6, 3 * 10**8, TRAINING_STYLES, checklists=0.2, requests=0.35)
     fine = BatchPlan(24, 4, 1, 1, 6, 4 * 10**8, TRAINING_STYLES)
     return TrainingConfig(
         stages=(
             Stage("masks 12x12", "joint", coarse, 500, text_lr=2e-4, vision_lr=1e-4, warmup_steps=25, decay_share=0.5),
-            Stage("masks, tower frozen", "joint", long, 3000, 5e-4, 0.0, 40, 1.0, perfect_share=0.2),
+            Stage("vision, again", "vision", vision, 2100, 0.0, 8e-4, warmup_steps=40, decay_share=0.9),
+            Stage("masks, tower frozen", "joint", long, 4500, 3e-4, 0.0, 40, 0.6, perfect_share=0.25),
             Stage("masks 24x24", "joint", fine, 300, text_lr=3e-4, vision_lr=2e-4, warmup_steps=30),
         ),
     )
