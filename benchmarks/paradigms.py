@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
+from benchmarks.baselines.patches import LABEL_LOGIT
 from benchmarks.forcing import decode
 from stamp.answer import Answer
 from stamp.masks import Mask
@@ -103,7 +104,7 @@ def patch_text(answer: Answer, _: Tensor) -> Mask:
     y, x = np.indices(LABELS_HW)
     inside = np.hypot((y + 0.5) / LABELS_HW[0] - 0.5, (x + 0.5) / LABELS_HW[1] - 0.5) < 0.3
     with answer.clock.phase("refine"):
-        logits = torch.from_numpy(np.where(inside, 1.0, -1.0).astype(np.float32))
+        logits = torch.from_numpy(np.where(inside, LABEL_LOGIT, -LABEL_LOGIT).astype(np.float32))
         masks, _scores = refine_masks(logits[None], answer.image.image, answer.refiner)
     return masks[0]
 

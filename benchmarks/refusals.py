@@ -13,15 +13,15 @@ from stamp.training.talk.chat import UNKNOWN_ANSWER
 
 #: The kind of samples about words that no checkpoint was taught.
 UNKNOWN = "unknown"
-#: A hundred words that training has neither among its nouns nor among the words it calls unknown.
+#: A hundred words that training has neither among its nouns nor among the words it calls unknown, made up or listed.
 UNSEEN = (
-    "acorn almond antelope apron armadillo artichoke ashtray badger bagpipe ballerina barn basil bonnet bulldozer "
-    "button cabin calculator canal cape caramel cello cement chalk chisel cinnamon clarinet collar confetti "
-    "corridor cymbal daffodil dandelion dentist dustpan earring easel envelope fern ferret fig funnel garland "
-    "gazebo geyser glacier goblet gravel gutter harp hay heron hoe hose igloo ink ivy ladle lace leash limousine "
-    "locket loom lynx mantis mast moth mule mustard nutmeg oak pantry parsley penny pillar pirate plum porcupine "
-    "propeller quarry raft rake reef rudder shrub spatula sphinx spinach stork sundial tambourine thimble thistle "
-    "tripod trombone turnip tusk ukulele vulture walnut zipper"
+    "acorn almond ankle antelope apron armadillo artichoke ashtray asparagus badger bagpipe ballerina bonnet "
+    "bracket bulldozer button calculator cashew cello cement chalk cinnamon collar confetti corridor cymbal "
+    "daffodil dandelion dentist dustpan earring easel envelope ferret freckle funnel garland geyser glacier "
+    "gutter handle harp hay hoe igloo ink iris ivy ladle limousine locket lynx mantis marker mast mint moth "
+    "mustard nutmeg oak pantry parsley penny pillar porcupine propeller quarry raft reef rosemary rudder shrub "
+    "sphinx spinach sprocket stork sundial tambourine thimble thistle trellis trombone turnip tusk twig ukulele "
+    "vulture walnut walrus wasp whistle willow windmill wreath yacht yak yoke zeppelin zipper zucchini"
 )
 
 
@@ -43,6 +43,6 @@ def refusals(answers: Sequence[dict[str, Any]], records: Sequence[Record]) -> di
         "unseen": len(answers),
         "unseen declined": sum(UNKNOWN_ANSWER in one["answer"] and not one["masks"] for one in answers),
         "known": len(known),
-        "known declined": sum(UNKNOWN_ANSWER in (record.text or "") for record in known),
+        "known declined": sum(UNKNOWN_ANSWER in (record.text or "") and not record.masks for record in known),
         "accepted": [one for one in answers if UNKNOWN_ANSWER not in one["answer"] or one["masks"]],
     }

@@ -1,6 +1,6 @@
 """The benchmark tab: filters, their place in the address, and the panels below them."""
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -34,6 +34,8 @@ LABELS = {
     "dataset": "Dataset", "split": "Split", "kind": "Kind of request", "precision": "Precision", "hardware": "Hardware",
     "run": "Run",
 }  # fmt: skip
+#: So many views are kept of the same results, for whoever asks for one again.
+MAX_VIEWS = 64
 #: Keeps the view in the address, so that it can be sent and comes back after a reload.
 REMEMBER_JS = "(query) => { history.replaceState(null, '', query ? '?' + query : location.pathname); return []; }"
 
@@ -80,17 +82,23 @@ def filter_view(results: Results, filters: Filters) -> Updates:
     """The filters themselves, with what can be chosen now."""
     choices = choices_of(results, filters.dataset)
     updates: Updates = {
-        name: gr.Dropdown(choices=getattr(choices, name), value=getattr(filters, name)) for name in SINGLE
+        name: gr.Dropdown(
+            choices=getattr(choices, name), value=getattr(filters, name), visible=name != "run" or len(results.runs) > 1
+        )
+        for name in SINGLE
     }
-    updates["run"] = gr.Dropdown(choices=choices.run, value=filters.run, visible=len(results.runs) > 1)
     return updates | {"methods": gr.CheckboxGroup(choices=choices.methods, value=list(filters.methods))}
 
 
-@lru_cache(maxsize=64)
 def view(results: Results, filters: Filters) -> Updates:
     """Everything that depends on the filters, apart from themselves. Visitors share it: no one may change it."""
-    about = {"query": filters.query(), "shown": (results, filters)}
-    return about | compare_view(results, filters) | explorer_view(results, filters)
+    if filters not in results.views:
+        while len(results.views) >= MAX_VIEWS:
+            results.views.pop(next(iter(results.views)), None)
+        about = {"query": filters.query(), "shown": (results.version, filters)}
+        results.views[filters] = about | compare_view(results, filters) | explorer_view(results, filters)
+    kept: Updates = results.views[filters]
+    return kept
 
 
 def board_view(results: Results, filters: Filters, sentences: list[str]) -> Updates:
@@ -102,8 +110,8 @@ def board_view(results: Results, filters: Filters, sentences: list[str]) -> Upda
 
 # -- events ----------------------------------------------------------------------------------------------------------
 
-#: What a page shows of the board: these results with these filters. None: nothing yet.
-Shown = tuple[Results, Filters] | None
+#: What a page shows of the board: the version of the results, and the filters. None: nothing yet.
+Shown = tuple[int, Filters] | None
 
 
 def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
@@ -113,17 +121,19 @@ def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
     """
     results, before = store.get(), chosen(values)
     filters, _ = checked(before, results)
-    if filters == before and shown == (results, filters):
+    if shown is None or shown[0] != results.version:
+        return board_view(results, filters, [])
+    if filters == before and shown[1] == filters:
         return {}
-    other_dataset = shown is None or shown[1].dataset != filters.dataset  # it has splits and kinds of its own
+    other_dataset = shown[1].dataset != filters.dataset  # it has splits and kinds of its own
     return view(results, filters) | (filter_view(results, filters) if other_dataset or filters != before else {})
 
 
 def open_board(store: ResultStore, shown: Shown, *values: Any) -> Updates:
     """The tab when it is turned to: with the filters it had, at first with the default ones."""
-    results, before = store.get(), chosen(values)
-    filters = default_filters(results) if before == Filters() else checked(before, results)[0]
-    return {} if shown == (results, filters) else board_view(results, filters, [])
+    results = store.get()
+    filters = default_filters(results) if shown is None else checked(chosen(values), results)[0]
+    return {} if shown == (results.version, filters) else board_view(results, filters, [])
 
 
 def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:

@@ -52,7 +52,7 @@ class Choices:
 
 
 def choices_of(results: Results, dataset: str = ALL) -> Choices:
-    """Values in the results; splits and kinds are those of the dataset."""
+    """Values in the results; splits, kinds and runs are those of the dataset."""
     rows = results.rows
     own = rows[rows["dataset"] == dataset] if dataset in set(rows["dataset"]) else rows
     kinds = list(dict.fromkeys(own["kind"]))
@@ -63,7 +63,7 @@ def choices_of(results: Results, dataset: str = ALL) -> Choices:
         precision=_with_all(rows["precision"]),
         hardware=_with_all(rows["hardware"]),
         methods=list(dict.fromkeys(rows["method"])),
-        run=_with_all(rows["run"]),
+        run=_with_all(own["run"]),
     )
 
 

@@ -47,8 +47,8 @@ def plain_figure(height: int = HEIGHT, **layout: Any) -> go.Figure:
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hoverlabel": {"align": "left"},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "remove": ["lasso2d", "select2d"]},
-        "xaxis": axis | {"title": {"font": {"size": 12}}},
-        "yaxis": axis | {"title": {"font": {"size": 12}}},
+        "xaxis": axis,
+        "yaxis": axis,
     }
     return go.Figure(layout=look | layout)
 

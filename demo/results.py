@@ -8,8 +8,9 @@ import json
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,15 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """All runs of a folder, equal only to itself. problems: what could not be read, in words for visitors."""
+    """All runs of a folder, equal only to itself. problems: what could not be read, in words for visitors.
+
+    version: another for each reading. views: what the page has made of them, kept as long as they are.
+    """
 
     runs: tuple[Run, ...] = ()
     problems: Problems = ()
+    version: int = field(default_factory=count().__next__)
+    views: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def rows(self) -> pd.DataFrame:

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stamp import StampPredictor, Turn
-from stamp.grabcut_refinement import SURE_LOGIT, GrabCutRefiner
+from stamp.grabcut_refinement import GrabCutRefiner
 from stamp.masks import Mask, coverage_grid, intersection_over_union
 from stamp.refinement import (
     DEFAULT_REFINER,
@@ -187,47 +186,6 @@ def test_guided_and_grabcut_follow_the_edges_of_the_image(seed: int, grid_hw: tu
     )
     assert bicubic + 0.01 < guided
     assert grabcut > 0.99
-
-
-def test_grabcut_leaves_sure_pixels_alone_and_gives_the_sign_to_the_others() -> None:
-    """A mask that is half a cell off: what it is not sure of goes to the colour, what it is sure of stays wrong."""
-    truth = np.zeros((96, 96), dtype=bool)
-    truth[24:72, 24:72] = True
-    shifted = np.full((12, 12), -3.0, np.float32)
-    shifted[3:9, 4:10] = 3.0
-    image = two_colours(truth, 0)
-    unsure, _ = refine_masks(shifted[None], image, GrabCutRefiner())
-    assert intersection_over_union(unsure[0], truth) > 0.98
-    sure, _ = refine_masks(shifted[None] * 4, image, GrabCutRefiner())
-    enlarged = enlarge_logits(shifted[None] * 4, (96, 96))[0].numpy()
-    beyond = np.abs(enlarged) > SURE_LOGIT
-    assert (sure[0][beyond] == (enlarged[beyond] > 0)).all()
-    assert not sure[0][24:72, 24].any()
-
-
-def test_grabcut_gives_the_same_mask_whatever_was_drawn_before() -> None:
-    image, logits = noise_image((64, 80)), np.random.default_rng(1).normal(0, 2, (1, 4, 5)).astype(np.float32)
-    first, _ = refine_masks(logits, image, GrabCutRefiner())
-    cv2.setRNGSeed(12345)
-    again, _ = refine_masks(logits, image, GrabCutRefiner())
-    assert (first == again).all()
-
-
-def test_grabcut_looks_at_a_window_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    shapes = []
-    cut = cv2.grabCut
-
-    def spy(pixels: NDArray[np.uint8], *rest: object) -> object:
-        shapes.append(pixels.shape)
-        return cut(pixels, *rest)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(cv2, "grabCut", spy)
-    logits = np.full((1, 16, 16), -8.0, np.float32)
-    logits[0, 4:6, 10:12] = 8.0
-    masks, _ = refine_masks(logits, noise_image((2000, 2000)), GrabCutRefiner())
-    assert masks.shape == (1, 2000, 2000)
-    cells = (np.array(shapes[0][:2]) / (512 / 16)).tolist()
-    assert cells == pytest.approx([2 + 2 * 2, 2 + 2 * 2], abs=2)
 
 
 def two_colours(truth: Mask, seed: int) -> Image.Image:

@@ -22,7 +22,7 @@ GRID = 16
 BACKGROUND = "others"
 #: Logit of a patch that is the object's; others have its negative. So large that only pixels between two patches that
 #: differ are unsure to a refiner.
-SURE_LOGIT = 5.0
+LABEL_LOGIT = 5.0
 _RUN = r"[^\W\d_][^\W\d_ -]*(?:[ -][^\W\d_]+)*\s?\*\s?\d*"
 #: Runs that follow each other; whether they make a grid is seen when they are read.
 _MEANT_AS_PATCHES = re.compile(rf"{_RUN}(?:(?:,\s?|\n){_RUN})*")
@@ -46,7 +46,7 @@ class PatchText:
 
     def draw(self, text: str, image: Image.Image) -> Mask:
         """See MaskText. Labels become logits, which are enlarged as STAMP's are, with the same refiner."""
-        logits = np.where(read_patches(text), SURE_LOGIT, -SURE_LOGIT).astype(np.float32)
+        logits = np.where(read_patches(text), LABEL_LOGIT, -LABEL_LOGIT).astype(np.float32)
         masks, _ = refine_masks(logits[None], image, self.refiner)
         drawn: Mask = masks[0]
         return drawn

@@ -11,12 +11,13 @@ from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCE
 from stamp.training.curves import draw_curves
 from stamp.training.quantization_study import quantization_table
 from stamp.training.refinement_study import study_table
+from stamp.training.talk.chat import UNKNOWN_ANSWER
 from stamp.training.vocabulary import taught_nouns
 
 CURVES_FILE = "curves.svg"
 #: The report of `python -m benchmarks run` on the shipped scenes, and the worst answers of that run.
 FIGURES_FILE, GALLERY_FILE = "scenes-val.json", "worst.webp"
-#: How often that run declined words that it does not know, and words that it should know.
+#: How often it declined words that it has not seen, and in that run, words that it should know.
 REFUSALS_FILE = "refusals.json"
 #: Rows of the table of figures: kind in the report (None: all), its score, and what it says.
 FIGURES = (
@@ -86,10 +87,10 @@ def _refusals(model: Path) -> str:
     if not (path := model / REFUSALS_FILE).exists():
         return ""
     counts = json.loads(path.read_text())
-    wrong = "; ".join(f"{one['word']}: {one['answer']}" for one in counts["accepted"]) or "none"
+    wrong = "; ".join(f'{one["word"]}: "{one["answer"]}"' for one in counts["accepted"]) or "none"
     return (
         f"Asked to segment {counts['unseen']} words that training has neither as nouns nor as examples of unknown words, "
-        f'it says {counts["unseen declined"]} times "I don\'t know that word." (The others: {wrong}.) Wrongly it says so '
+        f'it says {counts["unseen declined"]} times "{UNKNOWN_ANSWER}" (The others: {wrong}.) Wrongly it says so '
         f"to {counts['known declined']} of {counts['known']} requests and questions about words it was taught "
         f"({counts['known declined'] / counts['known']:.1%}).\n\n"
     )

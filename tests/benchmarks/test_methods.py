@@ -74,8 +74,8 @@ def test_the_released_algorithm_takes_a_pass_for_each_mask() -> None:
     ours = segment_forced(predictor, CRAB, "segment it", 64, answer)
     theirs = segment_released(predictor, CRAB, "segment it", 64, answer, refine="none")
     assert theirs.forward_passes == ours.forward_passes + 1
-    plain, guided = theirs, segment_released(predictor, CRAB, "segment it", 64, answer)
-    assert np.any(plain.masks != guided.masks)  # the refinement is the one that was asked for
+    plain, cut = theirs, segment_released(predictor, CRAB, "segment it", 64, answer)
+    assert np.any(plain.masks != cut.masks)  # the refinement is the one that was asked for
 
 
 def test_the_shipped_nano_is_marked() -> None:

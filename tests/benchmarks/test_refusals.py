@@ -1,5 +1,6 @@
 """Counts of declined words, and that the unseen words are unseen."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from benchmarks.records import Record
 from benchmarks.refusals import UNSEEN, ask_unseen, refusals
 from stamp.predictor import StampPredictor
 from stamp.training.groups import Lexicon
-from stamp.training.talk.chat import UNTAUGHT, taught_words
+from stamp.training.talk.chat import CODAS, ONSETS, UNTAUGHT, VOWELS, taught_words
 from stamp.training.vocabulary import load_vocabulary, taught_nouns
 
 DECLINED = "I don't know that word."
@@ -24,6 +25,10 @@ def test_unseen_words_are_a_hundred_that_training_does_not_have() -> None:
     seen = taught_words(Lexicon.of(taught_nouns())) | taught_words(Lexicon.of(load_vocabulary()))
     assert seen.isdisjoint({form for word in words for form in (word, f"{word}s")})
     assert set(UNTAUGHT.split()).isdisjoint(words)
+    onsets, vowels, codas = ("|".join(sounds.split()) for sounds in (ONSETS, VOWELS, CODAS))
+    made_up = re.compile(f"((?:{onsets})(?:{vowels})){{1,3}}(?:{codas})?")
+    assert made_up.fullmatch("gazebo")
+    assert not [word for word in words if made_up.fullmatch(word)]
 
 
 def test_each_word_is_asked_once_of_one_picture_after_the_other(tmp_path: Path) -> None:

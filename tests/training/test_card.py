@@ -72,7 +72,7 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
         assert text in card, text
     for text in ("It stopped early.", "| 0.25 |", "123 ms in the median, 200 ms at the 90th percentile (n 9)"):
         assert text in card, text
-    for text in ("it says 98 times", "(The others: harp: No harp..)", "to 3 of 200", "(1.5%)"):
+    for text in ("it says 98 times", '(The others: harp: "No harp.".)', "to 3 of 200", "(1.5%)"):
         assert text in card, text
     assert figure_table(report()) in card
     assert "](curves.svg)" in card and (model / "curves.svg").is_file()
