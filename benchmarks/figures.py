@@ -18,7 +18,7 @@ from stamp.training.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
 
 
 def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: int, device: str) -> int:
-    """Measure `model` on the shipped scenes, on unseen words, and in the studies of precision and edges; write its card.
+    """Measure `model` on the shipped scenes, on unseen words and in the studies of precision and edges; write its card.
 
     run: folder of the training run. out: folder for the records, where a stopped run goes on. Files of the card go into
     `model`. Returns the status of the benchmark: not 0 when it was stopped or failed, and then no card is written.
