@@ -22,7 +22,7 @@ VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
 #: A run ends after this long with what it has.
 CAP_S = 120.0
 #: Tokens of an answer at most, as in the committed results: a visitor waits for a method that writes without end.
-MAX_NEW_TOKENS = 384
+MAX_NEW_TOKENS = 256
 
 TURNED_OFF = "Live runs are turned off on this server."
 BUSY = "Another live run is going on; only one runs at a time. Try again in a moment."
