@@ -25,12 +25,12 @@ TEXT_MAKERS: Makers = (
     (questions.ask_what, 0.18),
     (questions.ask_count, 0.18),
     (questions.ask_exists, 0.18),
-    (requests.segment_absent, 0.1),
+    (requests.segment_absent, 0.3),
     (questions.ask_beside, 0.1),
     (questions.ask_describe, 0.06),
-    (questions.ask_where, 0.1),
+    (questions.ask_where, 0.14),
     (questions.ask_bigger, 0.06),
-    (chat.ask_unknown, 0.04),
+    (chat.ask_unknown, 0.08),
     (chat.small_talk, 0.02),
 )
 CHECKLIST_MAKERS: Makers = ((questions.ask_which, 0.7), (questions.ask_count_each, 0.3))
