@@ -102,7 +102,7 @@ def _bubble(row: "pd.Series[Any]", score: str, size_px: float, *, is_first: bool
         error_y={"array": bounds[:1], "arrayminus": bounds[1:], "thickness": 1.2, "width": 4, "color": paradigm.colour},
         mode="markers+text",
         text=[_plain(row["label"])],
-        textposition="top right" if is_first else "bottom right",
+        textposition="top center" if is_first else "bottom center",
         marker={"size": size_px, "color": paradigm.colour, "opacity": 0.85, "line": {"width": 1, "color": "white"}},
         name=paradigm.name,
         legendgroup=paradigm.name,
@@ -134,7 +134,7 @@ def _ticks(values: "pd.Series[float]") -> dict[str, Any]:
 def _range(rows: pd.DataFrame, score: str) -> list[float]:
     low = rows[f"{score} low"].fillna(rows[score]).min()
     high = rows[f"{score} high"].fillna(rows[score]).max()
-    return [max(-0.08, low - 0.1), min(1.12, high + 0.12)]
+    return [max(-0.08, low - 0.1), min(1.2, high + 0.2)]
 
 
 # -- the trilemma --------------------------------------------------------------------------------------------------
