@@ -122,7 +122,7 @@ def _sizes_px(memory: "pd.Series[float]") -> list[float]:
 
 def _ticks(values: "pd.Series[float]") -> dict[str, Any]:
     """As few round numbers as an axis needs, written out, with a little room at both ends."""
-    low, high = values.min() / 1.35, values.max() * 1.7
+    low, high = values.min() / 1.7, values.max() * 1.7
     for steps in (LOG_STEPS[:1], LOG_STEPS[:3], LOG_STEPS):
         marks = sorted(step * 10.0**power for power in range(-5, 5) for step in steps)
         marks = [mark for mark in marks if low <= mark <= high]
