@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
-from benchmarks.baselines.patches import LABEL_LOGIT
+from benchmarks.baselines.patches import draw_patches
 from benchmarks.forcing import decode
 from stamp.answer import Answer
 from stamp.masks import Mask
-from stamp.refinement import refine_masks
 
 #: "[0.123, 0.456], " where digits are single tokens, as Qwen2's are.
 TOKENS_A_VERTEX = 12
@@ -104,9 +103,7 @@ def patch_text(answer: Answer, _: Tensor) -> Mask:
     y, x = np.indices(LABELS_HW)
     inside = np.hypot((y + 0.5) / LABELS_HW[0] - 0.5, (x + 0.5) / LABELS_HW[1] - 0.5) < 0.3
     with answer.clock.phase("refine"):
-        logits = torch.from_numpy(np.where(inside, LABEL_LOGIT, -LABEL_LOGIT).astype(np.float32))
-        masks, _scores = refine_masks(logits[None], answer.image.image, answer.refiner)
-    return masks[0]
+        return draw_patches(inside, answer.image.image, answer.refiner)
 
 
 def embedding(decoder: EmbeddingDecoder) -> Callable[[Answer, Tensor], Mask]:

@@ -38,11 +38,16 @@ def refusals(answers: Sequence[dict[str, Any]], records: Sequence[Record]) -> di
 
     Declined is the sentence that training has for it, and no mask.
     """
+    accepted = [one for one in answers if not _is_declined(one["answer"], one["masks"])]
     known = [record for record in records if record.kind != UNKNOWN and record.text is not None]
     return {
         "unseen": len(answers),
-        "unseen declined": sum(UNKNOWN_ANSWER in one["answer"] and not one["masks"] for one in answers),
+        "unseen declined": len(answers) - len(accepted),
         "known": len(known),
-        "known declined": sum(UNKNOWN_ANSWER in (record.text or "") and not record.masks for record in known),
-        "accepted": [one for one in answers if UNKNOWN_ANSWER not in one["answer"] or one["masks"]],
+        "known declined": sum(_is_declined(record.text or "", len(record.masks)) for record in known),
+        "accepted": accepted,
     }
+
+
+def _is_declined(answer: str, n_masks: int) -> bool:
+    return UNKNOWN_ANSWER in answer and not n_masks

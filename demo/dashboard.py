@@ -92,12 +92,13 @@ def filter_view(results: Results, filters: Filters) -> Updates:
 
 def view(results: Results, filters: Filters) -> Updates:
     """Everything that depends on the filters, apart from themselves. Visitors share it: no one may change it."""
-    if filters not in results.views:
+    kept: Updates | None = results.views.get(filters)
+    if kept is None:
         while len(results.views) >= MAX_VIEWS:
             results.views.pop(next(iter(results.views)), None)
         about = {"query": filters.query(), "shown": (results.version, filters)}
-        results.views[filters] = about | compare_view(results, filters) | explorer_view(results, filters)
-    kept: Updates = results.views[filters]
+        kept = about | compare_view(results, filters) | explorer_view(results, filters)
+        results.views[filters] = kept
     return kept
 
 

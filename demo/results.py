@@ -65,9 +65,9 @@ class Run:
         return None if self.about is None else self.about["methods"].get(label, {}).get(name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Results:
-    """All runs of a folder, equal only to itself. problems: what could not be read, in words for visitors.
+    """All runs of a folder. problems: what could not be read, in words for visitors.
 
     version: another for each reading. views: what the page has made of them, kept as long as they are.
     """

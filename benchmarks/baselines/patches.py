@@ -45,11 +45,8 @@ class PatchText:
         return cut(answer, (match.span() for match in _MEANT_AS_PATCHES.finditer(answer)))
 
     def draw(self, text: str, image: Image.Image) -> Mask:
-        """See MaskText. Labels become logits, which are enlarged as STAMP's are, with the same refiner."""
-        logits = np.where(read_patches(text), LABEL_LOGIT, -LABEL_LOGIT).astype(np.float32)
-        masks, _ = refine_masks(logits[None], image, self.refiner)
-        drawn: Mask = masks[0]
-        return drawn
+        """See MaskText."""
+        return draw_patches(read_patches(text), image, self.refiner)
 
 
 def patches_of(mask: Mask) -> NDArray[np.bool_]:
@@ -58,6 +55,14 @@ def patches_of(mask: Mask) -> NDArray[np.bool_]:
     most = coverage.max()
     patches: NDArray[np.bool_] = coverage >= min(0.5, most) if most > 0 else np.zeros((GRID, GRID), dtype=bool)
     return patches
+
+
+def draw_patches(labels: Mask, image: Image.Image, refiner: Refiner | None) -> Mask:
+    """(rows, columns) labels -> (H, W) mask: as logits, enlarged as STAMP's are, with the same refiner."""
+    logits = np.where(labels, LABEL_LOGIT, -LABEL_LOGIT).astype(np.float32)
+    masks, _ = refine_masks(logits[None], image, refiner)
+    drawn: Mask = masks[0]
+    return drawn
 
 
 def write_patches(patches: NDArray[np.bool_], label: str) -> str:
