@@ -45,10 +45,14 @@ def a_noun(noun: Noun) -> str:
     return f"{noun.article} {noun.name}".strip()
 
 
+def verb_of(noun: Noun) -> str:
+    """What follows "the <noun>" in an answer: "are" behind grapes and glasses, "is" otherwise."""
+    return "are" if not is_counted(noun) and noun.name.endswith("s") else "is"
+
+
 def there_is(noun: Noun) -> str:
     """ "there is an apple", "there is bread", "there are grapes"."""
-    many = not is_counted(noun) and noun.name.endswith("s")
-    return f"there {'are' if many else 'is'} {a_noun(noun)}"
+    return f"there {verb_of(noun)} {a_noun(noun)}"
 
 
 def quantity(name: str, plural: str, count: int) -> str:

@@ -23,9 +23,9 @@ MASK_MAKERS: Makers = (
 )
 TEXT_MAKERS: Makers = (
     (questions.ask_what, 0.18),
-    (questions.ask_count, 0.18),
+    (questions.ask_count, 0.24),
     (questions.ask_exists, 0.18),
-    (requests.segment_absent, 0.3),
+    (requests.segment_absent, 0.45),
     (questions.ask_beside, 0.1),
     (questions.ask_describe, 0.06),
     (questions.ask_where, 0.14),
@@ -34,6 +34,9 @@ TEXT_MAKERS: Makers = (
     (chat.small_talk, 0.02),
 )
 CHECKLIST_MAKERS: Makers = ((questions.ask_which, 0.7), (questions.ask_count_each, 0.3))
+#: How questions are led in and out, now and then.
+OPENERS = ("Hey, ", "Hi, ", "OK, ", "So, ", "Now, ", "Well, ", "Tell me: ", "Look at the picture: ")
+CLOSERS = (", please", ", thanks", ", would you")
 #: Share of exchanges that go on from the one before, where that is possible.
 FOLLOW_UP_SHARE = 0.2
 
@@ -57,7 +60,11 @@ def draw_after(before: Exchange | None, makers: Makers, s: Situation) -> Exchang
 
 
 def as_typed(question: str, rng: Random) -> str:
-    """The question as people type: often in lower case, without the final mark, now and then shouted."""
+    """The question as people type: often in lower case, without the final mark, led in or out, now and then shouted."""
+    if rng.random() < 0.08:
+        question = rng.choice(OPENERS) + question[0].lower() + question[1:]
+    if rng.random() < 0.05 and question[-1] in "?.":
+        question = question[:-1] + rng.choice(CLOSERS) + question[-1]
     if rng.random() < 0.35:
         question = question[0].lower() + question[1:]
     if rng.random() < 0.3:

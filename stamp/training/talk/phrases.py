@@ -24,6 +24,15 @@ SEGMENT = (
     "Cut out {the}.",
     "Draw a mask over {the}.",
     "Please outline {the} in the picture.",
+    "Could you please segment {the}?",
+    "Give me the mask of {the}.",
+    "Generate a mask for {the}.",
+    "I need a segmentation of {the}.",
+    "Can you highlight {the}?",
+    "Trace {the}.",
+    "Isolate {the} from the background.",
+    "Which pixels belong to {the}?",
+    "Could you show {the} to me?",
     "Please mark {the} in the image.",
 )
 SEGMENT_SEVERAL = (
@@ -36,6 +45,11 @@ SEGMENT_SEVERAL = (
     "Highlight {the}.",
     "Could you mark {the}?",
     "I want masks of {the}.",
+    "Show me {the}.",
+    "Select {the} in this image.",
+    "Give me masks of {the}.",
+    "Can you highlight {the}?",
+    "Trace {the}.",
     "Please segment {the}.",
 )
 ALL = ("all {}", "the {}", "all the {}", "all of the {}")
@@ -89,6 +103,17 @@ COUNT = (
     "What is the number of {many}?",
     "How many {many} are in this scene?",
     "How many {many} can I see here?",
+    "How many {many} can you see?",
+    "How many {many} could you spot in this image?",
+    "How many {many} do you notice?",
+    "How many {many} are visible?",
+    "How many {many} are shown here?",
+    "How many {many} has the picture got?",
+    "How many {many} exist in the image?",
+    "The number of {many}?",
+    "Can you tell me how many {many} there are?",
+    "I would like to know how many {many} you see.",
+    "Do you know how many {many} there are?",
     "How many {many} can you find?",
 )
 EXISTS = (
@@ -107,6 +132,16 @@ EXISTS = (
     "Did you see {a}?",
     "Does the scene have {a} in it?",
     "I wonder if there is {a}.",
+    "Can {a} be seen?",
+    "Have you seen {a}?",
+    "Is {a} shown here?",
+    "Does the photo include {a}?",
+    "Would you say there is {a} here?",
+    "Could you check for {a}?",
+    "Has the image got {a}?",
+    "Is there {a} to be seen?",
+    "Do you know if there is {a}?",
+    "Can you tell me if there is {a}?",
     "Does the picture show {a}?",
 )
 DESCRIBE = (
@@ -117,6 +152,11 @@ DESCRIBE = (
     "Tell me what you see.",
     "What is shown here?",
     "List the objects.",
+    "What can you see?",
+    "Tell me about the picture.",
+    "Which objects are there?",
+    "What is going on here?",
+    "Name the things you see.",
     "What does the image show?",
 )
 WHICH_OF_THESE = ("Which of these do you see: {list}?", "Which of these are there: {list}?", "Check: {list}.")
@@ -131,6 +171,13 @@ WHERE = (
     "Where in the image is the {one}?",
     "Where exactly is the {one}?",
     "What place does the {one} have?",
+    "Can you tell me where the {one} is?",
+    "Do you know where the {one} is?",
+    "Whereabouts is the {one}?",
+    "Which side is the {one} on?",
+    "Where should I look for the {one}?",
+    "Where does the {one} stand?",
+    "At which place in the image is the {one}?",
     "In which part of the picture is the {one}?",
 )
 BIGGER = (

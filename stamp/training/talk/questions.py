@@ -4,7 +4,16 @@ from stamp.training.groups import Group
 from stamp.training.nouns import Noun
 from stamp.training.scenes import SceneObject
 from stamp.training.talk import facts, phrases
-from stamp.training.talk.exchange import Exchange, a_noun, is_counted, number_words, quantity, there_is, with_article
+from stamp.training.talk.exchange import (
+    Exchange,
+    a_noun,
+    is_counted,
+    number_words,
+    quantity,
+    there_is,
+    verb_of,
+    with_article,
+)
 from stamp.training.talk.requests import absent_groups, pick_beside
 from stamp.training.talk.situation import Situation
 
@@ -66,7 +75,7 @@ def ask_exists(s: Situation) -> Exchange:
         return exchange
     groups = facts.objects_by_noun(s.scene)
     noun = s.rng.choice(list(groups)) if present else s.absent_noun()
-    answer = f"Yes, {there_is(noun)}." if present else f"No, there is no {noun.name}."
+    answer = f"Yes, {there_is(noun)}." if present else f"No, there {verb_of(noun)} no {noun.name}."
     items = s.subjects().get(noun, ())
     called = s.call(noun)[0]
     asked = a_noun(noun) if called == noun.name or not is_counted(noun) else with_article(called)
@@ -137,16 +146,20 @@ def ask_where(s: Situation) -> Exchange | None:
     """In which part of the picture a single object lies."""
     if (item := s.single()) is None:
         return None
-    return where_of(s, item, s.put(phrases.WHERE, one=s.call(item.noun)[0]), f"The {item.noun.name}")
+    question = s.put(phrases.WHERE, one=s.call(item.noun)[0])
+    return where_of(s, item, question, f"The {item.noun.name} {verb_of(item.noun)}")
 
 
 def where_of(s: Situation, item: SceneObject, question: str, subject: str) -> Exchange | None:
-    """The sides of the picture that an object lies on, or the middle; None where that is a matter of opinion."""
+    """The sides of the picture that an object lies on, or the middle; None where that is a matter of opinion.
+
+    subject: how the answer begins, with its verb: "It is", "The grapes are".
+    """
     sides = facts.sides_of(s.scene, item)
     if sides is None:
         return None
     places = [f"{'on' if side in ('left', 'right') else 'at'} the {side}" for side in sides]
-    answer = f"{subject} is {' and '.join(places) or 'in the middle'}."
+    answer = f"{subject} {' and '.join(places) or 'in the middle'}."
     return Exchange("where", question, answer, accepted=sides or ("middle",), about=item.mask_id)
 
 
@@ -158,5 +171,5 @@ def ask_bigger(s: Situation) -> Exchange | None:
     if (item := facts.bigger_of(first, second)) is None:
         return None
     question = s.put(phrases.BIGGER, one=s.call(first.noun)[0], other=s.call(second.noun)[0])
-    answer, found = f"The {item.noun.name} is bigger.", ((item.mask_id,),)
+    answer, found = f"The {item.noun.name} {verb_of(item.noun)} bigger.", ((item.mask_id,),)
     return Exchange("bigger", question, answer, (), (item.noun.name,), found, item.mask_id)

@@ -8,7 +8,7 @@ from stamp.training.groups import Group
 from stamp.training.nouns import Noun
 from stamp.training.scenes import SceneObject
 from stamp.training.talk import facts, phrases
-from stamp.training.talk.exchange import Exchange
+from stamp.training.talk.exchange import Exchange, verb_of
 from stamp.training.talk.situation import Situation
 
 
@@ -154,14 +154,12 @@ def segment_several(s: Situation) -> Exchange | None:
 def segment_absent(s: Situation) -> Exchange:
     """Something that is not there: the answer says so, and there is no mask."""
     noun = s.absent_noun()
-    none, the = f"no {noun.name}", f"the {s.call(noun)[0]}"
+    none, the = f"{verb_of(noun)} no {noun.name}", f"the {s.call(noun)[0]}"
     if s.rng.random() < 0.15 and (absent := absent_groups(s)):
         group = s.rng.choice(absent)
-        none, the = group.none, group.the
+        none, the = f"is {group.none}", group.the
     question = s.put(phrases.SEGMENT, the=the)
-    return Exchange(
-        "segment_absent", question, f"There is {none} in the image.", accepted=("no", "nothing"), phrase=the
-    )
+    return Exchange("segment_absent", question, f"There {none} in the image.", accepted=("no", "nothing"), phrase=the)
 
 
 def absent_groups(s: Situation) -> list[Group]:

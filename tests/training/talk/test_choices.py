@@ -82,6 +82,26 @@ def test_questions_use_synonyms_and_answers_names() -> None:
     }
 
 
+def test_what_is_drawn_as_a_heap_or_a_pair_takes_are() -> None:
+    scene = scene_of(("grapes", (0, 20, 40, 60)), ("bread", (60, 30, 70, 40)))
+    makers = (questions.ask_where, questions.ask_bigger, questions.ask_exists)
+    shown = {exchange.answer for exchange in told_about(scene, *makers) if exchange.accepted != ("no",)}
+    assert shown >= {
+        "The grapes are on the left.",
+        "The bread is on the right.",
+        "The grapes are bigger.",
+        "Yes, there are grapes.",
+    }
+    absent = {one.answer for one in told_about(SCENE, questions.ask_exists, requests.segment_absent, n=2000)}
+    assert absent >= {
+        "No, there are no grapes.",
+        "There are no grapes in the image.",
+        "No, there is no bread.",
+        "There is no bread in the image.",
+    }
+    assert not absent & {"No, there is no grapes.", "There is no grapes in the image."}
+
+
 def test_a_category_is_there_by_the_name_of_its_only_member() -> None:
     told = list(told_about(SCENE, questions.ask_exists, n=2000))
     by_group = {group: {one.answer for one in told if groups_in(one.question) == {group}} for group in MEMBERS}
