@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from types import MappingProxyType
 
-from stamp.options import add_model_options, token_budget
+from stamp.options import add_model_options, add_refine_option, token_budget
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 BACKBONE = "backbone"
@@ -29,7 +29,7 @@ EQUAL_BUDGET = frozenset(folder for method, folder in CHECKPOINTS.items() if met
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Everything that makers of methods ask for (`benchmarks.methods.MAKERS`)."""
     parser.add_argument("--max-new-tokens", type=token_budget, help="default: 256, or 1536 where masks are text")
-    parser.add_argument("--refine", default="auto", help="from grid to pixels: none, guided, grabcut, sam, or auto")
+    add_refine_option(parser)
     parser.add_argument(
         "--published-polygon-model", help="folder or hub id of SimpleSeg on Qwen2.5-VL: polygon:published"
     )

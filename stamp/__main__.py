@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stamp.options import add_model_options, load_predictor, token_budget
+from stamp.options import add_model_options, add_refine_option, load_predictor, token_budget
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,9 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--out", type=Path, help="folder for the masks; without it they are only described")
     for command in (segment, chat):
         command.add_argument("--max-new-tokens", type=token_budget, default=256)
-        command.add_argument(
-            "--refine", default="auto", help="from grid to pixels: none, guided, grabcut, sam, or auto"
-        )
+        add_refine_option(command)
     export = commands.add_parser("export", help="write a checkpoint, quantized or with its adapter merged")
     export.add_argument("--out", type=Path, required=True, help="folder to write; must be new or empty")
     export.add_argument("--merge", action="store_true", help="merge an adapter into its base (in full precision)")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stamp.masks import intersection_over_union
-from stamp.refinement import enlarge_logits, fit_size
+from stamp.refinement import enlarge_logits, shrunk_pixels
 
 if TYPE_CHECKING:
     import torch
@@ -44,8 +44,8 @@ class GrabCutRefiner:
         import torch
 
         size_hw = image.height, image.width
-        work_hw = fit_size(size_hw, min(MAX_SIDE_PX, max(size_hw)))
-        pixels = np.array(image.resize(work_hw[::-1], Image.Resampling.BILINEAR))
+        pixels = shrunk_pixels(image, MAX_SIDE_PX)
+        work_hw = pixels.shape[0], pixels.shape[1]
         margin_px = [round(MARGIN_CELLS * side / cells) for side, cells in zip(work_hw, logits.shape[1:], strict=True)]
         for plane in logits:
             full = enlarge_logits(plane[None], work_hw)[0].numpy()

@@ -4,6 +4,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
+from stamp.refinement import REFINERS
+
 if TYPE_CHECKING:
     from stamp.download import Report
     from stamp.modeling_stamp import StampForSegmentation
@@ -34,6 +36,11 @@ def add_model_options(
             default = os.environ.get(f"STAMP_{name.replace('-', '_').upper()}") or default
         is_number = name.endswith("pixels")
         parser.add_argument(f"--{name}", default=default, help=text, type=int if is_number else str)
+
+
+def add_refine_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--refine`."""
+    parser.add_argument("--refine", default="auto", help=f"from grid to pixels: {', '.join(REFINERS)}")
 
 
 def token_budget(text: str) -> int:

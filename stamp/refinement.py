@@ -76,9 +76,9 @@ class GuidedRefiner:
         from kornia.filters import guided_blur
 
         size_hw = image.height, image.width
-        work_hw = fit_size(size_hw, min(GUIDED_MAX_SIDE_PX, max(size_hw)))
-        pixels = np.array(image.resize(work_hw[::-1], Image.Resampling.BILINEAR), np.float32) / 255
-        guide = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device)
+        pixels = shrunk_pixels(image, GUIDED_MAX_SIDE_PX)
+        work_hw = pixels.shape[0], pixels.shape[1]
+        guide = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device) / 255
         window = _window_px(work_hw[0], logits.shape[1]), _window_px(work_hw[1], logits.shape[2])
         for start in range(0, len(logits), GUIDED_MASKS_AT_ONCE):
             group = logits[start : start + GUIDED_MASKS_AT_ONCE]
@@ -161,6 +161,12 @@ def fit_size(size_hw: tuple[int, int], longest_px: int) -> tuple[int, int]:
     scale = longest_px / max(size_hw)
     height, width = (max(1, int(side * scale + 0.5)) for side in size_hw)
     return height, width
+
+
+def shrunk_pixels(image: Image.Image, longest_px: int) -> NDArray[np.uint8]:
+    """(h, w, 3) pixels of an RGB image, shrunk where its longer side is over `longest_px`."""
+    size_hw = fit_size((image.height, image.width), min(longest_px, max(image.size)))
+    return np.array(image.resize(size_hw[::-1], Image.Resampling.BILINEAR))
 
 
 def _as_grid(logits: "torch.Tensor | NDArray[np.floating]") -> "torch.Tensor":
