@@ -1,4 +1,4 @@
-"""The example pictures of the page: composed scenes with seeds no training uses, and a prompt for each."""
+"""The example pictures of the page: composed scenes with seeds no training uses, and what to ask about each."""
 
 import json
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ class Example:
     seed: int
     size_wh: tuple[int, int]
     style: str
-    prompt: str
+    prompts: tuple[str, ...]
 
 
 _FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
 EXAMPLES: tuple[Example, ...] = (
-    Example("octopuses", _FIRST + 8, (448, 640), "fluent3d", "segment both octopuses"),
-    Example("bus", _FIRST + 34, (640, 448), "twemoji", "segment the pine and the watermelon"),
-    Example("burrito", _FIRST + 7, (640, 448), "noto-v1", "segment something you can eat"),
-    Example("sunflower", _FIRST + 9, (512, 512), "noto", "what is at the top?"),
-    Example("cat", _FIRST + 12, (512, 512), "fluent3d", "is there a telescope in the picture?"),
-    Example("crab", _FIRST + 19, (640, 448), "noto-v1", "segment the crab and the helmet"),
+    Example("octopuses", _FIRST + 8, (448, 640), "fluent3d", ("segment both octopuses",)),
+    Example("bus", _FIRST + 34, (640, 448), "twemoji", ("segment the pine and the watermelon",)),
+    Example("burrito", _FIRST + 7, (640, 448), "noto-v1", ("segment something you can eat",)),
+    Example("sunflower", _FIRST + 9, (512, 512), "noto", ("what is at the top?",)),
+    Example("cat", _FIRST + 12, (512, 512), "fluent3d", ("is there a telescope in the picture?",)),
+    Example("crab", _FIRST + 19, (640, 448), "noto-v1", ("segment the crab and the helmet",)),
 )
 
 
@@ -44,7 +44,8 @@ def write_examples(art: ArtLibrary, folder: Path) -> None:
         Image.fromarray(scene.image).save(folder / f"{example.name}.png", optimize=True)
         source = STYLE_SOURCES[example.style]
         licence = f"{source.spec}, {source.licence}"
-        entries.append({"image": f"{example.name}.png", "prompt": example.prompt, "licence": licence})
+        image = f"{example.name}.png"
+        entries += [{"image": image, "prompt": prompt, "licence": licence} for prompt in example.prompts]
     (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n")
     used = {example.style: STYLE_SOURCES[example.style] for example in EXAMPLES}
     notices = [f"- {s.spec}, {s.licence}: {s.notice}" for s in (*used.values(), PANORAMA_SOURCE)]
