@@ -13,6 +13,8 @@ UNKNOWN_ANSWER = "I don't know that word."
 ONSETS = "b bl br c ch cl d dr f fl g gl gr h j k l m n p pl pr qu r s sl sn sp st t tr v w z"
 VOWELS = "a e i o u ai ea ee oa oo"
 CODAS = "b d g k l lt m n nd nk p r rn s sh t x"
+#: Share of the words that grow from a noun of the vocabulary.
+GROWN_SHARE = 0.25
 #: Everyday words that no picture shows, so that "unknown" is not "does not look like English".
 UNTAUGHT = (
     "anchor armchair arrow asteroid attic bakery bandage barrel beard belt bench blanket bonfire bottle bowl "
@@ -36,10 +38,15 @@ def taught_words(lexicon: Lexicon) -> frozenset[str]:
 
 
 def untaught_word(rng: Random, lexicon: Lexicon) -> str:
-    """A word that is, as one and as many, no noun of the vocabulary: made up, or from a list of everyday ones."""
+    """A word that is, as one and as many, no noun of the vocabulary: from a list of everyday ones, or made up.
+
+    Some begin as a noun does ("antlo"): to know the ant is not to know the antelope.
+    """
     taken = taught_words(lexicon)
     while True:
         word = rng.choice(UNTAUGHT.split()) if rng.random() < 0.5 else made_up_word(rng)
+        if rng.random() < GROWN_SHARE:
+            word = rng.choice([noun.name for noun in lexicon.nouns if " " not in noun.name]) + made_up_word(rng)
         if taken.isdisjoint((word, f"{word}s")):
             return word
 

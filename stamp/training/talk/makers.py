@@ -30,7 +30,7 @@ TEXT_MAKERS: Makers = (
     (questions.ask_describe, 0.06),
     (questions.ask_where, 0.14),
     (questions.ask_bigger, 0.06),
-    (chat.ask_unknown, 0.08),
+    (chat.ask_unknown, 0.16),
     (chat.small_talk, 0.02),
 )
 CHECKLIST_MAKERS: Makers = ((questions.ask_which, 0.7), (questions.ask_count_each, 0.3))

@@ -245,6 +245,8 @@ def test_untaught_words_are_no_words_of_the_vocabulary() -> None:
     words = {chat.untaught_word(rng, lexicon) for _ in range(500)}
     assert len(words) > 300
     assert not words & in_taught
+    grown = [word for word in words if any(word.startswith(form) for form in in_taught if len(form) > 3)]
+    assert len(grown) > 40
     for _ in range(200):
         exchange = chat.ask_unknown(Situation(SCENE, rng, lexicon))
         assert exchange.answer == "I don't know that word."
@@ -256,6 +258,7 @@ def test_the_plural_of_an_untaught_word_is_untaught(monkeypatch: pytest.MonkeyPa
     """ "How many jeans?" is about a noun, though nothing is called a jean."""
     made = iter(("jean", "blorb"))
     monkeypatch.setattr(chat, "UNTAUGHT", "jean")
+    monkeypatch.setattr(chat, "GROWN_SHARE", 0.0)
     monkeypatch.setattr(chat, "made_up_word", lambda rng: next(made))
     assert chat.untaught_word(Random(0), Lexicon.of([NOUN["jeans"]])) == "blorb"
 
