@@ -26,14 +26,14 @@ _FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
 EXAMPLES: tuple[Example, ...] = (
     Example("octopuses", _FIRST + 8, (448, 640), "fluent3d", ("segment both octopuses",)),
     Example("bus", _FIRST + 34, (640, 448), "twemoji", ("segment the pine and the watermelon",)),
-    Example("burrito", _FIRST + 7, (640, 448), "noto-v1", ("segment something you can eat", "where is the school?")),
+    Example("burrito", _FIRST + 7, (640, 448), "noto-v1", ("segment something you can eat",)),
     Example(
         "sunflower", _FIRST + 9, (512, 512), "noto", ("what is at the top?", "segment the object left of the flamingo")
     ),
     Example(
         "cat", _FIRST + 12, (512, 512), "fluent3d", ("is there a telescope in the picture?", "segment the bigger mouth")
     ),
-    Example("crab", _FIRST + 19, (640, 448), "noto-v1", ("segment everything", "segment the gizmo")),
+    Example("crab", _FIRST + 19, (640, 448), "noto-v1", ("segment the gizmo",)),
 )
 
 
