@@ -44,9 +44,10 @@ def untaught_word(rng: Random, lexicon: Lexicon) -> str:
     """
     taken = taught_words(lexicon)
     while True:
-        word = rng.choice(UNTAUGHT.split()) if rng.random() < 0.5 else made_up_word(rng)
         if rng.random() < GROWN_SHARE:
             word = rng.choice([noun.name for noun in lexicon.nouns if " " not in noun.name]) + made_up_word(rng)
+        else:
+            word = rng.choice(UNTAUGHT.split()) if rng.random() < 0.5 else made_up_word(rng)
         if taken.isdisjoint((word, f"{word}s")):
             return word
 

@@ -46,8 +46,13 @@ def a_noun(noun: Noun) -> str:
 
 
 def verb_of(noun: Noun) -> str:
-    """What follows "the <noun>" in an answer: "are" behind grapes and glasses, "is" otherwise."""
+    """What is said of a noun: "are" of grapes and glasses, "is" otherwise."""
     return "are" if not is_counted(noun) and noun.name.endswith("s") else "is"
+
+
+def the_noun_is(noun: Noun) -> str:
+    """ "The apple is", "The grapes are": how an answer about it begins."""
+    return f"The {noun.name} {verb_of(noun)}"
 
 
 def there_is(noun: Noun) -> str:

@@ -2,7 +2,7 @@
 
 from stamp.training.scenes import SceneObject
 from stamp.training.talk import facts, phrases
-from stamp.training.talk.exchange import Exchange, is_counted, verb_of
+from stamp.training.talk.exchange import Exchange, is_counted, the_noun_is
 from stamp.training.talk.questions import count_of, where_of
 from stamp.training.talk.requests import named_mask, one_mask
 from stamp.training.talk.situation import Situation
@@ -29,7 +29,7 @@ def _and_the(s: Situation, before: Exchange, it: SceneObject | None) -> Exchange
         question = s.put(phrases.AND_THE, one=many).replace("Now the", "Now count the")
         return Exchange("follow_count", question, told.answer, (), told.accepted, about=told.about)
     if before.kind == "where" and len(items) == 1:
-        return where_of(s, items[0], asked, f"The {noun.name} {verb_of(noun)}")
+        return where_of(s, items[0], asked, the_noun_is(noun))
     return None
 
 

@@ -10,6 +10,7 @@ from stamp.training.talk.exchange import (
     is_counted,
     number_words,
     quantity,
+    the_noun_is,
     there_is,
     verb_of,
     with_article,
@@ -147,7 +148,7 @@ def ask_where(s: Situation) -> Exchange | None:
     if (item := s.single()) is None:
         return None
     question = s.put(phrases.WHERE, one=s.call(item.noun)[0])
-    return where_of(s, item, question, f"The {item.noun.name} {verb_of(item.noun)}")
+    return where_of(s, item, question, the_noun_is(item.noun))
 
 
 def where_of(s: Situation, item: SceneObject, question: str, subject: str) -> Exchange | None:
@@ -171,5 +172,5 @@ def ask_bigger(s: Situation) -> Exchange | None:
     if (item := facts.bigger_of(first, second)) is None:
         return None
     question = s.put(phrases.BIGGER, one=s.call(first.noun)[0], other=s.call(second.noun)[0])
-    answer, found = f"The {item.noun.name} {verb_of(item.noun)} bigger.", ((item.mask_id,),)
+    answer, found = f"{the_noun_is(item.noun)} bigger.", ((item.mask_id,),)
     return Exchange("bigger", question, answer, (), (item.noun.name,), found, item.mask_id)
