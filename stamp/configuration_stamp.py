@@ -10,10 +10,12 @@ MASK_TOKEN = "<|mask|>"
 #: Added to a Qwen2-VL tokenizer in this order, right behind its own special tokens.
 STAMP_TOKENS = (SEG_TOKEN, MASK_TOKEN, "<|yes|>", "<|no|>")
 
+VisionStem = Literal["patches", "efficientnet-lite0"]
+
 
 @strict
 class StampConfig(Qwen2VLConfig):
-    """Qwen2-VL's configuration and three fields of our own.
+    """Qwen2-VL's configuration and four fields of our own.
 
     Differences from the parent:
     - `seg_token_id`, `mask_token_id`: ids of `<|seg|>` and `<|mask|>`. Published checkpoints do not record
@@ -22,6 +24,8 @@ class StampConfig(Qwen2VLConfig):
       `pos(<|seg|>) + 1 + k` on all three axes. "grid": row and column on the height and width axes, as image
       patches have (present in the released source, never activated there). "image": exactly those of the image's
       own tokens, so that a mask token and the word before it are as far apart as its patch and that word.
+    - `vision_stem`: what turns pixels into patch vectors. "patches": Qwen2-VL's projection of each patch, as published.
+      "efficientnet-lite0": a convolutional stem (`stamp.vision_stem`).
     """
 
     text_config: Any = None  # the parent's fields; it also allows plain dicts there, which readers never see
@@ -29,3 +33,4 @@ class StampConfig(Qwen2VLConfig):
     seg_token_id: int | None = None
     mask_token_id: int | None = None
     mask_position_mode: Literal["sequential", "grid", "image"] = "sequential"
+    vision_stem: VisionStem = "patches"

@@ -18,6 +18,7 @@ from transformers.conversion_mapping import (
 from transformers.utils import ModelOutput
 
 from stamp.configuration_stamp import StampConfig
+from stamp.vision_stem import StemmedVisionTower
 
 
 @dataclass
@@ -53,10 +54,13 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
 
     def __init__(self, config: StampConfig):
         super().__init__(config)
-        conv = self.model.visual.patch_embed.proj
-        self.model.visual.patch_embed.proj = PatchProjection(
-            conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, bias=conv.bias is not None
-        )
+        if config.vision_stem == "patches":
+            conv = self.model.visual.patch_embed.proj
+            self.model.visual.patch_embed.proj = PatchProjection(
+                conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, bias=conv.bias is not None
+            )
+        else:
+            self.model.visual = StemmedVisionTower._from_config(config.vision_config)
         self.classifier = nn.Linear(config.text_config.hidden_size, 1)
         self.post_init()
 

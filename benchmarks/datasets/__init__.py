@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.datasets.photographs import HELD_OUT, read_held_out
 from benchmarks.datasets.reasonseg import read_reasonseg
 from benchmarks.datasets.refer import ReferSource, read_refer
 from benchmarks.datasets.sample import Dataset, DatasetError
@@ -31,6 +32,7 @@ _UNC = ("val", "testA", "testB", TRAINING_SPLIT)
 _USUAL = ("val", "test", TRAINING_SPLIT)
 READERS = {
     "scenes": Reader(("known", "style", "background"), read_scenes),
+    "photos": Reader((HELD_OUT,), read_held_out),
     "refcoco": Reader(_UNC, _refer("refcoco", "refs(unc).p")),
     "refcoco-google": Reader(_USUAL, _refer("refcoco", "refs(google).p")),
     "refcoco+": Reader(_UNC, _refer("refcoco+", "refs(unc).p")),

@@ -50,7 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
     ablation.add_argument("--backbone", type=Path, default=Path("assets/nano-backbone"))
     ablation.add_argument("--steps", type=int, default=300)
     train = commands.choices["train"]
-    train.add_argument("--recipe", choices=("backbone", "nano"), default="nano", help="nano starts from a backbone")
+    recipes = ("words", "eyes", "backbone", "nano")
+    train.add_argument("--recipe", choices=recipes, default="nano", help="in this order; nano starts from a backbone")
+    train.add_argument("--photos", type=Path, help="folder of photographs with masks (see stamp.training.photographs)")
+    train.add_argument("--text-from", type=Path, help="take over the text model of this checkpoint")
+    train.add_argument("--eyes-from", type=Path, help="take over the vision tower of this checkpoint")
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
     train.add_argument("--init-from", type=Path, help="start from these weights with a fresh optimizer")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
@@ -125,21 +129,40 @@ def run_train(options: argparse.Namespace) -> None:
     import torch
 
     from stamp.predictor import choose_device
-    from stamp.training.art import ArtLibrary
+    from stamp.training.art import PHOTO_STYLE, ArtLibrary
+    from stamp.training.cutouts import write_cutouts
+    from stamp.training.photographs import PhotoLibrary, read_photographs
     from stamp.training.processes import Team
     from stamp.training.recipes import RECIPES
     from stamp.training.trainer import Trainer
     from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
 
     device = torch.device(choose_device(options.device))
-    art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
-    if options.recipe == "nano" and options.init_from is None:
+    nouns, photographs = taught_nouns(), None
+    styles: tuple[str, ...] = TRAINING_STYLES
+    if options.photos is not None:
+        found = read_photographs(options.photos, nouns)
+        write_cutouts(found, options.art)
+        photographs, styles = PhotoLibrary(found), (*TRAINING_STYLES, PHOTO_STYLE)
+    art = ArtLibrary(options.art, styles, nouns)
+    if options.recipe == "nano" and not (options.init_from or options.text_from):
         raise SystemExit("The recipe nano starts from a backbone: name its folder with --init-from.")
     config = replace(RECIPES[options.recipe](), compile=options.compile)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     workers, team = options.workers, Team.join()
-    trainer = Trainer(config, art, options.out, device, init_from=options.init_from, workers=workers, team=team)
+    trainer = Trainer(
+        config,
+        art,
+        options.out,
+        device,
+        init_from=options.init_from,
+        text_from=options.text_from,
+        eyes_from=options.eyes_from,
+        photographs=photographs,
+        workers=workers,
+        team=team,
+    )
     if trainer.resume():
         print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")
     trainer.run()

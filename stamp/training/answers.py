@@ -7,19 +7,26 @@ from collections.abc import Iterable, Sequence
 def is_right(answer: str, question: str, accepted: Sequence[str], rivals: Iterable[Sequence[str]]) -> bool:
     """Whether an accepted form stands in the answer and no rival does. Case and punctuation do not count.
 
-    rivals: things with all their forms. A thing is no rival when one of its forms is accepted (the answer may say
-    "no", "none" or "0") or stands in the question (the answer may repeat it).
+    rivals: things with all their forms. A thing of which one form is accepted is accepted in all of them ("no", "none",
+    "0"; "phone", "telephone"); one that stands in the question is no rival (the answer may repeat it).
     """
-    said, asked = _words(answer), _words(question)
-    right = [_words(form) for form in accepted]
-    if not any(form in said for form in right):
-        return False
-    for thing in rivals:
-        forms = [_words(form) for form in thing]
-        is_rival = not any(form in right or form in asked for form in forms)
-        if is_rival and any(form in said for form in forms):
-            return False
-    return True
+    right = {_words(form) for form in accepted}
+    things = [{_words(form) for form in thing} for thing in rivals]
+    right.update(*(thing for thing in things if not thing.isdisjoint(right)))
+    forms = {*right, *(form for thing in things for form in thing)}
+    named, asked = _named(answer, forms), _named(question, forms)
+    wrong = [thing for thing in things if thing.isdisjoint(right | asked)]
+    return not named.isdisjoint(right) and all(named.isdisjoint(thing) for thing in wrong)
+
+
+def _named(text: str, forms: Iterable[str]) -> set[str]:
+    """The forms that stand in a text. The longest come first: a "baseball bat" is no "bat"."""
+    words, named = _words(text), set()
+    for form in sorted(forms, key=len, reverse=True):
+        if form in words:
+            named.add(form)
+            words = words.replace(form, "  ")
+    return named
 
 
 def _words(text: str) -> str:

@@ -4,6 +4,7 @@
 in the folder, so that training reads nothing else.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -73,14 +74,28 @@ PANORAMA_SOURCE = ArtSource(
     "HDR panoramas of Poly Haven and others, dedicated to the public domain.",
 )
 
+#: 50 landscapes, 500 px wide. The package is MIT; nobody says so of each photograph: for training alone.
+BACKDROP_SOURCE = ArtSource(
+    "tabler-ui",
+    "0.0.34",
+    "sha512-1stQxEx9rfCDaBKh6cNF8boP4FvLERrLdeWj7FXJYgxhxeglaJaymN1bG2davVWysDVhaL20PoZT4RNBYVGCHA==",
+    "MIT (the package; the photographs' own licences are not stated)",
+    "Landscape photographs from Unsplash, as bundled with tabler-ui; used as backgrounds in training, never shown.",
+)
+
+
+#: Things cut out of photographs (`stamp.training.cutouts`); which there are is found in the folder.
+PHOTO_STYLE = "photo"
+
 
 class ArtLibrary:
-    """Sprites by (style, noun) and background panoramas; loads lazily and travels to worker processes.
+    """Sprites by (style, noun) and backgrounds; loads lazily and travels to worker processes.
 
     A style need not draw every noun, and may draw one several times: `drawings` counts them, `nouns_in` lists what
     some styles draw. `sprite` gives (h, w, 4) uint8 RGBA, not premultiplied, trimmed to its visible box, longest side
     256 px for installed art. `panoramas` gives (256, 512, 3) uint8 equirectangular images,
     tone-mapped, horizon on the middle row; with `held_out` the six of `HELD_OUT_PANORAMAS`, else the others.
+    `backdrops` are landscapes, (h, w, 3) uint8, which the held-out library does not have.
     """
 
     def __init__(self, folder: Path, styles: Sequence[str], nouns: Sequence[Noun], held_out: bool = False) -> None:
@@ -90,6 +105,8 @@ class ArtLibrary:
         self._held_out = held_out
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
         self._panoramas: list[np.ndarray] | None = None
+        self._backdrops: list[np.ndarray] | None = None
+        self._cutouts = find_cutouts(self.folder) if PHOTO_STYLE in self.styles else {}
         self._nouns_in: dict[tuple[str, ...], tuple[Noun, ...]] = {}
         self._mipmaps: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
         self._opacities: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
@@ -110,14 +127,19 @@ class ArtLibrary:
         library = cls(Path(), (), nouns)
         library.styles = tuple(dict.fromkeys(style for style, _ in sprites))
         library._arrays = dict(sprites)
-        library._panoramas = list(panoramas)
+        library._panoramas, library._backdrops = list(panoramas), []
         return library
 
     def drawings(self, style: str, noun: Noun) -> int:
         """How many drawings of a noun this library has in one style; 0 where the style does not show it."""
         if self._arrays:
             return int((style, noun.name) in self._arrays)
-        return len(noun.drawings_in(style)) if style in self.styles else 0
+        return len(self._files(style, noun)) if style in self.styles else 0
+
+    def _files(self, style: str, noun: Noun) -> tuple[Path, ...]:
+        if style == PHOTO_STYLE:
+            return self._cutouts.get(noun.name, ())
+        return tuple(sprite_path(self.folder, style, drawing) for drawing in noun.drawings_in(style))
 
     def nouns_in(self, styles: Sequence[str]) -> tuple[Noun, ...]:
         """The nouns that at least one of these styles shows, in the library's order."""
@@ -133,7 +155,7 @@ class ArtLibrary:
             raise ArtError(f"this library holds no drawing {drawing} of {noun.name!r} in style {style!r}")
         if self._arrays:
             return self._arrays[style, noun.name]
-        return np.asarray(Image.open(sprite_path(self.folder, style, noun.drawings_in(style)[drawing])).convert("RGBA"))
+        return np.asarray(Image.open(self._files(style, noun)[drawing]).convert("RGBA"))
 
     def mipmap(self, style: str, noun: Noun, drawing: int = 0) -> tuple[Image.Image, ...]:
         """The sprite premultiplied by alpha at full, half, quarter... size, as 4-channel PIL images.
@@ -173,8 +195,18 @@ class ArtLibrary:
             self._panoramas = [np.asarray(Image.open(path).convert("RGB")) for path in chosen]
         return self._panoramas
 
+    @property
+    def backdrops(self) -> list[np.ndarray]:
+        """Landscapes to put things on, in order of name; none where they are not installed."""
+        if self._backdrops is None:
+            paths = [] if self._held_out else sorted((self.folder / "backdrops").glob("*.jpg"))
+            self._backdrops = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+        return self._backdrops
+
     def _require_files(self) -> None:
         for style in self.styles:
+            if style == PHOTO_STYLE and not self._cutouts:
+                raise ArtError(f"{self.folder} has no cut-outs of photographs; call write_cutouts first")
             absent = _absent(self.folder, style, self.nouns)
             if absent:
                 raise ArtError(
@@ -184,6 +216,12 @@ class ArtLibrary:
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_mipmaps": {}, "_opacities": {}}
+
+
+def find_cutouts(art_folder: Path) -> dict[str, tuple[Path, ...]]:
+    """The files of each noun, by its name."""
+    folders = sorted((art_folder / "sprites" / PHOTO_STYLE).glob("*/"))
+    return {folder.name: tuple(sorted(folder.glob("*.png"))) for folder in folders}
 
 
 def sprite_path(folder: Path, style: str, drawing: str) -> Path:
@@ -216,9 +254,16 @@ def install_art(folder: Path, styles: Sequence[str], nouns: Sequence[Noun], with
                 write_png(fit_sprite(rasterise(drawing)), sprite_path(folder, style, drawing))
     if with_panoramas and not (folder / "panoramas" / "complete").is_file():
         _install_panoramas(fetch(PANORAMA_SOURCE, folder), folder / "panoramas")
+        _install_backdrops(fetch(BACKDROP_SOURCE, folder), folder / "backdrops")
 
 
 def _install_panoramas(package: Path, target: Path) -> None:
     for script in tqdm(sorted((package / "hdri").glob("*.exr.js")), desc="panoramas", unit="image"):
         write_png(Image.fromarray(tone_map(decode_exr_script(script))), target / f"{script.name[:-7]}.png")
     (target / "complete").touch()
+
+
+def _install_backdrops(package: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for photo in sorted((package / "dist" / "demo" / "photos").glob("*-500.jpg")):
+        shutil.copyfile(photo, target / photo.name)

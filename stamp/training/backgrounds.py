@@ -37,6 +37,16 @@ def panorama_crop(rng: np.random.Generator, panorama: np.ndarray, width: int, he
     return _scale_up(crop, width, height, Image.Resampling.BICUBIC), float(horizon)
 
 
+def photograph_crop(rng: np.random.Generator, photograph: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A random window of a photograph, a third to all of it wide: (h, w, 3) uint8 -> (height, width, 3) uint8."""
+    rows, columns = photograph.shape[:2]
+    wide = min(columns, rows * width / height) * rng.uniform(0.35, 1.0)
+    tall = wide * height / width
+    x, y = rng.uniform(0, columns - wide), rng.uniform(0, rows - tall)
+    how = Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(photograph).resize((width, height), how, box=(x, y, x + wide, y + tall)))
+
+
 def _sample_bilinear(panorama: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Samples (h, w, 3) at v in 0..1 downwards and u in turns (wraps around). Returns (rows, columns, 3) uint8."""
     height, width = panorama.shape[:2]

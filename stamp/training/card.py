@@ -1,6 +1,7 @@
 """The model card of a trained checkpoint: written from the run's log and the evaluation's figures, never by hand."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from stamp.training.curves import draw_curves
 from stamp.training.quantization_study import quantization_table
 from stamp.training.refinement_study import study_table
 from stamp.training.talk.chat import UNKNOWN_ANSWER
-from stamp.training.vocabulary import taught_nouns
 
 CURVES_FILE = "curves.svg"
 #: The report of `python -m benchmarks run` on the shipped scenes, and the worst answers of that run.
@@ -66,9 +66,10 @@ answers given in advance, on unseen scenes, {date}, commit {commit}; `python -m 
 
 
 def write_card(run: Path, model: Path, note: str | None = None) -> None:
-    """Write `model/README.md` and the list of nouns, and copy `log.jsonl` and `training.json` of the run beside them.
+    """Write `model/README.md`, and copy `log.jsonl` and `training.json` of the run beside it.
 
-    note: None leaves the one there is. Reads the report in `model/scenes-val.json` (`python -m benchmarks figures`).
+    note: None leaves the one there is. Reads the nouns in `model/nouns.json`, which the trainer writes, and the report in
+    `model/scenes-val.json` (`python -m benchmarks figures`).
     Raises FileNotFoundError when something is missing.
     """
     training = json.loads((run / "training.json").read_text())
@@ -78,8 +79,8 @@ def write_card(run: Path, model: Path, note: str | None = None) -> None:
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     draw_curves(log, model / CURVES_FILE)
-    (model / "README.md").write_text(render_card(training, figures, log, _refusals(model) + _studies(model)))
-    (model / NOUNS_FILE).write_text(json.dumps([noun.name for noun in taught_nouns()]) + "\n")
+    nouns = list(json.loads((model / NOUNS_FILE).read_text()))
+    (model / "README.md").write_text(render_card(training, figures, log, nouns, _refusals(model) + _studies(model)))
 
 
 def _refusals(model: Path) -> str:
@@ -121,11 +122,17 @@ def final_log(text: str) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def render_card(training: dict[str, Any], figures: dict[str, Any], log: list[dict[str, Any]], studies: str = "") -> str:
+def render_card(
+    training: dict[str, Any],
+    figures: dict[str, Any],
+    log: list[dict[str, Any]],
+    nouns: Sequence[str],
+    studies: str = "",
+) -> str:
     """The card's Markdown. figures: a report of `python -m benchmarks run`; studies: further sections."""
     grid = training["config"]["stages"][training["progress"]["stage"]]["plan"]["grid"]
     styles = training["config"]["stages"][0]["plan"]["styles"]
-    sources = [STYLE_SOURCES[style] for style in styles] + [PANORAMA_SOURCE]
+    sources = [STYLE_SOURCES[style] for style in styles if style in STYLE_SOURCES] + [PANORAMA_SOURCE]
     return "\n".join(
         [
             FRONT_MATTER,
@@ -135,13 +142,13 @@ def render_card(training: dict[str, Any], figures: dict[str, Any], log: list[dic
             "and the tokenizer differ: 6 M parameters, patches of 16 px without merging (published: 14 px, merged",
             f"2 x 2), at most {grid**2} mask tokens ({grid} x {grid}): pictures are seen at about {16 * grid} x {16 * grid} pixels.\n",
             "## What it can and cannot do\n",
-            f"It segments {len(taught_nouns())} nouns, drawn in {len(styles)} styles on panoramas and procedural backgrounds, and",
+            f"It segments {len(nouns)} nouns, drawn in {len(styles)} styles on panoramas and procedural backgrounds, and",
             "answers simple questions about them as reliably as the figures below say. **It does not understand photographs",
             "or people**: there it answers, but wrongly. It was made to show the method, not to compete.\n",
             "One can ask for things by name, place, size, neighbour, kind or use, for several at once or for everything; ask",
             'what, where, how many, is there, which is bigger; and go on with "it" and "and the ...?". A word it never learned',
             "it declines. The table below says how often each of these goes right.\n",
-            f"Nouns: {', '.join(noun.name for noun in taught_nouns())}.\n",
+            f"Nouns: {', '.join(nouns)}.\n",
             "## Figures\n",
             measured_with(figures),
             "",

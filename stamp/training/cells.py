@@ -42,6 +42,12 @@ class Grid:
         attributes[:, :N_PLACE] -= covered * cell_places(*grid_of(scene))
         return Grid(scene, objects, by_noun(scene, objects, lexicon), by_noun(scene, shares, lexicon), attributes)
 
+    @property
+    def weights(self) -> np.ndarray:
+        """(P,) float32, 0..1: how far the coverage of each cell is to be trusted."""
+        trusted: np.ndarray = 1 - (1 - np.float32(self.scene.background_weight)) * self.objects[:, 0]
+        return trusted
+
     def cover(self, mask_ids: Sequence[int]) -> np.ndarray:
         """(P,) coverage by some of the objects together."""
         covered: np.ndarray = self.objects[:, list(mask_ids)].sum(1)

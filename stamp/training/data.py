@@ -23,14 +23,20 @@ from stamp.training.groups import Lexicon
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import CELL_PX, image_processor
+from stamp.training.photographs import PhotoLibrary
 from stamp.training.scene_config import SceneConfig
 from stamp.training.scenes import TRAIN_SEEDS, Scene, compose_scene
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw, draw_after
 from stamp.training.talk.situation import Situation
 
-#: About 6x6, 12x12 and 24x24 mask tokens; three shapes each, one shape a batch.
-SHAPES_CELLS = {6: ((6, 6), (5, 7), (7, 5)), 12: ((12, 12), (10, 14), (14, 10)), 24: ((24, 24), (20, 28), (28, 20))}
+#: About 6x6, 12x12, 16x16 and 24x24 mask tokens; three shapes each, one shape a batch.
+SHAPES_CELLS = {
+    6: ((6, 6), (5, 7), (7, 5)),
+    12: ((12, 12), (10, 14), (14, 10)),
+    16: ((16, 16), (14, 18), (18, 14)),
+    24: ((24, 24), (20, 28), (28, 20)),
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class BatchPlan:
     """What a stage's batches hold. `seed_offset` keeps the scenes of different stages apart.
 
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
+    photographs: share of the pictures that are photographs, where there are any.
     """
 
     grid: int
@@ -49,6 +56,7 @@ class BatchPlan:
     styles: tuple[str, ...]
     checklists: float = 0.15
     requests: float = 0.2
+    photographs: float = 0.0
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -86,6 +94,8 @@ class Rows:
 class Batch:
     """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows.
 
+    weights: (N, P) how far the coverage of each cell is to be trusted, 0..1.
+
     pixel_values is None where a stage does not look at pictures.
     attributes: (N, P, N_ATTRIBUTES) of each cell, see `cells.Grid`; places: (N, P, N_PLACE) what the offsets among
     them point at, where the objects of a cell are in the picture; the cell's own place where there is no object.
@@ -94,6 +104,7 @@ class Batch:
     pixel_values: Tensor | None
     grid_thw: Tensor
     coverage: Tensor
+    weights: Tensor
     attributes: Tensor
     places: Tensor
     mask_rows: Rows | None
@@ -128,9 +139,11 @@ class BatchMaker(Dataset[Batch]):
         pictures: bool = True,
         masks: MaskObjective | None = None,
         seeds: range = TRAIN_SEEDS,
+        photographs: PhotoLibrary | None = None,
     ):
         self.plan = plan
-        self.processor = StampProcessor(processor.tokenizer, image_processor(None))
+        self.processor = StampProcessor(processor.tokenizer, image_processor(None, processor.image_processor))
+        self.photographs = photographs
         self.lexicon = Lexicon.of(art.nouns)
         self.mentions = NounMentions(processor, self.lexicon)
         self.art = art
@@ -148,9 +161,10 @@ class BatchMaker(Dataset[Batch]):
         plan = self.plan
         shapes = SHAPES_CELLS[plan.grid]
         rows_columns = shapes[step % len(shapes)]
-        config = SceneConfig(plan.styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
+        styles = tuple(style for style in plan.styles if style in self.art.styles)
+        config = SceneConfig(styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
         first = self.first_seed + step * plan.images
-        scenes = [compose_scene(first + i, self.art, config) for i in range(plan.images)]
+        scenes = [self._scene(first + i, config) for i in range(plan.images)]
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
         drawn = [Grid.of(scene, self.lexicon) for scene in scenes]
@@ -163,11 +177,17 @@ class BatchMaker(Dataset[Batch]):
             torch.cat([self._pixels(scene) for scene in scenes]) if self.pictures else None,
             torch.tensor([[1, *rows_columns]] * plan.images),
             torch.from_numpy(np.stack([grid.nouns for grid in drawn])),
+            torch.from_numpy(np.stack([grid.weights for grid in drawn])),
             attributes,
             attributes[..., :N_PLACE] + torch.from_numpy(cell_places(*rows_columns)),
             self._collate(mask_rows, len(drawn[0].objects) if self.masks.mask_tokens else 0),
             self._collate(text_rows, 0),
         )
+
+    def _scene(self, seed: int, config: SceneConfig) -> Scene:
+        if self.photographs is not None and Random(seed).random() < self.plan.photographs:
+            return self.photographs.scene(seed, config.width, config.height)
+        return compose_scene(seed, self.art, config)
 
     def _pixels(self, scene: Scene) -> Tensor:
         pixels, _ = self.processor.encode_image(Image.fromarray(scene.image))

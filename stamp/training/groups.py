@@ -56,8 +56,10 @@ class Lexicon:
 
     @cached_property
     def categories(self) -> tuple[Group, ...]:
-        """Groups that are a noun themselves: "animal"."""
-        return tuple(self._groups(CATEGORY_WORDS, "the {}"))
+        """Groups that are a noun themselves: "animal", and "car", of which a taxi is one."""
+        kinds = {kind for noun in self.nouns for kind in noun.kinds}
+        words = {noun.name: (noun.name, noun.plural) for noun in self.nouns if noun.name in kinds}
+        return tuple(self._groups(words | CATEGORY_WORDS, "the {}"))
 
     @cached_property
     def uses(self) -> tuple[Group, ...]:

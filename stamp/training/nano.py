@@ -11,20 +11,24 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfig, Qwen2VLVisionConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from stamp.configuration_stamp import STAMP_TOKENS, StampConfig
+from stamp.configuration_stamp import STAMP_TOKENS, StampConfig, VisionStem
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import END_OF_TURN, StampProcessor
 from stamp.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, byte_level_tokenizer
 from stamp.training.groups import Lexicon
 from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS
+from stamp.training.pretrained_stem import load_pretrained
 from stamp.training.talk import phrases
 from stamp.training.talk.exchange import NUMBERS, a_noun
 from stamp.training.talk.makers import as_typed
+from stamp.vision_stem import IMAGE_MEAN, IMAGE_STD
 
+#: Pictures of the shipped checkpoint have at most GRID x GRID mask tokens.
+GRID = 16
 PATCH_PX = 16
 MERGE = 1
 CELL_PX = PATCH_PX * MERGE
-VOCAB_SIZE = 3000
+VOCAB_SIZE = 4500
 #: 1 / sqrt(width): Qwen2-VL's 0.02 is for widths of thousands and stalls a narrow model.
 INIT_STD = 0.07
 #: The same of the matrices whose output is added to the hidden state.
@@ -87,23 +91,30 @@ def build_processor(lexicon: Lexicon) -> StampProcessor:
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )
-    return StampProcessor(tokenizer, image_processor(24))
+    return StampProcessor(tokenizer, image_processor(GRID))
 
 
-def image_processor(grid: int | None) -> Qwen2VLImageProcessorPil:
-    """Qwen2-VL's preprocessing with the nano's patches.
+def image_processor(grid: int | None, like: Qwen2VLImageProcessorPil | None = None) -> Qwen2VLImageProcessorPil:
+    """Qwen2-VL's preprocessing with the nano's patches, and pixel values as its stem wants them.
 
     grid: every picture is resized to at most grid x grid cells and not much fewer; None leaves sizes as they are.
+    like: the processor of a checkpoint whose pixel values were others.
     """
     largest = 10**9 if grid is None else (grid * CELL_PX) ** 2
     smallest = 1 if grid is None else round(0.84 * largest)
     return Qwen2VLImageProcessorPil(
-        patch_size=PATCH_PX, merge_size=MERGE, temporal_patch_size=2, min_pixels=smallest, max_pixels=largest
+        patch_size=PATCH_PX,
+        merge_size=MERGE,
+        temporal_patch_size=2,
+        min_pixels=smallest,
+        max_pixels=largest,
+        image_mean=[IMAGE_MEAN] * 3 if like is None else like.image_mean,
+        image_std=[IMAGE_STD] * 3 if like is None else like.image_std,
     )
 
 
-def build_config(processor: StampProcessor) -> StampConfig:
-    """About 6 million parameters: vision 6 layers wide 192, text 6 layers wide 192."""
+def build_config(processor: StampProcessor, vision_stem: VisionStem = "efficientnet-lite0") -> StampConfig:
+    """About 8.4 million parameters: the stem 3, vision 4 layers wide 192 (6 without stem), text 6 layers wide 192."""
     special = processor.tokenizer.get_added_vocab()
     text = Qwen2VLTextConfig(
         vocab_size=len(processor.tokenizer),
@@ -120,7 +131,7 @@ def build_config(processor: StampProcessor) -> StampConfig:
         eos_token_id=special[END_OF_TURN],
     )
     vision = Qwen2VLVisionConfig(
-        depth=6,
+        depth=6 if vision_stem == "patches" else 4,
         embed_dim=192,
         hidden_size=192,
         num_heads=6,
@@ -140,17 +151,22 @@ def build_config(processor: StampProcessor) -> StampConfig:
         seg_token_id=processor.seg_token_id,
         mask_token_id=processor.mask_token_id,
         mask_position_mode="image",
+        vision_stem=vision_stem,
         tie_word_embeddings=True,
     )
 
 
-def build_model(processor: StampProcessor, seed: int) -> StampForSegmentation:
-    """A model with fresh random weights.
+def build_model(
+    processor: StampProcessor, seed: int, vision_stem: VisionStem = "efficientnet-lite0"
+) -> StampForSegmentation:
+    """A model with fresh random weights, its stem with those of ImageNet.
 
     What a text layer adds begins small: among random sums of full size the image features would be lost.
     """
     torch.manual_seed(seed)
-    model = StampForSegmentation(build_config(processor))
+    model = StampForSegmentation(build_config(processor, vision_stem))
+    if vision_stem != "patches":
+        load_pretrained(model.model.visual.stem)
     for layer in model.model.language_model.layers:
         for last in (layer.self_attn.o_proj, layer.mlp.down_proj):
             nn.init.normal_(last.weight, std=SUM_STD)

@@ -62,9 +62,13 @@ def answer_loss(hidden: Tensor, lm_head: nn.Module, input_ids: Tensor, is_answer
     return functional.cross_entropy(logits.float(), input_ids[:, 1:][wanted])
 
 
-def dense_loss(logits: Tensor, coverage: Tensor) -> Tensor:
-    """Cross-entropy of each cell against the shares of nouns and background in it: (N, P, C), (N, P, C) -> scalar."""
-    return functional.cross_entropy(logits.float().flatten(0, 1), coverage.flatten(0, 1))
+def dense_loss(logits: Tensor, coverage: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy of each cell against the shares of nouns and background in it.
+
+    (N, P, C) logits and coverage, (N, P) weights -> scalar: the weighted mean over cells.
+    """
+    losses = functional.cross_entropy(logits.float().flatten(0, 1), coverage.flatten(0, 1), reduction="none")
+    return (losses * weights.flatten()).sum() / weights.sum()
 
 
 class NounFeatures(nn.Module):

@@ -11,7 +11,9 @@ class SceneConfig:
     `min_visible_share` of the image and `min_visible_fraction` of its own silhouette, and in all but a
     `crowded_share` of the scenes about 85 % of its silhouette. A scene shows nouns that its style draws, all but
     `other_style_share` of them in that style; styles are as frequent as they draw nouns. `recolour_share` of the
-    objects change in saturation and hue; `stretch` is the spread of the logarithm of their width over their height.
+    objects change in saturation and hue;
+    of the scenes that are on no panorama, `backdrop_share` are on a photograph. `stretch` is the spread of the
+    logarithm of their width over their height.
     """
 
     styles: tuple[str, ...]
@@ -20,6 +22,7 @@ class SceneConfig:
     min_objects: int = 2
     max_objects: int = 6
     panorama_share: float = 0.65
+    backdrop_share: float = 0.5
     min_area_share: float = 0.03
     max_area_share: float = 0.40
     min_visible_share: float = 0.025
@@ -43,7 +46,14 @@ class SceneConfig:
             raise ValueError(f"expected 0 < min_visible_share <= min_area_share < max_area_share <= 1, got {shares}")
         if not self.styles:
             raise ValueError("expected at least one style, got none")
-        probabilities = ("panorama_share", "min_visible_fraction", "repeat_share", "other_style_share", "crowded_share")
+        probabilities = (
+            "panorama_share",
+            "backdrop_share",
+            "min_visible_fraction",
+            "repeat_share",
+            "other_style_share",
+            "crowded_share",
+        )
         for name in (*probabilities, "recolour_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be 0..1, got {getattr(self, name)}")

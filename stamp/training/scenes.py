@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from stamp.training.art import ArtLibrary
-from stamp.training.backgrounds import panorama_crop, procedural_background, vary
+from stamp.training.backgrounds import panorama_crop, photograph_crop, procedural_background, vary
 from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render
 from stamp.training.nouns import Noun
 from stamp.training.placing import place_all
@@ -38,13 +38,20 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """`image` (H, W, 3) uint8; `labels` (H, W) uint8, 0 background, k the visible pixels of object k."""
+    """`image` (H, W, 3) uint8; `labels` (H, W) uint8, 0 background, k the visible pixels of object k.
+
+    unmarked: nouns that the picture may show without saying so: whether it does, how many there are and which object is
+    the leftmost of all cannot be told. Composed scenes have none, most photographs many.
+    background_weight: how much the pixels of label 0 are to be trusted to show none of the nouns, 0..1.
+    """
 
     image: np.ndarray
     labels: np.ndarray
     objects: tuple[SceneObject, ...]
     background: str
     seed: int
+    unmarked: frozenset[Noun] = frozenset()
+    background_weight: float = 1.0
 
     def mask(self, mask_id: int) -> np.ndarray:
         """(H, W) bool, the visible pixels of the object with this `mask_id` (from 1)."""
@@ -84,6 +91,12 @@ def _choose_stage(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig
         panorama = panoramas[int(rng.integers(len(panoramas)))]
         image, horizon_y = panorama_crop(rng, panorama, config.width, config.height)
         return _Stage(vary(rng, image), "panorama", horizon_y)
+    backdrops = art.backdrops if rng.random() < config.backdrop_share else []
+    if backdrops:
+        image = photograph_crop(rng, backdrops[int(rng.integers(len(backdrops)))], config.width, config.height)
+        return _Stage(
+            vary(rng, image), "photograph", None if rng.random() < 0.4 else rng.uniform(0, 0.5) * config.height
+        )
     image = procedural_background(rng, config.width, config.height)
     return _Stage(image, "procedural", None if rng.random() < 0.6 else rng.uniform(-0.3, 0.35) * config.height)
 
@@ -115,20 +128,21 @@ def _draw_valid(
             break
         placements, drawn = [placements[i] for i in kept], [drawn[i] for i in kept]
     image = draw(rng, stage.background, placements, drawn, config.recolour_share)
-    image = _augment(rng, image) if config.augment else image
+    image = augment(rng, image) if config.augment else image
     pairs = enumerate(placements, start=1)
-    objects = tuple(_describe(labels, mask_id, placement) for mask_id, placement in pairs)
+    objects = tuple(describe(labels, mask_id, placement.noun, placement.style) for mask_id, placement in pairs)
     return Scene(image, labels, objects, stage.kind, seed)
 
 
-def _describe(labels: np.ndarray, mask_id: int, placement: Placement) -> SceneObject:
+def describe(labels: np.ndarray, mask_id: int, noun: Noun, style: str) -> SceneObject:
+    """The object of a noun whose visible pixels have this value in the label map; there must be some."""
     mask = labels == mask_id
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    return SceneObject(placement.noun, placement.style, mask_id, box, int(np.count_nonzero(mask)))
+    return SceneObject(noun, style, mask_id, box, int(np.count_nonzero(mask)))
 
 
-def _augment(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+def augment(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Light exposure and contrast change, sensor noise, and at times blur or JPEG; geometry stays."""
     gain, lift = rng.uniform(0.85, 1.12), rng.uniform(-12, 12)
     table = np.clip((np.arange(256) - 128) * gain + 128 + lift, 0, 255).astype(np.uint8)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,13 +19,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from stamp.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.processing_stamp import StampProcessor
 from stamp.provenance import hardware_name
+from stamp.sources import NOUNS_FILE
 from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE
 from stamp.training.checkpoint import export_checkpoint
@@ -36,7 +37,9 @@ from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
 from stamp.training.optimizer import Optimizers, Part
+from stamp.training.photographs import PhotoLibrary
 from stamp.training.processes import Team
+from stamp.training.transfer import adopt_eyes, adopt_text
 
 #: Weight of the losses on the inside of the text model, against the loss of answers.
 GROUNDING_WEIGHT = 0.1
@@ -45,6 +48,8 @@ GROUNDING_WEIGHT = 0.1
 PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT, TOLD_WEIGHT = 10.0, 1.0, 3.0, 60.0
 #: Weights of the squared errors of image features, against their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
+#: Learning rate of a pretrained stem against that of the tower behind it.
+STEM_LR_RATIO = 0.15
 #: Noise on the perfect features of a "words" stage, against a length of 3.
 FEATURE_NOISE = 0.05
 
@@ -63,6 +68,8 @@ class Trainer:
     """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (all that resuming needs).
 
     masks: how requests for a mask are answered and trained.
+    init_from: a checkpoint to go on from; text_from, eyes_from: checkpoints whose text
+    model or vision tower a new one takes over (`transfer`).
     """
 
     config: TrainingConfig
@@ -70,6 +77,9 @@ class Trainer:
     out: Path
     device: torch.device
     init_from: Path | None = None
+    text_from: Path | None = None
+    eyes_from: Path | None = None
+    photographs: PhotoLibrary | None = None
     workers: int = 1
     team: Team = Team()
     masks: MaskObjective = field(default_factory=AllMask)
@@ -81,7 +91,11 @@ class Trainer:
         lexicon = Lexicon.of(self.art.nouns)
         if self.init_from is None:
             self.processor = build_processor(lexicon)
-            model = build_model(self.processor, self.config.seed)
+            model = build_model(self.processor, self.config.seed, self.config.vision_stem)
+            if self.text_from is not None:
+                adopt_text(model, self.processor, self.text_from)
+            if self.eyes_from is not None:
+                adopt_eyes(model, self.eyes_from)
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
@@ -132,7 +146,10 @@ class Trainer:
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
         rank, size = self.team.rank, self.team.size
         pictures = stage.objective != "words"
-        maker = BatchMaker(stage.plan, self.processor, self.art, stage.steps * size, pictures, self.masks)
+        steps = stage.steps * size
+        maker = BatchMaker(
+            stage.plan, self.processor, self.art, steps, pictures, self.masks, photographs=self.photographs
+        )
         rest = Subset(maker, range(first * size + rank, stage.steps * size, size))
         extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
@@ -140,10 +157,17 @@ class Trainer:
     def _make_optimizer(self, stage: Stage) -> Optimizers:
         visual, language = self.model.model.visual, self.model.model.language_model
         in_vision = {id(p) for p in visual.parameters()}
+        stem, general = [], []
+        if self.model.config.vision_stem != "patches":
+            stem, general = list(visual.stem.parameters()), list(visual.stem.general_parameters())
+        in_stem, is_general = {id(p) for p in stem}, {id(p) for p in general}
+        tower = [p for p in visual.parameters() if id(p) not in in_stem]
         words: Any = self.model.get_input_embeddings().weight
         text = [p for p in self.model.parameters() if id(p) not in in_vision and p is not words]
         parts = (
-            Part([*visual.parameters(), *self.nouns.parameters()], visual.blocks, stage.vision_lr),
+            Part([*tower, *self.nouns.parameters()], visual.blocks, stage.vision_lr),
+            Part([p for p in stem if id(p) not in is_general], None, STEM_LR_RATIO * stage.vision_lr),
+            Part(general, None, 0.0),
             Part(text, language.layers, stage.text_lr),
             Part([words], None, stage.text_lr if stage.vision_lr else 0.0),
         )
@@ -177,12 +201,12 @@ class Trainer:
             assert batch.pixel_values is not None
             embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
             logits = self.nouns.classify(embeds, embeddings)
-            losses["dense"] = dense_loss(logits, batch.coverage)
-            losses["align"] = ALIGN_WEIGHT * functional.mse_loss(embeds, ideal)
+            losses["dense"] = dense_loss(logits, batch.coverage, batch.weights)
+            losses["align"] = ALIGN_WEIGHT * (batch.weights.unsqueeze(-1) * (embeds - ideal) ** 2).mean()
             losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.marks_loss(embeds, batch.attributes)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
             way = stage.perfect_share * torch.rand(len(embeds), 1, 1, device=embeds.device)
-            embeds = torch.lerp(embeds, ideal, way)
+            embeds = torch.lerp(embeds.float(), ideal.float(), way)
         if stage.objective != "vision":
             for rows in filter(None, (batch.mask_rows, batch.text_rows)):
                 text, inside, mask_logits = self._forward(rows, batch, embeds)
@@ -223,7 +247,8 @@ class Trainer:
         loss = self.grounding.look_loss(rows)
         for layer in PLACED_LAYERS:
             loss = loss + PLACE_WEIGHT * self.nouns.marks_loss(states[layer], batch.places[image])
-        loss = loss + KEPT_WEIGHT * dense_loss(states[KEPT_LAYER] @ vectors.T, batch.coverage[image])
+        kept = states[KEPT_LAYER] @ vectors.T
+        loss = loss + KEPT_WEIGHT * dense_loss(kept, batch.coverage[image], batch.weights[image])
         marks = torch.cat([batch.places, batch.attributes[..., N_PLACE:]], dim=-1)
         loss = loss + TOLD_WEIGHT * self.nouns.marks_loss(*self.grounding.told_states(rows, marks))
         return loss + NAMED_WEIGHT * self.grounding.named_loss(rows, batch.coverage, vectors)
@@ -247,16 +272,31 @@ class Trainer:
         torch.save(state, part)
         os.replace(part, self.out / "state.pt")
         grid = self.config.stages[self.progress.stage].plan.grid
-        processor = StampProcessor(self.processor.tokenizer, image_processor(grid))
+        images = image_processor(grid, self.processor.image_processor)
+        processor = StampProcessor(self.processor.tokenizer, images)
         export_checkpoint(self.model, processor, self.out / "model")
+        (self.out / "model" / NOUNS_FILE).write_text(json.dumps(self._learned_from(), indent=0) + "\n")
         summary = {
             "masks": self.masks.name,
             "progress": asdict(self.progress),
             "hardware": hardware_name(self.device),
             "precision": "bf16" if self.bf16 else "float32",
             "config": asdict(self.config),
+            "photographs": self.photographs.origins() if self.photographs else {},
         }
         (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
+
+    def _learned_from(self) -> dict[str, dict[str, int]]:
+        """For each noun the drawings of each style and the photographs that show it."""
+        photographed: Counter[str] = Counter()
+        for photo in self.photographs.photographs if self.photographs else ():
+            photographed.update({item.noun.name for item in photo.objects})
+        learned = {}
+        for noun in self.art.nouns:
+            drawings = {style: self.art.drawings(style, noun) for style in self.art.styles}
+            counts = {**drawings, "photographs": photographed[noun.name]}
+            learned[noun.name] = {source: count for source, count in counts.items() if count}
+        return learned
 
     def resume(self) -> bool:
         """Continue from `out/state.pt`; False when there is none.
@@ -302,7 +342,7 @@ class _Meter:
 def _fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _one_thread(_: int) -> None:

@@ -1,4 +1,4 @@
-"""The large vocabulary: what at least three emoji styles draw, and what SweetHome3D renders, under everyday names.
+"""The vocabulary: what emoji styles draw, what SweetHome3D renders and what photographs show, under everyday names.
 
 `vocabulary.csv` is edited by hand and checked when read. Names, groups and tags of emojibase-data 17.0.0 (MIT) were
 its start; every drawing was looked at. Left out: square tiles, drawings that do not show their name, near-duplicates,
@@ -21,7 +21,7 @@ COLOURS = ("black", "blue", "brown", "green", "grey", "pink", "purple", "red", "
 
 _WORD = re.compile(r"[a-z]+( [a-z]+)*")
 _EMOJI = re.compile(r"[0-9a-f]{4,5}(-[0-9a-f]{4,5})*")
-_RENDER = re.compile(r"(blendswap-cc-0|blendswap-cc-by|katorlegaz|scopia)/[\w-]+")
+_RENDER = re.compile(r"(blendswap-cc-0|blendswap-cc-by|katorlegaz|reallusion|scopia)/[\w-]+")
 
 
 @cache
@@ -38,7 +38,7 @@ def load_vocabulary() -> tuple[Noun, ...]:
 
 
 def taught_nouns() -> tuple[Noun, ...]:
-    """The nouns that the shipped checkpoint learns: everyday ones that at least three emoji styles draw."""
+    """The nouns that the shipped checkpoint learns."""
     return tuple(noun for noun in load_vocabulary() if noun.taught)
 
 
@@ -70,8 +70,8 @@ def _split(cell: str) -> tuple[str, ...]:
 def check_vocabulary(nouns: Sequence[Noun]) -> None:
     """Raises ValueError where a word points at two nouns, or a row is malformed.
 
-    No name or plural contains a word of another noun, so that whole words of an answer name one noun only; no two
-    nouns share a synonym or a drawing.
+    No two nouns share a word or a drawing. One name may contain another ("baseball bat" and "bat"): whoever looks for
+    names in a text looks for the longest first.
     """
     owners: dict[str, Noun] = {}
     for noun in nouns:
@@ -80,10 +80,6 @@ def check_vocabulary(nouns: Sequence[Noun]) -> None:
             if word in owners:
                 raise ValueError(f"{word!r} names both {owners[word].name!r} and {noun.name!r}")
             owners[word] = noun
-    for noun in nouns:
-        for part in _parts(noun.name) | _parts(noun.plural):
-            if part in owners and owners[part] is not noun:
-                raise ValueError(f"{noun.name!r} contains {part!r}, a word of {owners[part].name!r}")
     drawn: dict[tuple[str, str], Noun] = {}
     for noun in nouns:
         for drawing in noun.drawings:
@@ -100,17 +96,9 @@ def _check_row(noun: Noun) -> None:
         raise ValueError(f"{noun.name!r}: article must be a, an or empty, got {noun.article!r}")
     if noun.colour and noun.colour not in COLOURS:
         raise ValueError(f"{noun.name!r}: unknown colour {noun.colour!r}; known: {COLOURS}")
-    if not any(style in TRAINING_STYLES for style, _ in noun.drawings):
-        raise ValueError(f"{noun.name!r} has no drawing in a training style")
     for style, key in noun.drawings:
         if not (_RENDER if style == "sweethome3d" else _EMOJI).fullmatch(key):
             raise ValueError(f"{noun.name!r}: {key!r} is not a drawing of {style}")
     agreed = {noun.name, *noun.kinds, *noun.functions} & set(noun.arguable)
     if agreed:
         raise ValueError(f"{noun.name!r}: {sorted(agreed)} cannot be both true and arguable")
-
-
-def _parts(name: str) -> set[str]:
-    """Every run of whole words inside a name: "ice cream" gives "ice", "cream" and itself."""
-    words = name.split()
-    return {" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}

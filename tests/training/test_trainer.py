@@ -1,6 +1,7 @@
 """The real trainer, a few steps at a time: it learns, it writes what it should, it resumes exactly."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from stamp.training.data import BatchPlan
 from stamp.training.groups import Lexicon
 from stamp.training.objectives import word_shares
 from stamp.training.optimizer import Optimizers
+from stamp.training.photographs import PhotoLibrary, read_photographs
 from stamp.training.trainer import Trainer
 from stamp.training.vocabulary import taught_nouns
 from tests.training.conftest import LEXICON, NOUN, NOUNS, STYLES
+from tests.training.photographs import write_coco
 
 VISION = Stage(
     "vision", "vision", BatchPlan(12, 1, 0, 0, 0, seed_offset=0, styles=STYLES), 2, 1e-3, 1e-3, warmup_steps=1
@@ -86,6 +89,22 @@ def test_resuming_after_a_kill_gives_the_very_same_weights(
     again.run()
     for name, value in finished.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
+
+
+def test_it_trains_on_photographs_in_coco_format(library: ArtLibrary, tmp_path: Path) -> None:
+    """What `python -m stamp.training train --photos DIR` does, for a few steps."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photographs = PhotoLibrary(read_photographs(write_coco(photos), NOUNS))
+    stages = tuple(replace(stage, plan=replace(stage.plan, photographs=1.0)) for stage in CONFIG.stages)
+    run = trainer(library, tmp_path / "run", replace(CONFIG, stages=stages))
+    run.photographs = photographs
+    run.run()
+    rows = [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
+    assert len(rows) == 6 and all(math.isfinite(row[name]) for row in rows for name in row if name != "stage")
+    learned = json.loads((run.out / "model" / "nouns.json").read_text())
+    assert list(learned) == [noun.name for noun in NOUNS]
+    assert learned["cat"] == {"round": 1, "edgy": 1, "photographs": 2} and learned["apple"] == {"round": 1, "edgy": 1}
 
 
 def test_ctrl_c_saves(library: ArtLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from stamp.training.__main__ import main
-from stamp.training.art import HELD_OUT_PANORAMAS, STYLE_SOURCES
+from stamp.training.art import HELD_OUT_PANORAMAS, PHOTO_STYLE, STYLE_SOURCES
 from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
 from stamp.training.recipes import RECIPES
+from stamp.training.talk import phrases
 from stamp.training.vocabulary import (
     COLOURS,
     HELD_OUT_STYLE,
@@ -19,6 +20,24 @@ from stamp.training.vocabulary import (
     taught_nouns,
 )
 
+SHORT_NAMES = (
+    "person bicycle car motorcycle airplane bus train truck boat bench bird cat dog horse sheep cow elephant "
+    "bear zebra giraffe backpack umbrella handbag tie suitcase frisbee skis snowboard kite skateboard "
+    "surfboard bottle cup fork knife spoon bowl banana apple sandwich orange broccoli carrot pizza donut cake "
+    "chair couch bed toilet tv laptop mouse remote keyboard microwave oven toaster sink refrigerator book "
+    "clock vase scissors toothbrush"
+)
+COCO_NOUNS = set(SHORT_NAMES.split()) | {
+    "traffic light",
+    "fire hydrant",
+    "stop sign",
+    "parking meter",
+    "sports ball",
+    "baseball bat",
+    "baseball glove",
+}
+COCO_NOUNS |= {"tennis racket", "wine glass", "hot dog", "potted plant", "dining table", "cell phone", "teddy bear"}
+COCO_NOUNS |= {"hair drier"}
 EMOJI_STYLES = ("fluent3d", "noto", "twemoji", "noto-v1")
 APPLE = Noun("apple", "apples", "fruit", drawings=(("noto", "1f34e"),))
 PALM = Noun("palm", "palms", "tree", synonyms=("palm tree",), synonym_plurals=("palm trees",))
@@ -41,18 +60,17 @@ def test_every_word_points_at_one_noun(nouns: dict[str, Noun]) -> None:
     assert words.most_common(1)[0][1] == 1
 
 
-def test_no_name_holds_a_word_of_another_noun(nouns: dict[str, Noun]) -> None:
-    owner = {word: noun.name for noun in nouns.values() for word in (noun.name, noun.plural, *noun.synonyms)}
+def test_no_noun_is_a_small_word_of_questions(nouns: dict[str, Noun]) -> None:
+    """ "Can you ...?" asks for no can."""
+    small = set(re.findall(r"[a-z]+", " ".join((*phrases.SEGMENT, *phrases.COUNT, *phrases.EXISTS)).lower()))
     for noun in nouns.values():
-        for name in {noun.name, noun.plural}:
-            for word, of in owner.items():
-                assert of == noun.name or f" {word} " not in f" {name} ", (name, word)
+        assert small.isdisjoint({noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals} - {"masks"}), noun.name
 
 
-def test_every_noun_is_drawn_by_three_emoji_styles_or_rendered(nouns: dict[str, Noun]) -> None:
-    for noun in nouns.values():
-        drawn = [style for style in EMOJI_STYLES if noun.drawings_in(style)]
-        assert len(drawn) >= 3 or noun.drawings_in("sweethome3d"), noun.name
+def test_every_noun_is_drawn_or_photographed(nouns: dict[str, Noun]) -> None:
+    """Those without a drawing are few, and everyday things."""
+    undrawn = {noun.name for noun in nouns.values() if not any(style in TRAINING_STYLES for style, _ in noun.drawings)}
+    assert len(undrawn) < 60 and {"bag", "belt", "ball", "fork"} - undrawn == {"fork"}
 
 
 def test_what_is_said_of_a_noun_uses_known_words(nouns: dict[str, Noun]) -> None:
@@ -64,10 +82,6 @@ def test_what_is_said_of_a_noun_uses_known_words(nouns: dict[str, Noun]) -> None
         assert set(noun.kinds) <= categories | set(nouns)
         assert set(noun.arguable) <= categories | set(nouns) | functions
         assert len(noun.synonyms) == len(noun.synonym_plurals)
-    asked = {word for words in (*CATEGORY_WORDS.values(), *FUNCTION_WORDS.values()) for word in words}
-    for word in asked:
-        inside = {word[m.start() :] for m in re.finditer(r"\b", word)}
-        assert not [name for name in nouns if any(f"{rest} ".startswith(f"{name} ") for rest in inside)], word
     assert {noun.colour for noun in nouns.values()} == {"", *COLOURS}
 
 
@@ -83,12 +97,13 @@ def test_articles_by_sound_and_none_for_what_is_not_counted(nouns: dict[str, Nou
     assert list(articles.values()) == ["an", "an", "a", "a", "", ""]
 
 
-def test_the_shipped_checkpoint_learns_hundreds_that_three_emoji_styles_draw() -> None:
+def test_the_shipped_checkpoint_learns_what_people_type() -> None:
     taught = taught_nouns()
-    assert len(taught) >= 300 and set(taught) < set(load_vocabulary())
-    for noun in taught:
-        drawn = [style for style in EMOJI_STYLES if noun.drawings_in(style)]
-        assert len(drawn) >= 3, noun.name
+    assert len(taught) >= 550 and set(taught) < set(load_vocabulary())
+    words = {word for noun in taught for word in (noun.name, *noun.synonyms)} | set(CATEGORY_WORDS)
+    assert words.issuperset(COCO_NOUNS), COCO_NOUNS - words
+    assert words.issuperset(("flower", "chicken", "hamburger", "doughnut", "police car", "race car", "birthday cake"))
+    assert words.issuperset(("goose", "rhinoceros", "man", "woman", "child", "plane", "mug"))
     assert sum(bool(noun.drawings_in(HELD_OUT_STYLE)) for noun in taught) >= 300
 
 
@@ -96,7 +111,7 @@ def test_the_held_out_style_is_in_no_training() -> None:
     assert HELD_OUT_STYLE not in TRAINING_STYLES and set(EMOJI_STYLES) < set(TRAINING_STYLES)
     assert {*TRAINING_STYLES, HELD_OUT_STYLE} == set(STYLE_SOURCES)
     stages = [stage for recipe in RECIPES.values() for stage in recipe().stages]
-    assert {style for stage in stages for style in stage.plan.styles} == set(TRAINING_STYLES)
+    assert {style for stage in stages for style in stage.plan.styles} == {*TRAINING_STYLES, PHOTO_STYLE}
     assert len(set(HELD_OUT_PANORAMAS)) == 6
     packages = [source.package for source in STYLE_SOURCES.values()]
     assert len(set(packages)) == len(packages)
@@ -125,7 +140,7 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
     for recipe in RECIPES:
         with pytest.raises(OpenedError):
             main(["train", "--recipe", recipe, "--init-from", "some/backbone"])
-    assert opened == [(TRAINING_STYLES, False, shipped)] * 2
+    assert opened == [(TRAINING_STYLES, False, shipped)] * len(RECIPES)
     opened.clear()
     with pytest.raises(SystemExit, match="--init-from"):
         main(["train", "--recipe", "nano"])
@@ -144,10 +159,10 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ([APPLE, replace(APPLE, plural="apple trees")], "'apple' names both 'apple' and 'apple'"),
         ([APPLE, replace(PALM, synonyms=("apple",), drawings=APPLE.drawings)], "names both"),
-        ([APPLE, replace(PALM, name="apple palm", drawings=(("noto", "1f334"),))], "'apple palm' contains 'apple'"),
+        ([APPLE, replace(PALM, name="apple palm", drawings=(("noto", "1f334"),))], None),
         ([replace(PALM, drawings=(("noto", "1f334"),)), APPLE], None),
         ([APPLE, replace(PALM, drawings=APPLE.drawings)], "shows both 'apple' and 'palm'"),
-        ([PALM], "no drawing in a training style"),
+        ([PALM], None),
         ([replace(APPLE, name="Apple")], "not lower-case words"),
         ([replace(APPLE, article="the")], "article must be"),
         ([replace(APPLE, colour="mauve")], "unknown colour 'mauve'"),

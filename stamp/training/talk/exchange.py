@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from stamp.training.nouns import Noun
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
+MOST_COUNTED = len(NUMBERS) - 1
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stamp.training.groups import Group
 from stamp.training.nouns import Noun
 from stamp.training.scenes import Scene, SceneObject
+from stamp.training.talk.exchange import MOST_COUNTED
 
 SIDES = ("left", "right", "top", "bottom")
 #: Places of two objects must differ by this share of the image before one is called farther left than the other.
@@ -13,6 +14,8 @@ CLEAR_MARGIN = 0.08
 MIDDLE_REACH, DOUBTFUL_REACH = 0.12, 0.02
 #: How many times as large an object must be to be called the bigger of two.
 CLEARLY_BIGGER = 1.25
+#: A picture is of an object that covers this share of it and is this many times as large as any other.
+MAIN_SHARE, MAIN_RATIO = 0.1, 3.0
 
 
 def objects_by_noun(scene: Scene) -> dict[Noun, tuple[SceneObject, ...]]:
@@ -23,11 +26,18 @@ def objects_by_noun(scene: Scene) -> dict[Noun, tuple[SceneObject, ...]]:
     return groups
 
 
+def everything(scene: Scene) -> tuple[SceneObject, ...]:
+    """All objects; () where some may be unmarked."""
+    return () if scene.unmarked else scene.objects
+
+
 def members(scene: Scene, group: Group) -> tuple[SceneObject, ...] | None:
-    """The objects of a group, from left to right; None where people would not agree about one."""
-    if any(item.noun in group.doubtful for item in scene.objects):
+    """The objects of a group, from left to right; None where one is doubtful, unmarked or they are many."""
+    if any(item.noun in group.doubtful for item in scene.objects) or not scene.unmarked.isdisjoint(group.nouns):
         return None
     found = [item for item in scene.objects if item.noun in group]
+    if len(found) > MOST_COUNTED:
+        return None
     return tuple(sorted(found, key=lambda item: item.box_xyxy[0] + item.box_xyxy[2]))
 
 
@@ -46,14 +56,41 @@ def toward(scene: Scene, item: SceneObject, side: str) -> float:
 
 def clear_extreme(scene: Scene, side: str, among: Sequence[SceneObject] | None = None) -> SceneObject | None:
     """The object farthest to a side by its box centre, or None when it is not clearly the one."""
-    items = scene.objects if among is None else among
+    items = everything(scene) if among is None else among
+    if len(items) < 2:
+        return None
     first, second, *_ = sorted(items, key=lambda item: -toward(scene, item, side))
     return first if toward(scene, first, side) - toward(scene, second, side) >= CLEAR_MARGIN else None
 
 
+def clear_middle(scene: Scene, among: Sequence[SceneObject]) -> SceneObject | None:
+    """The only object of several that lies in the middle of the picture; None where another is nearly there."""
+    off_centre = [max(abs(value - 0.5) for value in place(scene, item)) for item in among]
+    inside = [item for item, offset in zip(among, off_centre, strict=True) if offset <= MIDDLE_REACH]
+    doubtful = any(MIDDLE_REACH < offset < MIDDLE_REACH + CLEAR_MARGIN for offset in off_centre)
+    return inside[0] if len(inside) == 1 < len(among) and not doubtful else None
+
+
+def only_beside(scene: Scene, anchor: SceneObject, side: str, among: Sequence[SceneObject]) -> SceneObject | None:
+    """The only one of some objects that lies to a side of the anchor; None when several do, none, or a doubtful one."""
+    offsets = [(toward(scene, item, side) - toward(scene, anchor, side), item) for item in among if item is not anchor]
+    beyond = [item for offset, item in offsets if offset >= CLEAR_MARGIN]
+    doubtful = any(0 < offset < CLEAR_MARGIN for offset, _ in offsets)
+    return beyond[0] if len(beyond) == 1 and not doubtful else None
+
+
+def main_object(scene: Scene) -> SceneObject | None:
+    """The object that a picture is of: large, and far larger than any other; None where there is none."""
+    first, *others = sorted(scene.objects, key=lambda item: -item.area_px)
+    is_large = first.area_px >= MAIN_SHARE * scene.labels.size
+    return first if is_large and all(first.area_px >= MAIN_RATIO * other.area_px for other in others) else None
+
+
 def clear_size(scene: Scene, biggest: bool, among: Sequence[SceneObject] | None = None) -> SceneObject | None:
     """The object with the largest (or smallest) visible area, or None when another is nearly so."""
-    items = scene.objects if among is None else among
+    items = everything(scene) if among is None else among
+    if len(items) < 2:
+        return None
     first, second, *_ = sorted(items, key=lambda item: -item.area_px if biggest else item.area_px)
     return first if _clearly_apart(first, second) else None
 
@@ -72,12 +109,7 @@ def _clearly_apart(first: SceneObject, second: SceneObject) -> bool:
 
 def neighbour(scene: Scene, item: SceneObject, side: str) -> SceneObject | None:
     """The only other object that lies to a side of this one; None when there are several, none, or a doubtful one."""
-    offsets = [
-        (toward(scene, other, side) - toward(scene, item, side), other) for other in scene.objects if other is not item
-    ]
-    beyond = [other for offset, other in offsets if offset >= CLEAR_MARGIN]
-    doubtful = any(0 < offset < CLEAR_MARGIN for offset, _ in offsets)
-    return beyond[0] if len(beyond) == 1 and not doubtful else None
+    return only_beside(scene, item, side, everything(scene))
 
 
 def nearest(scene: Scene, item: SceneObject) -> SceneObject | None:
@@ -89,8 +121,8 @@ def nearest(scene: Scene, item: SceneObject) -> SceneObject | None:
         ox, oy = place(scene, other)
         return float(((ox - x) * width) ** 2 + ((oy - y) * height) ** 2) ** 0.5 / max(width, height)
 
-    others = sorted((other for other in scene.objects if other is not item), key=distance)
-    if len(others) > 1 and distance(others[1]) - distance(others[0]) < CLEAR_MARGIN:
+    others = sorted((other for other in everything(scene) if other is not item), key=distance)
+    if not others or len(others) > 1 and distance(others[1]) - distance(others[0]) < CLEAR_MARGIN:
         return None
     return others[0]
 

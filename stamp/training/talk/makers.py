@@ -12,17 +12,18 @@ Maker = Callable[[Situation], Exchange | None]
 Makers = tuple[tuple[Maker, float], ...]
 
 MASK_MAKERS: Makers = (
-    (requests.segment_name, 0.38),
-    (requests.segment_colour, 0.03),
-    (requests.segment_place, 0.14),
-    (requests.segment_size, 0.08),
-    (requests.segment_beside, 0.12),
-    (requests.segment_group, 0.09),
-    (requests.segment_several, 0.13),
-    (requests.segment_everything, 0.03),
+    (requests.segment_name, 0.32),
+    (requests.segment_colour, 0.02),
+    (requests.segment_place, 0.16),
+    (requests.segment_size, 0.12),
+    (requests.segment_beside, 0.14),
+    (requests.segment_group, 0.11),
+    (requests.segment_several, 0.11),
+    (requests.segment_everything, 0.02),
 )
 TEXT_MAKERS: Makers = (
     (questions.ask_what, 0.18),
+    (questions.ask_main, 0.06),
     (questions.ask_count, 0.24),
     (questions.ask_exists, 0.18),
     (requests.segment_absent, 0.45),

@@ -54,6 +54,8 @@ SEGMENT_SEVERAL = (
 )
 ALL = ("all {}", "the {}", "all the {}", "all of the {}")
 BOTH = ("both {}", "both of the {}", "the two {}")
+EVERYONE = ("everyone", "everybody", "all the people")
+MIDDLE = ("the {} in the middle", "the middle {}", "the {} in the centre")
 EXTREME = {
     "left": ("the {} on the left", "the leftmost {}", "the {} on the far left"),
     "right": ("the {} on the right", "the rightmost {}", "the {} on the far right"),
@@ -83,6 +85,17 @@ WHAT_SIZE = {
     "big": ("What is the biggest object?", "What is the largest thing?", "Which object is the biggest?"),
     "small": ("What is the smallest object?", "What is the smallest thing?", "Which object is the smallest?"),
 }
+WHAT_MAIN = (
+    "What is this?",
+    "What is that?",
+    "What am I looking at?",
+    "What is the main object?",
+    "What is the main thing in the picture?",
+    "What do we have here?",
+    "What is in front of me?",
+    "Can you tell me what this is?",
+    "Do you know what this is?",
+)
 WHAT_BESIDE = (
     "What is {beside} the {one}?",
     "What do you see {beside} the {one}?",

@@ -5,6 +5,7 @@ from stamp.training.nouns import Noun
 from stamp.training.scenes import SceneObject
 from stamp.training.talk import facts, phrases
 from stamp.training.talk.exchange import (
+    MOST_COUNTED,
     Exchange,
     a_noun,
     is_counted,
@@ -35,6 +36,12 @@ def ask_what(s: Situation) -> Exchange | None:
     return None if item is None else _named("what", s.put_about(phrases.WHAT_EXTREME, side), item)
 
 
+def ask_main(s: Situation) -> Exchange | None:
+    """The name of the object that the picture is of."""
+    item = facts.main_object(s.scene)
+    return None if item is None else _named("what", s.put(phrases.WHAT_MAIN), item)
+
+
 def ask_beside(s: Situation) -> Exchange | None:
     """The name of the object on a side of another, or next to it."""
     if (anchor := s.single()) is None:
@@ -47,7 +54,7 @@ def ask_beside(s: Situation) -> Exchange | None:
 
 def ask_count(s: Situation) -> Exchange | None:
     """How many of a noun; sometimes none, sometimes of a category or of all objects."""
-    groups = {noun: items for noun, items in s.subjects().items() if is_counted(noun)}
+    groups = {noun: items for noun, items in s.counted().items() if is_counted(noun)}
     if s.rng.random() < 0.15:
         group = s.rng.choice((s.lexicon.objects[0], *s.lexicon.categories))
         items = facts.members(s.scene, group)
@@ -107,14 +114,17 @@ def _exists_group(s: Situation, present: bool) -> Exchange | None:
 def ask_describe(s: Situation) -> Exchange:
     """Everything in the scene, from left to right."""
     groups = facts.objects_by_noun(s.scene)
-    things = [
-        quantity(noun.name, noun.plural, len(items)) if len(items) > 1 and is_counted(noun) else a_noun(noun)
-        for noun, items in groups.items()
-    ]
+    *things, last = [_some(s, noun, len(items)) for noun, items in groups.items()]
     found = tuple(tuple(item.mask_id for item in items) for items in groups.values())
-    return Exchange(
-        "describe", s.put(phrases.DESCRIBE), f"I see {', '.join(things[:-1])} and {things[-1]}.", found=found
-    )
+    answer = f"I see {', '.join(things)} and {last}." if things else f"I see {last}."
+    return Exchange("describe", s.put(phrases.DESCRIBE), answer, found=found)
+
+
+def _some(s: Situation, noun: Noun, count: int) -> str:
+    """ "an apple", "two apples"; "people" where there may be more."""
+    if count == 1 or not is_counted(noun):
+        return a_noun(noun)
+    return noun.plural if noun in s.scene.unmarked or count > MOST_COUNTED else quantity(noun.name, noun.plural, count)
 
 
 def ask_which(s: Situation) -> Exchange:
@@ -137,7 +147,7 @@ def ask_count_each(s: Situation) -> Exchange | None:
 
 def _shown_and_absent(s: Situation) -> dict[Noun, int]:
     """Some nouns in random order, about half of them shown, with how often."""
-    counts = {noun: len(items) for noun, items in s.subjects().items()}
+    counts = {noun: len(items) for noun, items in s.counted().items()}
     for _ in range(s.rng.randint(2, 6)):
         counts[s.absent_noun()] = 0
     return dict(s.rng.sample(list(counts.items()), len(counts)))

@@ -11,6 +11,9 @@ from stamp.training.talk import facts, phrases
 from stamp.training.talk.exchange import Exchange, verb_of
 from stamp.training.talk.situation import Situation
 
+#: Share of the requests for people that ask for everyone.
+EVERYONE_SHARE = 0.3
+
 
 def one_mask(kind: str, question: str, name: str, items: Sequence[SceneObject]) -> Exchange:
     """The answer with one mask for some objects together.
@@ -65,17 +68,23 @@ def _by_name(s: Situation, kind: str, noun: Noun, items: Sequence[SceneObject], 
 
 
 def _all_of(s: Situation, plural: str, count: int) -> str:
+    if plural == "people" and s.rng.random() < EVERYONE_SHARE:
+        return s.rng.choice(phrases.EVERYONE)
     forms = (*phrases.ALL, *phrases.BOTH) if count == 2 else phrases.ALL
     return s.rng.choice(forms).format(plural)
 
 
 def segment_place(s: Situation) -> Exchange | None:
-    """The object farthest to a side, among all or among those of one noun."""
-    side = s.rng.choice(facts.SIDES)
+    """The object farthest to a side or in the middle, among all or among those of one noun."""
+    side = s.rng.choice((*facts.SIDES, "middle"))
     word, among = _candidates(s)
-    if (item := facts.clear_extreme(s.scene, side, among)) is None:
+    if side == "middle":
+        item, forms = facts.clear_middle(s.scene, among), phrases.MIDDLE
+    else:
+        item, forms = facts.clear_extreme(s.scene, side, among), phrases.EXTREME[side]
+    if item is None:
         return None
-    the = s.rng.choice(phrases.EXTREME[side]).format(word)
+    the = s.rng.choice(forms).format(word)
     return ask_for(s, "segment_place", the, (item,), word if word == item.noun.name else "")
 
 
@@ -94,21 +103,41 @@ def segment_size(s: Situation) -> Exchange | None:
 
 def _candidates(s: Situation) -> tuple[str, tuple[SceneObject, ...]]:
     """All objects ("object", "thing"), or half the time those of a noun that is there more than once."""
-    repeated = [(noun.name, items) for noun, items in s.subjects().items() if len(items) > 1]
-    if repeated and s.rng.random() < 0.5:
+    repeated = [(noun.name, items) for noun, items in s.counted().items() if len(items) > 1]
+    if repeated and s.rng.random() < 0.6:
         return s.rng.choice(repeated)
-    return s.rng.choice(s.lexicon.objects).name, s.scene.objects
+    return s.rng.choice(s.lexicon.objects).name, facts.everything(s.scene)
 
 
 def segment_beside(s: Situation) -> Exchange | None:
-    """The object on a side of another, or next to it."""
+    """The object on a side of another, or next to it; sometimes by its noun or kind: "the animal left of the bus"."""
     if (anchor := s.single()) is None:
         return None
+    if s.rng.random() < 0.5:
+        return _named_beside(s, anchor)
     beside, item = pick_beside(s, anchor)
     if item is None:
         return None
     word = s.rng.choice(("object", "thing"))
     return ask_for(s, "segment_beside", f"the {word} {beside} the {s.call(anchor.noun)[0]}", (item,))
+
+
+def _named_beside(s: Situation, anchor: SceneObject) -> Exchange | None:
+    """The only one of its noun or kind on a side of the anchor."""
+    side = s.rng.choice(facts.SIDES)
+    kinds = [(noun.name, items) for noun, items in s.counted().items() if noun is not anchor.noun]
+    if s.rng.random() < 0.4:
+        kinds = [
+            (group.name, items)
+            for group in s.lexicon.categories
+            if (items := facts.members(s.scene, group)) and anchor not in items
+        ]
+    found = [(word, item) for word, items in kinds if (item := facts.only_beside(s.scene, anchor, side, items))]
+    if not found:
+        return None
+    word, item = s.rng.choice(found)
+    the = f"the {word} {s.rng.choice(phrases.BESIDE[side])} the {s.call(anchor.noun)[0]}"
+    return ask_for(s, "segment_beside", the, (item,), word if word == item.noun.name else "")
 
 
 def pick_beside(s: Situation, anchor: SceneObject) -> tuple[str, SceneObject | None]:
@@ -131,8 +160,10 @@ def segment_group(s: Situation) -> Exchange | None:
     return ask_for(s, "segment_group", _all_of(s, group.plural, len(items)), items, group.plural, several=True)
 
 
-def segment_everything(s: Situation) -> Exchange:
-    """All objects in one mask."""
+def segment_everything(s: Situation) -> Exchange | None:
+    """All objects in one mask, where all are known."""
+    if s.scene.unmarked:
+        return None
     objects, things = s.lexicon.objects
     the = s.rng.choice(("everything", f"all {objects.plural}", f"all the {things.plural}"))
     return ask_for(s, "segment_everything", the, s.scene.objects, objects.plural, several=True)

@@ -7,6 +7,7 @@ from random import Random
 from stamp.training.groups import Group, Lexicon
 from stamp.training.nouns import Noun
 from stamp.training.scenes import Scene, SceneObject
+from stamp.training.talk.exchange import MOST_COUNTED
 from stamp.training.talk.facts import objects_by_noun
 
 #: The last phrasing of each list of at least this length is never heard in training, only in evaluation.
@@ -49,9 +50,18 @@ class Situation:
             if not any(other.fits(noun.name) is not False for other in nouns if other is not noun)
         }
 
+    def counted(self) -> dict[Noun, tuple[SceneObject, ...]]:
+        """Those of them of which every object is known, and that are few enough to count."""
+        unmarked = self.scene.unmarked
+        return {
+            noun: items
+            for noun, items in self.subjects().items()
+            if noun not in unmarked and len(items) <= MOST_COUNTED
+        }
+
     def singles(self) -> list[SceneObject]:
         """The objects that their noun alone points at."""
-        return [items[0] for items in self.subjects().values() if len(items) == 1]
+        return [items[0] for items in self.counted().values() if len(items) == 1]
 
     def single(self) -> SceneObject | None:
         """One of them, or None without any."""
@@ -66,12 +76,18 @@ class Situation:
         return noun.name, noun.plural
 
     def absent_noun(self) -> Noun:
-        """A noun of the vocabulary that is true of nothing in the scene."""
+        """A noun of the vocabulary that is true of nothing in the scene. Raises ValueError where all may be there."""
+        if len(self.scene.unmarked) >= len(self.lexicon.nouns):
+            raise ValueError("nothing is known not to be in this picture")
         while True:
             noun = self.rng.choice(self.lexicon.nouns)
-            if all(item.noun.fits(noun.name) is False for item in self.scene.objects):
+            if noun not in self.scene.unmarked and all(
+                item.noun.fits(noun.name) is False for item in self.scene.objects
+            ):
                 return noun
 
     def is_absent(self, group: Group) -> bool:
         """Whether no object of the scene belongs to a group, beyond doubt."""
-        return not any(item.noun in group or item.noun in group.doubtful for item in self.scene.objects)
+        return self.scene.unmarked.isdisjoint(group.nouns) and not any(
+            item.noun in group or item.noun in group.doubtful for item in self.scene.objects
+        )

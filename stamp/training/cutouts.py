@@ -1,0 +1,53 @@
+"""Things cut out of photographs, as one more style of art, and photographs as backgrounds of composed scenes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+from tqdm import tqdm
+
+from stamp.training.art import PHOTO_STYLE
+from stamp.training.photographs import Photograph
+from stamp.training.rasterise import fit_sprite, write_png
+
+CUTOUT_SIDE_PX = 192
+#: Smaller ones show nothing when they are enlarged; more of one noun would only fill memory.
+MIN_CUTOUT_PX, MOST_OF_A_NOUN = 1500, 60
+
+
+def write_cutouts(photographs: Sequence[Photograph], art_folder: Path) -> None:
+    """Write one PNG for each whole object: `sprites/photo/<noun>/<number>.png`. Does nothing where that exists."""
+    target = art_folder / "sprites" / PHOTO_STYLE
+    if (target / "complete").is_file():
+        return
+    counts: Counter[str] = Counter()
+    for photo in tqdm(photographs, desc="cut-outs", unit="photograph"):
+        if not photo.has_masks or all(counts[item.noun.name] >= MOST_OF_A_NOUN for item in photo.objects):
+            continue
+        with Image.open(photo.path) as file:
+            picture = file.convert("RGB")
+        masks = [item.read_mask() for item in photo.objects if item.read_mask]
+        for item, mask in zip(photo.objects, masks, strict=True):
+            name = item.noun.name
+            if counts[name] < MOST_OF_A_NOUN and _is_whole(mask):
+                write_png(cut_out(picture, mask), target / name / f"{counts[name]:03}.png")
+                counts[name] += 1
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "complete").touch()
+
+
+def cut_out(picture: Image.Image, mask: np.ndarray) -> Image.Image:
+    """The masked pixels as RGBA with a soft edge just inside the mask, which is rarely exact; longest side 192 px."""
+    alpha = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(3))
+    picture = picture.copy()
+    picture.putalpha(alpha.filter(ImageFilter.GaussianBlur(0.7)))
+    sprite = fit_sprite(picture)
+    sprite.thumbnail((CUTOUT_SIDE_PX, CUTOUT_SIDE_PX), Image.Resampling.LANCZOS)
+    return sprite
+
+
+def _is_whole(mask: np.ndarray) -> bool:
+    """Large enough, and not cut off by the picture's edge, the lower one aside (people stand on it)."""
+    return bool(mask.sum() >= MIN_CUTOUT_PX and not (mask[0].any() or mask[:, 0].any() or mask[:, -1].any()))

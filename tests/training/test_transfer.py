@@ -1,0 +1,35 @@
+"""A new nano with another vocabulary takes over text layers, shared words and eyes."""
+
+from pathlib import Path
+
+import torch
+
+from stamp.processing_stamp import StampProcessor
+from stamp.training.checkpoint import export_checkpoint
+from stamp.training.groups import Lexicon
+from stamp.training.nano import build_model, build_processor
+from stamp.training.transfer import adopt_eyes, adopt_text
+from tests.training.conftest import LEXICON, NOUN
+
+
+def test_text_and_eyes_are_taken_over(processor: StampProcessor, tmp_path: Path) -> None:
+    old = build_model(processor, seed=1, vision_stem="patches")
+    export_checkpoint(old, processor, tmp_path / "old")
+    wider = build_processor(Lexicon.of((*LEXICON.nouns, NOUN["hedgehog"], NOUN["kangaroo"])))
+    model = build_model(wider, seed=2, vision_stem="patches")
+    before = model.get_input_embeddings().weight.clone()
+    copied = adopt_text(model, wider, tmp_path / "old")
+
+    ours, theirs = wider.tokenizer.get_vocab(), processor.tokenizer.get_vocab()
+    rows = model.get_input_embeddings().weight
+    stored = old.get_input_embeddings().weight.bfloat16().float()
+    assert copied == len(ours.keys() & theirs.keys()) > 500
+    for token, row in ours.items():
+        expected = stored[theirs[token]] if token in theirs else before[row]
+        assert torch.equal(rows[row], expected), token
+    for name, value in old.model.language_model.layers.state_dict().items():
+        assert torch.equal(model.model.language_model.layers.state_dict()[name], value.bfloat16().float())
+
+    adopt_eyes(model, tmp_path / "old")
+    for name, value in old.model.visual.state_dict().items():
+        assert torch.equal(model.model.visual.state_dict()[name], value.bfloat16().float())
