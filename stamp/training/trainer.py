@@ -68,8 +68,8 @@ class Trainer:
     """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (all that resuming needs).
 
     masks: how requests for a mask are answered and trained.
-    init_from: a checkpoint to go on from; text_from, eyes_from: checkpoints whose text
-    model or vision tower a new one takes over (`transfer`).
+    init_from: a checkpoint to go on from; text_from: one whose text model a new one takes
+    over; eyes_from: one whose vision tower any takes over (`transfer`).
     """
 
     config: TrainingConfig
@@ -94,11 +94,11 @@ class Trainer:
             model = build_model(self.processor, self.config.seed, self.config.vision_stem)
             if self.text_from is not None:
                 adopt_text(model, self.processor, self.text_from)
-            if self.eyes_from is not None:
-                adopt_eyes(model, self.eyes_from)
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
+        if self.eyes_from is not None:
+            adopt_eyes(model, self.eyes_from)
         self.model: StampForSegmentation = self.masks.adopt(model)
         self.model.to(self.device)  # type: ignore[arg-type]
         self.model.train()
