@@ -9,6 +9,7 @@ import sys
 
 from demo.sources import add_source_options, read_sources
 from stamp.options import add_model_options
+from stamp.threads import let_threads_sleep
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -25,6 +26,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve the page until interrupted."""
+    let_threads_sleep()
     from demo.loading import ModelSlot
     from demo.ui import build_demo, launch_options
 

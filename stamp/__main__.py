@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stamp.options import add_limit_option, add_model_options, add_refine_option, load_predictor, token_budget
+from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
+    let_threads_sleep()
     options = build_parser().parse_args(arguments)
     run = {"segment": _segment, "chat": _chat, "export": _export, "rehearse": _rehearse}[options.command]
     try:
