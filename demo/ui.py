@@ -15,6 +15,7 @@ from demo.dashboard import add_dashboard
 from demo.live import Shelf
 from demo.loading import ModelSlot
 from demo.naming import Parts, Updates, by_name
+from demo.page import Page
 from demo.picture import FileImage
 from demo.sources import Sources
 from demo.theme import css, theme
@@ -40,7 +41,7 @@ Example = tuple[Path, str]
 
 def build_demo(slot: ModelSlot, examples: Path = EXAMPLES, sources: Sources | None = None) -> gr.Blocks:
     """The page of one model, with the results of `sources`. Launch it with `launch_options()`."""
-    with gr.Blocks(title="STAMP", analytics_enabled=False, delete_cache=(ONE_HOUR_S, ONE_HOUR_S)) as demo:
+    with Page(title="STAMP", analytics_enabled=False, delete_cache=(ONE_HOUR_S, ONE_HOUR_S)) as demo:
         gr.HTML(HERO, elem_id="hero", padding=False)
         parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
         parts["timer"] = gr.Timer(1.0)
