@@ -96,4 +96,4 @@ def wire_live_run(shelf: Shelf, store: ResultStore, library: Library, parts: Par
     outputs = [parts[name] for name in ("live_stop", "live", "live_go", "live_halt")]
     run = by_name(parts, partial(run_live, shelf, store, library))
     parts["live_go"].click(run, inputs, outputs, concurrency_id="live", concurrency_limit=8, **quiet)
-    parts["live_halt"].click(halt, [parts["live_stop"]], queue=False, **quiet)
+    parts["live_halt"].click(halt, [parts["live_stop"]], concurrency_limit=None, **quiet)

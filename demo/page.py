@@ -1,4 +1,4 @@
-"""The Blocks of the page: Gradio's, with every file that comes in checked before Gradio acts on it."""
+"""The Blocks of the page: Gradio's, with what it knows of its visitors, and with every file that comes in checked."""
 
 from typing import Any
 
@@ -6,11 +6,28 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 
+from demo.limits import Limits
 from demo.picture import FileImage, only_uploads
+from demo.presence import Presence
+from demo.visits import VisitStore
 
 
 class Page(gr.Blocks):
-    """A gr.Blocks whose events accept uploaded files only, in whatever form a request names them."""
+    """A gr.Blocks whose events accept uploaded files only, in whatever form a request names them.
+
+    visits: pictures and dialogues by session. presence: who is there.
+    """
+
+    def __init__(self, *, limits: Limits | None = None, **options: Any):
+        super().__init__(**options)
+        self.limits = limits or Limits()
+        self.presence = Presence()
+        self.visits = VisitStore(self.limits.visit_bytes)
+
+    def is_awaited(self, session: str) -> bool:
+        """Whether the client of a session still waits for something; `demo.housekeeping` notes when it has left."""
+        events = list(self._queue.event_ids_to_events.values())
+        return any(event.alive for event in events if event.session_hash == session)
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: SessionState | None, explicit_call: bool = False

@@ -137,7 +137,7 @@ def wire_race(shelf: Shelf, examples: list[Example], parts: Parts) -> None:
     inputs = [parts[name] for name in ("race_picture", "race_prompt", "race_methods")]
     run = by_name(parts, partial(run_race, shelf))
     parts["race_go"].click(run, inputs, outputs, concurrency_id="live", concurrency_limit=8, **quiet)
-    parts["race_halt"].click(halt, [parts["race_stop"]], queue=False, **quiet)
+    parts["race_halt"].click(halt, [parts["race_stop"]], concurrency_limit=None, **quiet)
     if "race_examples" in parts:
         pick = by_name(parts, partial(choose_example, examples))
         parts["race_examples"].click(pick, [parts["race_examples"]], outputs, **quiet)

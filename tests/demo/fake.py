@@ -29,6 +29,7 @@ class FakePredictor:
         self.conversations: list[list[Turn]] = []
         self.refinements: list[str] = []
         self.limits: list[float | None] = []
+        self.written = 0
         self.encoded = 0
         self.quantization = "none"
         self.lock = threading.RLock()
@@ -64,6 +65,7 @@ class FakePredictor:
             if should_stop():
                 break
             written.append(part)
+            self.written += 1
             if isinstance(part, int):
                 masks.append(half(image.size_hw, part))
                 yield MaskReady(len(masks) - 1, masks[-1], np.zeros((2, 2), np.float32), None)

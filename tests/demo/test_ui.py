@@ -63,7 +63,7 @@ def test_masks_of_the_record_decode_to_the_size_of_the_image(
 ) -> None:
     """The random model need not write `<|seg|>`; a given response does."""
     forced = predictor.predict_masks(Image.new("RGB", (40, 30), "red"), "segment", "It is <|seg|> and <|seg|>.")
-    monkeypatch.setattr(predictor, "segment", lambda *_: forced)
+    monkeypatch.setattr(predictor, "segment", lambda *_, **__: forced)
     path, _ = write_good(tmp_path)["palette.png"]
     _, record = client.predict(handle_file(path), "segment", api_name="/segment")
     masks = np.stack([decode_rle(mask["rle"]) for mask in record["masks"]])
@@ -108,7 +108,7 @@ def test_a_web_address_is_refused_and_never_fetched(client: Client) -> None:
 def test_a_failure_of_the_model_leaks_nothing(
     client: Client, predictor: StampPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret /root/path")
 
     monkeypatch.setattr(predictor, "segment", fail)

@@ -44,6 +44,13 @@ class Stranger:
         body = {"fn_index": index, "data": data, "session_hash": session}
         return self.http.post(f"{API}/queue/join", json=body)
 
+    @contextmanager
+    def reading(self, path: str) -> Iterator[httpx.Response]:
+        """A connection that stays open, and is closed at the end."""
+        with self.http.stream("GET", f"{API}/{path}") as answer:
+            assert answer.status_code == 200
+            yield answer
+
     def follow(self, session: str) -> list[dict[str, Any]]:
         """All messages of a session until its last event has ended."""
         found = []
@@ -68,10 +75,10 @@ class Stranger:
 
 
 @contextmanager
-def strangers_page(predictor: Any = None, **options: Any) -> Iterator[Stranger]:
+def strangers_page(predictor: Any = None, *, max_seconds: float | None = None, **options: Any) -> Iterator[Stranger]:
     """A served page with a stand-in for the model, seen by a stranger. options: of `build_demo`."""
     fake = FakePredictor() if predictor is None else predictor
-    slot = ModelSlot(lambda: fake, is_embedded=True).start()
+    slot = ModelSlot(lambda: fake, is_embedded=True, max_seconds=max_seconds).start()
     slot.wait(10)
     demo = build_demo(slot, **{"examples": Path("none"), **options})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
