@@ -220,6 +220,8 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     asking: dict[str, Any] = {
         "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], parts["refine"]],
         "concurrency_id": "model", "concurrency_limit": MAX_WAITING, **quiet,
+        # A visitor who waits in Gradio's queue sees the place in it, and how long it may take.
+        "show_progress": "minimal", "show_progress_on": [parts["chat"]],
     }  # fmt: skip
     parts["prompt"].submit(**asking)
     parts["prompt"].stop(visiting(handlers.stop_answer), concurrency_limit=None, **quiet)
