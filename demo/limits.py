@@ -17,7 +17,8 @@ class Limits:
     everything else that a page asks for, a stream is an open connection. has_rates: one address may ask for each
     route so often per minute only (`demo.gate`). waiting: questions of all visitors at a time.
 
-    visit_bytes: memory of all pictures and dialogues. disk_bytes: of all uploads and downloads.
+    pause_s: between two live runs of one address. visit_bytes: memory of all pictures and dialogues. disk_bytes: of
+    all uploads and downloads.
     """
 
     questions: int | None = 4
@@ -25,6 +26,7 @@ class Limits:
     streams: int | None = 100
     has_rates: bool = True
     waiting: int = 64
+    pause_s: float = 20.0
     visit_bytes: int = 500_000_000
     disk_bytes: int = 2_000_000_000
 
@@ -54,7 +56,7 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
 def read_limits(given: argparse.Namespace) -> Limits:
     """The limits that the options ask for."""
     if given.trusted:
-        return Limits(questions=None, events=None, streams=None, has_rates=False)
+        return Limits(questions=None, events=None, streams=None, has_rates=False, pause_s=0.0)
     return Limits(questions=given.per_address)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from demo.answering import Updates, notice, ready_box
+from demo.limits import address_of
 from demo.visit import Visit
 from demo.visits import DROPPED, VisitStore
 
@@ -61,6 +62,16 @@ def by_visit(visits: VisitStore, parts: Parts, handler: Callable[..., Any], *, b
             yield by_component(parts, lost_page())
 
     return streaming if _is_generator(handler) else plain
+
+
+def by_visitor(parts: Parts, handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Any]]:
+    """As `by_name` of a generator, which also gets `visitor`: the address that asks."""
+
+    def streaming(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+        for updates in handler(*inputs, visitor=address_of(request.client)):
+            yield by_component(parts, updates)
+
+    return streaming
 
 
 def by_component(parts: Parts, updates: Updates) -> Any:

@@ -64,7 +64,8 @@ def build_demo(
                     _chat_column(parts, slot)
             with gr.Tab("Benchmark", id="benchmark") as board:
                 sources = sources or Sources()
-                add_dashboard(demo, tabs, board, sources, Shelf(slot, is_on=sources.is_live), samples)
+                shelf = Shelf(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
+                add_dashboard(demo, tabs, board, sources, shelf, samples)
             with gr.Tab("About", id="about"):
                 add_about(len(read_known()))
         add_endpoint(slot, demo)
