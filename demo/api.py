@@ -74,9 +74,9 @@ def answer(
 def add_endpoint(slot: ModelSlot, page: Page) -> None:
     """Add `/segment` to a page that is being built; nothing of it is seen there."""
     with gr.Row(visible=False):
-        image = FileImage(label="Image", type="filepath")
+        image = FileImage(label="Image", type="filepath", buttons=[])
         prompt = gr.Textbox(label="Prompt")
-        overlay = gr.Image(label="Overlay", format="png")
+        overlay = gr.Image(label="Overlay", format="png", buttons=[])
         result = gr.JSON(label="Result")
         gr.Button("Segment").click(
             segment_endpoint(slot, page),

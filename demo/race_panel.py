@@ -41,7 +41,7 @@ def add_race(parts: Parts, shelf: Shelf, examples: list[Example]) -> None:
     with gr.Row(elem_id="race-form"):
         parts["race_picture"] = FileImage(
             label="Picture", type="filepath", sources=["upload", "clipboard"], value=picture,
-            height=230, min_width=240, elem_id="race-picture",
+            height=230, min_width=240, elem_id="race-picture", buttons=["fullscreen"],
         )  # fmt: skip
         with gr.Column(scale=2, min_width=300):
             parts["race_prompt"] = gr.Textbox(label="Prompt", value=prompt, max_lines=3, elem_id="race-prompt")

@@ -133,6 +133,7 @@ def _picture_column(parts: Parts, samples: list[Example]) -> None:
             interactive=True,
             height=340,
             elem_id="picture",
+            buttons=["fullscreen"],  # without "share", which sends a picture to the Hub
             placeholder="# Drop a picture here\nor click to choose a file",
         )
         parts["picture_notice"] = gr.HTML("", elem_id="picture-notice", padding=False)
@@ -171,6 +172,8 @@ def _chat_column(parts: Parts, slot: ModelSlot) -> None:
         show_label=False,
         height=460,
         placeholder=CHAT_PLACEHOLDER,
+        # Load-bearing, beside `demo.chat.literal`: no markup of a visitor or of the model comes to life, and nothing
+        # is sent to the Hub ("share").
         buttons=[],
         latex_delimiters=[],
         allow_tags=False,

@@ -1,8 +1,11 @@
 """A folder of results that is small, half written, or lies never breaks the tab: it is named, the rest is shown."""
 
+import csv
+import io
 import json
 import shutil
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,11 @@ from benchmarks.run_file import RunConfig
 from benchmarks.runner import run_benchmark
 from demo.compare import CHARTS
 from demo.dashboard import board_view
-from demo.filters import default_filters
+from demo.explorer import UNREADABLE_MASKS, sample_html
+from demo.filters import Filters, default_filters
 from demo.library import Library
 from demo.results import Results, read_results
+from demo.table import to_csv
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
 from tests.demo.runs import answer_with, write_run
@@ -161,3 +166,32 @@ def test_a_report_that_lies_is_made_again_from_the_records(good: tuple[Path, Pat
     assert results.problems == ()
     assert results.rows.drop(columns="phases").equals(whole.rows.drop(columns="phases"))
     shown(results)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [2_000_000, 2_000_000], "counts": "0"},
+        {"size": [2, 2], "counts": "xyz"},
+        {"size": [-1, 5], "counts": ""},
+        {"size": [], "counts": ""},
+    ],
+)
+def test_a_mask_that_lies_is_a_sentence(good: tuple[Path, Path], tmp_path: Path, mask: dict[str, Any]) -> None:
+    shutil.copytree(good[0], tmp_path / "odd")
+    lines = (tmp_path / "odd" / "records.jsonl").read_text().splitlines()
+    first = json.loads(lines[0]) | {"masks": [mask]}
+    (tmp_path / "odd" / "records.jsonl").write_text("\n".join([json.dumps(first), *lines[1:], ""]))
+    results = read_results(tmp_path)
+    assert results.problems == ()
+    key = f"odd/{first['split']}/{first['sample']}"
+    assert UNREADABLE_MASKS in unescape(sample_html(results, Library({}), Filters(), key))
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "  =1", "\t=1", "\r=1", "\n=1"])
+def test_no_cell_of_the_csv_is_a_formula(good: tuple[Path, Path], text: str) -> None:
+    rows = read_results(good[0].parent).rows.assign(method=text, note=text)
+    for row in csv.DictReader(io.StringIO(to_csv(rows), newline="")):
+        assert row["method"] == row["note"] == "'" + text.replace("\r", " ")
+    changes = read_results(good[0].parent).rows.assign(**{"dialogue change": -0.5})
+    assert {row["dialogue change"] for row in csv.DictReader(io.StringIO(to_csv(changes)))} == {"-0.5"}

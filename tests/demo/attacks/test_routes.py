@@ -191,6 +191,17 @@ def test_the_arguments_that_safety_needs_are_given(monkeypatch: pytest.MonkeyPat
         assert not hasattr(stranger.demo, "_static_worker_pool") or stranger.demo._static_worker_pool is None
 
 
+def test_nothing_of_the_page_is_sent_to_the_hub_or_to_gradio(stranger: Stranger) -> None:
+    assert not stranger.demo.analytics_enabled
+    buttons = {block: getattr(block, "buttons", None) or [] for block in stranger.demo.blocks.values()}
+    assert [block for block, names in buttons.items() if "share" in names] == []
+
+
+def test_the_chat_shows_text_and_nothing_else(stranger: Stranger) -> None:
+    (chat,) = (block for block in stranger.demo.blocks.values() if isinstance(block, gr.Chatbot))
+    assert (chat.allow_tags, chat.latex_delimiters, chat.buttons, chat.sanitize_html) == (False, [], [], True)
+
+
 def test_no_exception_reaches_a_visitor(stranger: Stranger) -> None:
     ended = stranger.call(stranger.index("opacity"), ["secret"], "odd")
     assert ended["output"]["error"] is None
