@@ -16,6 +16,8 @@ from stamp.options import add_limit_option, add_model_options
 from stamp.threads import let_threads_sleep
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which names their addresses
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

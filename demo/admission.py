@@ -20,6 +20,7 @@ def admit(page: Page) -> None:
     Gradio's own limit counts all events alike: a page that opens, a timer and a question.
     """
     push = page._queue.push
+    page._queue.ANALYTICS_MAX_EVENTS = 1  # after each event Gradio summarises all it keeps, for a page that is off
 
     async def admitted(body: PredictBodyInternal, request: fastapi.Request, username: str | None) -> object:
         if is_refused(page, body.fn_index, address_of(request.client)):

@@ -15,7 +15,7 @@ from demo.scratch import is_own, sweep
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-FILES_EVERY_S = 30.0
+FILES_EVERY_S = 5.0
 
 
 async def keep_house(app: App, page: Page) -> None:

@@ -1,5 +1,6 @@
 """The image input of the page and of the endpoint: hands over the uploaded file unopened, and no other file."""
 
+import threading
 from abc import ABCMeta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from gradio.utils import get_upload_folder
 
 #: Said for every file that is not an upload, whether it exists or not, so that nobody learns which files there are.
 NOT_UPLOADED = "This picture is not among the uploads of this page, or no longer. Please choose it again."
+
+
+#: Held while a picture is decoded and made smaller: a large one takes 200 MB until then.
+DECODING = threading.BoundedSemaphore(2)
 
 
 class _PlainMeta(ComponentMeta):

@@ -13,7 +13,7 @@ from demo.answering import notice
 from demo.chat import literal
 from demo.live import Refused, Shelf
 from demo.naming import Parts, Updates, by_name, by_visitor
-from demo.picture import FileImage
+from demo.picture import DECODING, FileImage
 from demo.race import Began, Entry, Lane, race_events, replay
 from demo.visit import shrink_picture
 from stamp.images import ImageError, load_image
@@ -109,13 +109,14 @@ def _entry(shelf: Shelf, path: str | None, prompt: str, labels: list[str], visit
     predictor = shelf.slot.get()
     predictor.check_prompt(prompt)
     try:
-        picture = load_image(path, predictor.image_limits)
+        with DECODING:
+            picture = shrink_picture(load_image(path, predictor.image_limits))
     except ImageError:
         raise
     except Exception as error:
         log.exception("a picture could not be read")
         raise ValueError(PICTURE_FAILED) from error
-    return Entry(shrink_picture(picture), prompt, chosen, visitor)
+    return Entry(picture, prompt, chosen, visitor)
 
 
 def _status(sentence: str) -> str:

@@ -146,6 +146,7 @@ class Visit:
             Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix="visit-", dir=get_upload_folder()))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder.mkdir(exist_ok=True)  # an old, empty one may have been swept away
         return self._folder
 
     def restarted(self) -> "Visit":

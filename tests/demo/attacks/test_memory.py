@@ -1,18 +1,23 @@
 """Pictures and dialogues are bounded in bytes, and nothing stays of those who have gone."""
 
+import threading
+import time
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from demo import presence
+from demo import handlers, presence, race_panel
 from demo.limits import Limits
+from demo.race_panel import run_race
 from demo.ui import MAX_SESSIONS, launch_options
 from demo.visit import Visit
 from demo.visits import DROPPED, VisitStore
+from stamp.images import load_image
 from tests.demo.attacks.stranger import eventually, strangers_page
 from tests.demo.attacks.test_files import META
 from tests.demo.attacks.test_queue import begin_visit
+from tests.demo.racers import ScriptedShelf, racers
 
 KIB_300 = 320 * 320 * 3
 
@@ -110,3 +115,35 @@ def test_a_large_picture_is_kept_small(tmp_path: Any) -> None:
         with stranger.reading("heartbeat/tab"):
             assert stranger.call(stranger.index("picture"), [{"path": path, "meta": META}], "tab")["success"]
             assert 0 < stranger.demo.visits.n_bytes < 12_000_000
+
+
+def page_reads(path: str) -> None:
+    assert "visit" in handlers.choose_picture(path, None)
+
+
+def race_reads(path: str) -> None:
+    list(run_race(ScriptedShelf(racers()), path, "segment", ["stamp"]))
+
+
+@pytest.mark.parametrize("read", [page_reads, race_reads])
+def test_few_pictures_are_decoded_at_a_time(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, read: Any) -> None:
+    Image.new("RGB", (64, 48), "white").save(tmp_path / "picture.png")
+    at_once, most, lock = [0], [0], threading.Lock()
+
+    def slowly(path: Any, *limits: Any) -> Image.Image:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.05)
+        with lock:
+            at_once[0] -= 1
+        return load_image(path)
+
+    for module in (handlers, race_panel):
+        monkeypatch.setattr(module, "load_image", slowly)
+    threads = [threading.Thread(target=read, args=(str(tmp_path / "picture.png"),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 2
