@@ -7,11 +7,12 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 from demo.limits import add_limit_options, read_limits
 from demo.scratch import scratch_folder
-from demo.sources import add_source_options, read_sources
+from demo.sources import Sources, add_source_options, read_sources
 from stamp.options import add_limit_option, add_model_options
 from stamp.threads import let_threads_sleep
 
@@ -35,23 +36,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     """Serve the page until interrupted or terminated; then nothing of the visitors is left on the disk."""
     given = parse_arguments(arguments)
-    signal.signal(signal.SIGTERM, interrupt)
     try:
-        with scratch_folder():
-            serve(given)
+        sources = read_sources(given)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:  # before the page was there
-        pass
+    signal.signal(signal.SIGTERM, interrupt)
+    with suppress(KeyboardInterrupt), scratch_folder():
+        serve(given, sources)
 
 
-def serve(given: argparse.Namespace) -> None:
-    """Start the page, then the model behind it, and wait. Raises ValueError for options that do not fit."""
+def serve(given: argparse.Namespace, sources: Sources) -> None:
+    """Start the page, then the model behind it, and wait."""
     let_threads_sleep()
     from demo.loading import ModelSlot
     from demo.ui import build_demo, launch_options
 
-    sources = read_sources(given)
     slot = ModelSlot.from_options(given)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
