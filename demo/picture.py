@@ -14,7 +14,7 @@ from gradio.utils import get_upload_folder
 NOT_UPLOADED = "This picture is not among the uploads of this page, or no longer. Please choose it again."
 
 
-#: Held while a picture is decoded and made smaller: a large one takes 200 MB until then.
+#: Held while a picture is decoded and made smaller: a large one takes 350 MB until then.
 DECODING = threading.BoundedSemaphore(2)
 
 

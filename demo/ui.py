@@ -31,7 +31,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "exa
 ONE_HOUR_S = 3600
 #: Questions that may wait for the model; more wait in Gradio's queue.
 MAX_WAITING = 8
-#: Pictures that are read at the same time: a large one takes 200 MB while it is.
+#: Visitors whose pictures are read at the same time; see `demo.picture.DECODING`.
 MAX_DECODED = 2
 #: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept (`demo.housekeeping`).
 MAX_SESSIONS = 300

@@ -82,7 +82,7 @@ class Visit:
     @property
     def n_bytes(self) -> int:
         """Memory of pictures, features, masks and words; of the rest there is little."""
-        pictures = {id(one): 3 * one.width * one.height for one in (self.picture, self.shown)}
+        pictures = {id(one): 4 * one.width * one.height for one in (self.picture, self.shown)}  # Pillow pads RGB
         features = 0 if self.encoded is None else self.encoded.embeds.nbytes
         words = sum(len(str(message["content"])) for message in list(self.messages))
         return sum(pictures.values()) + features + sum(shown.mask.nbytes for shown in list(self.masks)) + 4 * words
