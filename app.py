@@ -5,42 +5,65 @@ The page answers at once; torch, transformers and the model load behind it.
 
 import argparse
 import os
+import signal
 import sys
+from contextlib import suppress
+from typing import Any
 
-from demo.sources import add_source_options, read_sources
-from stamp.options import add_model_options
+from demo.limits import add_limit_options, read_limits
+from demo.scratch import scratch_folder
+from demo.sources import Sources, add_source_options, read_sources
+from stamp.options import add_limit_option, add_model_options
+from stamp.threads import let_threads_sleep
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which names their addresses
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line; STAMP_MODEL, STAMP_QUANTIZATION, STAMP_DEVICE ... give the defaults."""
     parser = argparse.ArgumentParser(description="STAMP: chat about a picture and see masks.")
     add_model_options(parser, quantization="auto", from_environment=True)
+    add_limit_option(parser, from_environment=True)
     add_source_options(parser)
+    add_limit_options(parser)
     parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT, or the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's tunnel")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve the page until interrupted."""
-    from demo.loading import ModelSlot
-    from demo.ui import build_demo, launch_options
-
+    """Serve the page until interrupted or terminated; then nothing of the visitors is left on the disk."""
     given = parse_arguments(arguments)
     try:
         sources = read_sources(given)
     except ValueError as error:
         sys.exit(f"error: {error}")
+    signal.signal(signal.SIGTERM, interrupt)
+    with suppress(KeyboardInterrupt), scratch_folder():
+        serve(given, sources)
+
+
+def serve(given: argparse.Namespace, sources: Sources) -> None:
+    """Start the page, then the model behind it, and wait."""
+    let_threads_sleep()
+    from demo.loading import ModelSlot
+    from demo.ui import build_demo, launch_options
+
     slot = ModelSlot.from_options(given)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port
-    demo = build_demo(slot, sources=sources)
+    demo = build_demo(slot, sources=sources, limits=read_limits(given))
     demo.launch(prevent_thread_lock=True, **options)
     slot.start()  # last: the imports would slow down the first page
     demo.block_thread()
+
+
+def interrupt(*_: Any) -> None:
+    """SIGTERM, which ends a service or a container, is handled like Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

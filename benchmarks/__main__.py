@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.checkpoints import add_method_options, missing_checkpoints
 from stamp.options import add_model_options, load_predictor
 from stamp.sources import EMBEDDED_CHECKPOINT
+from stamp.threads import let_threads_sleep
 
 #: As a shell reports a program that Ctrl-C has ended.
 INTERRUPTED = 130
@@ -102,6 +103,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
+    let_threads_sleep()
     options = build_parser().parse_args(arguments)
     commands = {
         "run": _run,

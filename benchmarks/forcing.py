@@ -39,7 +39,7 @@ def decode(answer: Answer, max_new_tokens: int, forced: Forced | None) -> None:
         return greedy if ids is None else next(ids)
 
     guess = answer.guess
-    for step in generate_tokens(answer.state, choose, answer.end_token_ids, max_new_tokens, lambda: False, guess):
+    for step in generate_tokens(answer.state, choose, answer.end_token_ids, max_new_tokens, lambda: None, guess):
         if isinstance(step, str):
             answer.finish_reason = step
         else:

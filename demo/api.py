@@ -9,6 +9,7 @@ from PIL import Image
 
 from demo.chat import is_bad_input
 from demo.loading import ModelSlot, ModelUnavailableError
+from demo.page import Page
 from demo.picture import FileImage
 from stamp.images import load_image
 from stamp.visualization import draw_overlay
@@ -16,12 +17,13 @@ from stamp.visualization import draw_overlay
 log = logging.getLogger(__name__)
 
 WENT_WRONG = "Something went wrong while answering. Please try again."
+NOBODY_WAITS = "Stopped: nobody waits for this answer any more."
 
 
-def segment_endpoint(slot: ModelSlot) -> Callable[[str | None, str | None], tuple[Image.Image, dict[str, Any]]]:
-    """The function behind `/segment`."""
+def segment_endpoint(slot: ModelSlot, page: Page) -> Callable[..., tuple[Image.Image, dict[str, Any]]]:
+    """The function behind `/segment` of a page, which says whether the client is still there."""
 
-    def segment(image: str | None, prompt: str | None) -> tuple[Image.Image, dict[str, Any]]:
+    def segment(image: str | None, prompt: str | None, request: gr.Request) -> tuple[Image.Image, dict[str, Any]]:
         """Answer a prompt about an image, with a mask wherever the answer points at something.
 
         Parameters:
@@ -29,11 +31,12 @@ def segment_endpoint(slot: ModelSlot) -> Callable[[str | None, str | None], tupl
             prompt: What to ask, at most 2,000 characters, for example "segment the apple".
         Returns:
             overlay: The image in its original size with the masks drawn over it.
-            result: text, width, height, masks (each with rle, the COCO compressed run-length code, area_px,
-                bbox_xywh and score), timings_s, new_tokens, forward_passes, versions.
+            result: text, finish_reason, width, height, masks (each with rle, the COCO compressed run-length code,
+                area_px, bbox_xywh and score), timings_s, new_tokens, forward_passes, versions.
         """
+        session = str(request.session_hash)
         try:
-            return answer(slot, image, prompt or "")
+            return answer(slot, image, prompt or "", lambda: not page.is_awaited(session))
         except ModelUnavailableError as error:
             raise gr.Error(str(error), print_exception=False) from error
         except Exception as error:
@@ -45,29 +48,38 @@ def segment_endpoint(slot: ModelSlot) -> Callable[[str | None, str | None], tupl
     return segment
 
 
-def answer(slot: ModelSlot, path: str | None, prompt: str) -> tuple[Image.Image, dict[str, Any]]:
-    """Overlay and JSON-ready record of one answer. Raises ImageError, PromptError, ModelUnavailableError."""
+def answer(
+    slot: ModelSlot, path: str | None, prompt: str, should_stop: Callable[[], bool]
+) -> tuple[Image.Image, dict[str, Any]]:
+    """Overlay and JSON-ready record of one answer. should_stop: asked while waiting and between tokens.
+
+    Raises ImageError, PromptError, ModelUnavailableError.
+    """
     from stamp import ImageError
 
     predictor = slot.get()
     if path is None:
         raise ImageError("Give an image file.")
     predictor.check_prompt(prompt)
-    image = load_image(path, predictor.image_limits)
-    with predictor.lock:  # for the whole answer, as on the page
-        segmentation = predictor.segment(image, prompt)
-    return draw_overlay(image, segmentation.masks), segmentation.to_record()
+    if not slot.acquire(should_stop):
+        raise ModelUnavailableError(NOBODY_WAITS)
+    try:  # for the whole answer, as on the page; the picture is large, so it is opened only now
+        image = load_image(path, predictor.image_limits)
+        segmentation = predictor.segment(image, prompt, should_stop=should_stop, max_seconds=slot.max_seconds)
+        return draw_overlay(image, segmentation.masks), segmentation.to_record()
+    finally:
+        predictor.lock.release()
 
 
-def add_endpoint(slot: ModelSlot) -> None:
-    """Add `/segment` to the Blocks that is being built; nothing of it is seen on the page."""
+def add_endpoint(slot: ModelSlot, page: Page) -> None:
+    """Add `/segment` to a page that is being built; nothing of it is seen there."""
     with gr.Row(visible=False):
-        image = FileImage(label="Image", type="filepath")
+        image = FileImage(label="Image", type="filepath", buttons=[])
         prompt = gr.Textbox(label="Prompt")
-        overlay = gr.Image(label="Overlay", format="png")
+        overlay = gr.Image(label="Overlay", format="png", buttons=[])
         result = gr.JSON(label="Result")
         gr.Button("Segment").click(
-            segment_endpoint(slot),
+            segment_endpoint(slot, page),
             inputs=[image, prompt],
             outputs=[overlay, result],
             api_name="segment",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -89,7 +89,12 @@ def readout(segmentation: "Segmentation", first_token_s: float | None) -> str:
     facts.append(f"{segmentation.new_tokens} token{'s' * (segmentation.new_tokens != 1)}, text {text_s:.2f} s")
     if n_masks:
         facts.append(f"{n_masks} mask{'s' * (n_masks != 1)} {mask_s:.2f} s")
-    ends = {"stopped": "stopped", "length": f"cut at {MAX_NEW_TOKENS} tokens"}
+    ends = {
+        "stopped": "stopped",
+        "length": f"cut at {MAX_NEW_TOKENS} tokens",
+        "time": "cut: it took too long",
+        "repetition": "cut: it repeated itself",
+    }
     if segmentation.finish_reason in ends:
         facts.append(ends[segmentation.finish_reason])
     return " · ".join(facts)
@@ -197,14 +202,10 @@ def _turn_comes(slot: ModelSlot, stop: threading.Event, put: "Callable[[AnswerEv
     while not slot.wait(POLL_S):
         if stop.is_set():
             return False
-    lock = slot.get().lock
-    if lock.acquire(blocking=False):
+    if slot.get().lock.acquire(blocking=False):
         return True
     put(Waiting(QUEUED))
-    while not lock.acquire(timeout=POLL_S):
-        if stop.is_set():
-            return False
-    return True
+    return slot.acquire(stop.is_set)
 
 
 def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterator[AnswerEvent]":
@@ -222,7 +223,8 @@ def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterat
     turn = Turn("user", question.prompt, None if question.turns else image)
     is_first = True
     turns = [*question.turns, turn]
-    for event in predictor.stream(turns, MAX_NEW_TOKENS, refine=question.refine, should_stop=stop.is_set):
+    limits: dict[str, Any] = {"should_stop": stop.is_set, "max_seconds": slot.max_seconds}
+    for event in predictor.stream(turns, MAX_NEW_TOKENS, refine=question.refine, **limits):
         if is_first and not isinstance(event, Done):
             yield FirstToken(time.perf_counter() - started)
             is_first = False

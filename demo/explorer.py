@@ -1,5 +1,6 @@
 """One sample at a time: picture, prompt, what was right, and every method's answer side by side."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ from demo.race import data_uri, mask_uri
 from demo.results import Results, Run
 from demo.takeaways import seconds
 from demo.visit import shrink_mask
-from stamp.masks import Mask, decode_rle
+from stamp.images import DEFAULT_LIMITS
+from stamp.masks import Mask, Rle, decode_rle
 
 #: Ways to line the samples up, by their label on the page.
 IN_ORDER, DISAGREEMENT, WORST = "as in the dataset", "largest disagreement first", "worst first"
@@ -27,6 +29,7 @@ ORDERS = (DISAGREEMENT, WORST, IN_ORDER)
 MAX_LISTED = 300
 SHOWN_PX = 420
 TRUTH_COLOUR = "#2ea043"
+UNREADABLE_MASKS = "The masks in the records of this answer cannot be read."
 
 Key = tuple[str, str, str]
 
@@ -129,12 +132,22 @@ def _truth_card(sample: Sample | None, picture: Image.Image | None) -> str:
 
 def _method_card(record: Record, picture: Image.Image | None) -> str:
     paradigm = paradigm_of(record.label)
-    masks = [decode_rle(code) for code in record.masks]
     outline = vertices(record.raw_output or "") if paradigm is POLYGON else []
     said = record.error if record.status == "error" else record.raw_output or record.text or ""
+    try:
+        masks = [decode_rle(code) for code in record.masks if _is_drawable(code)]
+    except (TypeError, ValueError):
+        masks = []
+    if len(masks) < len(record.masks):
+        said = UNREADABLE_MASKS
     return card(
         record.label, stage(picture, masks, paradigm.colour, outline), said or "", verdict(record), paradigm.colour
     )
+
+
+def _is_drawable(code: Rle) -> bool:
+    """Whether a mask is of a size that pictures have: its memory is taken before its runs are read."""
+    return math.prod(code["size"]) <= DEFAULT_LIMITS.max_pixels
 
 
 def verdict(record: Record) -> str:

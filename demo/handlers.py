@@ -12,6 +12,7 @@ import gradio as gr
 from demo.answering import Updates, notice, ready_box
 from demo.chat import literal
 from demo.loading import ModelInfo, ModelSlot
+from demo.picture import DECODING
 from demo.visit import Visit
 from stamp.images import ImageError, load_image
 
@@ -57,7 +58,8 @@ def choose_picture(path: str | None, visit: Visit | None) -> Updates:
     if path is None:
         return {}
     try:
-        picture = load_image(path)
+        with DECODING:
+            fresh = Visit(load_image(path))
     except ImageError as error:
         return {"picture": None, "picture_notice": notice(str(error))}
     except Exception:
@@ -65,7 +67,7 @@ def choose_picture(path: str | None, visit: Visit | None) -> Updates:
         return {"picture": None, "picture_notice": notice(PICTURE_FAILED)}
     if visit is not None:
         visit.leave()
-    return show_visit(Visit(picture))
+    return show_visit(fresh)
 
 
 def choose_example(path: Path, prompt: str, visit: Visit | None) -> Updates:

@@ -19,13 +19,14 @@ log = logging.getLogger(__name__)
 
 #: Variants that are offered beside the methods themselves.
 VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
-#: A run ends after this long with what it has.
+#: A run ends so long after its first answer began, with what it has. Loading a method is not counted.
 CAP_S = 120.0
 #: Tokens of an answer at most, as in the committed results: a visitor waits for a method that writes without end.
 MAX_NEW_TOKENS = 256
 
 TURNED_OFF = "Live runs are turned off on this server."
 BUSY = "Another live run is going on; only one runs at a time. Try again in a moment."
+PAUSE = "Please wait {:.0f} s before the next live run, so that others get their turn."
 NOT_EMBEDDED = "Live runs compare the small checkpoints that come with the project: start the page without --model."
 NOT_LOADED = "could not be loaded here; the log of the server says why"
 
@@ -38,11 +39,13 @@ class Refused:
 
 
 class Shelf:
-    """Loaded methods by label, each loaded when it is first asked for, and kept."""
+    """Loaded methods by label, each loaded when it is first asked for, and kept. pause_s: between runs of a visitor."""
 
-    def __init__(self, slot: ModelSlot, *, is_on: bool = True):
+    def __init__(self, slot: ModelSlot, *, is_on: bool = True, pause_s: float = 0.0):
         self.slot = slot
         self.is_on = is_on
+        self.pause_s = pause_s
+        self._ended: dict[str, float] = {}
         self._one_at_a_time = threading.Lock()
         self._methods: dict[str, Method] = {}
 
@@ -72,23 +75,35 @@ class Shelf:
             self._methods[label] = _load(label, str(self.slot.get().device))
         return self._methods[label]
 
+    def pause(self, visitor: str) -> str | None:
+        """The sentence for a visitor whose last run ended just now; None when the next may begin."""
+        now = time.monotonic()
+        self._ended = {one: ended for one, ended in self._ended.items() if now - ended < self.pause_s}
+        return None if (ended := self._ended.get(visitor)) is None else PAUSE.format(ended + self.pause_s - now)
+
     @contextmanager
-    def turn(self) -> Iterator[bool]:
-        """Whether this run may go on: False while another one does."""
+    def turn(self, visitor: str = "") -> Iterator[bool]:
+        """Whether this run of a visitor may go on: False while another one does."""
         mine = self._one_at_a_time.acquire(blocking=False)
         try:
             yield mine
         finally:
             if mine:
+                self._ended[visitor] = time.monotonic()
                 self._one_at_a_time.release()
 
     @contextmanager
     def machine(self, stop: threading.Event) -> Iterator[bool]:
-        """Hold the lock of the page's model, so that no answer runs beside; False when stopped before."""
-        lock = self.slot.get().lock
-        held = lock.acquire(timeout=POLL_S)
+        """Hold the lock of the page's model, so that no answer runs beside; False when stopped before.
+
+        Questions that wait for answers go first.
+        """
+        lock, held = self.slot.get().lock, False
         while not held and not stop.is_set():
-            held = lock.acquire(timeout=POLL_S)
+            if self.slot.has_questions:
+                stop.wait(POLL_S)
+            else:
+                held = lock.acquire(timeout=POLL_S)
         try:
             yield held
         finally:
@@ -115,16 +130,30 @@ def _load(label: str, device: str) -> "Method":
 
 
 class Deadline:
-    """Set when a run has to end: stopped by the visitor, or out of time."""
+    """Set when a run has to end: stopped by the visitor, or out of time. The time begins with `start`."""
 
     def __init__(self, stop: threading.Event, cap_s: float = CAP_S):
         self.stop = stop
-        self.ends = time.monotonic() + cap_s
+        self.cap_s = cap_s
+        self._ends: float | None = None
+
+    def start(self) -> None:
+        """The first answer begins; later calls change nothing."""
+        if self._ends is None:
+            self._ends = time.monotonic() + self.cap_s
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """What is done in here takes nothing of the time."""
+        began = time.monotonic()
+        yield
+        if self._ends is not None:
+            self._ends += time.monotonic() - began
 
     @property
     def is_out_of_time(self) -> bool:
         """The cap is reached."""
-        return time.monotonic() > self.ends
+        return self._ends is not None and time.monotonic() > self._ends
 
     def is_set(self) -> bool:
         """Whether to stop, asked between tokens."""

@@ -13,7 +13,7 @@ from demo.library import Library
 from demo.live import Shelf
 from demo.live_run import MAX_SAMPLES, Order, Progress, committed, progress_html, run_events
 from demo.loading import LOADING
-from demo.naming import Parts, Updates, by_name
+from demo.naming import Parts, Updates, by_name, by_visitor
 from demo.race_panel import NO_METHODS, halt
 from demo.results import ALL, ResultStore
 
@@ -59,16 +59,17 @@ def run_live(
     dataset: str,
     split: str,
     kind: str,
+    visitor: str = "",
 ) -> Iterator[Updates]:
     """Run, and show each answer's effect on the figures as it comes."""
     known = [label for label in shelf.labels() if label in (labels or [])]
-    sentence = shelf.refusal() or ("" if known else NO_METHODS)
+    sentence = shelf.refusal() or shelf.pause(visitor) or ("" if known else NO_METHODS)
     if sentence:
         yield {"live": notice(sentence)}
         return
     results = store.get()
     name = DEFAULT_DATASET if dataset == ALL or dataset not in set(results.rows["dataset"]) else dataset
-    order = Order(name, split, kind, tuple(known), min(max(int(n), 1), MAX_SAMPLES))
+    order = Order(name, split, kind, tuple(known), min(max(int(n), 1), MAX_SAMPLES), visitor)
     progress, stop, before = Progress(order), threading.Event(), partial(committed, results, library)
     yield {"live_stop": stop, "live": progress_html(progress, before, progress.state()), **_buttons(is_running=True)}
     was_stopped = False
@@ -94,6 +95,6 @@ def wire_live_run(shelf: Shelf, store: ResultStore, library: Library, parts: Par
     )
     inputs = [parts[name] for name in ("live_methods", "live_n", "dataset", "split", "kind")]
     outputs = [parts[name] for name in ("live_stop", "live", "live_go", "live_halt")]
-    run = by_name(parts, partial(run_live, shelf, store, library))
+    run = by_visitor(parts, partial(run_live, shelf, store, library))
     parts["live_go"].click(run, inputs, outputs, concurrency_id="live", concurrency_limit=8, **quiet)
-    parts["live_halt"].click(halt, [parts["live_stop"]], queue=False, **quiet)
+    parts["live_halt"].click(halt, [parts["live_stop"]], concurrency_limit=None, **quiet)

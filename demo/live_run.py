@@ -30,13 +30,14 @@ WENT_WRONG = "Something went wrong; the log of the server says what."
 
 @dataclass(frozen=True)
 class Order:
-    """What to run. split, kind: "all" for any. n: samples in all."""
+    """What to run, for whom. split, kind: "all" for any. n: samples in all."""
 
     dataset: str
     split: str
     kind: str
     labels: tuple[str, ...]
     n: int
+    visitor: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= MAX_SAMPLES:
@@ -73,7 +74,7 @@ def run_events(shelf: Shelf, library: Library, order: Order, stop: threading.Eve
 
 
 def _run(shelf: Shelf, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]) -> None:
-    with shelf.turn() as mine:
+    with shelf.turn(order.visitor) as mine:
         if not mine:
             put(Refused(BUSY))
             return
@@ -89,7 +90,6 @@ def _measure(
 ) -> None:
     from benchmarks.measuring import run_samples
 
-    deadline = Deadline(stop)
     put(Doing("Reading the samples…"))
     if (dataset := library.dataset(order.dataset, (order.split,))) is None:
         put(Refused(NO_DATA.format(order.dataset)))
@@ -101,9 +101,10 @@ def _measure(
         return
     hardware = str(methods[0].provenance().get("hardware"))
     put(Ready(len(samples) * len(methods), tuple(missing), hardware))
-    records = run_samples(methods, samples, warmups=0)
+    records, deadline = run_samples(methods, samples, warmups=0), Deadline(stop)
     while not deadline.is_set():
         with shelf.machine(stop) as held:
+            deadline.start()
             if not held or (record := next(records, None)) is None:
                 return
         put(record)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.background import POLL_S
 from stamp.errors import CheckpointError
-from stamp.options import load_predictor
+from stamp.options import MAX_SECONDS, load_predictor
 
 if TYPE_CHECKING:
     from stamp import StampPredictor
@@ -44,6 +45,7 @@ class ModelSlot:
     """Holds one predictor, from before it is loaded on.
 
     load: makes the predictor; runs once, in a thread, after `start()`. has_sam: it can refine masks with SAM.
+    max_seconds: of an answer, as of `StampPredictor.stream`.
     """
 
     def __init__(
@@ -53,10 +55,14 @@ class ModelSlot:
         *,
         is_embedded: bool = False,
         has_sam: bool = False,
+        max_seconds: float | None = MAX_SECONDS,
     ):
         self.name = name
         self.is_embedded = is_embedded
         self.has_sam = has_sam
+        self.max_seconds = max_seconds
+        self._questions_waiting = 0
+        self._counting = threading.Lock()
         self._load = load
         self._finished = threading.Event()
         self._predictor: StampPredictor | None = None
@@ -74,7 +80,8 @@ class ModelSlot:
         model = options.model
         is_embedded = model is None or model.lower() == "nano"
         name = EMBEDDED_NAME if is_embedded else Path(model).resolve().name if Path(model).exists() else model
-        slot = cls(load, name, is_embedded=is_embedded, has_sam=options.sam_model is not None)
+        has_sam, max_seconds = options.sam_model is not None, options.max_seconds
+        slot = cls(load, name, is_embedded=is_embedded, has_sam=has_sam, max_seconds=max_seconds)
         return slot
 
     def report(self, message: str) -> None:
@@ -109,6 +116,28 @@ class ModelSlot:
         if self._predictor is None:
             raise ModelUnavailableError(LOAD_FAILED)
         return self._predictor
+
+    def acquire(self, should_stop: Callable[[], bool]) -> bool:
+        """Wait for the model's lock on behalf of a visitor's question; such go before live runs.
+
+        True with the lock held, which this thread has to release; False when stopped before.
+        """
+        lock = self.get().lock
+        with self._counting:
+            self._questions_waiting += 1
+        try:
+            while not lock.acquire(timeout=POLL_S):
+                if should_stop():
+                    return False
+            return True
+        finally:
+            with self._counting:
+                self._questions_waiting -= 1
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether visitors wait for answers."""
+        return self._questions_waiting > 0
 
     @property
     def is_ready(self) -> bool:

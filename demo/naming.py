@@ -1,4 +1,7 @@
-"""Handlers say what changes by the name of a component; Gradio wants the components themselves."""
+"""Handlers say what changes by the name of a component; Gradio wants the components themselves.
+
+A handler that belongs to a visit gets the one of the session that asks, and hands back a new one under "visit".
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,22 +10,79 @@ from typing import Any
 
 import gradio as gr
 
-Updates = dict[str, Any]
+from demo.answering import Updates, notice, ready_box
+from demo.limits import address_of
+from demo.visit import Visit
+from demo.visits import DROPPED, VisitStore
+
 Parts = dict[str, Any]
 
 
 def by_name(parts: Parts, handler: Callable[..., Any]) -> Callable[..., Any]:
     """A handler whose updates by name become updates by component; no update leaves the page as it is."""
 
-    def by_component(updates: Updates) -> Any:
-        return {parts[name]: value for name, value in updates.items()} if updates else gr.skip()
-
     def plain(*inputs: Any) -> Any:
-        return by_component(handler(*inputs))
+        return by_component(parts, handler(*inputs))
 
     def streaming(*inputs: Any) -> Iterator[Any]:
         for updates in handler(*inputs):
-            yield by_component(updates)
+            yield by_component(parts, updates)
 
-    is_generator = isgeneratorfunction(handler.func if isinstance(handler, partial) else handler)
-    return streaming if is_generator else plain
+    return streaming if _is_generator(handler) else plain
+
+
+def by_visit(visits: VisitStore, parts: Parts, handler: Callable[..., Any], *, begins: bool = False) -> Any:
+    """As `by_name`; the handler also gets `visit`, that of the session or None.
+
+    begins: the handler begins a visit. Otherwise a session that has lost its visit is told so.
+    """
+
+    def visit_of(session: str) -> tuple[Visit | None, bool]:
+        visit = visits.get(session)
+        return visit, visit is None and not begins and visits.was_dropped(session)
+
+    def keep(session: str, updates: Updates | None) -> Any:
+        updates = dict(updates or {})
+        if "visit" in updates:
+            visits.put(session, updates.pop("visit"))
+        return by_component(parts, updates)
+
+    def plain(request: gr.Request, *inputs: Any) -> Any:
+        session = str(request.session_hash)
+        visit, is_lost = visit_of(session)
+        return by_component(parts, lost_page()) if is_lost else keep(session, handler(*inputs, visit=visit))
+
+    def streaming(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+        session = str(request.session_hash)
+        visit, is_lost = visit_of(session)
+        if not is_lost:
+            for updates in handler(*inputs, visit=visit):
+                yield keep(session, updates)
+        if is_lost or visits.was_dropped(session):  # before the answer, or during it
+            yield by_component(parts, lost_page())
+
+    return streaming if _is_generator(handler) else plain
+
+
+def by_visitor(parts: Parts, handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Any]]:
+    """As `by_name` of a generator, which also gets `visitor`: the address that asks."""
+
+    def streaming(request: gr.Request, *inputs: Any) -> Iterator[Any]:
+        for updates in handler(*inputs, visitor=address_of(request.client)):
+            yield by_component(parts, updates)
+
+    return streaming
+
+
+def by_component(parts: Parts, updates: Updates) -> Any:
+    """What Gradio wants of a handler."""
+    return {parts[name]: value for name, value in updates.items()} if updates else gr.skip()
+
+
+def lost_page() -> Updates:
+    """The page of a session whose visit is no longer kept."""
+    return {"chat_notice": notice(DROPPED), "input_panel": gr.Column(visible=True), "prompt": ready_box()}
+
+
+def _is_generator(handler: Callable[..., Any]) -> bool:
+    return isgeneratorfunction(handler.func if isinstance(handler, partial) else handler)

@@ -1,5 +1,6 @@
-"""The image input of the page and of the endpoint: hands over the uploaded file unopened."""
+"""The image input of the page and of the endpoint: hands over the uploaded file unopened, and no other file."""
 
+import threading
 from abc import ABCMeta
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,14 @@ from typing import Any
 import gradio as gr
 from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
-from gradio_client.utils import is_http_url_like
+from gradio.utils import get_upload_folder
+
+#: Said for every file that is not an upload, whether it exists or not, so that nobody learns which files there are.
+NOT_UPLOADED = "This picture is not among the uploads of this page, or no longer. Please choose it again."
+
+
+#: Held while a picture is decoded and made smaller: a large one takes 350 MB until then.
+DECODING = threading.BoundedSemaphore(2)
 
 
 class _PlainMeta(ComponentMeta):
@@ -20,29 +28,38 @@ class _PlainMeta(ComponentMeta):
 class FileImage(gr.Image, metaclass=_PlainMeta):
     """A gr.Image whose handler gets the path of the file as it was uploaded.
 
-    Differs from its parent: nothing is opened here, so `stamp.images.load_image` is the only decoder; a web
-    address is handed on for the loader to refuse, where the parent downloads it.
+    Differs from its parent: nothing is opened here, so `stamp.images.load_image` is the only decoder; and only files
+    in Gradio's upload folder are accepted, where the parent also reads addresses and, without `meta`, any path.
     """
 
     is_template = True  # drawn by the frontend as its parent, "image"
 
     def preprocess(self, payload: ImageData | None) -> str | None:
-        """The path (or the web address) of the file; None when there is none."""
-        return None if payload is None else payload.path or payload.url
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """As the parent, without the download."""
-        if is_web_address(url_or_file_path):
-            return str(url_or_file_path)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
-
-    def move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        """As the parent, without the download."""
-        if is_web_address(url_or_file_path):
-            return str(url_or_file_path)
-        return super().move_resource_to_block_cache(url_or_file_path)
+        """The path of the uploaded file; None when there is none. Raises gr.Error with NOT_UPLOADED."""
+        return None if payload is None else uploaded_file(payload.path)
 
 
-def is_web_address(source: str | Path | None) -> bool:
-    """Whether Gradio would fetch this over the network."""
-    return source is not None and is_http_url_like(str(source))
+def uploaded_file(path: Any) -> str:
+    """The resolved path of a file inside Gradio's upload folder. Raises gr.Error with NOT_UPLOADED for all else."""
+    try:
+        file = Path(path).resolve()
+        if file.is_relative_to(Path(get_upload_folder()).resolve()) and file.is_file():
+            return str(file)
+    except (OSError, RuntimeError, TypeError, ValueError):  # a name too long, a loop of links, no text, a NUL
+        pass
+    raise gr.Error(NOT_UPLOADED, print_exception=False)
+
+
+def only_uploads(value: Any, *, is_picture: bool = False) -> Any:
+    """An input as a visitor sent it, with nothing left of each file in it but the path of an upload.
+
+    Runs before Gradio looks at the input: Gradio checks only those files that carry the `meta` it expects.
+    is_picture: the input is a picture, so it has to be a file or None. Raises gr.Error with NOT_UPLOADED.
+    """
+    if isinstance(value, dict) and ("path" in value or "url" in value):
+        return {"path": uploaded_file(value.get("path")), "meta": {"_type": "gradio.FileData"}}
+    if is_picture and value is not None:
+        raise gr.Error(NOT_UPLOADED, print_exception=False)
+    if isinstance(value, dict):
+        return {name: only_uploads(inner) for name, inner in value.items()}
+    return [only_uploads(inner) for inner in value] if isinstance(value, list) else value

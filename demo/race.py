@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.ndimage import minimum_filter
 
 from demo.background import batches
-from demo.live import BUSY, NOT_LOADED, Deadline, Refused, Shelf
+from demo.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
 from demo.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.partial import GRID, cells, vertices
 from demo.takeaways import seconds
@@ -34,16 +34,18 @@ log = logging.getLogger(__name__)
 #: The picture of the replay is at most this large.
 SHOWN_PX = 640
 OUTLINES_PER_SHORTER_SIDE = 150
+NOT_BEGUN = "not begun: the time of {:.0f} s for a race was up"
 FAILED = "failed on this picture; the log of the server says why"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is to be answered, by whom. image: upright RGB."""
+    """What is to be answered, by whom, for whom. image: upright RGB."""
 
     image: Image.Image
     prompt: str
     labels: tuple[str, ...]
+    visitor: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,16 @@ class Began:
 
 @dataclass(frozen=True)
 class Lane:
-    """The record of one method. moments: the last one has the prediction. problem: why there is none."""
+    """The record of one method. moments: the last one has the prediction. problem: why there is none.
+
+    is_stopped: it was not at its end, because the visitor stopped it or, is_cut, because the time was up.
+    """
 
     label: str
     moments: "tuple[Moment, ...]" = ()
     problem: str | None = None
     is_stopped: bool = False
+    is_cut: bool = False
 
     @property
     def prediction(self) -> "Prediction | None":
@@ -84,12 +90,15 @@ def race_events(shelf: Shelf, entry: Entry, stop: threading.Event) -> Iterator[l
 
 def _race(shelf: Shelf, entry: Entry, stop: threading.Event, put: Callable[[RaceEvent], None]) -> None:
     deadline = Deadline(stop)
-    with shelf.turn() as mine:
+    with shelf.turn(entry.visitor) as mine:
         if not mine:
             put(Refused(BUSY))
         for number, label in enumerate(entry.labels if mine else ()):
-            if deadline.is_set():
+            if stop.is_set():
                 return
+            if deadline.is_out_of_time:
+                put(Lane(label, problem=NOT_BEGUN.format(deadline.cap_s), is_cut=True))
+                continue
             put(Began(label, number))
             with shelf.machine(stop) as held:
                 if held:
@@ -98,16 +107,18 @@ def _race(shelf: Shelf, entry: Entry, stop: threading.Event, put: Callable[[Race
 
 def _run_lane(shelf: Shelf, label: str, entry: Entry, deadline: Deadline) -> Lane:
     try:
-        method = shelf.get(label)
+        with deadline.uncounted():
+            method = shelf.get(label)
     except Exception:
         log.exception("%s cannot be loaded", label)
         return Lane(label, problem=NOT_LOADED)
+    deadline.start()
     try:
         recorded = _record(method, entry, deadline)
     except Exception:
         log.exception("%s failed in a race", label)
         return Lane(label, problem=FAILED)
-    return Lane(label, recorded, is_stopped=deadline.is_set())
+    return Lane(label, recorded, is_stopped=deadline.is_set(), is_cut=deadline.is_out_of_time)
 
 
 def _record(method: "Method", entry: Entry, deadline: Deadline) -> "tuple[Moment, ...]":
@@ -190,7 +201,7 @@ def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
         return lane.problem or "stopped"
     counts = f"{prediction.new_tokens} tokens, {prediction.forward_passes} passes"
     if lane.is_stopped:
-        return f"stopped · {counts}"
+        return f"{f'cut: the time of {CAP_S:.0f} s was up' if lane.is_cut else 'stopped'} · {counts}"
     if not prediction.valid:
         return f"its output could not be used · {counts}"
     masks = [mask for mask in prediction.masks if mask.any()]
@@ -200,12 +211,14 @@ def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
 def summary(lanes: Sequence[Lane]) -> str:
     """Who was how much faster, in one run each."""
     times = {lane.label: lane.total_s for lane in lanes if lane.total_s is not None and not lane.is_stopped}
+    cut = [lane.label for lane in lanes if lane.is_cut]
+    said_of_cut = f" The time of {CAP_S:.0f} s was up: {', '.join(cut)} did not finish." if cut else ""
     if not times:
-        return "No method finished."
+        return f"No method finished.{said_of_cut}"
     first, *others = sorted(times, key=times.__getitem__)
     said = f"{first} was first, after {seconds(times[first])}"
     rest = [f"{label} took {times[label] / times[first]:.2g} times as long" for label in others]
-    return f"{'; '.join([said, *rest])}. One run each, one after another, on this machine."
+    return f"{'; '.join([said, *rest])}. One run each, one after another, on this machine.{said_of_cut}"
 
 
 # -- pictures as addresses ---------------------------------------------------------------------------------------

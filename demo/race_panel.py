@@ -12,9 +12,10 @@ import gradio as gr
 from demo.answering import notice
 from demo.chat import literal
 from demo.live import Refused, Shelf
-from demo.naming import Parts, Updates, by_name
-from demo.picture import FileImage
+from demo.naming import Parts, Updates, by_name, by_visitor
+from demo.picture import DECODING, FileImage
 from demo.race import Began, Entry, Lane, race_events, replay
+from demo.visit import shrink_picture
 from stamp.images import ImageError, load_image
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def add_race(parts: Parts, shelf: Shelf, examples: list[Example]) -> None:
     with gr.Row(elem_id="race-form"):
         parts["race_picture"] = FileImage(
             label="Picture", type="filepath", sources=["upload", "clipboard"], value=picture,
-            height=230, min_width=240, elem_id="race-picture",
+            height=230, min_width=240, elem_id="race-picture", buttons=["fullscreen"],
         )  # fmt: skip
         with gr.Column(scale=2, min_width=300):
             parts["race_prompt"] = gr.Textbox(label="Prompt", value=prompt, max_lines=3, elem_id="race-prompt")
@@ -66,10 +67,12 @@ def choose_example(examples: list[Example], index: int) -> Updates:
     return {"race_picture": str(path), "race_prompt": prompt}
 
 
-def run_race(shelf: Shelf, path: str | None, prompt: str | None, labels: list[str] | None) -> Iterator[Updates]:
+def run_race(
+    shelf: Shelf, path: str | None, prompt: str | None, labels: list[str] | None, visitor: str = ""
+) -> Iterator[Updates]:
     """Run the race and show where it is, then the replay."""
     try:
-        entry = _entry(shelf, path, prompt or "", labels or [])
+        entry = _entry(shelf, path, prompt or "", labels or [], visitor)
     except ValueError as error:
         yield {"race_status": notice(str(error))}
         return
@@ -94,9 +97,9 @@ def run_race(shelf: Shelf, path: str | None, prompt: str | None, labels: list[st
     yield {"race": shown, "race_status": said, **_buttons(is_running=False)}
 
 
-def _entry(shelf: Shelf, path: str | None, prompt: str, labels: list[str]) -> Entry:
+def _entry(shelf: Shelf, path: str | None, prompt: str, labels: list[str], visitor: str) -> Entry:
     """Check what a visitor gave. Raises ValueError with a sentence for them."""
-    if (sentence := shelf.refusal()) is not None:
+    if (sentence := shelf.refusal() or shelf.pause(visitor)) is not None:
         raise ValueError(sentence)
     chosen = tuple(label for label in shelf.labels() if label in labels)
     if not chosen:
@@ -106,13 +109,14 @@ def _entry(shelf: Shelf, path: str | None, prompt: str, labels: list[str]) -> En
     predictor = shelf.slot.get()
     predictor.check_prompt(prompt)
     try:
-        picture = load_image(path, predictor.image_limits)
+        with DECODING:
+            picture = shrink_picture(load_image(path, predictor.image_limits))
     except ImageError:
         raise
     except Exception as error:
         log.exception("a picture could not be read")
         raise ValueError(PICTURE_FAILED) from error
-    return Entry(picture, prompt, chosen)
+    return Entry(picture, prompt, chosen, visitor)
 
 
 def _status(sentence: str) -> str:
@@ -135,9 +139,9 @@ def wire_race(shelf: Shelf, examples: list[Example], parts: Parts) -> None:
     names = ("race_stop", "race", "race_status", "race_go", "race_halt", "race_picture", "race_prompt")
     outputs = [parts[name] for name in names]
     inputs = [parts[name] for name in ("race_picture", "race_prompt", "race_methods")]
-    run = by_name(parts, partial(run_race, shelf))
+    run = by_visitor(parts, partial(run_race, shelf))
     parts["race_go"].click(run, inputs, outputs, concurrency_id="live", concurrency_limit=8, **quiet)
-    parts["race_halt"].click(halt, [parts["race_stop"]], queue=False, **quiet)
+    parts["race_halt"].click(halt, [parts["race_stop"]], concurrency_limit=None, **quiet)
     if "race_examples" in parts:
         pick = by_name(parts, partial(choose_example, examples))
         parts["race_examples"].click(pick, [parts["race_examples"]], outputs, **quiet)

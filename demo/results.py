@@ -22,6 +22,7 @@ from benchmarks.report import REPORT_FILE, make_report
 from benchmarks.run_file import RUN_FILE
 from benchmarks.scores import SCORES, overlaps_of
 from demo.paradigms import paradigm_of
+from demo.run_shapes import check_report
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,16 @@ CONVENTION = "ours"
 #: The backbone's dialogue, and what training for masks changed in it; of all questions together.
 BEFORE = {"dialogue before": "dialogue", "dialogue change": "change"}
 
+#: Columns of numbers that may be unknown.
+FIGURES = (
+    tuple(f"{name}{bound}" for name in (*SCORES, *BEFORE) for bound in ("", " low", " high"))
+    + ("median s", "p90 s", "tokens", "passes", "times stamp", "times stamp low", "times stamp high")
+    + ("weights MB", "peak MB")
+)  # fmt: skip
 ROW_COLUMNS = (
     ("run", "dataset", "data", "split", "kind", "method", "paradigm", "precision", "n", "questions", "errors")
-    + tuple(f"{name}{bound}" for name in (*SCORES, *BEFORE) for bound in ("", " low", " high"))
-    + ("median s", "p90 s", "tokens", "passes", "times stamp", "times stamp low", "times stamp high")
-    + ("weights MB", "peak MB", "phases", "hardware", "dtype", "threads", "model", "note", "commit", "date", "seed")
+    + FIGURES
+    + ("phases", "hardware", "dtype", "threads", "model", "note", "commit", "date", "seed")
 )
 SAMPLE_COLUMNS = (
     ("run", "dataset", "split", "kind", "sample", "prompt", "method", "paradigm", "precision", "hardware", "status")
@@ -80,7 +86,8 @@ class Results:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """One row for each run, split, method and kind, and those of the kind "all"; NaN where unknown."""
-        return pd.DataFrame([row for run in self.runs for row in _rows(run)], columns=list(ROW_COLUMNS))
+        rows = pd.DataFrame([row for run in self.runs for row in _rows(run)], columns=list(ROW_COLUMNS))
+        return rows.astype(dict.fromkeys(FIGURES, float))  # where all are unknown, pandas would keep None
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -102,9 +109,9 @@ def read_results(root: Path) -> Results:
             continue
         try:
             run = _read_run(folder)
-        except (ValueError, OSError, KeyError, TypeError) as error:
+        except Exception as error:  # whatever a file holds: one folder is not worth the others
             log.warning("%s cannot be shown", folder, exc_info=True)
-            problems.append(f"{folder.name} cannot be shown: {_plain(error, root)}")
+            problems.append(f"{folder.name} cannot be shown: {_plain(error, root)[:200]}")
             continue
         runs.append(run)
         problems += [f"{folder.name}: {problem}; it is left out." for problem in run.report["problems"]]
@@ -128,19 +135,23 @@ def _read_run(folder: Path) -> Run:
     records, _ = records_of(folder)
     if not records:
         raise ValueError("no line of its records can be read.")
-    stored = _stored_report(folder, len(records))
-    return Run(folder.name, tuple(records), make_report(folder, CONVENTION) if stored is None else stored)
+    report = _stored_report(folder, len(records))
+    if report is None:
+        report = make_report(folder, CONVENTION)
+        check_report(report)
+    return Run(folder.name, tuple(records), report)
 
 
 def _stored_report(folder: Path, n_records: int) -> dict[str, Any] | None:
     """`report.json` where it is about all these records; `benchmarks report --check` compares figure by figure."""
     try:
         report = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+        check_report(report)
         counted = sum(row["requests_for_masks"] + row["questions"] for row in report["rows"])
         is_whole = counted == n_records and report["convention"] == CONVENTION and not report["problems"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return dict(report) if is_whole and {"run", "problems"} <= set(report) else None
+    return dict(report) if is_whole else None
 
 
 # -- rows ------------------------------------------------------------------------------------------------------

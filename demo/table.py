@@ -75,8 +75,18 @@ def styled_table(rows: pd.DataFrame) -> Any:
 
 
 def to_csv(rows: pd.DataFrame) -> str:
-    """Every figure of the rows, unrounded, one line a row; phases have a column each."""
-    return str(_flat(rows).to_csv(index=False))
+    """Every figure of the rows, unrounded, one line a row; phases have a column each.
+
+    Words that a spreadsheet would run as a formula get an apostrophe before them.
+    """
+    return str(_flat(rows).map(_no_formula).to_csv(index=False))
+
+
+def _no_formula(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    line = value.replace("\r", " ")  # pandas does not quote it, and for a spreadsheet it begins a new cell
+    return f"'{line}" if line.lstrip()[:1] in tuple("=+-@") else line
 
 
 def to_json(rows: pd.DataFrame) -> str:

@@ -1,6 +1,7 @@
 """Layout and wiring of the page. What happens on an event is in `demo.handlers`."""
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,20 @@ import gradio as gr
 
 from demo import handlers
 from demo.about import add_about
-from demo.answering import ask, refinements
+from demo.admission import admit
+from demo.answering import Updates, ask, refinements
 from demo.api import add_endpoint
 from demo.dashboard import add_dashboard
+from demo.guard import guarded_server
+from demo.limits import Limits
 from demo.live import Shelf
 from demo.loading import ModelSlot
-from demo.naming import Parts, Updates, by_name
+from demo.naming import Parts, by_name, by_visit
+from demo.page import Page
 from demo.picture import FileImage
 from demo.sources import Sources
 from demo.theme import css, theme
-from demo.visit import Visit, close_visit
+from demo.visit import Visit
 from stamp.refinement import check_refiner_name
 from stamp.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 
@@ -26,6 +31,10 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "exa
 ONE_HOUR_S = 3600
 #: Questions that may wait for the model; more wait in Gradio's queue.
 MAX_WAITING = 8
+#: Visitors whose pictures are read at the same time; see `demo.picture.DECODING`.
+MAX_DECODED = 2
+#: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept (`demo.housekeeping`).
+MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. What the answer points at gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
 CHAT_PLACEHOLDER = (
@@ -38,13 +47,14 @@ KNOWN = EMBEDDED_CHECKPOINT / NOUNS_FILE
 Example = tuple[Path, str]
 
 
-def build_demo(slot: ModelSlot, examples: Path = EXAMPLES, sources: Sources | None = None) -> gr.Blocks:
+def build_demo(
+    slot: ModelSlot, examples: Path = EXAMPLES, sources: Sources | None = None, limits: Limits | None = None
+) -> Page:
     """The page of one model, with the results of `sources`. Launch it with `launch_options()`."""
-    with gr.Blocks(title="STAMP", analytics_enabled=False, delete_cache=(ONE_HOUR_S, ONE_HOUR_S)) as demo:
+    with Page(title="STAMP", analytics_enabled=False, delete_cache=(ONE_HOUR_S, ONE_HOUR_S), limits=limits) as demo:
         gr.HTML(HERO, elem_id="hero", padding=False)
         parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
         parts["timer"] = gr.Timer(1.0)
-        parts["visit"] = gr.State(None, time_to_live=ONE_HOUR_S, delete_callback=close_visit)
         samples = read_examples(examples)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Chat & segment", id="chat"), gr.Row(equal_height=False, elem_id="sides"):
@@ -54,26 +64,48 @@ def build_demo(slot: ModelSlot, examples: Path = EXAMPLES, sources: Sources | No
                     _chat_column(parts, slot)
             with gr.Tab("Benchmark", id="benchmark") as board:
                 sources = sources or Sources()
-                add_dashboard(demo, tabs, board, sources, Shelf(slot, is_on=sources.is_live), samples)
+                shelf = Shelf(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
+                add_dashboard(demo, tabs, board, sources, shelf, samples)
             with gr.Tab("About", id="about"):
                 add_about(len(read_known()))
-        add_endpoint(slot)
+        add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)
-    demo.queue(max_size=64, default_concurrency_limit=4)
+    # api_open=False: nothing is called around the queue. How many events may wait is decided in `demo.admission`.
+    demo.queue(api_open=False, max_size=None, default_concurrency_limit=4)
+    admit(demo)
     return demo
 
 
 def launch_options() -> dict[str, Any]:
-    """Keyword arguments of `launch()`: nothing leaves the machine, no error text reaches a visitor."""
-    return {
-        "theme": theme(),
-        "css": css(),
-        "max_file_size": "25mb",  # a little above the loader's limit, whose sentence is the better one
-        "show_error": False,
-        "ssr_mode": False,
-        "run_history": False,
-        "footer_links": ["api", "settings"],
-    }
+    """Keyword arguments of `launch()`: nothing leaves the machine, no error text reaches a visitor.
+
+    Safety rests on those of SAFETY; tests/demo/attacks asserts what each of them keeps closed.
+    """
+    return {"theme": theme(), "css": css(), "footer_links": ["api", "settings"], **SAFETY}
+
+
+#: Load-bearing: without any one of these, something is open to strangers.
+SAFETY: dict[str, Any] = {
+    # Requests pass `demo.gate`, and what visitors leave behind is cleared away.
+    "app_kwargs": {"lifespan": guarded_server},
+    # CVE-2026-134825: the routes of Gradio's run history, before 6.32, are closed by this and by the gate alone.
+    "run_history": False,
+    # With SSR, a Node server would stand before the gate.
+    "ssr_mode": False,
+    "mcp_server": False,  # GRADIO_MCP_SERVER would open another way to the handlers
+    "pwa": False,
+    "num_workers": 0,  # GRADIO_NUM_WORKERS would serve uploads from processes that have no gate
+    # Otherwise the text of an exception, with paths and values, reaches the visitor.
+    "show_error": False,
+    # Who asked for what, and how long it took.
+    "enable_monitoring": False,
+    # A little above the loader's limit, whose sentence is the better one.
+    "max_file_size": "25mb",
+    "state_session_capacity": MAX_SESSIONS,
+    # Not None, which reads GRADIO_ALLOWED_PATHS only when it is empty: no folder of the server is ever served.
+    "allowed_paths": [],
+    "strict_cors": True,
+}
 
 
 def read_examples(index: Path) -> list[Example]:
@@ -101,6 +133,7 @@ def _picture_column(parts: Parts, samples: list[Example]) -> None:
             interactive=True,
             height=340,
             elem_id="picture",
+            buttons=["fullscreen"],  # without "share", which sends a picture to the Hub
             placeholder="# Drop a picture here\nor click to choose a file",
         )
         parts["picture_notice"] = gr.HTML("", elem_id="picture-notice", padding=False)
@@ -139,6 +172,8 @@ def _chat_column(parts: Parts, slot: ModelSlot) -> None:
         show_label=False,
         height=460,
         placeholder=CHAT_PLACEHOLDER,
+        # Load-bearing, beside `demo.chat.literal`: no markup of a visitor or of the model comes to life, and nothing
+        # is sent to the Hub ("share").
         buttons=[],
         latex_delimiters=[],
         allow_tags=False,
@@ -181,35 +216,41 @@ def _chat_column(parts: Parts, slot: ModelSlot) -> None:
 # -- wiring ----------------------------------------------------------------------------------------------------
 
 
-def _wire(demo: gr.Blocks, slot: ModelSlot, parts: Parts, samples: list[Example]) -> None:
-    visit, outputs = parts["visit"], list(parts.values())
+def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> None:
+    outputs = list(parts.values())
     quiet: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
+    decoding = quiet | {"concurrency_id": "picture", "concurrency_limit": MAX_DECODED}
+    visiting = partial(by_visit, demo.visits, parts)
     asking: dict[str, Any] = {
-        "fn": by_name(parts, partial(ask, slot)), "inputs": [parts["prompt"], visit, parts["refine"]],
+        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], parts["refine"]],
         "concurrency_id": "model", "concurrency_limit": MAX_WAITING, **quiet,
+        # A visitor who waits in Gradio's queue sees the place in it, and how long it may take.
+        "show_progress": "minimal", "show_progress_on": [parts["chat"]],
     }  # fmt: skip
     parts["prompt"].submit(**asking)
-    parts["prompt"].stop(
-        handlers.stop_answer, inputs=[visit], queue=False, show_progress="hidden", api_visibility="private"
-    )
+    parts["prompt"].stop(visiting(handlers.stop_answer), concurrency_limit=None, **quiet)
     if samples:
-        begin = by_name(parts, partial(_begin_example, samples))
-        chosen = parts["examples"].click(begin, inputs=[parts["examples"], visit], **quiet)
+        begin = visiting(partial(_begin_example, samples), begins=True)
+        chosen = parts["examples"].click(begin, inputs=[parts["examples"]], **decoding)
         chosen.then(**asking)
     if "known" in parts:
         parts["known"].click(by_name(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet)
     picture = parts["picture"]
-    picture.input(by_name(parts, handlers.choose_picture), inputs=[picture, visit], **quiet)
+    picture.input(visiting(handlers.choose_picture, begins=True), inputs=[picture], **decoding)
     for restart in (parts["restart"].click, parts["chat"].clear):
-        restart(by_name(parts, handlers.restart), inputs=[visit], **quiet)
+        restart(visiting(handlers.restart), **quiet)
     parts["change"].click(by_name(parts, handlers.change_picture), js=SCROLL_TO_TOP, **quiet)
     parts["keep"].click(by_name(parts, handlers.keep_picture), **quiet)
     light = quiet | {"trigger_mode": "always_last"}
-    parts["masks"].input(by_name(parts, handlers.show_masks), inputs=[parts["masks"], visit], **light)
-    parts["opacity"].input(by_name(parts, handlers.set_opacity), inputs=[parts["opacity"], visit], **light)
+    parts["masks"].input(visiting(handlers.show_masks), inputs=[parts["masks"]], **light)
+    parts["opacity"].input(visiting(handlers.set_opacity), inputs=[parts["opacity"]], **light)
     watch = by_name(parts, partial(handlers.watch_loading, slot))
     demo.load(watch, **quiet)
     parts["timer"].tick(watch, **quiet)
+
+
+def _ask(slot: ModelSlot, prompt: str | None, refine: str | None, visit: Visit | None) -> Iterator[Updates]:
+    yield from ask(slot, prompt, visit, refine)
 
 
 def _begin_example(samples: list[Example], index: int, visit: Visit | None) -> Updates:

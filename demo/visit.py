@@ -1,18 +1,20 @@
 """What one visitor has on the page: a picture, the dialogue about it, its masks. Never shared, never global."""
 
 import json
+import math
 import shutil
 import tempfile
 import threading
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gradio.utils import get_upload_folder
 from PIL import Image
 
-from stamp.masks import Mask, save_mask_png
+from stamp.masks import Mask, mask_record, save_mask_png
 from stamp.visualization import draw_overlay
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
-#: The picture is shown at most this large; masks are drawn on that copy and downloaded in the original size.
+#: Of a picture, a copy of so many pixels is kept, twice of what the published checkpoints look at.
+MAX_KEPT_PIXELS = 2_000_000
+#: It is shown at most this large; masks are drawn on that copy and downloaded in the original size.
 MAX_SHOWN_PX = 1280
 LEAVE_S = 1.0
 
@@ -44,10 +48,10 @@ class ShownMask:
 class Visit:
     """One picture of one visitor and the dialogue about it. Masks are numbered through the whole dialogue.
 
-    picture: upright RGB in the original size. shown: the copy on the page. encoded: its vision features, from
-    the first question on. visible: indices of the masks that are drawn. opacity: 0..1. stop: of the answer in
-    the making; idle: set while there is none; is_left: the page shows another visit. The folder with the
-    downloads is deleted when the visit is.
+    picture: upright RGB, made smaller where it is larger than MAX_KEPT_PIXELS; size_wh: of the original. shown: the
+    copy on the page. encoded: its vision features, from the first question on. visible: indices of the masks that
+    are drawn. opacity: 0..1. stop: of the answer in the making; idle: set while there is none; is_left: the page shows
+    another visit. The folder with the downloads is deleted when the visit is.
     """
 
     picture: Image.Image
@@ -62,12 +66,26 @@ class Visit:
     stop: threading.Event = field(default_factory=threading.Event)
     idle: threading.Event = field(default_factory=threading.Event)
     is_left: bool = False
+    size_wh: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         self.idle.set()
         self._folder: Path | None = None
-        self.shown = self.picture.copy()
-        self.shown.thumbnail((MAX_SHOWN_PX, MAX_SHOWN_PX))
+        if not all(self.size_wh):
+            self.size_wh = self.picture.size
+        self.picture = shrink_picture(self.picture)
+        self.shown = self.picture
+        if max(self.picture.size) > MAX_SHOWN_PX:
+            self.shown = self.picture.copy()
+            self.shown.thumbnail((MAX_SHOWN_PX, MAX_SHOWN_PX))
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of pictures, features, masks and words; of the rest there is little."""
+        pictures = {id(one): 4 * one.width * one.height for one in (self.picture, self.shown)}  # Pillow pads RGB
+        features = 0 if self.encoded is None else self.encoded.embeds.nbytes
+        words = sum(len(str(message["content"])) for message in list(self.messages))
+        return sum(pictures.values()) + features + sum(shown.mask.nbytes for shown in list(self.masks)) + 4 * words
 
     def begin_answer(self) -> threading.Event:
         """The stop event of a new answer. `end_answer` must follow."""
@@ -86,7 +104,7 @@ class Visit:
         self.idle.wait(LEAVE_S)
 
     def add_mask(self, mask: Mask, *, is_first: bool) -> None:
-        """Add a (H, W) mask in the original size; the first of an answer hides those of earlier answers."""
+        """Add a (H, W) mask of any size; the first of an answer hides those of earlier answers."""
         if is_first:
             self.visible = []
         self.visible.append(len(self.masks))
@@ -101,37 +119,64 @@ class Visit:
         return draw_overlay(self.shown, stack, opacity=self.opacity, visible=visible)
 
     def keep_answer(self, segmentation: "Segmentation", first_mask: int) -> None:
-        """Write the downloads of a finished answer: a PNG of each mask and `to_record()` as JSON, newest first."""
+        """Write the downloads of a finished answer, in the original size: a PNG of each mask, and all as JSON.
+
+        The JSON is `Segmentation.to_record()`. The newest come first.
+        """
         self.answers += 1
         if not len(segmentation.masks):
             return
-        folder = self.folder()
+        folder, width_height = self.folder(), dict(zip(("width", "height"), self.size_wh, strict=True))
         record = folder / f"answer_{self.answers}_coco_rle.json"
-        record.write_text(json.dumps(segmentation.to_record(), indent=1), encoding="utf-8")
-        files = [str(record)]
-        for number, mask in enumerate(segmentation.masks, first_mask + 1):
-            files.append(str(folder / f"mask_{number}.png"))
-            save_mask_png(mask, files[-1])
+        files, masks = [str(record)], []
+        for number, (mask, score) in enumerate(zip(segmentation.masks, segmentation.scores, strict=True)):
+            whole = enlarge_mask(mask, self.size_wh)  # one at a time: they may be large
+            files.append(str(folder / f"mask_{first_mask + 1 + number}.png"))
+            save_mask_png(whole, files[-1])
+            masks.append(mask_record(whole, score))
+        content = (
+            replace(segmentation, masks=segmentation.masks[:0], scores=[]).to_record() | width_height | {"masks": masks}
+        )
+        record.write_text(json.dumps(content, indent=1), encoding="utf-8")
         self.downloads = [*files, *self.downloads]
 
     def folder(self) -> Path:
         """The folder of the downloads, made on first use and deleted with the visit."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="stamp-"))
+            Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(prefix="visit-", dir=get_upload_folder()))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder.mkdir(exist_ok=True)  # an old, empty one may have been swept away
         return self._folder
 
     def restarted(self) -> "Visit":
         """A new visit with the same picture and vision features and no dialogue; leaves this one."""
         self.leave()
-        return Visit(self.picture, self.opacity, self.encoded)
+        return Visit(self.picture, self.opacity, self.encoded, size_wh=self.size_wh)
 
 
-def close_visit(visit: Visit | None) -> None:
-    """Delete callback of the page's gr.State."""
-    if visit is not None:
-        visit.stop.set()
-        visit.encoded = None
+def close_visit(visit: Visit) -> None:
+    """End a visit that is no longer kept: its memory is free as soon as the answer in the making has stopped."""
+    visit.is_left = True
+    visit.stop.set()
+
+
+def shrink_picture(picture: Image.Image) -> Image.Image:
+    """The picture with at most MAX_KEPT_PIXELS; itself where it has no more."""
+    scale = math.sqrt(MAX_KEPT_PIXELS / (picture.width * picture.height))
+    if scale >= 1:
+        return picture
+    size_wh = max(1, int(picture.width * scale)), max(1, int(picture.height * scale))
+    return picture.resize(size_wh, Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def enlarge_mask(mask: Mask, size_wh: tuple[int, int]) -> Mask:
+    """(h, w) mask -> (H, W) mask of a larger picture, with smooth edges."""
+    if mask.shape == size_wh[::-1]:
+        return mask
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    enlarged: Mask = np.asarray(grey.resize(size_wh, Image.Resampling.BICUBIC)) >= 128
+    return enlarged
 
 
 def shrink_mask(mask: Mask, size_hw: tuple[int, int]) -> Mask:

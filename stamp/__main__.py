@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stamp.options import add_model_options, add_refine_option, load_predictor, token_budget
+from stamp.options import add_limit_option, add_model_options, add_refine_option, load_predictor, token_budget
+from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (segment, chat):
         command.add_argument("--max-new-tokens", type=token_budget, default=256)
         add_refine_option(command)
+        add_limit_option(command)
     export = commands.add_parser("export", help="write a checkpoint, quantized or with its adapter merged")
     export.add_argument("--out", type=Path, required=True, help="folder to write; must be new or empty")
     export.add_argument("--merge", action="store_true", help="merge an adapter into its base (in full precision)")
@@ -43,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
+    let_threads_sleep()
     options = build_parser().parse_args(arguments)
     run = {"segment": _segment, "chat": _chat, "export": _export, "rehearse": _rehearse}[options.command]
     try:
@@ -74,9 +77,11 @@ def _segment(options: argparse.Namespace) -> int:
 
     predictor = load_predictor(options)
     image = load_image(options.image, predictor.image_limits)
-    result = predictor.segment(image, options.prompt, options.max_new_tokens, refine=options.refine)
+    result = predictor.segment(
+        image, options.prompt, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds
+    )
     write_result(result, image, options.out)
-    print(result.response)
+    print(result.response, _why_ended(result))
     print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
     return 0
 
@@ -124,17 +129,27 @@ def _read_line() -> str:
         return ""
 
 
+def _why_ended(result: "Segmentation") -> str:
+    """In words; empty where the model ended the answer itself, or the token budget did."""
+    ended = {
+        "time": "(stopped: the answer took longer than --max-seconds)",
+        "repetition": "(stopped: the answer repeated itself)",
+    }
+    return ended.get(result.finish_reason, "")
+
+
 def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options: argparse.Namespace) -> "Segmentation":
     from stamp.conversation import Done, MaskReady, TextDelta
 
-    for event in predictor.stream(turns, options.max_new_tokens, refine=options.refine):
+    events = predictor.stream(turns, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds)
+    for event in events:
         match event:
             case TextDelta(text):
                 print(text, end="", flush=True)
             case MaskReady(index=index, mask=mask):
                 print(f"[mask {index}: {mask.mean():.0%} of the image]", end="", flush=True)
             case Done(segmentation):
-                print()
+                print(_why_ended(segmentation))
                 return segmentation
     raise RuntimeError("the stream ended without Done")
 

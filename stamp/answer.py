@@ -1,5 +1,7 @@
 """One answer in the making: the prompt is prefilled, then tokens and masks are collected until there is a result."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -7,13 +9,14 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from stamp.conversation import EncodedImage, MaskReady, Segmentation
+from stamp.conversation import EncodedImage, FinishReason, MaskReady, Segmentation
 from stamp.conversation_cache import Prefix
 from stamp.drafting import CONTEXT_TOKENS, DraftBook
-from stamp.generation import FinishReason, PhaseClock, TextState, choose_token, generate_tokens
+from stamp.generation import PhaseClock, TextState, choose_token, generate_tokens
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.refinement import Refiner, refine_masks
+from stamp.repetition import is_repeating
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
 #: Mask tokens that may share one pass: bounds its memory, however many masks an answer has. More are no faster (CPU).
@@ -61,15 +64,37 @@ class Answer:
         )
 
     def tokens(
-        self, max_new_tokens: int, temperature: float, seed: int, should_stop: Callable[[], bool] = lambda: False
+        self,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        should_stop: Callable[[], bool] = lambda: False,
+        *,
+        max_seconds: float | None = None,
+        end_repetition: bool = False,
     ) -> Iterator[int]:
-        """Generate: yield each new token id; masks may be predicted between two of them."""
+        """Generate: yield each new token id; masks may be predicted between two of them.
+
+        should_stop: asked before every token. max_seconds: no token begins later than this after the first one.
+        end_repetition: end an answer that goes on and on with the same words (see `stamp.repetition`). Masks written
+        as text may repeat a run, so methods that write them leave this off.
+        """
         generator = torch.Generator().manual_seed(seed)
+        latest = math.inf if max_seconds is None else time.monotonic() + max_seconds
 
         def choose(logits: Tensor) -> int:
             return choose_token(logits, temperature, generator)
 
-        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, should_stop, self.guess):
+        def why_stop() -> FinishReason | None:
+            if should_stop():
+                return "stopped"
+            if time.monotonic() > latest:
+                return "time"
+            if end_repetition and is_repeating(self.token_ids, self.processor.seg_token_id):
+                return "repetition"
+            return None
+
+        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, why_stop, self.guess):
             if isinstance(step, str):
                 self.finish_reason = step
             else:

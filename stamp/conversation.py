@@ -10,6 +10,10 @@ from torch import Tensor
 
 from stamp.masks import mask_record
 
+#: Why an answer ended. end: the model closed it; length: the token budget is used up; stopped: the caller asked for
+#: it; time: it took too long; repetition: it went on and on with the same words; given: it was not generated.
+FinishReason = Literal["end", "length", "stopped", "time", "repetition", "given"]
+
 
 @dataclass(frozen=True)
 class EncodedImage:
@@ -60,7 +64,7 @@ class Segmentation:
     text: answer without special tokens; response: with `<|seg|>` kept; token_ids: generated, without `<|im_end|>`.
     masks: bool (S, H, W) in the upright original frame; mask_logits: S float32 arrays (gh, gw), row-major.
     scores: mean sigmoid of the refined logits inside each mask; None for an empty mask.
-    timings_s: vision, prefill, decode, mask, refine, total. stopped: ended by the caller or by the token budget.
+    timings_s: vision, prefill, decode, mask, refine, total. finish_reason: see FinishReason.
     forward_passes: of the language model; fewer than tokens where guesses were right (see `stamp.drafting`).
     """
 
@@ -73,7 +77,7 @@ class Segmentation:
     timings_s: dict[str, float]
     new_tokens: int
     forward_passes: int
-    finish_reason: Literal["end", "length", "stopped", "given"]
+    finish_reason: FinishReason
     versions: dict[str, str] = field(default_factory=dict)
 
     def to_record(self) -> dict[str, Any]:
@@ -81,6 +85,7 @@ class Segmentation:
         height, width = self.masks.shape[1:]
         return {
             "text": self.text,
+            "finish_reason": self.finish_reason,
             "width": width,
             "height": height,
             "masks": [mask_record(mask, score) for mask, score in zip(self.masks, self.scores, strict=True)],

@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from stamp.conversation import FinishReason
 from stamp.modeling_stamp import StampForSegmentation
-
-FinishReason = Literal["end", "length", "stopped", "given"]
 
 
 @dataclass
@@ -158,17 +157,18 @@ def generate_tokens(
     choose: Callable[[Tensor], int],
     end_token_ids: frozenset[int],
     max_new_tokens: int,
-    should_stop: Callable[[], bool],
+    why_stop: Callable[[], FinishReason | None],
     guess: Callable[[], Sequence[int]] = tuple,
 ) -> Iterator[int | FinishReason]:
     """Yield the generated ids (without the end token), and last the reason why the text ended.
 
-    `should_stop` is asked before every token. The caller may run mask passes on `state` between two tokens.
+    why_stop: asked before every token; a reason ends the text. The caller may run mask passes on `state` between two
+    tokens.
     guess: asked before a pass for tokens that may follow.
     """
     for _ in range(max_new_tokens):
-        if should_stop():
-            yield "stopped"
+        if (reason := why_stop()) is not None:
+            yield reason
             return
         token_id = choose(state.next_logits(guess))
         if token_id in end_token_ids:

@@ -1,6 +1,7 @@
-"""The command-line options that say which model to load and how; shared by the shell commands and the page."""
+"""The command-line options that say which model to load and how, and when an answer ends; of shell and page."""
 
 import argparse
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,28 @@ def token_budget(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"an answer needs at least 1 token, got {text!r}")
     return int(text)
+
+
+#: Enough for a long answer of a large model on a CPU: 256 tokens of the 7b in nf4 take 160 s on two cores.
+MAX_SECONDS = 300.0
+
+
+def add_limit_option(parser: argparse.ArgumentParser, *, from_environment: bool = False) -> None:
+    """Add `--max-seconds`; with `from_environment`, STAMP_MAX_SECONDS gives its default."""
+    default = (os.environ.get("STAMP_MAX_SECONDS") if from_environment else None) or MAX_SECONDS
+    text = f"an answer ends after this many seconds of writing; inf for no limit (default: {MAX_SECONDS:g})"
+    parser.add_argument("--max-seconds", default=default, type=seconds, help=text)
+
+
+def seconds(text: str) -> float:
+    """The value of `--max-seconds`. Raises ArgumentTypeError, which argparse shows."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"an answer needs a number of seconds above 0, got {text!r}")
+    return value
 
 
 def load_predictor(

@@ -125,13 +125,18 @@ class StampPredictor:
         temperature: float = 0.0,
         seed: int = 0,
         refine: str = "auto",
+        should_stop: Callable[[], bool] = lambda: False,
+        max_seconds: float | None = None,
     ) -> Segmentation:
         """Answer one prompt about one image. All masks of the answer share one mask pass.
 
-        refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`.
+        refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`. should_stop, max_seconds: as of
+        `stream`.
         """
         answer = self._begin([Turn("user", prompt, image)], refine)
-        for _ in answer.tokens(max_new_tokens, temperature, seed):
+        for _ in answer.tokens(
+            max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+        ):
             pass
         answer.predict_masks()
         return answer.result(self.versions())
@@ -145,16 +150,21 @@ class StampPredictor:
         seed: int = 0,
         refine: str = "auto",
         should_stop: Callable[[], bool] = lambda: False,
+        max_seconds: float | None = None,
     ) -> Iterator[StreamEvent]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
         The last image of the conversation is the one that is segmented, in whichever turn it was given.
-        `should_stop` is asked between tokens; what was written until then is kept. What earlier turns computed is
-        used again while `conversation_cache` holds it.
+        should_stop: asked between tokens. max_seconds: of writing, from the first token on; None is no limit. Both end
+        the answer between two tokens, and so does endless repetition (`stamp.repetition`). What was written until then
+        is kept, and `Segmentation.finish_reason` says what ended it.
+        What earlier turns computed is used again while `conversation_cache` holds it.
         """
         answer = self._begin(conversation, refine, self.conversation_cache)
         try:
-            for token_id in answer.tokens(max_new_tokens, temperature, seed, should_stop):
+            for token_id in answer.tokens(
+                max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+            ):
                 if token_id == self.processor.seg_token_id:
                     yield from answer.predict_masks()
                 elif piece := answer.new_text():

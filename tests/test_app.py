@@ -8,6 +8,7 @@ import pytest
 
 import app
 from demo import ui
+from demo.limits import Limits
 from demo.loading import ModelSlot
 
 
@@ -32,6 +33,7 @@ def test_the_port_is_passed_only_when_given(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], port: int | None
 ) -> None:
     launched: dict[str, Any] = {}
+    built: dict[str, Any] = {}
 
     class Page:
         def launch(self, **options: Any) -> None:
@@ -40,12 +42,13 @@ def test_the_port_is_passed_only_when_given(
         def block_thread(self) -> None:
             pass
 
-    monkeypatch.setattr(ui, "build_demo", lambda _, sources: Page())
+    monkeypatch.setattr(ui, "build_demo", lambda _, sources, limits: built.update(limits=limits) or Page())
     monkeypatch.setattr(ModelSlot, "start", lambda slot: slot)
     app.main(arguments)
     assert launched.get("server_port") == port
     assert ("server_port" in launched) == (port is not None)
     assert launched["show_error"] is False
+    assert built["limits"] == Limits()
 
 
 def test_the_page_does_not_import_torch() -> None:

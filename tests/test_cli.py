@@ -21,7 +21,7 @@ TIED = ["--model", str(PARITY / "models" / "tied"), "--device", "cpu", "--dtype"
 def two_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights never write <|seg|>: the answer is forced, its masks are real."""
 
-    def segment(self: StampPredictor, image: object, prompt: str, max_new_tokens: int, refine: str) -> Segmentation:
+    def segment(self: StampPredictor, image: object, prompt: str, *_: object, **__: object) -> Segmentation:
         return self.predict_masks(image, prompt, "Sure <|seg|> and <|seg|>")  # type: ignore[arg-type]
 
     monkeypatch.setattr(StampPredictor, "segment", segment)
@@ -70,6 +70,20 @@ def test_bad_input_is_one_sentence(
     assert error.startswith("error: ")
     assert message in error
     assert not out.exists()
+
+
+@pytest.mark.parametrize("limit", ["0", "-3", "nan", "soon"])
+def test_an_answer_needs_time(limit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", str(PICTURE), "Hi", *TIED, "--out", str(tmp_path / "out"), f"--max-seconds={limit}"])
+    assert caught.value.code == 2
+    assert f"an answer needs a number of seconds above 0, got '{limit}'" in capsys.readouterr().err
+
+
+def test_an_answer_that_took_too_long_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", str(PICTURE), "Hi", *TIED, "--out", str(tmp_path), "--max-seconds", "1e-9"]) == 0
+    assert "(stopped: the answer took longer than --max-seconds)" in capsys.readouterr().out
+    assert json.loads((tmp_path / "result.json").read_text())["finish_reason"] == "time"
 
 
 @pytest.mark.parametrize("budget", ["0", "-3", "many"])

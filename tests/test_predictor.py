@@ -1,7 +1,9 @@
 """The public API on real passes. Random weights never write <|seg|>, so the choice of tokens is scripted here."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 import stamp as package
 from stamp import Done, ImageError, MaskReady, PromptError, StampPredictor, TextDelta, Turn
 from stamp.conversation import StreamEvent
+from stamp.repetition import TIMES, TOKENS, is_repeating
 
 MODELS = Path(__file__).parent / "parity" / "models"
 PICTURE = Path(__file__).parent / "parity" / "images" / "land_200x120.png"
@@ -98,6 +101,79 @@ def test_stopping_keeps_what_was_written(stamp: StampPredictor, script: Script) 
     assert isinstance(done, Done)
     assert done.segmentation.finish_reason == "stopped"
     assert done.segmentation.new_tokens == 2
+
+
+def test_a_prompt_is_answered_until_the_caller_stops_it(stamp: StampPredictor, script: Script) -> None:
+    script(ANSWER)
+    asked = iter([False, False, True])
+    result = stamp.segment(PICTURE, "Hi", should_stop=lambda: next(asked))
+    assert (result.finish_reason, result.new_tokens) == ("stopped", 2)
+
+
+@pytest.mark.parametrize(
+    ("max_seconds", "tokens", "reason"), [(2.5, 3, "time"), (1e9, 8, "length"), (None, 8, "length")]
+)
+def test_an_answer_takes_only_so_long(
+    stamp: StampPredictor,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    max_seconds: float | None,
+    tokens: int,
+    reason: str,
+) -> None:
+    for answer in (
+        lambda: stamp.segment(PICTURE, "Hi", 8, max_seconds=max_seconds),
+        lambda: next(
+            event.segmentation
+            for event in stamp.stream([Turn("user", "Hi", PICTURE)], 8, max_seconds=max_seconds)
+            if isinstance(event, Done)
+        ),
+    ):
+        script(ANSWER * 3)
+        seconds = itertools.count()  # one passes between any two looks at the clock
+        monkeypatch.setattr("stamp.answer.time", SimpleNamespace(monotonic=lambda: next(seconds)))  # noqa: B023
+        result = answer()
+        assert (result.finish_reason, result.new_tokens) == (reason, tokens - (reason == "time"))
+
+
+def test_endless_repetition_ends_an_answer(stamp: StampPredictor, script: Script) -> None:
+    script("Sure , " + "x" * 200)
+    result = stamp.segment(PICTURE, "Hi")
+    assert result.finish_reason == "repetition"
+    before = len(stamp.processor.encode_plain("Sure , "))
+    assert before + TOKENS <= result.new_tokens < 200
+    assert result.text.startswith("Sure , x")
+
+
+def test_many_masks_are_no_repetition(stamp: StampPredictor, script: Script) -> None:
+    script("<|seg|>" * 60)
+    result = stamp.segment(PICTURE, "Segment the boats.", refine="none")
+    assert (result.finish_reason, len(result.masks)) == ("end", 60)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 16])
+def test_a_run_is_repeated_so_often(length: int) -> None:
+    run = list(range(10, 10 + length))
+    needed = max(TIMES * length, TOKENS)
+    text = [1, 2, 3, *(run * needed)[: needed - 1]]
+    assert not is_repeating(text, seg_token_id=0)
+    following = run[(needed - 1) % length]
+    assert is_repeating([*text, following], seg_token_id=0)
+    assert not is_repeating([*text, following], seg_token_id=following)
+    assert not is_repeating([*text, 9], seg_token_id=0)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "an apple, a boat, a crab, a dog, a cat, a bus, a tree, a house, a lamp, a fish, a hat, a cup, a key, a leaf",
+        "I see a crab, a crab, a crab, a crab and a crab.",
+        "One is red, one is red, one is blue, one is red, one is red, one is blue.",
+    ],
+)
+def test_lists_are_no_repetition(words: str) -> None:
+    ids = [ord(letter) for letter in words]  # a letter a token: the longest it can be
+    assert not any(is_repeating(ids[:end], seg_token_id=0) for end in range(len(ids) + 1))
 
 
 def test_the_image_is_encoded_once_and_kept_across_turns(

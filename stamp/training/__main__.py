@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stamp.threads import let_threads_sleep
+
 if TYPE_CHECKING:
     from stamp.predictor import StampPredictor
 
@@ -67,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one step."""
+    let_threads_sleep()
     options = build_parser().parse_args(arguments)
     options.run_step(options)
 

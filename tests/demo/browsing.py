@@ -54,10 +54,13 @@ def opened(browser: Any, url: str, query: str = "", **view: Any) -> Iterator[Any
     page.set_default_timeout(60_000)
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
+    refused: list[str] = []  # by our own policy
+    page.on("console", lambda message: refused.append(message.text) if "Security Policy" in message.text else None)
     page.goto(url + query, wait_until="domcontentloaded")
     yield page
     page.close()
     assert requests
+    assert refused == []
     assert [address for address in requests if not address.startswith((url, "data:", "blob:"))] == []
 
 

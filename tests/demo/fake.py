@@ -4,9 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from stamp import Done, EncodedImage, MaskReady, PromptError, Segmentation, TextDelta, Turn
 from stamp.conversation import StreamEvent
@@ -26,6 +28,8 @@ class FakePredictor:
         self.model = SimpleNamespace(num_parameters=lambda: 1_001_000)
         self.conversations: list[list[Turn]] = []
         self.refinements: list[str] = []
+        self.limits: list[float | None] = []
+        self.written = 0
         self.encoded = 0
         self.quantization = "none"
         self.lock = threading.RLock()
@@ -47,8 +51,10 @@ class FakePredictor:
         max_new_tokens: int = 256,
         *,
         refine: str = "auto",
-        should_stop: Callable[[], bool],
+        should_stop: Callable[[], bool] = lambda: False,
+        max_seconds: float | None = None,
     ) -> Iterator[StreamEvent]:
+        self.limits.append(max_seconds)
         self.conversations.append(list(conversation))
         self.refinements.append(refine)
         image = next(turn.image for turn in conversation if turn.image is not None)
@@ -59,6 +65,7 @@ class FakePredictor:
             if should_stop():
                 break
             written.append(part)
+            self.written += 1
             if isinstance(part, int):
                 masks.append(half(image.size_hw, part))
                 yield MaskReady(len(masks) - 1, masks[-1], np.zeros((2, 2), np.float32), None)
@@ -67,6 +74,12 @@ class FakePredictor:
         if self.error is not None:
             raise self.error
         yield Done(segmentation(written, masks, image.size_hw, stopped=len(written) < len(self.answer)))
+
+    def segment(self, image: Image.Image, prompt: str, **options: Any) -> Segmentation:
+        """The answer of `stream` as a whole."""
+        (*_, last) = self.stream([Turn("user", prompt, self.encode_image(image))], **options)
+        assert isinstance(last, Done)
+        return last.segmentation
 
 
 def half(size_hw: tuple[int, int], part: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 from demo import answering, handlers
 from demo.chat import WENT_WRONG, literal
 from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
-from demo.visit import MAX_SHOWN_PX, Visit, close_visit, shrink_mask
+from demo.visit import MAX_KEPT_PIXELS, MAX_SHOWN_PX, Visit, close_visit, shrink_mask
 from stamp.masks import decode_rle
 from stamp.visualization import mask_colour
 from tests.demo.fake import FakePredictor, half
@@ -182,10 +182,9 @@ def test_the_end_of_a_session_deletes_its_files() -> None:
     folder = visit.folder()
     assert folder.is_dir()
     close_visit(visit)
-    assert visit.encoded is None
+    assert visit.stop.is_set()
     del visit
     assert not folder.exists()
-    close_visit(None)
 
 
 def test_large_pictures_are_shown_smaller_and_masks_with_them() -> None:
@@ -194,6 +193,21 @@ def test_large_pictures_are_shown_smaller_and_masks_with_them() -> None:
     visit.add_mask(half((1000, 4000), 0), is_first=True)
     assert (visit.masks[0].mask == half((320, 1280), 0)).all()
     assert shrink_mask(half((4, 4), 1), (4, 4)).sum() == 8
+
+
+def test_of_a_large_picture_a_smaller_copy_is_kept_and_masks_are_downloaded_in_the_original_size() -> None:
+    visit = visit_of((6000, 4000))
+    assert visit.size_wh == (6000, 4000)
+    assert MAX_KEPT_PIXELS * 0.99 < visit.picture.width * visit.picture.height <= MAX_KEPT_PIXELS
+    assert visit.n_bytes < 4 * (MAX_KEPT_PIXELS + MAX_SHOWN_PX**2)
+    ask(slot_of(FakePredictor()), "halves", visit)
+    record = json.loads(Path(visit.downloads[0]).read_text())
+    assert (record["width"], record["height"]) == (6000, 4000)
+    assert [mask["area_px"] for mask in record["masks"]] == [12_000_000, 12_000_000]
+    assert (decode_rle(record["masks"][0]["rle"]) == half((4000, 6000), 0)).all()
+    with Image.open(visit.downloads[1]) as png:
+        assert png.size == (6000, 4000)
+    assert visit.restarted().size_wh == (6000, 4000)
 
 
 def test_a_known_thing_becomes_a_request() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
@@ -62,7 +63,7 @@ def test_masks_of_the_record_decode_to_the_size_of_the_image(
 ) -> None:
     """The random model need not write `<|seg|>`; a given response does."""
     forced = predictor.predict_masks(Image.new("RGB", (40, 30), "red"), "segment", "It is <|seg|> and <|seg|>.")
-    monkeypatch.setattr(predictor, "segment", lambda *_: forced)
+    monkeypatch.setattr(predictor, "segment", lambda *_, **__: forced)
     path, _ = write_good(tmp_path)["palette.png"]
     _, record = client.predict(handle_file(path), "segment", api_name="/segment")
     masks = np.stack([decode_rle(mask["rle"]) for mask in record["masks"]])
@@ -98,7 +99,7 @@ def test_a_web_address_is_refused_and_never_fetched(client: Client) -> None:
     server = HTTPServer(("127.0.0.1", 0), Witness)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/cat.png"
-    with pytest.raises(AppError, match="not a web address"):
+    with pytest.raises(AppError, match="not among the uploads"):
         client.predict({"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}, "x", api_name="/segment")
     server.shutdown()
     assert asked == []
@@ -107,7 +108,7 @@ def test_a_web_address_is_refused_and_never_fetched(client: Client) -> None:
 def test_a_failure_of_the_model_leaks_nothing(
     client: Client, predictor: StampPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret /root/path")
 
     monkeypatch.setattr(predictor, "segment", fail)
@@ -118,12 +119,14 @@ def test_a_failure_of_the_model_leaks_nothing(
     assert "secret" not in str(caught.value)
 
 
-def test_uploaded_files_reach_the_handler_unopened(tmp_path: Path) -> None:
+def test_uploaded_files_reach_the_handler_unopened() -> None:
     image = FileImage(type="filepath", render=False)
     assert image.get_block_name() == "image"
     assert image.preprocess(None) is None
-    payload = image.data_model(path=str(tmp_path / "not there.png"))
-    assert image.preprocess(payload) == str(tmp_path / "not there.png")
+    upload = Path(get_upload_folder()) / "text.png"
+    upload.parent.mkdir(parents=True, exist_ok=True)
+    upload.write_text("no picture")
+    assert image.preprocess(image.data_model(path=str(upload))) == str(upload.resolve())
     assert not list(Path("demo").glob("*.pyi"))
 
 

@@ -1,0 +1,44 @@
+"""Who may join the queue: questions wait by themselves, nobody fills the places of all others."""
+
+import fastapi
+from fastapi import HTTPException
+from gradio.block_function import BlockFunction
+from gradio.data_classes import PredictBodyInternal
+
+from demo.limits import BUSY, address_of
+from demo.page import Page
+
+#: Concurrency ids of what needs a model. Everything else is done in a moment.
+QUESTIONS = ("model", "live")
+#: Events of all visitors together that are no questions.
+MAX_EVENTS = 1000
+
+
+def admit(page: Page) -> None:
+    """Let the queue of a page refuse what exceeds its limits, with a sentence that the page shows.
+
+    Gradio's own limit counts all events alike: a page that opens, a timer and a question.
+    """
+    push = page._queue.push
+    page._queue.ANALYTICS_MAX_EVENTS = 1  # after each event Gradio summarises all it keeps, for a page that is off
+
+    async def admitted(body: PredictBodyInternal, request: fastapi.Request, username: str | None) -> object:
+        if is_refused(page, body.fn_index, address_of(request.client)):
+            raise HTTPException(429, BUSY)  # not 503: for that Gradio shows a sentence of its own
+        return await push(body, request, username)
+
+    page._queue.push = admitted  # type: ignore[assignment, method-assign]
+
+
+def is_refused(page: Page, fn_index: int | None, address: str) -> bool:
+    """Whether one more event from an address is too many."""
+    limits, asked = page.limits, _is_question(page.fns.get(-1 if fn_index is None else fn_index))
+    events = [event for event in page._queue.event_ids_to_events.values() if _is_question(event.fn) == asked]
+    if len(events) >= (limits.waiting if asked else MAX_EVENTS):
+        return True
+    most = limits.questions if asked else limits.events
+    return most is not None and sum(address_of(event.request.client) == address for event in events) >= most
+
+
+def _is_question(function: BlockFunction | None) -> bool:
+    return function is not None and function.concurrency_id in QUESTIONS

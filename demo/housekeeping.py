@@ -1,0 +1,82 @@
+"""What visitors leave behind is cleared away: pictures, sessions, events that nobody reads, files."""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from gradio.routes import App
+from gradio.utils import get_upload_folder
+
+from demo.page import Page
+from demo.presence import READER_GRACE_S
+from demo.scratch import is_own, sweep
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+FILES_EVERY_S = 5.0
+
+
+async def keep_house(app: App, page: Page) -> None:
+    """Clear away once a second, for ever."""
+    files_at = 0.0
+    unread_since: dict[str, float] = {}
+    while True:
+        await asyncio.sleep(EVERY_S)
+        try:
+            page.visits.drop_unused(page.presence.is_gone)
+            forget_sessions(app, page)
+            await drop_unread(page, unread_since)
+            page.presence.forget()
+            if time.monotonic() - files_at > FILES_EVERY_S:
+                files_at = time.monotonic()
+                await asyncio.to_thread(clear_files, page)
+        except Exception:
+            log.exception("clearing away failed")
+
+
+def forget_sessions(app: App, page: Page) -> None:
+    """Drop what Gradio keeps of sessions that are gone: it would keep each for an hour."""
+    holder, busy = app.state_holder, {event.session_hash for event in page._queue.event_ids_to_events.values()}
+    now = time.time()
+    for session, used in list(holder.time_last_used.items()):
+        ago = now - used.timestamp()
+        if session not in busy and page.presence.is_gone(session, page.presence.clock() - ago):
+            holder.delete_state(session)
+            holder.session_data.pop(session, None)
+            holder.time_last_used.pop(session, None)
+
+
+async def drop_unread(page: Page, unread_since: dict[str, float]) -> None:
+    """Drop events whose client never came to read them or has gone, and messages that nobody will read.
+
+    unread_since: kept from call to call; sessions whose messages wait, and since when.
+    """
+    queue, presence = page._queue, page.presence
+    events = list(queue.event_ids_to_events.values())
+    for event in events:
+        if presence.is_unread(event.session_hash, event.enqueue_time):
+            await queue.clean_events(event_id=event._id)
+    busy = {event.session_hash for event in events}
+    waiting = {*queue.pending_messages_per_session, *queue.pending_event_ids_session} - busy
+    for session in set(unread_since) - waiting:
+        del unread_since[session]
+    for session in waiting:
+        since = unread_since.setdefault(session, presence.clock())
+        if presence.clock() - since > READER_GRACE_S and presence.is_unread(session, since):
+            queue.pending_messages_per_session.pop(session, None)
+            queue.pending_event_ids_session.pop(session, None)
+
+
+def clear_files(page: Page) -> None:
+    """Delete old uploads and downloads, and the oldest of them while they take too much room."""
+    folder = Path(get_upload_folder())
+    if is_own(folder):
+        sweep(folder, page.limits.disk_bytes, keep=files_of_page(page))
+
+
+def files_of_page(page: Page) -> set[Path]:
+    """Copies that Gradio has made of the page's own pictures: examples and defaults."""
+    blocks = [inner for block in page.blocks.values() for inner in (block, *getattr(block, "_components", ()))]
+    return {Path(path).resolve() for block in blocks for path in block.keep_in_cache}

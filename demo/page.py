@@ -1,0 +1,41 @@
+"""The Blocks of the page: Gradio's, with what it knows of its visitors, and with every file that comes in checked."""
+
+from typing import Any
+
+import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.state_holder import SessionState
+
+from demo.limits import Limits
+from demo.picture import FileImage, only_uploads
+from demo.presence import Presence
+from demo.visits import VisitStore
+
+
+class Page(gr.Blocks):
+    """A gr.Blocks whose events accept uploaded files only, in whatever form a request names them.
+
+    visits: pictures and dialogues by session. presence: who is there.
+    """
+
+    def __init__(self, *, limits: Limits | None = None, **options: Any):
+        super().__init__(**options)
+        self.limits = limits or Limits()
+        self.presence = Presence()
+        self.visits = VisitStore(self.limits.visit_bytes)
+
+    def is_awaited(self, session: str) -> bool:
+        """Whether the client of a session still waits for something; `demo.housekeeping` notes when it has left."""
+        events = list(self._queue.event_ids_to_events.values())
+        return any(event.alive for event in events if event.session_hash == session)
+
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], state: SessionState | None, explicit_call: bool = False
+    ) -> list[Any]:
+        """As the parent, after `only_uploads` of each input. Raises gr.Error with NOT_UPLOADED."""
+        checked = [
+            only_uploads(value, is_picture=isinstance(block, FileImage))
+            for block, value in zip(block_fn.inputs, inputs, strict=False)
+        ]
+        processed: list[Any] = await super().preprocess_data(block_fn, checked, state, explicit_call)
+        return processed

@@ -1,0 +1,79 @@
+"""The visits of all visitors, by session, bounded in bytes: the one not used for longest makes room."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from demo.visit import Visit, close_visit
+
+DROPPED = (
+    "The server no longer has your picture: the page was left for a while, or others needed the room. "
+    "Please choose it again."
+)
+#: So many sessions are remembered to have lost their visit, so that they can be told.
+MAX_REMEMBERED = 10_000
+
+
+class VisitStore:
+    """Visit by session. Safe to use from several threads."""
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic):
+        self.max_bytes = max_bytes
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._visits: OrderedDict[str, Visit] = OrderedDict()
+        self._used: dict[str, float] = {}
+        self._dropped: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of all visits."""
+        return sum(visit.n_bytes for visit in list(self._visits.values()))
+
+    def get(self, session: str) -> Visit | None:
+        """The visit of a session, which is now the one used last."""
+        with self._lock:
+            if (visit := self._visits.get(session)) is not None:
+                self._visits.move_to_end(session)
+                self._used[session] = self.clock()
+            return visit
+
+    def put(self, session: str, visit: Visit) -> None:
+        """Keep a visit in place of the session's last one. Others go until all fit; so does this one, if need be."""
+        with self._lock:
+            self._dropped.pop(session, None)
+            self._visits[session] = visit
+            self._visits.move_to_end(session)
+            self._used[session] = self.clock()
+        self.fit()
+
+    def fit(self) -> None:
+        """Drop the visits used longest ago until the others fit. Called when a visit has grown."""
+        with self._lock:
+            sizes = {session: visit.n_bytes for session, visit in self._visits.items()}
+            total = sum(sizes.values())
+            for session in list(sizes):
+                if total <= self.max_bytes:
+                    return
+                total -= sizes[session]
+                self._drop(session)
+
+    def drop_unused(self, is_gone: Callable[[str, float], bool]) -> None:
+        """Drop the visits of sessions that are gone. is_gone: gets a session and when it was last used."""
+        with self._lock:
+            for session, used in list(self._used.items()):
+                if is_gone(session, used):
+                    self._drop(session)
+
+    def _drop(self, session: str) -> None:
+        close_visit(self._visits.pop(session))
+        del self._used[session]
+        self._dropped[session] = None
+        while len(self._dropped) > MAX_REMEMBERED:
+            self._dropped.popitem(last=False)
+
+    def was_dropped(self, session: str) -> bool:
+        """Whether a session has lost its visit. True once: it is then told."""
+        with self._lock:
+            return self._dropped.pop(session, 0) is None

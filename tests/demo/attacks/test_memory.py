@@ -1,0 +1,149 @@
+"""Pictures and dialogues are bounded in bytes, and nothing stays of those who have gone."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from demo import handlers, presence, race_panel
+from demo.limits import Limits
+from demo.race_panel import run_race
+from demo.ui import MAX_SESSIONS, launch_options
+from demo.visit import Visit
+from demo.visits import DROPPED, VisitStore
+from stamp.images import load_image
+from tests.demo.attacks.stranger import eventually, strangers_page
+from tests.demo.attacks.test_files import META
+from tests.demo.attacks.test_queue import begin_visit
+from tests.demo.racers import ScriptedShelf, racers
+
+ONE = 320 * 320 * 4  # bytes of a visit
+
+
+def visit_of() -> Visit:
+    return Visit(Image.new("RGB", (320, 320)))
+
+
+def test_the_store_keeps_what_was_used_last_and_fits() -> None:
+    store = VisitStore(3 * ONE)
+    for name in "abc":
+        store.put(name, visit_of())
+    first = store.get("a")
+    assert first is not None
+    second = store.get("b")
+    assert second is not None
+    store.get("a")
+    store.put("d", visit_of())
+    assert store.n_bytes == 3 * ONE
+    assert store.get("c") is None
+    assert [store.was_dropped(name) for name in "acbc"] == [False, True, False, False]  # told once
+
+
+def test_a_visit_that_grows_makes_others_go() -> None:
+    store = VisitStore(3 * ONE)
+    for name in "abc":
+        store.put(name, visit_of())
+    dropped, growing = store.get("a"), store.get("c")
+    store.get("b")
+    assert dropped is not None
+    assert growing is not None
+    growing.messages = [{"content": "x" * (ONE // 4)}]
+    store.put("c", growing)
+    assert store.get("a") is None
+    assert dropped.stop.is_set()
+    assert dropped.is_left
+
+
+def test_one_that_is_too_large_alone_is_not_kept() -> None:
+    store = VisitStore(ONE - 1)
+    store.put("a", visit_of())
+    assert store.n_bytes == 0
+    assert store.was_dropped("a")
+
+
+def test_invented_sessions_pin_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "TAB_GRACE_S", 0.5)
+    with strangers_page() as stranger:
+        for number in range(8):
+            begin_visit(stranger, f"invented-{number}")
+        assert stranger.demo.visits.n_bytes > 0
+        eventually(lambda: stranger.demo.visits.n_bytes == 0)
+        eventually(lambda: not stranger.demo.server_app.state_holder.session_data)
+        ended = stranger.call(stranger.index("masks"), [[]], "invented-3")
+        assert DROPPED.split(":")[0] in str(ended["output"]["data"])
+
+
+def test_the_owner_is_told_that_a_visit_made_room() -> None:
+    small = Limits(visit_bytes=5_000)
+    with strangers_page(limits=small) as stranger:
+        with stranger.reading("heartbeat/first"):
+            begin_visit(stranger, "first")
+            begin_visit(stranger, "second")
+            ended = stranger.call(stranger.index("prompt", "submit"), ["hi", "none"], "first")
+        assert DROPPED.split(":")[0] in str(ended["output"]["data"])
+
+
+def test_a_closed_tab_is_free_in_seconds_and_an_open_one_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "TAB_GRACE_S", 0.5)
+    with strangers_page() as stranger:
+        visits = stranger.demo.visits
+        with stranger.reading("heartbeat/tab"):
+            begin_visit(stranger, "tab")
+            begin_visit(stranger, "no tab")
+            eventually(lambda: list(visits._visits) == ["tab"])
+        eventually(lambda: not visits._visits)
+
+
+def test_the_page_tells_gradio_that_a_tab_is_open() -> None:
+    """Without a heartbeat every tab would look closed."""
+    with strangers_page() as stranger:
+        assert stranger.demo.config["connect_heartbeat"] is True
+
+
+def test_gradio_keeps_few_sessions() -> None:
+    assert launch_options()["state_session_capacity"] == MAX_SESSIONS <= 500
+    with strangers_page() as stranger:
+        assert stranger.demo.server_app.state_holder.capacity == MAX_SESSIONS
+
+
+def test_a_large_picture_is_kept_small(tmp_path: Any) -> None:
+    Image.new("RGB", (8000, 5000), "white").save(tmp_path / "large.png")
+    with strangers_page() as stranger:
+        (path,) = stranger.upload(("large.png", (tmp_path / "large.png").read_bytes()))
+        with stranger.reading("heartbeat/tab"):
+            assert stranger.call(stranger.index("picture"), [{"path": path, "meta": META}], "tab")["success"]
+            assert 0 < stranger.demo.visits.n_bytes < 13_000_000
+
+
+def page_reads(path: str) -> None:
+    assert "visit" in handlers.choose_picture(path, None)
+
+
+def race_reads(path: str) -> None:
+    list(run_race(ScriptedShelf(racers()), path, "segment", ["stamp"]))
+
+
+@pytest.mark.parametrize("read", [page_reads, race_reads])
+def test_few_pictures_are_decoded_at_a_time(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, read: Any) -> None:
+    Image.new("RGB", (64, 48), "white").save(tmp_path / "picture.png")
+    at_once, most, lock = [0], [0], threading.Lock()
+
+    def slowly(path: Any, *limits: Any) -> Image.Image:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.05)
+        with lock:
+            at_once[0] -= 1
+        return load_image(path)
+
+    for module in (handlers, race_panel):
+        monkeypatch.setattr(module, "load_image", slowly)
+    threads = [threading.Thread(target=read, args=(str(tmp_path / "picture.png"),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 2
