@@ -1,5 +1,7 @@
 """LoRA adapters (PEFT) on a Qwen2-VL base: put in place, or merged into it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,68 @@ from stamp.sources import ADAPTER_WEIGHTS
 
 #: PEFT writes these beside the weights they repeat when the vocabulary was resized.
 REDUNDANT_KEYS = (".modules_to_save.", ".original_module.")
+CLASSIFIER = "classifier.weight"
+#: How the names end under which PEFT stores an embedding or a head with rows for new tokens.
+WHOLE_MATRIX = ("weight", "base_layer.weight", "token_adapter.trainable_tokens_delta")
 
 
-def add_stamp_tokens(model: StampForSegmentation, tokenizer: Any) -> None:
-    """Add the four tokens a plain Qwen2-VL tokenizer lacks, and give the embedding exactly len(tokenizer) rows.
-
-    Qwen2-VL pads its embedding, so this usually shrinks it, as the published adapters expect.
-    """
+def add_stamp_tokens(tokenizer: Any) -> None:
+    """Add the four tokens a plain Qwen2-VL tokenizer lacks."""
     missing = [token for token in STAMP_TOKENS if token not in tokenizer.get_added_vocab()]
     if missing:
         tokenizer.add_special_tokens({"additional_special_tokens": missing}, replace_extra_special_tokens=False)
+
+
+def fit_embeddings(model: StampForSegmentation, tokenizer: Any) -> None:
+    """Give the embedding exactly len(tokenizer) rows.
+
+    Qwen2-VL pads its embedding, so this usually shrinks it, as the published adapters expect.
+    """
     embeddings: Any = model.get_input_embeddings()
     if len(embeddings.weight) != len(tokenizer):
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A folder of weights, by the names and shapes in their headers."""
+
+    name: str
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def holds(self, *endings: str) -> bool:
+        """Whether a tensor is stored whose name ends so."""
+        return any(name.endswith(endings) for name in self.shapes)
+
+    def rows(self, matrix: str) -> int:
+        """Rows of "embed_tokens" or "lm_head"; 0 where it is not stored."""
+        return max((shape[0] for name, shape in self.shapes.items() if name.endswith(f"{matrix}.weight")), default=0)
+
+
+def refuse_random_weights(
+    base: Part, adapter: Part, base_tokens: Mapping[str, int], tokens: Mapping[str, int], *, tied: bool
+) -> None:
+    """Raise CheckpointError, which names them, when weights that STAMP adds to Qwen2-VL are stored nowhere.
+
+    They are the classifier and the rows of the four tokens, in the embedding and, unless it is tied to that, in the
+    head. Loading makes missing ones at random, and the masks are then random as well.
+    base_tokens, tokens: ids of the tokens that the base's tokenizer adds, and the one in use.
+    """
+
+    def is_stored(token: str, matrix: str) -> bool:
+        of_base = base_tokens.get(token) == tokens[token] and tokens[token] < base.rows(matrix)
+        return of_base or adapter.holds(*(f"{matrix}.{ending}" for ending in WHOLE_MATRIX))
+
+    lacking = [] if base.holds(CLASSIFIER) or adapter.holds(CLASSIFIER) else ["the classifier"]
+    matrices = ("embed_tokens",) if tied else ("embed_tokens", "lm_head")
+    if bare := [matrix for matrix in matrices if not all(is_stored(token, matrix) for token in STAMP_TOKENS)]:
+        lacking.append(f"the rows of {', '.join(STAMP_TOKENS)} in {' and '.join(bare)}")
+    if lacking:
+        raise CheckpointError(
+            f"Neither the adapter {adapter.name} nor its base {base.name} has {'; '.join(lacking)}: its masks would "
+            "come from random weights. Take an adapter that was trained for STAMP, or name a STAMP checkpoint with "
+            "--base."
+        )
 
 
 def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = False) -> StampForSegmentation:

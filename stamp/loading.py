@@ -9,7 +9,8 @@ import psutil
 import torch
 from safetensors import safe_open
 
-from stamp.adapters import add_stamp_tokens, apply_adapter
+from stamp.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
+from stamp.configuration_stamp import StampConfig
 from stamp.download import Report
 from stamp.errors import CheckpointError
 from stamp.modeling_stamp import StampForSegmentation
@@ -71,10 +72,20 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
     """The base, then the adapter on it; the tokenizer is the adapter's where it has one."""
     base = find_base(folder, options.base, options.report)
     check_files(base)
+    of_base = StampProcessor.read_tokenizer(base)
+    base_tokens = dict(of_base.get_added_vocab())
+    has_own = (folder / "tokenizer_config.json").exists()
+    tokenizer = StampProcessor.read_tokenizer(folder) if has_own else of_base
+    add_stamp_tokens(tokenizer)
+    refuse_random_weights(
+        Part(base.name, dict(_tensor_shapes(base))),
+        Part(folder.name, dict(_tensor_shapes(folder))),
+        base_tokens,
+        tokenizer.get_added_vocab(),
+        tied=StampConfig.from_pretrained(base).tie_word_embeddings,
+    )
     model, in_effect = _load_whole(base, options, may_miss=CLASSIFIER_KEYS)
-    tokens_from = folder if (folder / "tokenizer_config.json").exists() else base
-    tokenizer = StampProcessor.read_tokenizer(tokens_from)
-    add_stamp_tokens(model, tokenizer)
+    fit_embeddings(model, tokenizer)
     model = apply_adapter(model, folder, merge=options.merge)
     processor = StampProcessor(tokenizer, StampProcessor.read_image_processor(base))
     processor.limit_pixels(options.min_pixels, options.max_pixels)
