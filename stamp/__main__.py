@@ -1,7 +1,6 @@
 """Command line: `python -m stamp segment IMAGE PROMPT --out DIR`, `chat IMAGE`, `export`, `rehearse`."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,6 @@ from stamp.options import add_limit_option, add_model_options, add_refine_option
 from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from stamp.conversation import Segmentation, Turn
     from stamp.predictor import StampPredictor
 
@@ -74,35 +71,34 @@ def _rehearse(options: argparse.Namespace) -> int:
 
 def _segment(options: argparse.Namespace) -> int:
     from stamp.images import load_image
+    from stamp.output import check_output, write_result
+    from stamp.predictor import check_prompt
+    from stamp.refinement import check_refiner_name
 
+    image = load_image(options.image)  # whatever can be refused before the model loads is refused before it
+    check_prompt(options.prompt)
+    check_refiner_name(options.refine)
+    check_output(options.out, options.image)
     predictor = load_predictor(options)
-    image = load_image(options.image, predictor.image_limits)
     result = predictor.segment(
         image, options.prompt, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds
     )
-    write_result(result, image, options.out)
     print(result.response, _why_ended(result))
+    write_result(result, image, options.out)
     print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
     return 0
 
 
-def write_result(result: "Segmentation", image: "Image", folder: Path) -> None:
-    """Write result.json, mask_0.png ... and overlay.png; masks of an earlier run in the folder are removed."""
-    from stamp.masks import save_mask_png
-    from stamp.visualization import draw_overlay
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("mask_*.png"):
-        old.unlink()
-    for index, mask in enumerate(result.masks):
-        save_mask_png(mask, folder / f"mask_{index}.png")
-    draw_overlay(image, result.masks).save(folder / "overlay.png")
-    (folder / "result.json").write_text(json.dumps(result.to_record(), indent=1) + "\n")
-
-
 def _chat(options: argparse.Namespace) -> int:
     from stamp.conversation import Turn
+    from stamp.images import load_image
+    from stamp.output import check_output, write_result
+    from stamp.refinement import check_refiner_name
 
+    load_image(options.image)
+    check_refiner_name(options.refine)
+    if options.out is not None:
+        check_output(options.out, options.image)
     predictor = load_predictor(options)
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
@@ -117,7 +113,10 @@ def _chat(options: argparse.Namespace) -> int:
             continue
         turns.append(Turn("assistant", result.text, token_ids=result.token_ids))
         if options.out is not None and len(result.masks):
-            write_result(result, image.image, options.out / f"turn_{len(turns) // 2}")
+            try:
+                write_result(result, image.image, options.out / f"turn_{len(turns) // 2}")
+            except (ValueError, OSError) as error:  # the conversation goes on
+                print(f"error: {error}", file=sys.stderr)
     return 0
 
 

@@ -237,13 +237,8 @@ class StampPredictor:
     # -- checks ------------------------------------------------------------------------------------------------
 
     def check_prompt(self, prompt: str) -> None:
-        """Raise PromptError for an empty or too long prompt."""
-        if not prompt.strip():
-            raise PromptError('Type a request first, for example "segment the apple".')
-        if len(prompt) > self.max_prompt_characters:
-            raise PromptError(
-                f"The text has {len(prompt):,} characters; the limit is {self.max_prompt_characters:,}. Shorten it."
-            )
+        """Raise PromptError for a prompt that cannot be answered."""
+        check_prompt(prompt, self.max_prompt_characters)
 
     def _check_length(self, tokens: int) -> None:
         limit = self.model.config.text_config.max_position_embeddings
@@ -256,6 +251,14 @@ class StampPredictor:
         """What produced a result: package versions, device, dtype."""
         dtype = str(self.model.dtype).removeprefix("torch.")
         return package_versions() | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
+
+
+def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
+    """Raise PromptError for an empty or too long prompt."""
+    if not prompt.strip():
+        raise PromptError('Type a request first, for example "segment the apple".')
+    if len(prompt) > max_characters:
+        raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")
 
 
 def choose_device(device: str) -> str:
