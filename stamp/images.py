@@ -16,7 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 # larger than its header says. MPO (photos of phones) is opened by the JPEG entry.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 FORMATS_IN_WORDS = "PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or PPM"
-PILLOW_WARNS_ABOVE_PIXELS = 89_478_485  # its own guard against decompression bombs, left as it is
+#: Pillow's own guard against decompression bombs warns above it, and is left as it is: no limit may be higher.
+MOST_PIXELS = 89_478_485
 WEB_ADDRESS_STARTS = ("http:", "https:", "ftp:", "ftps:", "data:", "file:")
 UPRIGHT_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,8 +49,8 @@ class ImageLimits:
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes must be at least 1, got {self.max_bytes}")
-        if not 1 <= self.max_pixels <= PILLOW_WARNS_ABOVE_PIXELS:
-            raise ValueError(f"max_pixels must be 1..{PILLOW_WARNS_ABOVE_PIXELS}, got {self.max_pixels}")
+        if not 1 <= self.max_pixels <= MOST_PIXELS:
+            raise ValueError(f"max_pixels must be 1..{MOST_PIXELS}, got {self.max_pixels}")
         if not self.max_aspect > 1:
             raise ValueError(f"max_aspect must be above 1 (a square has 1), got {self.max_aspect}")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-from benchmarks.datasets.files import read_json, take
+from benchmarks.datasets.files import read_json, take, take_name, take_size
 from benchmarks.datasets.sample import DatasetError
 from stamp.masks import Mask, decode_rle
 
@@ -35,13 +35,10 @@ def read_instances(path: Path) -> Instances:
     pictures: dict[int, Picture] = {}
     for number, image in enumerate(take(content, "images", list, str(path))):
         where = f"{path}, image {number}"
-        name = take(image, "file_name", str, where)
+        name = take_name(image, "file_name", where)
         if Path(name).name != name or name in ("", ".", ".."):
             raise DatasetError(f"{where}: the file name {name!r} leads out of the folder.")
-        size_hw = take(image, "height", int, where), take(image, "width", int, where)
-        if min(size_hw) < 1:
-            raise DatasetError(f"{where}: height and width must be positive, found {size_hw}.")
-        pictures[take(image, "id", int, where)] = Picture(name, size_hw)
+        pictures[take(image, "id", int, where)] = Picture(name, take_size(image, where))
     segmentations: dict[int, Any] = {}
     for number, annotation in enumerate(take(content, "annotations", list, str(path))):
         where = f"{path}, annotation {number}"

@@ -29,6 +29,8 @@ PHRASE_PROMPT = "What is {} in this image? Please output segmentation mask."
 ENCODINGS = ("utf-8", "cp1252")
 TARGET, IGNORE = 1, 2
 
+_PAIRS = [[int, int], [int, float], [float, int], [float, float]]
+
 Shape = tuple[int, tuple[tuple[int, int], ...]]
 
 
@@ -85,10 +87,12 @@ def _shape(entry: Any, annotation: Path) -> Shape | None:
     points = take(entry, "points", list, str(annotation))
     if label == "flag":
         return None
+    if any(not isinstance(point, list) or list(map(type, point)) not in _PAIRS for point in points):
+        raise DatasetError(f"{annotation}: 'points' must be pairs of numbers.")
     try:
         corners = tuple((int(x), int(y)) for x, y in points)  # towards zero, as OpenCV's int32
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DatasetError(f"{annotation}: 'points' must be pairs of numbers.") from error
+    except (ValueError, OverflowError) as error:  # NaN and infinity
+        raise DatasetError(f"{annotation}: 'points' must be pairs of finite numbers.") from error
     if not corners or any(abs(value) > 100_000 for corner in corners for value in corner):
         raise DatasetError(f"{annotation}: 'points' is empty, or far outside the picture.")
     return (IGNORE if "ignore" in label else TARGET), corners

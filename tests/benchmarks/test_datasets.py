@@ -67,6 +67,10 @@ def test_scenes(tmp_path: Path) -> None:
         (lambda scene: scene["objects"][0].pop("noun"), "'noun' must be str"),
         (lambda scene: scene.update(id="known-0000"), "same id"),
         (lambda scene: scene.update(image="images/gone.png"), "1 of 2 pictures are missing"),
+        (lambda scene: scene.update(image="images/\0.png"), r"the file name 'images/\\x00\.png' holds characters"),
+        (lambda scene: scene.update(width=2_000_000, height=2_000_000), "2,000,000 x 2,000,000 pixels"),
+        (lambda scene: scene.update(width=-5), "from 1 x 1 to 40 million"),
+        (lambda scene: scene.update(width=2**70), "'width' must be int"),
     ],
 )
 def test_damaged_scenes_are_named(tmp_path: Path, change: Callable[[dict], object], message: str) -> None:
@@ -168,6 +172,8 @@ def test_reasonseg_of_a_turned_photograph(tmp_path: Path) -> None:
         ({"shapes": [{"label": "target", "points": [[1, None]]}]}, "pairs of numbers"),
         ({"shapes": [{"label": "target", "points": [[1, 1e300]]}]}, "far outside"),
         ({"shapes": [{"label": 3, "points": []}]}, "'label' must be str, found 3"),
+        ({"shapes": [{"label": "target", "points": ["12", "34"]}]}, "pairs of numbers"),
+        ({"shapes": [{"label": "target", "points": {"12": 1}}]}, "'points' must be list"),
     ],
 )
 def test_damaged_reasonseg(tmp_path: Path, change: dict, message: str) -> None:

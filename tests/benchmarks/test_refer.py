@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +129,34 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path, content: Callab
     assert not target.exists()
 
 
+def laughs(depth: int) -> list[object]:
+    """A list of `depth` lines that is written out in 2 ** depth."""
+    content: list[object] = ["ha"]
+    for _ in range(depth):
+        content = [content, content]
+    return content
+
+
+LAUGHS = laughs(60)
+LAUGHS_IN_A_FRAME = b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f."
+
+
+def test_seven_bytes_take_no_gigabytes(tmp_path: Path) -> None:
+    """A memo index that lies: C's unpickler makes a table of that length. Here it may take 200 MB more than it has."""
+    path = tmp_path / "refs.p"
+    path.write_bytes(b"Nr\xff\xff\xff\x0f.")
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from benchmarks.datasets.plain_pickle import read_plain_pickle\n"
+        "in_use = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (in_use + 200_000_000,) * 2)\n"
+        "print(read_plain_pickle(Path(sys.argv[1])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("None\n", 0), done.stderr[-500:]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -140,6 +170,10 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path, content: Callab
         (pickle.dumps([tiny.REFERENCES[0] | {"image_id": 999}]), "no image 999"),
         (pickle.dumps([tiny.REFERENCES[0] | {"sentences": [{"sent": "x"}]}]), "'sent_id' must be int, found None"),
         (pickle.dumps([]), "has no split 'val'"),
+        (pickle.dumps([tiny.REFERENCES[0] | {"ref_id": 1 << 100_000}]), "'ref_id' must be int, found a huge int"),
+        (pickle.dumps([{"split": LAUGHS}]), "'split' must be str, found "),
+        (LAUGHS_IN_A_FRAME, "not a complete pickle"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\x7f\x00\x00\x00.", "not a complete pickle"),
     ],
 )
 def test_damaged_references(tmp_path: Path, content: bytes, message: str) -> None:
@@ -175,6 +209,40 @@ def test_a_picture_name_stays_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "refer_seg/refcoco/instances.json").write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="leads out of the folder"):
         open_dataset("refcoco", ["val"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file_name": "a\0b.jpg"}, r"the file name 'a\\x00b\.jpg' holds characters"),
+        ({"file_name": ".."}, "leads out of the folder"),
+        ({"file_name": 7}, "'file_name' must be str, found 7"),
+        ({"height": 2_000_000, "width": 2_000_000}, "2,000,000 x 2,000,000 pixels"),
+        ({"height": 0}, "from 1 x 1 to 40 million"),
+        ({"id": [7]}, "'id' must be int"),
+    ],
+)
+def test_a_picture_that_lies(tmp_path: Path, change: dict, message: str) -> None:
+    tiny.write_refer(tmp_path)
+    content = tiny.instances()
+    content["images"][0] |= change
+    (tmp_path / "refer_seg/refcoco/instances.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=message):
+        open_dataset("refcoco", ["val"], tmp_path)
+
+
+def test_a_code_of_a_picture_too_large_is_not_drawn() -> None:
+    with pytest.raises(ValueError, match="2,000,000 x 2,000,000 pixels"):
+        decode_rle({"size": [2_000_000, 2_000_000], "counts": "0"})
+
+
+def test_whatever_breaks_in_reading_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3.64 TiB")
+
+    monkeypatch.setattr("benchmarks.datasets.refer.read_instances", broken)
+    with pytest.raises(DatasetError, match=r"refcoco in .* cannot be read \(MemoryError: .* 3.64 TiB\)"):
+        open_dataset("refcoco", ["val"], tiny.write_refer(tmp_path))
 
 
 def test_a_corrupt_picture_is_named(tmp_path: Path) -> None:
