@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stamp.configuration_stamp import STAMP_TOKENS
-from stamp.errors import CheckpointError
+from stamp.errors import CheckpointError, reading
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.sources import ADAPTER_WEIGHTS
 
@@ -87,12 +87,16 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
     """
     from peft import LoraConfig, PeftConfig, get_peft_model, set_peft_model_state_dict
 
-    config = PeftConfig.from_pretrained(str(folder))
-    if not isinstance(config, LoraConfig):
-        raise CheckpointError(f"{folder.name} is a {config.peft_type} adapter; only LoRA is supported.")
-    config.inference_mode = True
-    wrapped: Any = get_peft_model(model, config)
-    weights = _without_redundant(load_file(folder / ADAPTER_WEIGHTS))
+    with reading(f"The adapter {folder.name}"):
+        config = PeftConfig.from_pretrained(str(folder))
+        if not isinstance(config, LoraConfig):
+            raise CheckpointError(f"{folder.name} is a {config.peft_type} adapter; only LoRA is supported.")
+        config.inference_mode = True
+        weights = _without_redundant(load_file(folder / ADAPTER_WEIGHTS))
+        rank = max([config.r, *(config.rank_pattern or {}).values()])
+        if rank > (most := _stored_rank(weights)):
+            raise CheckpointError(f"The adapter {folder.name} says its rank is {rank:,}, but stores {most:,}.")
+        wrapped: Any = get_peft_model(model, config)
     try:
         outcome: Any = set_peft_model_state_dict(wrapped, weights)
     except RuntimeError as error:
@@ -106,6 +110,12 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
 
 def _without_redundant(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not any(mark in name for mark in REDUNDANT_KEYS)}
+
+
+def _stored_rank(weights: dict[str, Tensor]) -> int:
+    """The largest rank of the LoRA matrices; 0 without any."""
+    matrices = (value for name, value in weights.items() if "lora_" in name and value.ndim == 2)
+    return max((min(value.shape) for value in matrices), default=0)
 
 
 def _refuse_incomplete(outcome: Any, folder: Path) -> None:

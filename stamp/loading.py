@@ -12,7 +12,8 @@ from safetensors import safe_open
 from stamp.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
 from stamp.configuration_stamp import StampConfig
 from stamp.download import Report
-from stamp.errors import CheckpointError
+from stamp.errors import CheckpointError, reading
+from stamp.integrity import refuse_no_numbers, refuse_other_sizes
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.quantization import (
@@ -65,6 +66,7 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
     processor = StampProcessor.from_pretrained(folder)
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     model, in_effect = _load_whole(folder, options)
+    refuse_no_numbers(model, folder)
     return model, processor, in_effect
 
 
@@ -82,14 +84,21 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
         Part(folder.name, dict(_tensor_shapes(folder))),
         base_tokens,
         tokenizer.get_added_vocab(),
-        tied=StampConfig.from_pretrained(base).tie_word_embeddings,
+        tied=_is_tied(base),
     )
     model, in_effect = _load_whole(base, options, may_miss=CLASSIFIER_KEYS)
     fit_embeddings(model, tokenizer)
     model = apply_adapter(model, folder, merge=options.merge)
+    refuse_no_numbers(model, folder)
     processor = StampProcessor(tokenizer, StampProcessor.read_image_processor(base))
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     return model, processor, in_effect
+
+
+def _is_tied(folder: Path) -> bool:
+    """Whether the head is the embedding."""
+    with reading(folder / "config.json"):
+        return bool(StampConfig.from_pretrained(folder).tie_word_embeddings)
 
 
 def _load_whole(
@@ -97,6 +106,7 @@ def _load_whole(
 ) -> tuple[StampForSegmentation, str]:
     """(model, quantization in effect) of a folder with full weights."""
     shapes = dict(_tensor_shapes(folder))
+    refuse_other_sizes(folder, shapes, options.model_class)
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
     mode = choose_quantization(options.quantization, saved, folder, parameters)
@@ -118,16 +128,17 @@ def _read_weights(
     folder: Path, options: LoadOptions, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
 ) -> StampForSegmentation:
     load: Any = options.model_class.from_pretrained
-    model, info = load(
-        folder,
-        dtype=dtype,
-        attn_implementation="sdpa",
-        use_safetensors=True,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # reported in `info`, and refused below
-        device_map={"": options.device},
-        quantization_config=bitsandbytes_config(mode, dtype),
-    )
+    with reading(folder):
+        model, info = load(
+            folder,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported in `info`, and refused below
+            device_map={"": options.device},
+            quantization_config=bitsandbytes_config(mode, dtype),
+        )
     missing = set(info["missing_keys"]) - may_miss
     problems = [f"missing: {sorted(missing)[:5]}"] if missing else []
     if info["mismatched_keys"]:

@@ -20,7 +20,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from stamp.configuration_stamp import MASK_TOKEN, SEG_TOKEN
 from stamp.conversation import Turn
-from stamp.errors import CheckpointError
+from stamp.errors import CheckpointError, reading
 from stamp.refinement import enlarge_logits
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -64,16 +64,21 @@ class StampProcessor:
     @staticmethod
     def read_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
         """The tokenizer with its chat template; it may still lack STAMP's four tokens."""
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        with reading(f"The tokenizer of {folder}"):
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return tokenizer
 
     @staticmethod
     def read_image_processor(folder: str | Path) -> Qwen2VLImageProcessorPil:
         """The image processor. Qwen2-VL's stock pixel limits (up to 16k tokens) become STAMP's official ones."""
-        processor: Qwen2VLImageProcessorPil = Qwen2VLImageProcessorPil.from_pretrained(folder)
-        size: Any = processor.size
-        if (size["shortest_edge"], size["longest_edge"]) in STOCK_PIXELS:
-            size["shortest_edge"], size["longest_edge"] = OFFICIAL_PIXELS
+        with reading(f"The image processor of {folder}"):
+            processor: Qwen2VLImageProcessorPil = Qwen2VLImageProcessorPil.from_pretrained(folder)
+            size: Any = processor.size
+            numbers = (size["shortest_edge"], size["longest_edge"], processor.patch_size, processor.merge_size)
+            if any(type(number) is not int or number < 1 for number in numbers):
+                raise TypeError(f"sizes must be whole numbers, found {numbers}")
+            if (size["shortest_edge"], size["longest_edge"]) in STOCK_PIXELS:
+                size["shortest_edge"], size["longest_edge"] = OFFICIAL_PIXELS
         return processor
 
     def limit_pixels(self, min_pixels: int | None, max_pixels: int | None) -> None:

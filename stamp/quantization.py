@@ -55,10 +55,9 @@ def saved_quantization(folder: Path) -> Quantization | None:
     saved = read_json(path).get("quantization_config") if path.exists() else None
     if saved is None:
         return None
-    if saved.get("quant_method") != "bitsandbytes":
-        raise CheckpointError(
-            f"{folder.name} is quantized by {saved.get('quant_method')!r}; only bitsandbytes is read."
-        )
+    method = saved.get("quant_method") if isinstance(saved, dict) else saved
+    if method != "bitsandbytes":
+        raise CheckpointError(f"{folder.name} is quantized by {str(method)[:60]!r}; only bitsandbytes is read.")
     return "int8" if saved.get("load_in_8bit") else "nf4"
 
 
