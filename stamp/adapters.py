@@ -1,10 +1,12 @@
 """LoRA adapters (PEFT) on a Qwen2-VL base: put in place, or merged into it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ from stamp.sources import ADAPTER_WEIGHTS
 #: PEFT writes these beside the weights they repeat when the vocabulary was resized.
 REDUNDANT_KEYS = (".modules_to_save.", ".original_module.")
 CLASSIFIER = "classifier.weight"
+_ON_A_TIED_MATRIX = re.compile(r"\.(embed_tokens|lm_head)\.(?:lora_|token_adapter\.|trainable_tokens)")
 #: How the names end under which PEFT stores an embedding or a head with rows for new tokens.
 WHOLE_MATRIX = ("weight", "base_layer.weight", "token_adapter.trainable_tokens_delta")
 
@@ -58,18 +61,21 @@ def refuse_random_weights(
 ) -> None:
     """Raise CheckpointError, which names them, when weights that STAMP adds to Qwen2-VL are stored nowhere.
 
-    They are the classifier and the rows of the four tokens, in the embedding and, unless it is tied to that, in the
-    head. Loading makes missing ones at random, and the masks are then random as well.
-    base_tokens, tokens: ids of the tokens that the base's tokenizer adds, and the one in use.
+    They are the classifier and the rows of the four tokens, in the embedding and in the head. Loading makes missing
+    ones at random, and the masks are then random as well.
+    base_tokens, tokens: ids of the tokens that the base's tokenizer adds, and the one in use. tied: the base's head is
+    its embedding; an adapter may bring another.
     """
 
     def is_stored(token: str, matrix: str) -> bool:
-        of_base = base_tokens.get(token) == tokens[token] and tokens[token] < base.rows(matrix)
+        rows = base.rows("embed_tokens" if tied else matrix)
+        of_base = base_tokens.get(token) == tokens[token] and tokens[token] < rows
         return of_base or adapter.holds(*(f"{matrix}.{ending}" for ending in WHOLE_MATRIX))
 
     lacking = [] if base.holds(CLASSIFIER) or adapter.holds(CLASSIFIER) else ["the classifier"]
-    matrices = ("embed_tokens",) if tied else ("embed_tokens", "lm_head")
-    if bare := [matrix for matrix in matrices if not all(is_stored(token, matrix) for token in STAMP_TOKENS)]:
+    if bare := [
+        matrix for matrix in ("embed_tokens", "lm_head") if not all(is_stored(token, matrix) for token in STAMP_TOKENS)
+    ]:
         lacking.append(f"the rows of {', '.join(STAMP_TOKENS)} in {' and '.join(bare)}")
     if lacking:
         raise CheckpointError(
@@ -96,6 +102,7 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
         rank = max([config.r, *(config.rank_pattern or {}).values()])
         if rank > (most := _stored_rank(weights)):
             raise CheckpointError(f"The adapter {folder.name} says its rank is {rank:,}, but stores {most:,}.")
+        _refuse_on_tied(model, weights, folder)
         wrapped: Any = get_peft_model(model, config)
     try:
         outcome: Any = set_peft_model_state_dict(wrapped, weights)
@@ -104,8 +111,31 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
     _refuse_incomplete(outcome, folder)
     whole: StampForSegmentation = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
     _keep_one_copy(whole)
-    whole.tie_weights()
+    _tie_what_is_equal(whole)
     return whole.eval()
+
+
+def _refuse_on_tied(model: StampForSegmentation, weights: Iterable[str], folder: Path) -> None:
+    """LoRA or single rows on a matrix that is embedding and head at once: PEFT changes one use of it, not the other."""
+    touched = sorted({found[1] for name in weights if (found := _ON_A_TIED_MATRIX.search(name))})
+    if model.config.tie_word_embeddings and touched:
+        raise CheckpointError(
+            f"The adapter {folder.name} changes {' and '.join(touched)}, but its base has one matrix for embedding and "
+            "head: merge it into its base with PEFT, and load what that saves."
+        )
+
+
+def _tie_what_is_equal(model: StampForSegmentation) -> None:
+    """Where an adapter brought a head of its own to a tied base, both are kept; otherwise one copy is."""
+    embedding: Any = model.get_input_embeddings()
+    head: Any = model.get_output_embeddings()
+    if not model.config.tie_word_embeddings or head.weight is embedding.weight:
+        return
+    if torch.equal(head.weight, embedding.weight):
+        model.tie_weights()
+        return
+    for config in (model.config, model.config.text_config):
+        config.tie_word_embeddings = False
 
 
 def _without_redundant(weights: dict[str, Tensor]) -> dict[str, Tensor]:

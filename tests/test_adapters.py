@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from stamp import StampPredictor
 from stamp.errors import CheckpointError
+from stamp.export import export_checkpoint
 from stamp.modeling_stamp import StampForSegmentation
 
 MODELS = Path(__file__).parent / "parity" / "models"
@@ -91,3 +92,65 @@ def test_a_plain_lora_on_a_stamp_base_loads_the_same_twice(tmp_path: Path, model
     np.testing.assert_allclose(first, merged, atol=1e-4)
     plain = StampPredictor.from_pretrained(MODELS / model, device="cpu", dtype="float32")
     assert np.abs(plain.predict_masks(PICTURE, "Segment it.", MASK).mask_logits[0] - first).max() > 1e-2
+
+
+ANSWER = [7, 11, 13, 17]
+#: What an adapter may store beside LoRA of the layers.
+STORED = {
+    "embedding, head and classifier": {"modules_to_save": ["embed_tokens", "lm_head", "classifier"]},
+    "embedding": {"modules_to_save": ["embed_tokens"]},
+    "head": {"modules_to_save": ["lm_head"]},
+    "classifier": {"modules_to_save": ["classifier"]},
+    "lora of the head": {"target_modules": [*LORA_ON, "lm_head"]},
+    "lora of the embedding": {"target_modules": [*LORA_ON, "embed_tokens"]},
+    "rows of tokens": {"trainable_token_indices": [494, 495, 496, 497]},
+}
+
+
+def logits_of(model: torch.nn.Module, predictor: StampPredictor) -> np.ndarray:
+    """Next-token logits along a given answer, by a model in place of the predictor's own."""
+    given, predictor.model = predictor.model, model  # type: ignore[assignment]
+    response = predictor.processor.decode(ANSWER)
+    logits = predictor.text_logits(PICTURE, "Segment it.", response)
+    predictor.model = given
+    return logits
+
+
+@pytest.mark.parametrize("model", ["tied", "untied"])
+@pytest.mark.parametrize("stored", STORED.values(), ids=STORED.keys())
+def test_loaded_as_peft_means_it_or_refused(tmp_path: Path, model: str, stored: dict[str, object]) -> None:
+    torch.manual_seed(0)
+    base = StampForSegmentation.from_pretrained(MODELS / model, dtype=torch.float32)
+    plain = StampPredictor.from_pretrained(MODELS / model, device="cpu", dtype="float32")
+    before = logits_of(plain.model, plain)
+    config = {"target_modules": LORA_ON, "r": 4, "init_lora_weights": False} | stored
+    theirs = get_peft_model(base, LoraConfig(**config))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for _, parameter in theirs.named_parameters():
+            if parameter.requires_grad:
+                parameter += 0.2 * torch.randn_like(parameter)
+    theirs.save_pretrained(tmp_path / "adapter")
+    config_of_base = plain.model.config
+    theirs.get_base_model().config.seg_token_id = config_of_base.seg_token_id
+    theirs.get_base_model().config.mask_token_id = config_of_base.mask_token_id
+    expected = logits_of(theirs.get_base_model().eval(), plain)
+    assert np.abs(expected - before).max() > 0.1
+    for merge in (False, True):
+        try:
+            ours = load(tmp_path / "adapter", MODELS / model, merge=merge)
+        except CheckpointError as error:
+            assert "merge it into its base with PEFT" in str(error)
+            assert model == "tied"
+            assert "modules_to_save" not in stored
+            return
+        np.testing.assert_allclose(logits_of(ours.model, ours), expected, atol=1e-3)
+    export_checkpoint(ours, tmp_path / "merged")
+    again = StampPredictor.from_pretrained(tmp_path / "merged", device="cpu", dtype="float32")
+    np.testing.assert_allclose(logits_of(again.model, again), expected, atol=1e-3)
+
+
+def test_a_head_that_equals_its_embedding_stays_one_matrix(tmp_path: Path) -> None:
+    adapter = made_for(MODELS / "tied", tmp_path / "adapter", modules_to_save=["embed_tokens", "lm_head"])
+    model = load(adapter, MODELS / "tied").model
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+    assert model.config.tie_word_embeddings
