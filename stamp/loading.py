@@ -78,6 +78,7 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
     base_tokens = dict(of_base.get_added_vocab())
     has_own = (folder / "tokenizer_config.json").exists()
     tokenizer = StampProcessor.read_tokenizer(folder) if has_own else of_base
+    tokenizer.chat_template = tokenizer.chat_template or of_base.chat_template
     add_stamp_tokens(tokenizer)
     refuse_random_weights(
         Part(base.name, dict(_tensor_shapes(base))),

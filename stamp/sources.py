@@ -18,6 +18,8 @@ EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp
 SHORT_NAMES = {"nano": str(EMBEDDED_CHECKPOINT), "2b": "JiaZL/STAMP-2B-uni", "7b": "JiaZL/STAMP-7B-lora"}
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+IMAGE_PROCESSOR = "preprocessor_config.json"
+LFS_POINTER = b"version https://git-lfs"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+\.safetensors")
 MOST_LAYERS = 1000
 #: The names of what a checkpoint was trained to know, where that is a list.
@@ -81,9 +83,10 @@ def is_adapter(folder: Path) -> bool:
 
 def check_files(folder: Path) -> None:
     """Raise CheckpointError unless the folder holds a whole Qwen2-VL model, or an adapter, in safetensors."""
+    _refuse_pointers(folder)
     if not is_adapter(folder):
-        for name in ("config.json", "preprocessor_config.json"):
-            if not (folder / name).exists():
+        for name in ("config.json", IMAGE_PROCESSOR):
+            if not (folder / name).exists() and not (name == IMAGE_PROCESSOR and _nests_image_processor(folder)):
                 raise CheckpointError(f"{folder} is not a STAMP checkpoint: it has no {name}.")
         config = read_json(folder / "config.json")
         if (kind := config.get("model_type")) != "qwen2_vl":
@@ -99,6 +102,24 @@ def check_files(folder: Path) -> None:
         )
     if lost := [name for name in _weight_files(folder) if not (folder / name).exists()]:
         raise CheckpointError(f"{folder} is incomplete: it lacks {', '.join(lost[:3])}. Fetch it again.")
+
+
+def _refuse_pointers(folder: Path) -> None:
+    """Raise CheckpointError for a clone made without git-lfs: a few words stand in place of each large file."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".txt"):
+            with path.open("rb") as file:
+                if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                    raise CheckpointError(
+                        f"{path.name} in {folder} is only a pointer of git-lfs: install git-lfs and run `git lfs pull` "
+                        "there, or download the checkpoint again."
+                    )
+
+
+def _nests_image_processor(folder: Path) -> bool:
+    """transformers 5 saves the image processor inside processor_config.json."""
+    path = folder / "processor_config.json"
+    return path.exists() and isinstance(read_json(path).get("image_processor"), dict)
 
 
 def _check_layers(config: dict[str, Any], folder: Path) -> None:
