@@ -1,10 +1,13 @@
 """Command line: `python -m stamp segment IMAGE PROMPT --out DIR`, `chat IMAGE`, `export`, `rehearse`."""
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stamp.options import add_limit_option, add_model_options, add_refine_option, load_predictor, token_budget
 from stamp.threads import let_threads_sleep
@@ -12,6 +15,10 @@ from stamp.threads import let_threads_sleep
 if TYPE_CHECKING:
     from stamp.conversation import Segmentation, Turn
     from stamp.predictor import StampPredictor
+
+
+#: As a shell reports a program that Ctrl-C has ended.
+INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -50,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -102,7 +112,7 @@ def _chat(options: argparse.Namespace) -> int:
     predictor = load_predictor(options)
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
-    print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends.")
+    print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends; Ctrl-C stops an answer.")
     while question := _read_line():
         turns.append(Turn("user", question, None if turns else image))
         try:
@@ -131,25 +141,44 @@ def _read_line() -> str:
 def _why_ended(result: "Segmentation") -> str:
     """In words; empty where the model ended the answer itself, or the token budget did."""
     ended = {
+        "stopped": "(stopped)",
         "time": "(stopped: the answer took longer than --max-seconds)",
         "repetition": "(stopped: the answer repeated itself)",
     }
     return ended.get(result.finish_reason, "")
 
 
+@contextmanager
+def _stopped_by_ctrl_c() -> "Iterator[threading.Event]":
+    """Is set by Ctrl-C, so that an answer ends between two tokens and is kept; a second one ends the program."""
+    stop = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options: argparse.Namespace) -> "Segmentation":
     from stamp.conversation import Done, MaskReady, TextDelta
 
-    events = predictor.stream(turns, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds)
-    for event in events:
-        match event:
-            case TextDelta(text):
-                print(text, end="", flush=True)
-            case MaskReady(index=index, mask=mask):
-                print(f"[mask {index}: {mask.mean():.0%} of the image]", end="", flush=True)
-            case Done(segmentation):
-                print(_why_ended(segmentation))
-                return segmentation
+    limits: dict[str, Any] = {"refine": options.refine, "max_seconds": options.max_seconds}
+    with _stopped_by_ctrl_c() as stop:
+        for event in predictor.stream(turns, options.max_new_tokens, should_stop=stop.is_set, **limits):
+            match event:
+                case TextDelta(text):
+                    print(text, end="", flush=True)
+                case MaskReady(index=index, mask=mask):
+                    print(f"[mask {index}: {mask.mean():.0%} of the image]", end="", flush=True)
+                case Done(segmentation):
+                    print(_why_ended(segmentation))
+                    return segmentation
     raise RuntimeError("the stream ended without Done")
 
 

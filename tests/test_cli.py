@@ -1,7 +1,10 @@
 """`python -m stamp`: files written, exit status, one sentence for bad input."""
 
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from stamp.__main__ import main
-from stamp.conversation import Segmentation
+from stamp.conversation import Segmentation, StreamEvent, Turn
 from stamp.predictor import StampPredictor
 
 PARITY = Path(__file__).parent / "parity"
@@ -106,6 +109,7 @@ def test_an_output_that_cannot_be_is_refused_before_loading(
         (("segment", "missing.png", "Hi"), "missing.png"),
         (("segment", str(PICTURE), " "), "Type a request first"),
         (("segment", str(PICTURE), "Hi", "--refine", "magic"), "magic"),
+        (("segment", str(PICTURE), "segment the \udce9toile"), "not UTF-8"),
         (("chat", "missing.png"), "missing.png"),
         (("chat", str(PICTURE), "--refine", "magic"), "magic"),
     ],
@@ -154,6 +158,38 @@ def test_an_answer_needs_a_token(budget: str, tmp_path: Path, capsys: pytest.Cap
     assert caught.value.code == 2
     assert f"an answer needs at least 1 token, got '{budget}'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter(["Hello", "And now?", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    asked: list[int] = []
+    stream = StampPredictor.stream
+
+    def interrupted(self: StampPredictor, turns: list[Turn], *arguments: Any, **options: Any) -> Iterator[StreamEvent]:
+        asked.append(len(turns))
+        for event in stream(self, turns, *arguments, **options):
+            yield event
+            if len(asked) == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(StampPredictor, "stream", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["chat", str(PICTURE), *TIED, "--max-new-tokens", "50"]) == 0
+    assert asked == [1, 3]  # the second question comes behind the first and what was answered to it
+    assert "(stopped)" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StampPredictor, "from_pretrained", interrupted)
+    assert main(["chat", str(PICTURE), *TIED]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped"
 
 
 def test_chat_keeps_the_picture_across_turns(

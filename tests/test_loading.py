@@ -332,7 +332,7 @@ def test_code_in_a_checkpoint_does_not_run(tied: Path) -> None:
     assert not (tied / "ran").exists()
 
 
-@pytest.mark.parametrize("device", ["cuda:64", "gpu", "cpu:x"])
+@pytest.mark.parametrize("device", ["cuda:64", "gpu", "cpu:x", "mps", "xpu", "meta"])
 def test_a_device_that_is_not_here(device: str) -> None:
     with pytest.raises(CheckpointError, match=device):
         StampPredictor.from_pretrained(device=device)
