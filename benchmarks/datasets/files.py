@@ -54,7 +54,7 @@ def take_name(entry: Any, name: str, where: str) -> str:
 
 def take_size(entry: Any, where: str) -> tuple[int, int]:
     """`height` and `width` of a picture, in pixels. Raises DatasetError for one that would not be loaded."""
-    height, width = take(entry, "height", int, where), take(entry, "width", int, where)
+    height, width = (_whole(entry, name, where) for name in ("height", "width"))
     most = DEFAULT_LIMITS.max_pixels
     if min(height, width) < 1 or height * width > most:
         raise DatasetError(
@@ -62,6 +62,15 @@ def take_size(entry: Any, where: str) -> tuple[int, int]:
             f"{most / 1e6:g} million."
         )
     return height, width
+
+
+def _whole(entry: Any, name: str, where: str) -> int:
+    """`take` of an int, which may be written 160.0."""
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    number: int = take(entry, name, int, where)
+    return number
 
 
 def check_images(samples: Iterable[Sample], where: Path) -> None:

@@ -80,6 +80,47 @@ def test_grefcoco(tmp_path: Path) -> None:
     assert truth(samples[3]).sum() == 10 + 120
 
 
+def test_what_no_reference_needs_is_not_checked(tmp_path: Path) -> None:
+    """Other splits' pictures and annotations may be odd."""
+    tiny.write_refer(tmp_path)
+    content = tiny.instances()
+    content["images"] += [{"id": 9}, {"file_name": "x.jpg"}, 5, {"id": 10, "file_name": "../x.jpg"}]
+    content["annotations"] += [{"id": 104}, {"id": None}, "x", {"id": 105, "segmentation": 7}]
+    (tmp_path / "refer_seg/refcoco/instances.json").write_text(json.dumps(content))
+    assert len(open_dataset("refcoco", ["all"], tmp_path).samples) == 5
+    references = [*tiny.REFERENCES, tiny.reference(6, 7, 105, "testA", ["the odd one"])]
+    (tmp_path / "refer_seg/refcoco/refs(unc).p").write_bytes(pickle.dumps(references))
+    assert len(open_dataset("refcoco", ["val"], tmp_path).samples) == 3
+    with pytest.raises(DatasetError, match=r"annotation 7: 'segmentation' must be list or dict, found 7"):
+        open_dataset("refcoco", ["testA"], tmp_path)
+
+
+def test_a_whole_number_with_a_point_is_a_size(tmp_path: Path) -> None:
+    tiny.write_refer(tmp_path)
+    content = tiny.instances()
+    content["images"][0] |= {"width": 64.0, "height": 48.0}
+    (tmp_path / "refer_seg/refcoco/instances.json").write_text(json.dumps(content))
+    assert truth(open_dataset("refcoco", ["val"], tmp_path).samples[0]).shape == tiny.SIZE_HW
+
+
+@pytest.mark.parametrize(("ids", "flag"), [([-1], None), (-1, True), ([-1], True), ([], True), ([], None)])
+def test_no_target_in_every_form(tmp_path: Path, ids: object, flag: bool | None) -> None:
+    tiny.write_refer(tmp_path, "grefcoco")
+    reference = tiny.reference(1, 7, ids, "val", ["a zebra"]) | ({} if flag is None else {"no_target": flag})
+    (tmp_path / "refer_seg/grefcoco/grefs(unc).json").write_text(json.dumps([reference]))
+    (sample,) = open_dataset("grefcoco", ["val"], tmp_path).samples
+    assert isinstance(sample, MaskSample)
+    assert (sample.no_target, sample.kind, truth(sample).any()) == (True, "no object", False)
+
+
+def test_no_target_beside_a_target_is_refused(tmp_path: Path) -> None:
+    tiny.write_refer(tmp_path, "grefcoco")
+    reference = tiny.reference(1, 7, [100], "val", ["a box"]) | {"no_target": True}
+    (tmp_path / "refer_seg/grefcoco/grefs(unc).json").write_text(json.dumps([reference]))
+    with pytest.raises(DatasetError, match="reference 0: 'no_target' contradicts 'ann_id'"):
+        open_dataset("grefcoco", ["val"], tmp_path)
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_of_any_protocol_is_read(tmp_path: Path, protocol: int) -> None:
     tiny.write_refer(tmp_path)
@@ -219,7 +260,8 @@ def test_a_picture_name_stays_in_its_folder(tmp_path: Path) -> None:
         ({"file_name": 7}, "'file_name' must be str, found 7"),
         ({"height": 2_000_000, "width": 2_000_000}, "2,000,000 x 2,000,000 pixels"),
         ({"height": 0}, "from 1 x 1 to 40 million"),
-        ({"id": [7]}, "'id' must be int"),
+        ({"id": [7]}, "has no image 7"),
+        ({"width": 64.5}, "'width' must be int"),
     ],
 )
 def test_a_picture_that_lies(tmp_path: Path, change: dict, message: str) -> None:
@@ -265,6 +307,14 @@ def test_segmentations_in_every_form() -> None:
     for form in ([[10, 5, 30, 5, 30, 25, 10, 25]], compressed, plain, [compressed], [plain, compressed]):
         np.testing.assert_array_equal(segmentation_mask(form, tiny.SIZE_HW), box)
     assert not segmentation_mask([], tiny.SIZE_HW).any()
+
+
+@pytest.mark.parametrize("degenerate", [[5, 5, 6, 6], [5, 5], []])
+def test_a_part_of_less_than_three_points_is_skipped(degenerate: list[float]) -> None:
+    box = [10, 5, 30, 5, 30, 25, 10, 25]
+    expected = coco.decode(coco.frPyObjects([box], *tiny.SIZE_HW))[..., 0].astype(bool)
+    for segmentation in ([box, degenerate], [degenerate, box]):
+        np.testing.assert_array_equal(segmentation_mask(segmentation, tiny.SIZE_HW), expected)
 
 
 @pytest.mark.parametrize(
