@@ -70,7 +70,10 @@ def run_threads(options: argparse.Namespace, config: ThreadsConfig, out: Path) -
     settings = config.settings()
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(setting, options, config.side_px)) for setting in settings]
-        about = [worker.recv() for worker in workers][0]
+        try:
+            about = [worker.recv() for worker in workers][0]
+        except EOFError as error:
+            raise ValueError("The model could not be loaded; what stands above says why.") from error
         idle = None if load > MOST_LOAD_WHEN_IDLE else _rounds(workers, config, "idle")
         for _ in range(config.busy):
             stack.enter_context(_busy_process())
