@@ -25,7 +25,7 @@ from stamp.quantization import (
     quiet_bitsandbytes,
     saved_quantization,
 )
-from stamp.sources import check_files, find_base, is_adapter
+from stamp.sources import check_files, find_base, is_adapter, read_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 #: A CPU without bfloat16 matrix units computes faster in float32; larger models stay in bfloat16 for the memory.
@@ -113,6 +113,8 @@ def _load_whole(
     mode = choose_quantization(options.quantization, saved, folder, parameters)
     if options.merge and mode != "none":
         raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
+    if saved is not None:
+        _refuse_other_dtype(folder, options.dtype, saved)
     dtype = _choose_dtype(options, parameters, mode if mode != "none" else saved)
     if saved is None:
         needed = _memory_bytes(shapes, mode, dtype)
@@ -162,6 +164,13 @@ def _let_go_of_files(model: StampForSegmentation) -> None:
     for parameter in sorted(model.parameters(), key=torch.numel):
         if parameter.is_floating_point():
             parameter.data = parameter.data.clone()
+
+
+def _refuse_other_dtype(folder: Path, wanted: str, saved: Quantization) -> None:
+    """What an export in few bits leaves as it was keeps its dtype; in another, layers would not fit together."""
+    kept = str(read_json(folder / "config.json").get("dtype", wanted))
+    if wanted not in ("auto", kept):
+        raise CheckpointError(f"{folder.name} is saved in {saved} with {kept}; leave --dtype out.")
 
 
 def _choose_dtype(options: LoadOptions, parameters: int, quantized: str | None) -> torch.dtype:

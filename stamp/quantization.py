@@ -91,9 +91,13 @@ def _require_bitsandbytes(mode: str) -> None:
 
 def quiet_bitsandbytes() -> None:
     """Before anything imports it (peft does, too)."""
-    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_not_about_kernels)
+    for name in ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions"):
+        logging.getLogger(name).addFilter(_is_news)
 
 
-def _is_not_about_kernels(record: logging.LogRecord) -> bool:
-    """bitsandbytes advises to install a package that downloads native code; it works without, and so do we."""
-    return "kernels-community" not in record.msg
+def _is_news(record: logging.LogRecord) -> bool:
+    """bitsandbytes advises to install a package that downloads native code; it works without, and so do we.
+
+    In 8 bits it also says in each layer of each pass that it casts to float16, which is how it works.
+    """
+    return not any(known in str(record.msg) for known in ("kernels-community", "MatMul8bitLt: inputs will be cast"))
