@@ -98,12 +98,21 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
         if not isinstance(config, LoraConfig):
             raise CheckpointError(f"{folder.name} is a {config.peft_type} adapter; only LoRA is supported.")
         config.inference_mode = True
-        weights = _without_redundant(load_file(folder / ADAPTER_WEIGHTS))
+        stored = _without_redundant(load_file(folder / ADAPTER_WEIGHTS))
+        weights = {_present_name(name): value for name, value in stored.items()}
         rank = max([config.r, *(config.rank_pattern or {}).values()])
         if rank > (most := _stored_rank(weights)):
             raise CheckpointError(f"The adapter {folder.name} says its rank is {rank:,}, but stores {most:,}.")
         _refuse_on_tied(model, weights, folder)
-        wrapped: Any = get_peft_model(model, config)
+        try:
+            wrapped: Any = get_peft_model(model, config)
+        except ValueError as error:
+            if weights.keys() == stored.keys():
+                raise
+            raise CheckpointError(
+                f"The target_modules of the adapter {folder.name} are from before transformers 4.52, and match nothing "
+                "today. Write them as plain names, such as q_proj, or with `language_model.` in front of `layers`."
+            ) from error
     try:
         outcome: Any = set_peft_model_state_dict(wrapped, weights)
     except RuntimeError as error:
@@ -140,6 +149,15 @@ def _tie_what_is_equal(model: StampForSegmentation) -> None:
 
 def _without_redundant(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not any(mark in name for mark in REDUNDANT_KEYS)}
+
+
+def _present_name(name: str) -> str:
+    """Before transformers 4.52 the language model and the vision tower stood one level higher."""
+    for old, new in (("visual.", "model.visual."), ("model.", "model.language_model.")):
+        rest = name.removeprefix(f"base_model.model.{old}")
+        if rest != name and not rest.startswith(("language_model.", "visual.")):
+            return f"base_model.model.{new}{rest}"
+    return name
 
 
 def _stored_rank(weights: dict[str, Tensor]) -> int:

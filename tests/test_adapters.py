@@ -154,3 +154,34 @@ def test_a_head_that_equals_its_embedding_stays_one_matrix(tmp_path: Path) -> No
     model = load(adapter, MODELS / "tied").model
     assert model.lm_head.weight is model.get_input_embeddings().weight
     assert model.config.tie_word_embeddings
+
+
+def with_old_names(adapter: Path) -> None:
+    """As adapters were saved before transformers 4.52, when language model and vision tower stood one level higher."""
+    weights = load_file(adapter / "adapter_model.safetensors")
+    here, renamed = "base_model.model.", {}
+    for name, value in weights.items():
+        old = name.replace(f"{here}model.language_model.", f"{here}model.")
+        renamed[old.replace(f"{here}model.visual.", f"{here}visual.")] = value
+    assert set(renamed) != set(weights)
+    save_file(renamed, adapter / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("model", ["tied", "untied"])
+def test_names_as_before_transformers_4_52(tmp_path: Path, model: str) -> None:
+    stored = {"modules_to_save": ["embed_tokens", "lm_head", "classifier"], "target_modules": [*LORA_ON, "qkv"]}
+    adapter = made_for(MODELS / model, tmp_path / "adapter", **stored)
+    expected = load(adapter, MODELS / model).predict_masks(PICTURE, "Segment it.", MASK).mask_logits[0]
+    with_old_names(adapter)
+    again = load(adapter, MODELS / model).predict_masks(PICTURE, "Segment it.", MASK).mask_logits[0]
+    np.testing.assert_array_equal(again, expected)
+
+
+def test_a_pattern_of_old_names_names_the_cause(tmp_path: Path) -> None:
+    adapter = made_for(MODELS / "untied", tmp_path / "adapter")
+    with_old_names(adapter)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config["target_modules"] = r"model\.layers\.\d+\.self_attn\.(q|v)_proj"
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"target_modules .* are from before transformers 4\.52"):
+        load(adapter, MODELS / "untied")
