@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks {run,report,compare,gallery,figures,train,speed,scale,footprint}`."""
+"""Command line: `python -m benchmarks {run,report,compare,gallery,figures,train,speed,scale,footprint,threads}`."""
 
 import argparse
 import sys
@@ -58,6 +58,16 @@ def build_parser() -> argparse.ArgumentParser:
     scale.add_argument("--warmups", type=int, default=1, help="rounds before the measured ones")
     footprint = commands.add_parser("footprint", help="load one checkpoint, answer once: seconds and memory")
     footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file to which a row is added")
+    threads = commands.add_parser(
+        "threads", help="seconds an answer by torch's threads, idle and beside busy processes"
+    )
+    threads.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    threads.add_argument("--threads", type=int, nargs="+", help="numbers to try (default: 1 and one for each core)")
+    threads.add_argument("--busy", type=int, default=1, help="processes that count beside the second half")
+    threads.add_argument("--repeats", type=int, default=10, help="measured answers of each setting")
+    threads.add_argument("--warmups", type=int, default=2, help="answers of each setting before the measured ones")
+    threads.add_argument("--side-px", type=int, default=448, help="side of the square picture")
+    add_model_options(threads)
     _add_train(commands.add_parser("train", help="train a method of the comparison: sweep, training, card"))
     for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
@@ -115,12 +125,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "speed": _speed,
         "scale": _scale,
         "footprint": _footprint,
+        "threads": _threads,
     }
     try:
         return commands[options.command](options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -242,6 +256,17 @@ def _footprint(options: argparse.Namespace) -> int:
     load = partial(load_predictor, options)
     append_footprint(measure_footprint(load, options.model, options.side_px, options.clock), options.out)
     print(footprint_table(read_footprints(options.out)))
+    return 0
+
+
+def _threads(options: argparse.Namespace) -> int:
+    import psutil
+
+    from benchmarks.threads import ThreadsConfig, run_threads, threads_table
+
+    numbers = options.threads or sorted({1, psutil.cpu_count(logical=False) or 1})
+    sizes = {name: getattr(options, name) for name in ("busy", "repeats", "warmups", "side_px")}
+    print(threads_table(run_threads(options, ThreadsConfig(tuple(numbers), **sizes), options.out)))
     return 0
 
 

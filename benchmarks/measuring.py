@@ -47,7 +47,8 @@ def run_samples(
     An exception of a method, a picture or an annotation becomes an error record. Stop iterating to stop.
     """
     todo = [sample for sample in samples if any(is_due(sample, method, done) for method in methods)]
-    warm_up(methods, {sample.kind: sample for sample in reversed(todo)}.values(), warmups)
+    usable = [sample for sample in todo if sample.problem is None]
+    warm_up(methods, {sample.kind: sample for sample in reversed(usable)}.values(), warmups)
     turns: Counter[tuple[str, str]] = Counter()
     for number, sample in enumerate(samples):
         asked = [method for method in methods if is_asked(sample, method)]

@@ -53,7 +53,8 @@ def one_of_each_kind(samples: "Sequence[Sample]", method: "Method") -> list[Requ
     """The first request of each kind that a method is asked."""
     from benchmarks.measuring import is_asked
 
-    asked = {sample.kind: sample for sample in reversed(samples) if is_asked(sample, method)}
+    usable = [sample for sample in samples if sample.problem is None and is_asked(sample, method)]
+    asked = {sample.kind: sample for sample in reversed(usable)}
     return [(sample.image, method.prompt(sample)) for sample in reversed(asked.values())]
 
 

@@ -7,6 +7,7 @@ a last line that was cut is dropped, all others are kept.
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 from stamp.masks import Rle
 
 RECORDS_FILE = "records.jsonl"
+_RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl", re.ASCII)
 
 Status = Literal["ok", "invalid", "error"]
 Key = tuple[str, str, str, str, str]
@@ -143,8 +145,12 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The files of a run's records: the merged one, then those of processes that were not merged yet."""
-    return sorted(folder.glob("records*.jsonl"), key=lambda path: (path.name != RECORDS_FILE, path.name))
+    """The files of a run's records: the merged one, then those of processes that were not merged yet.
+
+    Merging removes the latter, so a user's file of a similar name is none of them.
+    """
+    found = [path for path in folder.glob("records*.jsonl") if _RECORD_NAME.fullmatch(path.name) and path.is_file()]
+    return sorted(found, key=lambda path: (path.name != RECORDS_FILE, path.name))
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[str]]:

@@ -1,20 +1,24 @@
 """Command line: `python -m stamp segment IMAGE PROMPT --out DIR`, `chat IMAGE`, `export`, `rehearse`."""
 
 import argparse
-import json
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stamp.options import add_limit_option, add_model_options, add_refine_option, load_predictor, token_budget
 from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from stamp.conversation import Segmentation, Turn
     from stamp.predictor import StampPredictor
+
+
+#: As a shell reports a program that Ctrl-C has ended.
+INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -74,39 +81,38 @@ def _rehearse(options: argparse.Namespace) -> int:
 
 def _segment(options: argparse.Namespace) -> int:
     from stamp.images import load_image
+    from stamp.output import check_output, write_result
+    from stamp.predictor import check_prompt
+    from stamp.refinement import check_refiner_name
 
+    image = load_image(options.image)  # whatever can be refused before the model loads is refused before it
+    check_prompt(options.prompt)
+    check_refiner_name(options.refine)
+    check_output(options.out, options.image)
     predictor = load_predictor(options)
-    image = load_image(options.image, predictor.image_limits)
     result = predictor.segment(
         image, options.prompt, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds
     )
-    write_result(result, image, options.out)
     print(result.response, _why_ended(result))
+    write_result(result, image, options.out)
     print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
     return 0
 
 
-def write_result(result: "Segmentation", image: "Image", folder: Path) -> None:
-    """Write result.json, mask_0.png ... and overlay.png; masks of an earlier run in the folder are removed."""
-    from stamp.masks import save_mask_png
-    from stamp.visualization import draw_overlay
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("mask_*.png"):
-        old.unlink()
-    for index, mask in enumerate(result.masks):
-        save_mask_png(mask, folder / f"mask_{index}.png")
-    draw_overlay(image, result.masks).save(folder / "overlay.png")
-    (folder / "result.json").write_text(json.dumps(result.to_record(), indent=1) + "\n")
-
-
 def _chat(options: argparse.Namespace) -> int:
     from stamp.conversation import Turn
+    from stamp.images import load_image
+    from stamp.output import check_output, write_result
+    from stamp.refinement import check_refiner_name
 
+    load_image(options.image)
+    check_refiner_name(options.refine)
+    if options.out is not None:
+        check_output(options.out, options.image)
     predictor = load_predictor(options)
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
-    print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends.")
+    print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends; Ctrl-C stops an answer.")
     while question := _read_line():
         turns.append(Turn("user", question, None if turns else image))
         try:
@@ -117,7 +123,10 @@ def _chat(options: argparse.Namespace) -> int:
             continue
         turns.append(Turn("assistant", result.text, token_ids=result.token_ids))
         if options.out is not None and len(result.masks):
-            write_result(result, image.image, options.out / f"turn_{len(turns) // 2}")
+            try:
+                write_result(result, image.image, options.out / f"turn_{len(turns) // 2}")
+            except (ValueError, OSError) as error:  # the conversation goes on
+                print(f"error: {error}", file=sys.stderr)
     return 0
 
 
@@ -132,25 +141,44 @@ def _read_line() -> str:
 def _why_ended(result: "Segmentation") -> str:
     """In words; empty where the model ended the answer itself, or the token budget did."""
     ended = {
+        "stopped": "(stopped)",
         "time": "(stopped: the answer took longer than --max-seconds)",
         "repetition": "(stopped: the answer repeated itself)",
     }
     return ended.get(result.finish_reason, "")
 
 
+@contextmanager
+def _stopped_by_ctrl_c() -> "Iterator[threading.Event]":
+    """Is set by Ctrl-C, so that an answer ends between two tokens and is kept; a second one ends the program."""
+    stop = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options: argparse.Namespace) -> "Segmentation":
     from stamp.conversation import Done, MaskReady, TextDelta
 
-    events = predictor.stream(turns, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds)
-    for event in events:
-        match event:
-            case TextDelta(text):
-                print(text, end="", flush=True)
-            case MaskReady(index=index, mask=mask):
-                print(f"[mask {index}: {mask.mean():.0%} of the image]", end="", flush=True)
-            case Done(segmentation):
-                print(_why_ended(segmentation))
-                return segmentation
+    limits: dict[str, Any] = {"refine": options.refine, "max_seconds": options.max_seconds}
+    with _stopped_by_ctrl_c() as stop:
+        for event in predictor.stream(turns, options.max_new_tokens, should_stop=stop.is_set, **limits):
+            match event:
+                case TextDelta(text):
+                    print(text, end="", flush=True)
+                case MaskReady(index=index, mask=mask):
+                    print(f"[mask {index}: {mask.mean():.0%} of the image]", end="", flush=True)
+                case Done(segmentation):
+                    print(_why_ended(segmentation))
+                    return segmentation
     raise RuntimeError("the stream ended without Done")
 
 

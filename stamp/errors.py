@@ -1,5 +1,9 @@
 """Errors whose message is a sentence for the user and says what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used."""
@@ -7,3 +11,20 @@ class CheckpointError(ValueError):
 
 class PromptError(ValueError):
     """A prompt or a conversation that cannot be answered."""
+
+
+@contextmanager
+def reading(what: str | Path) -> Iterator[None]:
+    """Around a library's reader: a file that is damaged, or lies, makes it raise almost anything.
+
+    All of it becomes a CheckpointError that names `what` was read. Too little memory stays what it is.
+    """
+    import torch
+
+    try:
+        yield
+    except (CheckpointError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise CheckpointError(f"{what} cannot be read ({reason}). Fetch it again, or take another revision.") from error

@@ -11,10 +11,13 @@ def export_checkpoint(predictor: StampPredictor, folder: Path) -> None:
     """Write weights (safetensors), configuration, tokenizer and image sizes; load them with `from_pretrained(folder)`.
 
     predictor: fresh from loading, for bitsandbytes changes its 8-bit weights with the first forward pass.
-    Raises CheckpointError for an adapter that is not merged, and for a folder that is not empty.
+    Raises CheckpointError for an adapter that is not merged, a checkpoint that is an export in few bits already, and a
+    folder that is not empty.
     """
     check_target(folder)
     if any("lora_" in name for name, _ in predictor.model.named_parameters()):
         raise CheckpointError("The adapter is not merged into its base: export it with --merge, without quantization.")
+    if getattr(getattr(predictor.model, "hf_quantizer", None), "pre_quantized", False):
+        raise CheckpointError(f"This checkpoint is already saved in {predictor.quantization}: copy its folder instead.")
     predictor.model.save_pretrained(folder, max_shard_size="2GB")
     predictor.processor.save_pretrained(folder)

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from stamp.conversation import FinishReason
+from stamp.errors import CheckpointError
 from stamp.modeling_stamp import StampForSegmentation
 
 
@@ -85,6 +86,7 @@ class TextState:
             embeds = self.model.embed_prompt(input_ids[:, known:], image_embeds)
             hidden = self.model.text_pass(embeds, positions[:, :, known:], self.cache)
             self._next_logits = self.model.lm_head(hidden[0, -1])
+        _refuse_no_numbers(self._next_logits)
         starts = (input_ids[0] == self.model.config.vision_start_token_id).nonzero()
         self._image_position = int(positions[0, 0, starts[-1] + 1]) if len(starts) else 0
         self._length = input_ids.shape[1]
@@ -141,7 +143,17 @@ class TextState:
         slots = torch.tensor(self.seg_slots[which.start : which.stop], device=self.model.device)
         with self.clock.phase("mask"):
             logits = self.model.mask_pass(self.cache, slots, image_embeds, grid_hw)
+        _refuse_no_numbers(logits)
         return logits.float().view(-1, *self.model.mask_grid(grid_hw)).cpu()
+
+
+def _refuse_no_numbers(logits: Tensor) -> None:
+    """Raise CheckpointError where the model computes NaN: each answer would be the same nonsense, each mask empty."""
+    if torch.isnan(logits).any():
+        raise CheckpointError(
+            "The model computes values that are no finite numbers. Its weights are damaged, or too large for float16: "
+            "take --dtype float32, or fetch the checkpoint again."
+        )
 
 
 def choose_token(logits: Tensor, temperature: float, generator: torch.Generator | None) -> int:

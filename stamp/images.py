@@ -16,7 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 # larger than its header says. MPO (photos of phones) is opened by the JPEG entry.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 FORMATS_IN_WORDS = "PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or PPM"
-PILLOW_WARNS_ABOVE_PIXELS = 89_478_485  # its own guard against decompression bombs, left as it is
+#: Pillow's own guard against decompression bombs warns above it, and is left as it is: no limit may be higher.
+MOST_PIXELS = 89_478_485
 WEB_ADDRESS_STARTS = ("http:", "https:", "ftp:", "ftps:", "data:", "file:")
 UPRIGHT_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,11 +28,19 @@ UPRIGHT_BY_ORIENTATION = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+#: Grey of 16 bits that stays below it is of 14 bits at most.
+FULL_RANGE_FROM = 2**14
 Bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class ImageError(ValueError):
     """The image cannot be used. The message tells a visitor in plain English what is wrong, what to do."""
+
+
+class _DamagedError(ImageError):
+    """A decoder gave up."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,8 @@ class ImageLimits:
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
             raise ValueError(f"max_bytes must be at least 1, got {self.max_bytes}")
-        if not 1 <= self.max_pixels <= PILLOW_WARNS_ABOVE_PIXELS:
-            raise ValueError(f"max_pixels must be 1..{PILLOW_WARNS_ABOVE_PIXELS}, got {self.max_pixels}")
+        if not 1 <= self.max_pixels <= MOST_PIXELS:
+            raise ValueError(f"max_pixels must be 1..{MOST_PIXELS}, got {self.max_pixels}")
         if not self.max_aspect > 1:
             raise ValueError(f"max_aspect must be above 1 (a square has 1), got {self.max_aspect}")
 
@@ -60,8 +69,10 @@ DEFAULT_LIMITS = ImageLimits()
 def load_image(source: str | Path | bytes | Image.Image, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
     """Any accepted image as a new upright RGB image, 8 bits per channel, without metadata.
 
-    EXIF orientation is applied, transparency is flattened onto white, an animation gives its first frame.
-    16-bit grey is divided by 257; other integer and float grey is stretched from its own minimum and maximum.
+    EXIF orientation is applied, transparency is flattened onto white, an animation gives its first frame. An alpha
+    channel that is zero everywhere counts as opaque: programs leave it empty.
+    16-bit grey is divided by 257, unless it stays below a quarter of the range, as 12 bits and millimetres do; that,
+    and other integer and float grey, is stretched from its own minimum and maximum.
     A PIL image passes the same checks of pixels and shape, and is never changed.
 
     Raises: ImageError.
@@ -73,7 +84,13 @@ def load_image(source: str | Path | bytes | Image.Image, limits: ImageLimits = D
     if not isinstance(source, bytes):
         raise ImageError(f"Give an image file, its bytes or a PIL image, not {type(source).__name__}.")
     _check_bytes(len(source), limits)
-    with _open(source, limits) as opened:
+    try:
+        with _open(source, limits) as opened:
+            return _decode(opened, limits)
+    except _DamagedError:
+        if (plain := _without_notes(source)) == source:
+            raise
+    with _open(plain, limits) as opened:
         return _decode(opened, limits)
 
 
@@ -134,6 +151,19 @@ def _decode(opened: Image.Image, limits: ImageLimits) -> Image.Image:
     return upright
 
 
+def _without_notes(data: bytes) -> bytes:
+    """A PNG less its texts and colour profile, which Pillow refuses over 1 MB; anything else as it is."""
+    if not data.startswith(PNG_SIGNATURE):
+        return data
+    kept, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    while start < len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4])  # length, name, content, checksum
+        if data[start + 4 : start + 8] not in PNG_NOTES:
+            kept.append(data[start:end])
+        start = end
+    return b"".join(kept)
+
+
 def _check_size(size_wh: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size_wh
     if min(size_wh) < 1:
@@ -154,8 +184,10 @@ def _too_many_pixels(found: str, limits: ImageLimits) -> ImageError:
     )
 
 
-def _damaged() -> ImageError:
-    return ImageError("The image is damaged or incomplete. Open it in an image editor, save it again, then try that.")
+def _damaged() -> _DamagedError:
+    return _DamagedError(
+        "The image is damaged or incomplete. Open it in an image editor, save it again, then try that."
+    )
 
 
 def _orientation(image: Image.Image) -> int:
@@ -172,20 +204,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
+    if image.mode in ("RGBA", "LA", "La", "RGBa") and layer.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")
     canvas = Image.new("RGB", image.size, "white")
     canvas.paste(layer, mask=layer)
     return canvas
 
 
 def _grey_to_8_bits(image: Image.Image) -> Image.Image:
-    """Mode L from I;16*, I or F. Not 16-bit grey is stretched: minimum and NaN to 0, maximum to 255."""
+    """Mode L from I;16*, I or F. What does not use the range of 16 bits is stretched: minimum and NaN to 0."""
     is_short = image.mode.startswith("I;16")
     values = np.asarray(image).astype(np.float32 if is_short else np.float64)
-    finite = values[np.isfinite(values)]
+    clear = np.zeros(values.shape, bool)
+    if image.mode != "F" and isinstance(image.info.get("transparency"), int):  # a PNG may name one transparent grey
+        clear = values == image.info["transparency"]
+    finite = values[np.isfinite(values) & ~clear]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if is_short or (image.mode == "I" and low >= 0 and 255 < high <= 65535):
+    if (is_short or (image.mode == "I" and low >= 0)) and FULL_RANGE_FROM <= high <= 65535:
         low, high = 0.0, 65535.0
-        if isinstance(image.info.get("transparency"), int):  # a PNG may name one transparent grey
-            values[values == image.info["transparency"]] = high
+    values[clear] = high
     values = np.nan_to_num(values, nan=low).clip(low, high) - low
     return Image.fromarray(np.rint(values * (255 / max(high - low, 1e-300))).astype(np.uint8))

@@ -9,9 +9,11 @@ import psutil
 import torch
 from safetensors import safe_open
 
-from stamp.adapters import add_stamp_tokens, apply_adapter
+from stamp.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
+from stamp.configuration_stamp import StampConfig
 from stamp.download import Report
-from stamp.errors import CheckpointError
+from stamp.errors import CheckpointError, reading
+from stamp.integrity import refuse_no_numbers, refuse_other_sizes
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.quantization import (
@@ -23,7 +25,7 @@ from stamp.quantization import (
     quiet_bitsandbytes,
     saved_quantization,
 )
-from stamp.sources import check_files, find_base, is_adapter
+from stamp.sources import check_files, find_base, is_adapter, read_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 #: A CPU without bfloat16 matrix units computes faster in float32; larger models stay in bfloat16 for the memory.
@@ -64,6 +66,7 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
     processor = StampProcessor.from_pretrained(folder)
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     model, in_effect = _load_whole(folder, options)
+    refuse_no_numbers(model, folder)
     return model, processor, in_effect
 
 
@@ -71,14 +74,32 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
     """The base, then the adapter on it; the tokenizer is the adapter's where it has one."""
     base = find_base(folder, options.base, options.report)
     check_files(base)
+    of_base = StampProcessor.read_tokenizer(base)
+    base_tokens = dict(of_base.get_added_vocab())
+    has_own = (folder / "tokenizer_config.json").exists()
+    tokenizer = StampProcessor.read_tokenizer(folder) if has_own else of_base
+    tokenizer.chat_template = tokenizer.chat_template or of_base.chat_template
+    add_stamp_tokens(tokenizer)
+    refuse_random_weights(
+        Part(base.name, dict(_tensor_shapes(base))),
+        Part(folder.name, dict(_tensor_shapes(folder))),
+        base_tokens,
+        tokenizer.get_added_vocab(),
+        tied=_is_tied(base),
+    )
     model, in_effect = _load_whole(base, options, may_miss=CLASSIFIER_KEYS)
-    tokens_from = folder if (folder / "tokenizer_config.json").exists() else base
-    tokenizer = StampProcessor.read_tokenizer(tokens_from)
-    add_stamp_tokens(model, tokenizer)
+    fit_embeddings(model, tokenizer)
     model = apply_adapter(model, folder, merge=options.merge)
+    refuse_no_numbers(model, folder)
     processor = StampProcessor(tokenizer, StampProcessor.read_image_processor(base))
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     return model, processor, in_effect
+
+
+def _is_tied(folder: Path) -> bool:
+    """Whether the head is the embedding."""
+    with reading(folder / "config.json"):
+        return bool(StampConfig.from_pretrained(folder).tie_word_embeddings)
 
 
 def _load_whole(
@@ -86,11 +107,14 @@ def _load_whole(
 ) -> tuple[StampForSegmentation, str]:
     """(model, quantization in effect) of a folder with full weights."""
     shapes = dict(_tensor_shapes(folder))
+    refuse_other_sizes(folder, shapes, options.model_class)
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
     mode = choose_quantization(options.quantization, saved, folder, parameters)
     if options.merge and mode != "none":
         raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
+    if saved is not None:
+        _refuse_other_dtype(folder, options.dtype, saved)
     dtype = _choose_dtype(options, parameters, mode if mode != "none" else saved)
     if saved is None:
         needed = _memory_bytes(shapes, mode, dtype)
@@ -107,16 +131,17 @@ def _read_weights(
     folder: Path, options: LoadOptions, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
 ) -> StampForSegmentation:
     load: Any = options.model_class.from_pretrained
-    model, info = load(
-        folder,
-        dtype=dtype,
-        attn_implementation="sdpa",
-        use_safetensors=True,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # reported in `info`, and refused below
-        device_map={"": options.device},
-        quantization_config=bitsandbytes_config(mode, dtype),
-    )
+    with reading(folder):
+        model, info = load(
+            folder,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported in `info`, and refused below
+            device_map={"": options.device},
+            quantization_config=bitsandbytes_config(mode, dtype),
+        )
     missing = set(info["missing_keys"]) - may_miss
     problems = [f"missing: {sorted(missing)[:5]}"] if missing else []
     if info["mismatched_keys"]:
@@ -139,6 +164,13 @@ def _let_go_of_files(model: StampForSegmentation) -> None:
     for parameter in sorted(model.parameters(), key=torch.numel):
         if parameter.is_floating_point():
             parameter.data = parameter.data.clone()
+
+
+def _refuse_other_dtype(folder: Path, wanted: str, saved: Quantization) -> None:
+    """What an export in few bits leaves as it was keeps its dtype; in another, layers would not fit together."""
+    kept = str(read_json(folder / "config.json").get("dtype", wanted))
+    if wanted not in ("auto", kept):
+        raise CheckpointError(f"{folder.name} is saved in {saved} with {kept}; leave --dtype out.")
 
 
 def _choose_dtype(options: LoadOptions, parameters: int, quantized: str | None) -> torch.dtype:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
+from stamp.images import MOST_PIXELS
+
 Mask = NDArray[np.bool_]
 
 
@@ -40,13 +42,16 @@ def encode_rle(mask: Mask) -> Rle:
 def decode_rle(rle: Rle) -> Mask:
     """Boolean (h, w) mask of a COCO compressed run-length code.
 
-    Raises: TypeError when counts is not a string, ValueError when the runs do not fill the size exactly.
+    Raises: TypeError when counts is not a string, ValueError when the runs do not fill the size exactly, or when the
+    size is beyond that of any accepted picture.
     """
     size, counts = rle["size"], rle["counts"]
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
         raise ValueError(f"size must be two positive integers [height, width], got {size}")
     if not isinstance(counts, str):
         raise TypeError(f"counts must be a compressed string, got {type(counts).__name__}")
+    if size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"a mask of {size[0]:,} x {size[1]:,} pixels is larger than any picture that is accepted")
     mask: Mask = coco.decode({"size": list(size), "counts": counts}).astype(bool)
     if encode_rle(mask)["counts"] != counts:  # pycocotools leaves memory unset where the runs end early
         raise ValueError(f"the runs in counts do not fill a mask of {size[0]} x {size[1]} pixels")

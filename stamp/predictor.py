@@ -237,13 +237,8 @@ class StampPredictor:
     # -- checks ------------------------------------------------------------------------------------------------
 
     def check_prompt(self, prompt: str) -> None:
-        """Raise PromptError for an empty or too long prompt."""
-        if not prompt.strip():
-            raise PromptError('Type a request first, for example "segment the apple".')
-        if len(prompt) > self.max_prompt_characters:
-            raise PromptError(
-                f"The text has {len(prompt):,} characters; the limit is {self.max_prompt_characters:,}. Shorten it."
-            )
+        """Raise PromptError for a prompt that cannot be answered."""
+        check_prompt(prompt, self.max_prompt_characters)
 
     def _check_length(self, tokens: int) -> None:
         limit = self.model.config.text_config.max_position_embeddings
@@ -258,14 +253,29 @@ class StampPredictor:
         return package_versions() | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
 
 
+def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
+    """Raise PromptError for an empty or too long prompt, and for one that is no text."""
+    if any("\ud800" <= character <= "\udfff" for character in prompt):  # what is left of bytes that are not UTF-8
+        raise PromptError("The text holds characters that are not UTF-8. Type it again.")
+    if not prompt.strip():
+        raise PromptError('Type a request first, for example "segment the apple".')
+    if len(prompt) > max_characters:
+        raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")
+
+
 def choose_device(device: str) -> str:
     """The device named, or for "auto" CUDA where there is one. Raises CheckpointError for one that is not here."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         place = torch.device(device)
-    except RuntimeError as error:
-        raise CheckpointError(f"Unknown device {device!r}; choose auto, cpu, cuda, or cuda:1 and so on.") from error
+        known = place.type in ("cpu", "cuda", "mps")
+    except RuntimeError:
+        known = False
+    if not known:
+        raise CheckpointError(f"Unknown device {device!r}; choose auto, cpu, cuda, or cuda:1 and so on.")
+    if place.type == "mps" and not torch.backends.mps.is_available():
+        raise CheckpointError("There is no mps here: it needs an Apple GPU. Take --device auto or cpu.")
     if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
         raise CheckpointError(f"There is no {device} here: torch sees {count} CUDA devices. Take --device auto or cpu.")
     return device

@@ -20,7 +20,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from stamp.configuration_stamp import MASK_TOKEN, SEG_TOKEN
 from stamp.conversation import Turn
-from stamp.errors import CheckpointError
+from stamp.errors import CheckpointError, reading
 from stamp.refinement import enlarge_logits
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -55,6 +55,11 @@ class StampProcessor:
         self.image_token_id = self._special_id(IMAGE_TOKEN)
         self.end_token_id = self._special_id(END_OF_TURN)
         self.plain_tokenizer = _without_added_tokens(tokenizer)
+        if tokenizer.chat_template is None:
+            raise CheckpointError(
+                f"The tokenizer of {tokenizer.name_or_path} has no chat template: fetch chat_template.jinja or "
+                "chat_template.json from the same place."
+            )
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -63,17 +68,24 @@ class StampProcessor:
 
     @staticmethod
     def read_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-        """The tokenizer with its chat template; it may still lack STAMP's four tokens."""
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        """The tokenizer with its chat template; it may still lack STAMP's four tokens, or a template."""
+        with reading(f"The tokenizer of {folder}"):
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            if tokenizer.chat_template is None:
+                tokenizer.chat_template = _template_of_old(Path(folder) / "chat_template.json")
         return tokenizer
 
     @staticmethod
     def read_image_processor(folder: str | Path) -> Qwen2VLImageProcessorPil:
         """The image processor. Qwen2-VL's stock pixel limits (up to 16k tokens) become STAMP's official ones."""
-        processor: Qwen2VLImageProcessorPil = Qwen2VLImageProcessorPil.from_pretrained(folder)
-        size: Any = processor.size
-        if (size["shortest_edge"], size["longest_edge"]) in STOCK_PIXELS:
-            size["shortest_edge"], size["longest_edge"] = OFFICIAL_PIXELS
+        with reading(f"The image processor of {folder}"):
+            processor: Qwen2VLImageProcessorPil = Qwen2VLImageProcessorPil.from_pretrained(folder)
+            size: Any = processor.size
+            numbers = (size["shortest_edge"], size["longest_edge"], processor.patch_size, processor.merge_size)
+            if any(type(number) is not int or number < 1 for number in numbers):
+                raise TypeError(f"sizes must be whole numbers, found {numbers}")
+            if (size["shortest_edge"], size["longest_edge"]) in STOCK_PIXELS:
+                size["shortest_edge"], size["longest_edge"] = OFFICIAL_PIXELS
         return processor
 
     def limit_pixels(self, min_pixels: int | None, max_pixels: int | None) -> None:
@@ -197,6 +209,14 @@ class StampProcessor:
             [token_id for token_id, n in zip(ids, repeats, strict=True) for _ in range(n)],
             [flag for flag, n in zip(answer, repeats, strict=True) for _ in range(n)],
         )
+
+
+def _template_of_old(path: Path) -> str | None:
+    """The template as processors were saved before transformers 4.52; None without such a file."""
+    if not path.exists():
+        return None
+    template = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
+    return template if isinstance(template, str) else None
 
 
 def _content(turn: Turn, slot: str) -> str | list[dict[str, str]]:

@@ -55,10 +55,9 @@ def saved_quantization(folder: Path) -> Quantization | None:
     saved = read_json(path).get("quantization_config") if path.exists() else None
     if saved is None:
         return None
-    if saved.get("quant_method") != "bitsandbytes":
-        raise CheckpointError(
-            f"{folder.name} is quantized by {saved.get('quant_method')!r}; only bitsandbytes is read."
-        )
+    method = saved.get("quant_method") if isinstance(saved, dict) else saved
+    if method != "bitsandbytes":
+        raise CheckpointError(f"{folder.name} is quantized by {str(method)[:60]!r}; only bitsandbytes is read.")
     return "int8" if saved.get("load_in_8bit") else "nf4"
 
 
@@ -92,9 +91,13 @@ def _require_bitsandbytes(mode: str) -> None:
 
 def quiet_bitsandbytes() -> None:
     """Before anything imports it (peft does, too)."""
-    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_not_about_kernels)
+    for name in ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions"):
+        logging.getLogger(name).addFilter(_is_news)
 
 
-def _is_not_about_kernels(record: logging.LogRecord) -> bool:
-    """bitsandbytes advises to install a package that downloads native code; it works without, and so do we."""
-    return "kernels-community" not in record.msg
+def _is_news(record: logging.LogRecord) -> bool:
+    """bitsandbytes advises to install a package that downloads native code; it works without, and so do we.
+
+    In 8 bits it also says in each layer of each pass that it casts to float16, which is how it works.
+    """
+    return not any(known in str(record.msg) for known in ("kernels-community", "MatMul8bitLt: inputs will be cast"))

@@ -5,6 +5,7 @@ Everything ends as a local folder. Nothing is downloaded unless a hub id was nam
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp
 SHORT_NAMES = {"nano": str(EMBEDDED_CHECKPOINT), "2b": "JiaZL/STAMP-2B-uni", "7b": "JiaZL/STAMP-7B-lora"}
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"
+IMAGE_PROCESSOR = "preprocessor_config.json"
+LFS_POINTER = b"version https://git-lfs"
+_WEIGHTS_NAME = re.compile(r"[\w.-]+\.safetensors")
+MOST_LAYERS = 1000
 #: The names of what a checkpoint was trained to know, where that is a list.
 NOUNS_FILE = "nouns.json"
 
@@ -52,7 +57,7 @@ def find_base(adapter: Path, base: str | None = None, report: Report | None = No
     recorded = read_json(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")
     if base is not None:
         return find_checkpoint(base, report=report)
-    if not recorded:
+    if not isinstance(recorded, str) or not recorded:
         raise CheckpointError(f"The adapter {adapter.name} does not record its base model; name it with --base.")
     candidates = [Path(recorded)] if Path(recorded).is_absolute() else []
     candidates += [folder / recorded for folder in (adapter.resolve(), *adapter.resolve().parents)]
@@ -78,12 +83,17 @@ def is_adapter(folder: Path) -> bool:
 
 def check_files(folder: Path) -> None:
     """Raise CheckpointError unless the folder holds a whole Qwen2-VL model, or an adapter, in safetensors."""
+    _refuse_pointers(folder)
     if not is_adapter(folder):
-        for name in ("config.json", "preprocessor_config.json"):
-            if not (folder / name).exists():
+        for name in ("config.json", IMAGE_PROCESSOR):
+            if not (folder / name).exists() and not (name == IMAGE_PROCESSOR and _nests_image_processor(folder)):
                 raise CheckpointError(f"{folder} is not a STAMP checkpoint: it has no {name}.")
-        if (kind := read_json(folder / "config.json").get("model_type")) != "qwen2_vl":
-            raise CheckpointError(f"{folder} is not a STAMP checkpoint: its model type is {kind!r}, not 'qwen2_vl'.")
+        config = read_json(folder / "config.json")
+        if (kind := config.get("model_type")) != "qwen2_vl":
+            raise CheckpointError(
+                f"{folder} is not a STAMP checkpoint: its model type is {str(kind)[:60]!r}, not 'qwen2_vl'."
+            )
+        _check_layers(config, folder)
     if not any(folder.glob("*.safetensors")):
         others = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
         found = f"; {', '.join(others[:3])} can run code when loaded and is refused" if others else ""
@@ -94,6 +104,33 @@ def check_files(folder: Path) -> None:
         raise CheckpointError(f"{folder} is incomplete: it lacks {', '.join(lost[:3])}. Fetch it again.")
 
 
+def _refuse_pointers(folder: Path) -> None:
+    """Raise CheckpointError for a clone made without git-lfs: a few words stand in place of each large file."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".txt"):
+            with path.open("rb") as file:
+                if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                    raise CheckpointError(
+                        f"{path.name} in {folder} is only a pointer of git-lfs: install git-lfs and run `git lfs pull` "
+                        "there, or download the checkpoint again."
+                    )
+
+
+def _nests_image_processor(folder: Path) -> bool:
+    """transformers 5 saves the image processor inside processor_config.json."""
+    path = folder / "processor_config.json"
+    return path.exists() and isinstance(read_json(path).get("image_processor"), dict)
+
+
+def _check_layers(config: dict[str, Any], folder: Path) -> None:
+    """Raise CheckpointError for more layers than any model has: transformers makes lists of that length unasked."""
+    for part in (config, config.get("text_config"), config.get("vision_config")):
+        for name in ("num_hidden_layers", "depth"):
+            layers = part.get(name, 1) if isinstance(part, dict) else 1
+            if type(layers) is not int or not 1 <= layers <= MOST_LAYERS:
+                raise CheckpointError(f"{folder / 'config.json'} is damaged: {name} is {str(layers)[:60]}.")
+
+
 def _weight_files(folder: Path) -> list[str]:
     """The files that hold the weights: one, or those that the index names."""
     if is_adapter(folder):
@@ -101,8 +138,13 @@ def _weight_files(folder: Path) -> list[str]:
     if not (folder / INDEX_FILE).exists():
         return [INDEX_FILE] if len(list(folder.glob("*.safetensors"))) > 1 else [WEIGHTS_FILE]
     weight_map = read_json(folder / INDEX_FILE).get("weight_map")
-    if not isinstance(weight_map, dict):
+    if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{folder / INDEX_FILE} is damaged; fetch it again.")
+    for name in weight_map.values():
+        if not isinstance(name, str) or not _WEIGHTS_NAME.fullmatch(name):
+            raise CheckpointError(
+                f"{folder / INDEX_FILE} is damaged: it names {str(name)[:60]!r} for a file of weights; fetch it again."
+            )
     return sorted(set(weight_map.values()))
 
 
@@ -116,7 +158,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises CheckpointError when it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} is not a JSON object.")

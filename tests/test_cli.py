@@ -1,7 +1,10 @@
 """`python -m stamp`: files written, exit status, one sentence for bad input."""
 
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from stamp.__main__ import main
-from stamp.conversation import Segmentation
+from stamp.conversation import Segmentation, StreamEvent, Turn
 from stamp.predictor import StampPredictor
 
 PARITY = Path(__file__).parent / "parity"
@@ -30,7 +33,6 @@ def two_masks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_segment_writes_result_masks_and_overlay(
     two_masks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "mask_7.png").write_text("of an earlier run")
     assert main(["segment", str(PICTURE), "Segment the boat.", *TIED, "--out", str(tmp_path)]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "mask_0.png", "mask_1.png", "overlay.png"}
     record = json.loads((tmp_path / "result.json").read_text())
@@ -72,6 +74,69 @@ def test_bad_input_is_one_sentence(
     assert not out.exists()
 
 
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The sentence with which a command ends that must not load the model."""
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(StampPredictor, "from_pretrained", forbidden)
+    assert main([*arguments, *TIED]) == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [("segment", str(PICTURE), "Hi"), ("chat", str(PICTURE))])
+def test_an_output_that_cannot_be_is_refused_before_loading(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "overlay.png").write_text("mine")
+    for out, sentence in (
+        ("file", "is a file; name a folder"),
+        ("file/below", "cannot be written; name another folder"),
+        ("taken", "overlay.png in "),
+    ):
+        assert sentence in refused(monkeypatch, capsys, *command, "--out", str(tmp_path / out))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert "cannot be written" in refused(monkeypatch, capsys, *command, "--out", str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("segment", "missing.png", "Hi"), "missing.png"),
+        (("segment", str(PICTURE), " "), "Type a request first"),
+        (("segment", str(PICTURE), "Hi", "--refine", "magic"), "magic"),
+        (("segment", str(PICTURE), "segment the \udce9toile"), "not UTF-8"),
+        (("chat", "missing.png"), "missing.png"),
+        (("chat", str(PICTURE), "--refine", "magic"), "magic"),
+    ],
+)
+def test_bad_input_is_refused_before_loading(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert message in refused(monkeypatch, capsys, *arguments, "--out", str(tmp_path / "out"))
+
+
+def test_an_answer_that_cannot_be_written_is_printed(
+    two_masks: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("stamp.output.save_mask_png", no_space)
+    assert main(["segment", str(PICTURE), "Segment the boat.", *TIED, "--out", str(tmp_path / "out")]) == 2
+    captured = capsys.readouterr()
+    assert "Sure <|seg|> and <|seg|>" in captured.out
+    assert captured.err.splitlines()[-1] == "error: No space left on device"
+
+
 @pytest.mark.parametrize("limit", ["0", "-3", "nan", "soon"])
 def test_an_answer_needs_time(limit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -93,6 +158,38 @@ def test_an_answer_needs_a_token(budget: str, tmp_path: Path, capsys: pytest.Cap
     assert caught.value.code == 2
     assert f"an answer needs at least 1 token, got '{budget}'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = iter(["Hello", "And now?", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    asked: list[int] = []
+    stream = StampPredictor.stream
+
+    def interrupted(self: StampPredictor, turns: list[Turn], *arguments: Any, **options: Any) -> Iterator[StreamEvent]:
+        asked.append(len(turns))
+        for event in stream(self, turns, *arguments, **options):
+            yield event
+            if len(asked) == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(StampPredictor, "stream", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["chat", str(PICTURE), *TIED, "--max-new-tokens", "50"]) == 0
+    assert asked == [1, 3]  # the second question comes behind the first and what was answered to it
+    assert "(stopped)" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StampPredictor, "from_pretrained", interrupted)
+    assert main(["chat", str(PICTURE), *TIED]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped"
 
 
 def test_chat_keeps_the_picture_across_turns(

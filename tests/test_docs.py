@@ -13,6 +13,7 @@ from benchmarks.methods import MAKERS
 from benchmarks.metrics import CONVENTIONS
 from benchmarks.scale import scale_table
 from benchmarks.scores import SCORES
+from benchmarks.threads import threads_table
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text()
@@ -21,6 +22,14 @@ BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text()
 def test_the_footprints_are_those_measured() -> None:
     rows = read_footprints(ROOT / "benchmarks" / "results" / "footprints.jsonl")
     assert footprint_table(rows) in (ROOT / "docs" / "published_checkpoints.md").read_text()
+
+
+def test_the_seconds_by_threads_are_those_measured() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "threads.json").read_text())
+    text = (ROOT / "docs" / "threads.md").read_text()
+    assert threads_table(record) in text
+    (command,) = re.findall(r"^python -m benchmarks (.*)$", text, flags=re.MULTILINE)
+    build_parser().parse_args(command.split())
 
 
 @pytest.mark.parametrize("run", ["speed-2b", "speed-2b-int8"])

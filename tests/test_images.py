@@ -39,6 +39,56 @@ def same(a: Image.Image, b: Image.Image) -> bool:
     return a.mode == b.mode and a.size == b.size and a.tobytes() == b.tobytes()
 
 
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_metadata_too_large_for_pillow_does_not_stop_the_image(name: bytes, place: str) -> None:
+    """A text or a colour profile over 1 MB, before the pixels or behind them, in one chunk or a hundred."""
+    content = zlib.compress(bytes(1_500_000))
+    keyword = {b"zTXt": b"notes\0\0", b"iTXt": b"notes\0\1\0\0\0", b"iCCP": b"profile\0\0"}[name]
+    chunk = png_chunk(name, keyword + content)
+    data = saved(scene(), "PNG")
+    at = data.index(b"IDAT" if place == "before" else b"IEND") - 4
+    for times in (1, 100):
+        assert same(load_image(data[:at] + times * chunk + data[at:]), scene())
+
+
+def test_an_orientation_beside_large_metadata_is_kept() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = saved(scene(), "PNG", exif=exif)
+    at = data.index(b"IDAT") - 4
+    chunk = png_chunk(b"zTXt", b"notes\0\0" + zlib.compress(bytes(1_500_000)))
+    assert same(load_image(data[:at] + chunk + data[at:]), scene().transpose(Image.Transpose.ROTATE_270))
+
+
+def test_an_alpha_channel_of_zeros_counts_as_opaque(tmp_path: Path) -> None:
+    """Programs that write 32-bit BMP leave it empty."""
+    image = scene()
+    image.putalpha(0)
+    path = tmp_path / "zero.bmp"
+    header = struct.pack("<IiiHHIIiiII", 40, 7, 5, 1, 32, 0, 140, 0, 0, 0, 0)
+    rows = np.asarray(image)[::-1, :, [2, 1, 0, 3]].tobytes()
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 54 + len(rows), 0, 0, 54) + header + rows)
+    for source in (path, image, saved(image, "PNG"), saved(image, "TIFF")):
+        assert same(load_image(source), scene())
+    image.putpixel((0, 0), (1, 2, 3, 1))
+    assert load_image(image).getpixel((6, 4)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("bits", [9, 12, 14])
+def test_grey_of_few_bits_in_16_is_stretched(bits: int) -> None:
+    """12-bit cameras, and depth in millimetres."""
+    top = 2**bits - 1
+    values = np.array([[0, top // 2, top]], np.uint16)
+    for format in ("PNG", "TIFF"):
+        loaded = np.asarray(load_image(saved(Image.fromarray(values), format)))
+        np.testing.assert_array_equal(loaded[0, :, 0], [0, round(top // 2 * 255 / top), 255])
+    clear = load_image(saved(Image.fromarray(values), "PNG", transparency=top))
+    assert [clear.getpixel((x, 0)) for x in range(3)] == [(0, 0, 0), (255, 255, 255), (255, 255, 255)]
+    bright = np.array([[0, 1000, 2**14]], np.uint16)
+    assert load_image(saved(Image.fromarray(bright), "PNG")).getpixel((2, 0)) == (64, 64, 64)
+
+
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM"])
 @pytest.mark.parametrize("kind", ["bytes", "path", "str", "image"])
 def test_lossless_formats_keep_every_pixel(tmp_path: Path, format: str, kind: str) -> None:
@@ -108,13 +158,13 @@ def test_palette_with_transparency(format: str) -> None:
     assert [loaded.getpixel((x, 0)) for x in range(2)] == [(255, 255, 255), BLUE]
 
 
-@pytest.mark.parametrize(("mode", "clear", "solid"), [("RGB", RED, BLUE), ("L", 7, 9), ("I;16", 300, 514)])
+@pytest.mark.parametrize(("mode", "clear", "solid"), [("RGB", RED, BLUE), ("L", 7, 9), ("I;16", 300, 32896)])
 def test_one_transparent_colour_of_a_png(mode: str, clear: int | tuple[int, ...], solid: int | tuple[int, ...]) -> None:
     image = Image.new(mode, (2, 1))
     image.putpixel((0, 0), clear)
     image.putpixel((1, 0), solid)
     loaded = load_image(saved(image, "PNG", transparency=clear))
-    expected = {"RGB": BLUE, "L": (9, 9, 9), "I;16": (2, 2, 2)}[mode]
+    expected = {"RGB": BLUE, "L": (9, 9, 9), "I;16": (128, 128, 128)}[mode]
     assert [loaded.getpixel((x, 0)) for x in range(2)] == [(255, 255, 255), expected]
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from stamp import StampPredictor, loading
 from stamp.__main__ import main
 from stamp.errors import CheckpointError
+from stamp.export import export_checkpoint
 from stamp.options import add_model_options, load_predictor
 from stamp.sources import EMBEDDED_CHECKPOINT, INDEX_FILE, find_base, find_checkpoint
 from tests.hub import Hub, serve
@@ -332,7 +333,7 @@ def test_code_in_a_checkpoint_does_not_run(tied: Path) -> None:
     assert not (tied / "ran").exists()
 
 
-@pytest.mark.parametrize("device", ["cuda:64", "gpu", "cpu:x"])
+@pytest.mark.parametrize("device", ["cuda:64", "gpu", "cpu:x", "mps", "xpu", "meta"])
 def test_a_device_that_is_not_here(device: str) -> None:
     with pytest.raises(CheckpointError, match=device):
         StampPredictor.from_pretrained(device=device)
@@ -398,6 +399,25 @@ def test_export_refuses_what_it_would_spoil(tmp_path: Path, capsys: pytest.Captu
     merged = load(ADAPTER, dtype="float32", merge=True)
     for name, value in merged.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("mode", ["int8", "nf4"])
+def test_what_an_export_in_few_bits_cannot_be(
+    mode: str, tmp_path: Path, picture: Image.Image, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, again = tmp_path / "export", tmp_path / "again"
+    tied = ["--model", str(MODELS / "tied"), "--device", "cpu"]
+    assert main(["export", *tied, "--quantization", mode, "--out", str(out)]) == 0
+    for dtype in ("float32", "float16"):
+        with pytest.raises(CheckpointError, match=f"is saved in {mode} with bfloat16; leave --dtype out"):
+            load(out, dtype=dtype)
+    stamp = load(out, dtype="bfloat16")
+    with caplog.at_level(logging.WARNING):
+        stamp.predict_masks(picture, "Hi", MASK)
+    assert "MatMul8bitLt" not in caplog.text
+    with pytest.raises(CheckpointError, match=f"already saved in {mode}: copy its folder"):
+        export_checkpoint(stamp, again)
+    assert not again.exists()
 
 
 def test_nothing_about_kernels(caplog: pytest.LogCaptureFixture) -> None:

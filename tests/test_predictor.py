@@ -259,6 +259,7 @@ def test_sampling_is_reproducible_and_greedy_is_the_default(stamp: StampPredicto
         ([Turn("user", "Hi")], "Give an image first"),
         ([Turn("user", "  \n", PICTURE)], "Type a request first"),
         ([Turn("user", "x" * 2001, PICTURE)], r"2,001 characters; the limit is 2,000"),
+        ([Turn("user", "segment the \udce9toile", PICTURE)], "not UTF-8"),
     ],
 )
 def test_conversations_that_cannot_be_answered(stamp: StampPredictor, conversation: list[Turn], message: str) -> None:

@@ -58,7 +58,13 @@ def open_dataset(name: str, splits: Sequence[str], root: Path | None = None) -> 
         chosen = tuple(split for split in reader.splits if split != TRAINING_SPLIT)
     if unknown := [split for split in chosen if split not in reader.splits]:
         raise DatasetError(f"{name} has no split {unknown[0]!r}; choose from {', '.join(reader.splits)}, or all.")
-    dataset = reader.read(name, SCENES_ROOT if root is None else root, chosen)
+    folder = SCENES_ROOT if root is None else root
+    try:
+        dataset = reader.read(name, folder, chosen)
+    except DatasetError:
+        raise
+    except Exception as error:  # a file that lies makes readers raise almost anything
+        raise DatasetError(f"{name} in {folder} cannot be read ({type(error).__name__}: {error}).") from error
     if len({(sample.split, sample.id) for sample in dataset.samples}) != len(dataset.samples):
         raise DatasetError(f"Two samples of {name} have the same id; the annotation file is damaged.")
     return dataset

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-from benchmarks.datasets.files import read_json, take
+from benchmarks.datasets.files import read_json, take, take_name, take_size
 from benchmarks.datasets.sample import DatasetError
 from stamp.masks import Mask, decode_rle
 
@@ -23,30 +23,44 @@ class Picture:
 
 @dataclass(frozen=True)
 class Instances:
-    """`instances.json`: pictures and segmentations (as in the file, not decoded) by their ids."""
+    """`instances.json`. Its entries by id, each with where it stands; they are checked when one is asked for."""
 
-    pictures: dict[int, Picture]
-    segmentations: dict[int, Any]
+    images: dict[int, tuple[str, Any]]
+    annotations: dict[int, tuple[str, Any]]
+
+    def picture(self, number: int) -> Picture:
+        """Raises DatasetError: no such image, or one that cannot be."""
+        if number not in self.images:
+            raise DatasetError(f"instances.json has no image {number}.")
+        where, image = self.images[number]
+        name = take_name(image, "file_name", where)
+        if Path(name).name != name or name in ("", ".", ".."):
+            raise DatasetError(f"{where}: the file name {name!r} leads out of the folder.")
+        return Picture(name, take_size(image, where))
+
+    def segmentation(self, number: int) -> Any:
+        """As in the file, not decoded. Raises DatasetError: no such annotation, or one without it."""
+        if type(number) is not int or number not in self.annotations:
+            raise DatasetError(f"instances.json has no annotation {number!r:.60}.")
+        where, annotation = self.annotations[number]
+        return take(annotation, "segmentation", (list, dict), where)
 
 
 def read_instances(path: Path) -> Instances:
-    """Read `images` and `annotations` of a COCO file. Raises DatasetError."""
+    """Read `images` and `annotations` of a COCO file. Raises DatasetError. Entries without an id are of no use."""
     content = read_json(path, dict)
-    pictures: dict[int, Picture] = {}
-    for number, image in enumerate(take(content, "images", list, str(path))):
-        where = f"{path}, image {number}"
-        name = take(image, "file_name", str, where)
-        if Path(name).name != name or name in ("", ".", ".."):
-            raise DatasetError(f"{where}: the file name {name!r} leads out of the folder.")
-        size_hw = take(image, "height", int, where), take(image, "width", int, where)
-        if min(size_hw) < 1:
-            raise DatasetError(f"{where}: height and width must be positive, found {size_hw}.")
-        pictures[take(image, "id", int, where)] = Picture(name, size_hw)
-    segmentations: dict[int, Any] = {}
-    for number, annotation in enumerate(take(content, "annotations", list, str(path))):
-        where = f"{path}, annotation {number}"
-        segmentations[take(annotation, "id", int, where)] = take(annotation, "segmentation", (list, dict), where)
-    return Instances(pictures, segmentations)
+    images, annotations = (_by_id(content, name, path) for name in ("images", "annotations"))
+    return Instances(images, annotations)
+
+
+def _by_id(content: dict[str, Any], name: str, path: Path) -> dict[int, tuple[str, Any]]:
+    entries = enumerate(take(content, name, list, str(path)))
+    kind = name.removesuffix("s")
+    return {
+        entry["id"]: (f"{path}, {kind} {number}", entry)
+        for number, entry in entries
+        if isinstance(entry, dict) and type(entry.get("id")) is int
+    }
 
 
 def segmentation_mask(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
@@ -54,7 +68,8 @@ def segmentation_mask(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
 
     Accepted: a list of polygons [x, y, x, y, ...], which are joined (the official readers add them up, and count a
     pixel of two overlapping polygons as background); a run-length code, whose counts are a list, as crowds have, or a
-    compressed string; a list of such codes; an empty list for nothing. Raises DatasetError.
+    compressed string; a list of such codes; an empty list for nothing. Beside a good polygon, one of less than three
+    points is skipped, as it has no area. Raises DatasetError.
     """
     try:
         if isinstance(segmentation, dict):
@@ -63,9 +78,10 @@ def segmentation_mask(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
             return np.logical_or.reduce([_run_length(part, size_hw) for part in segmentation])
         if not segmentation:
             return np.zeros(size_hw, dtype=bool)
-        for polygon in segmentation:
+        polygons = [polygon for polygon in segmentation if len(polygon) >= 6 or len(polygon) % 2] or segmentation
+        for polygon in polygons:
             _check_polygon(polygon, size_hw)
-        parts = coco.frPyObjects([list(map(float, polygon)) for polygon in segmentation], *size_hw)
+        parts = coco.frPyObjects([list(map(float, polygon)) for polygon in polygons], *size_hw)
         mask: Mask = coco.decode(coco.merge(parts)).astype(bool)
         return mask
     except (KeyError, TypeError, ValueError) as error:

@@ -1,11 +1,13 @@
 """Finding and reading dataset files, with errors that say which paths were looked for."""
 
 import json
+import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets.sample import DatasetError, Sample
+from stamp.images import DEFAULT_LIMITS
 
 
 def first_existing(what: str, candidates: Sequence[Path]) -> Path:
@@ -35,10 +37,40 @@ def read_json(path: Path, kind: type, encodings: Sequence[str] = ("utf-8",)) -> 
 def take(entry: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
     """`entry[name]`, checked: a `kind`, where True is not a number. Raises DatasetError, which says `where`."""
     value = entry.get(name) if isinstance(entry, dict) else None
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    is_wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    if is_wrong or (isinstance(value, int) and _is_huge(value)):
         kinds = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
         raise DatasetError(f"{where}: {name!r} must be {kinds}, found {_short(value)}.")
     return value
+
+
+def take_name(entry: Any, name: str, where: str) -> str:
+    """`take` of a file name or path below a folder. Raises DatasetError, also for characters no file name has."""
+    value: str = take(entry, name, str, where)
+    if not value.isprintable():
+        raise DatasetError(f"{where}: the file name {_short(value)} holds characters that no file name has.")
+    return value
+
+
+def take_size(entry: Any, where: str) -> tuple[int, int]:
+    """`height` and `width` of a picture, in pixels. Raises DatasetError for one that would not be loaded."""
+    height, width = (_whole(entry, name, where) for name in ("height", "width"))
+    most = DEFAULT_LIMITS.max_pixels
+    if min(height, width) < 1 or height * width > most:
+        raise DatasetError(
+            f"{where}: height and width say {height:,} x {width:,} pixels; a picture has from 1 x 1 to "
+            f"{most / 1e6:g} million."
+        )
+    return height, width
+
+
+def _whole(entry: Any, name: str, where: str) -> int:
+    """`take` of an int, which may be written 160.0."""
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    number: int = take(entry, name, int, where)
+    return number
 
 
 def check_images(samples: Iterable[Sample], where: Path) -> None:
@@ -51,6 +83,14 @@ def check_images(samples: Iterable[Sample], where: Path) -> None:
         )
 
 
+def _is_huge(number: int) -> bool:
+    """Whether it is beyond 64 bits, as no id and no size is."""
+    return abs(number) >= 2**63
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    """The value in at most 60 characters, however deep it is; written out in full it might fill the memory."""
+    if isinstance(value, int) and _is_huge(value):
+        return "a huge int"
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

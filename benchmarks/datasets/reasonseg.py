@@ -9,6 +9,7 @@ ours is Pillow, which differs from it in a few pixels at the edge.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,16 @@ BASES = ("reason_seg/ReasonSeg", "ReasonSeg", ".")
 SENTENCE_PROMPT = "{} Please output segmentation mask."
 PHRASE_PROMPT = "What is {} in this image? Please output segmentation mask."
 #: As the official reader: some files are in Windows' encoding.
-ENCODINGS = ("utf-8", "cp1252")
+ENCODINGS = ("utf-8-sig", "cp1252")
 TARGET, IGNORE = 1, 2
+
+_PAIRS = [[int, int], [int, float], [float, int], [float, float]]
 
 Shape = tuple[int, tuple[tuple[int, int], ...]]
 
 
 def read_reasonseg(name: str, root: Path, splits: Sequence[str]) -> Dataset:
-    """One sample a picture, by file name. Raises DatasetError: nothing there, a picture without its .json, damaged."""
+    """One sample a picture, by file name. Raises DatasetError: nothing there, a picture without its .json."""
     pairs = [(split, picture) for split in splits for picture in _pictures(root, split)]
     samples = tuple(_sample(name, split, picture) for split, picture in pairs)
     return Dataset(name, tuple(splits), samples, tuple(_annotation(picture) for _, picture in pairs))
@@ -54,29 +57,50 @@ def _annotation(picture: Path) -> Path:
 
 
 def _sample(name: str, split: str, picture: Path) -> MaskSample:
+    """A sample with a problem where its annotation is odd: one file in a thousand must not stop a run."""
     annotation = _annotation(picture)
-    content = read_json(annotation, dict, ENCODINGS)
+    sample = MaskSample(name, split, picture.stem, "phrase", picture, "", no_target=False, truth=partial(_refuse, ""))
+    try:
+        content = read_json(annotation, dict, ENCODINGS)
+        is_sentence = _is_sentence(content, annotation)
+        text = _question(content, annotation)
+        sample = replace(
+            sample,
+            kind="sentence" if is_sentence else "phrase",
+            prompt=(SENTENCE_PROMPT if is_sentence else PHRASE_PROMPT).format(text),
+            phrase=None if is_sentence else text,
+        )
+        return replace(sample, truth=partial(_truth, _shapes(content, annotation), picture))
+    except DatasetError as error:
+        problem = str(error)
+        return replace(sample, problem=problem, truth=partial(_refuse, problem))
+
+
+def _refuse(problem: str) -> Truth:
+    raise DatasetError(problem)
+
+
+def _is_sentence(content: dict[str, Any], annotation: Path) -> bool:
+    value = content.get("is_sentence")
+    if value not in (True, False) or isinstance(value, float):  # 1 and 0 are in it
+        raise DatasetError(f"{annotation}: 'is_sentence' must be true or false, found {value!r:.60}.")
+    return bool(value)
+
+
+def _question(content: dict[str, Any], annotation: Path) -> str:
     texts = take(content, "text", list, str(annotation))
     if not texts or not isinstance(texts[0], str) or not texts[0].strip():
         raise DatasetError(f"{annotation}: 'text' must begin with what is asked.")
-    text = texts[0].strip()
-    is_sentence = take(content, "is_sentence", bool, str(annotation))
-    shapes = tuple(
-        shape
-        for entry in take(content, "shapes", list, str(annotation))
-        if (shape := _shape(entry, annotation)) is not None
-    )
-    return MaskSample(
-        dataset=name,
-        split=split,
-        id=picture.stem,
-        kind="sentence" if is_sentence else "phrase",
-        image=picture,
-        prompt=(SENTENCE_PROMPT if is_sentence else PHRASE_PROMPT).format(text),
-        no_target=not any(value == TARGET for value, _ in shapes),
-        truth=partial(_truth, shapes, picture),
-        phrase=None if is_sentence else text,
-    )
+    return texts[0].strip()
+
+
+def _shapes(content: dict[str, Any], annotation: Path) -> tuple[Shape, ...]:
+    """What is painted. Raises DatasetError without a target: ReasonSeg has no question of which nothing is right."""
+    entries = take(content, "shapes", list, str(annotation))
+    shapes = tuple(shape for entry in entries if (shape := _shape(entry, annotation)) is not None)
+    if not any(value == TARGET for value, _ in shapes):
+        raise DatasetError(f"{annotation}: 'shapes' has no polygon of a target.")
+    return shapes
 
 
 def _shape(entry: Any, annotation: Path) -> Shape | None:
@@ -85,10 +109,12 @@ def _shape(entry: Any, annotation: Path) -> Shape | None:
     points = take(entry, "points", list, str(annotation))
     if label == "flag":
         return None
+    if any(not isinstance(point, list) or list(map(type, point)) not in _PAIRS for point in points):
+        raise DatasetError(f"{annotation}: 'points' must be pairs of numbers.")
     try:
         corners = tuple((int(x), int(y)) for x, y in points)  # towards zero, as OpenCV's int32
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DatasetError(f"{annotation}: 'points' must be pairs of numbers.") from error
+    except (ValueError, OverflowError) as error:  # NaN and infinity
+        raise DatasetError(f"{annotation}: 'points' must be pairs of finite numbers.") from error
     if not corners or any(abs(value) > 100_000 for corner in corners for value in corner):
         raise DatasetError(f"{annotation}: 'points' is empty, or far outside the picture.")
     return (IGNORE if "ignore" in label else TARGET), corners

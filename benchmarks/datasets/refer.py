@@ -82,16 +82,13 @@ def _read_references(path: Path) -> list[tuple[str, dict[str, Any]]]:
 
 def _samples(entry: dict[str, Any], where: str, instances: Instances, images: Path, name: str) -> Iterator[MaskSample]:
     """One sample a sentence."""
-    picture = instances.pictures.get(take(entry, "image_id", int, where))
-    if picture is None:
-        raise DatasetError(f"{where}: instances.json has no image {entry['image_id']}.")
+    picture = instances.picture(take(entry, "image_id", int, where))
     ids = take(entry, "ann_id", (int, list), where)
     ids = ids if isinstance(ids, list) else [ids]
-    no_target = ids == NO_OBJECT
-    objects = [] if no_target else ids
-    if unknown := [one for one in objects if not isinstance(one, int) or one not in instances.segmentations]:
-        raise DatasetError(f"{where}: instances.json has no annotation {unknown[0]!r}.")
-    segmentations = tuple(instances.segmentations[one] for one in objects)
+    objects = [] if ids == NO_OBJECT else ids
+    if objects and entry.get("no_target"):
+        raise DatasetError(f"{where}: 'no_target' contradicts 'ann_id', which names {len(objects)} objects.")
+    segmentations = tuple(instances.segmentation(one) for one in objects)
     for sentence in take(entry, "sentences", list, where):
         phrase = take(sentence, "sent", str, where).strip().lower()
         yield MaskSample(
@@ -101,7 +98,7 @@ def _samples(entry: dict[str, Any], where: str, instances: Instances, images: Pa
             kind=_kind(objects),
             image=images / picture.file_name,
             prompt=PROMPT.format(phrase),
-            no_target=no_target,
+            no_target=not objects,
             truth=partial(_truth, segmentations, picture.size_hw),
             phrase=phrase,
         )

@@ -4,7 +4,7 @@ Readers make samples without opening a picture or decoding a mask; both happen w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -33,7 +33,8 @@ class Sample:
     """One request about one picture.
 
     id: unique within its dataset and split. prompt: the whole sentence a person would type. phrase: the bare referring
-    expression in it, for methods with a prompt of their own; None where the prompt is not made around one.
+    expression in it, for methods with a prompt of their own; None where the prompt is not made around one. problem: why
+    its annotation cannot be used, or None; such a sample is not asked, and its records are errors with this sentence.
     """
 
     dataset: str
@@ -42,9 +43,12 @@ class Sample:
     kind: str
     image: Path
     prompt: str
+    problem: str | None = field(default=None, kw_only=True)
 
     def load_image(self) -> Image.Image:
-        """The upright RGB picture. Raises DatasetError, which names the file."""
+        """The upright RGB picture. Raises DatasetError, which names the file, or says what is wrong with the sample."""
+        if self.problem is not None:
+            raise DatasetError(self.problem)
         try:
             return load_image(self.image)
         except ImageError as error:

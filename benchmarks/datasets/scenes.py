@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets.coco import segmentation_mask
-from benchmarks.datasets.files import check_images, first_existing, read_json, take
+from benchmarks.datasets.files import check_images, first_existing, read_json, take, take_name, take_size
 from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, QuestionSample, Sample, Truth
 
 SCENES_FILE, RIVALS_FILE = "scenes.jsonl", "rivals.json"
@@ -84,10 +84,10 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
 def _samples(scene: dict[str, Any], where: str, name: str, root: Path, rivals: dict[str, Things]) -> Iterator[Sample]:
     """Expressions first, then questions; ids count both within their scene."""
     scene_id, split = take(scene, "id", str, where), scene["split"]
-    image = (root / take(scene, "image", str, where)).resolve()
+    image = (root / take_name(scene, "image", where)).resolve()
     if not image.is_relative_to(root):
         raise DatasetError(f"{where}: the image {scene['image']!r} leads out of the folder.")
-    size_hw = take(scene, "height", int, where), take(scene, "width", int, where)
+    size_hw = take_size(scene, where)
     _texts(take(scene, "licences", list, where), where)
     for entry in take(scene, "objects", list, where):
         take(entry, "noun", str, where)

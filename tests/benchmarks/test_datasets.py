@@ -67,6 +67,10 @@ def test_scenes(tmp_path: Path) -> None:
         (lambda scene: scene["objects"][0].pop("noun"), "'noun' must be str"),
         (lambda scene: scene.update(id="known-0000"), "same id"),
         (lambda scene: scene.update(image="images/gone.png"), "1 of 2 pictures are missing"),
+        (lambda scene: scene.update(image="images/\0.png"), r"the file name 'images/\\x00\.png' holds characters"),
+        (lambda scene: scene.update(width=2_000_000, height=2_000_000), "2,000,000 x 2,000,000 pixels"),
+        (lambda scene: scene.update(width=-5), "from 1 x 1 to 40 million"),
+        (lambda scene: scene.update(width=2**70), "'width' must be int"),
     ],
 )
 def test_damaged_scenes_are_named(tmp_path: Path, change: Callable[[dict], object], message: str) -> None:
@@ -159,23 +163,62 @@ def test_reasonseg_of_a_turned_photograph(tmp_path: Path) -> None:
     assert sample.load_image().size == (48, 64)
 
 
+def with_annotation(tmp_path: Path, content: bytes) -> list[MaskSample]:
+    """The samples of `val` when the first annotation is this."""
+    tiny.write_reasonseg(tmp_path)
+    (tmp_path / "reason_seg/ReasonSeg/val/1_a.json").write_bytes(content)
+    samples = open_dataset("reasonseg", ["val"], tmp_path).samples
+    return [sample for sample in samples if isinstance(sample, MaskSample)]
+
+
+GOOD_SHAPE = {"label": "target", "points": [[5, 5], [30, 5], [30, 30]]}
+GOOD = {"text": ["What rolls?"], "is_sentence": True, "shapes": [GOOD_SHAPE]}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"text": []}, "'text' must begin with what is asked"),
-        ({"is_sentence": 1}, "'is_sentence' must be bool"),
+        ({"text": None}, "'text' must be list"),
+        ({"is_sentence": 2}, "'is_sentence' must be true or false, found 2"),
+        ({"is_sentence": "yes"}, "'is_sentence' must be true or false, found 'yes'"),
+        ({"is_sentence": None}, "'is_sentence' must be true or false"),
+        ({"shapes": None}, "'shapes' must be list"),
+        ({"shapes": []}, "no polygon of a target"),
+        ({"shapes": [GOOD_SHAPE | {"label": "flag"}]}, "no polygon of a target"),
+        ({"shapes": [GOOD_SHAPE | {"label": "ignore"}]}, "no polygon of a target"),
         ({"shapes": [{"label": "target", "points": []}]}, "is empty"),
         ({"shapes": [{"label": "target", "points": [[1, None]]}]}, "pairs of numbers"),
         ({"shapes": [{"label": "target", "points": [[1, 1e300]]}]}, "far outside"),
         ({"shapes": [{"label": 3, "points": []}]}, "'label' must be str, found 3"),
+        ({"shapes": [{"label": "target", "points": ["12", "34"]}]}, "pairs of numbers"),
+        ({"shapes": [{"label": "target", "points": {"12": 1}}]}, "'points' must be list"),
     ],
 )
-def test_damaged_reasonseg(tmp_path: Path, change: dict, message: str) -> None:
-    tiny.write_reasonseg(tmp_path)
-    path = tmp_path / "reason_seg/ReasonSeg/val/1_a.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(DatasetError, match=message):
-        open_dataset("reasonseg", ["val"], tmp_path)
+def test_an_odd_annotation_is_an_error_of_its_sample(tmp_path: Path, change: dict, message: str) -> None:
+    odd, good = with_annotation(tmp_path, json.dumps(GOOD | change).encode())
+    for attempt in (odd.load_image, odd.truth):
+        with pytest.raises(DatasetError, match=rf"1_a\.json: .*{message}"):
+            attempt()
+    assert (odd.id, odd.no_target) == ("1_a", False)
+    assert good.load_image().size == tiny.SIZE_HW[::-1]
+    assert truth(good).any()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe\x81\x8d"])
+def test_a_file_that_is_no_annotation_is_an_error_of_its_sample(tmp_path: Path, content: bytes) -> None:
+    odd, good = with_annotation(tmp_path, content)
+    with pytest.raises(DatasetError, match=r"1_a\.json"):
+        odd.load_image()
+    assert truth(good).any()
+
+
+def test_a_byte_order_mark_and_a_number_for_true_are_read(tmp_path: Path) -> None:
+    for is_sentence, kind in ((1, "sentence"), (0, "phrase")):
+        content = b"\xef\xbb\xbf" + json.dumps(GOOD | {"is_sentence": is_sentence}).encode()
+        sample, _ = with_annotation(tmp_path, content)
+        assert (sample.kind, sample.prompt.startswith("What rolls?")) == (kind, kind == "sentence")
+        assert truth(sample).any()
 
 
 def test_a_corrupt_picture_of_reasonseg(tmp_path: Path) -> None:

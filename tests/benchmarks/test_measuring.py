@@ -1,6 +1,7 @@
 """Around a method: whose turn it is, what is recorded of it, and what a failure leaves. No assertion on a time."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from benchmarks import measuring
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample
 from benchmarks.measuring import record_key, run_samples
+from benchmarks.memory import one_of_each_kind
 from benchmarks.methods import Prediction, TalksOnly
 from stamp.masks import decode_rle
 from tests.benchmarks import tiny
@@ -36,6 +38,17 @@ def test_methods_take_turns_within_each_kind(tmp_path: Path) -> None:
     warm, measured = log[:24], log[24:]
     assert sorted(warm) == sorted((name, f"{sample.prompt}!") for name in "aabbcc" for sample in samples[:4])
     assert measured == [(record.method, record.prompt) for record in records]
+
+
+def test_a_sample_with_a_problem_is_an_error_and_warms_nothing_up(samples: list[Sample]) -> None:
+    odd = replace(samples[0], id="odd", problem="b.json: 'shapes' must be list.")
+    log: list[tuple[str, str]] = []
+    method = ScriptedMethod(log=log)
+    first, second = run_samples([method], [odd, samples[0]])
+    assert (first.status, first.error, first.no_target) == ("error", "b.json: 'shapes' must be list.", False)
+    assert second.status == "ok"
+    assert len(log) == 2  # a warm-up and the answer, both to the second
+    assert [picture for picture, _ in one_of_each_kind([odd, *samples], method)] == [one.image for one in samples]
 
 
 class TalkingMethod(TalksOnly, ScriptedMethod):

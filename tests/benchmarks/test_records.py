@@ -112,6 +112,9 @@ def test_the_later_record_counts(tmp_path: Path) -> None:
     again = replace(MASK, total_s=9.0)
     for name, record in (("records.jsonl", MASK), ("records-0-of-2.jsonl", again)):
         (tmp_path / name).write_text(record.to_line())
+    for not_ours in ("records-backup.jsonl", "records_old.jsonl", "records-0-of-2-copy.jsonl"):
+        (tmp_path / not_ours).write_text(replace(MASK, total_s=1.0).to_line())
+    (tmp_path / "records-1-of-2.jsonl").mkdir()
     assert [path.name for path in record_files(tmp_path)] == ["records.jsonl", "records-0-of-2.jsonl"]
     assert records_of(tmp_path) == ([again], [])
     with pytest.raises(ValueError, match=r"holds no records\.jsonl"):

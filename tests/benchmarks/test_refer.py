@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +80,47 @@ def test_grefcoco(tmp_path: Path) -> None:
     assert truth(samples[3]).sum() == 10 + 120
 
 
+def test_what_no_reference_needs_is_not_checked(tmp_path: Path) -> None:
+    """Other splits' pictures and annotations may be odd."""
+    tiny.write_refer(tmp_path)
+    content = tiny.instances()
+    content["images"] += [{"id": 9}, {"file_name": "x.jpg"}, 5, {"id": 10, "file_name": "../x.jpg"}]
+    content["annotations"] += [{"id": 104}, {"id": None}, "x", {"id": 105, "segmentation": 7}]
+    (tmp_path / "refer_seg/refcoco/instances.json").write_text(json.dumps(content))
+    assert len(open_dataset("refcoco", ["all"], tmp_path).samples) == 5
+    references = [*tiny.REFERENCES, tiny.reference(6, 7, 105, "testA", ["the odd one"])]
+    (tmp_path / "refer_seg/refcoco/refs(unc).p").write_bytes(pickle.dumps(references))
+    assert len(open_dataset("refcoco", ["val"], tmp_path).samples) == 3
+    with pytest.raises(DatasetError, match=r"annotation 7: 'segmentation' must be list or dict, found 7"):
+        open_dataset("refcoco", ["testA"], tmp_path)
+
+
+def test_a_whole_number_with_a_point_is_a_size(tmp_path: Path) -> None:
+    tiny.write_refer(tmp_path)
+    content = tiny.instances()
+    content["images"][0] |= {"width": 64.0, "height": 48.0}
+    (tmp_path / "refer_seg/refcoco/instances.json").write_text(json.dumps(content))
+    assert truth(open_dataset("refcoco", ["val"], tmp_path).samples[0]).shape == tiny.SIZE_HW
+
+
+@pytest.mark.parametrize(("ids", "flag"), [([-1], None), (-1, True), ([-1], True), ([], True), ([], None)])
+def test_no_target_in_every_form(tmp_path: Path, ids: object, flag: bool | None) -> None:
+    tiny.write_refer(tmp_path, "grefcoco")
+    reference = tiny.reference(1, 7, ids, "val", ["a zebra"]) | ({} if flag is None else {"no_target": flag})
+    (tmp_path / "refer_seg/grefcoco/grefs(unc).json").write_text(json.dumps([reference]))
+    (sample,) = open_dataset("grefcoco", ["val"], tmp_path).samples
+    assert isinstance(sample, MaskSample)
+    assert (sample.no_target, sample.kind, truth(sample).any()) == (True, "no object", False)
+
+
+def test_no_target_beside_a_target_is_refused(tmp_path: Path) -> None:
+    tiny.write_refer(tmp_path, "grefcoco")
+    reference = tiny.reference(1, 7, [100], "val", ["a box"]) | {"no_target": True}
+    (tmp_path / "refer_seg/grefcoco/grefs(unc).json").write_text(json.dumps([reference]))
+    with pytest.raises(DatasetError, match="reference 0: 'no_target' contradicts 'ann_id'"):
+        open_dataset("grefcoco", ["val"], tmp_path)
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_of_any_protocol_is_read(tmp_path: Path, protocol: int) -> None:
     tiny.write_refer(tmp_path)
@@ -127,6 +170,34 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path, content: Callab
     assert not target.exists()
 
 
+def laughs(depth: int) -> list[object]:
+    """A list of `depth` lines that is written out in 2 ** depth."""
+    content: list[object] = ["ha"]
+    for _ in range(depth):
+        content = [content, content]
+    return content
+
+
+LAUGHS = laughs(60)
+LAUGHS_IN_A_FRAME = b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x7f."
+
+
+def test_seven_bytes_take_no_gigabytes(tmp_path: Path) -> None:
+    """A memo index that lies: C's unpickler makes a table of that length. Here it may take 200 MB more than it has."""
+    path = tmp_path / "refs.p"
+    path.write_bytes(b"Nr\xff\xff\xff\x0f.")
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from benchmarks.datasets.plain_pickle import read_plain_pickle\n"
+        "in_use = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (in_use + 200_000_000,) * 2)\n"
+        "print(read_plain_pickle(Path(sys.argv[1])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("None\n", 0), done.stderr[-500:]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -140,6 +211,10 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path: Path, content: Callab
         (pickle.dumps([tiny.REFERENCES[0] | {"image_id": 999}]), "no image 999"),
         (pickle.dumps([tiny.REFERENCES[0] | {"sentences": [{"sent": "x"}]}]), "'sent_id' must be int, found None"),
         (pickle.dumps([]), "has no split 'val'"),
+        (pickle.dumps([tiny.REFERENCES[0] | {"ref_id": 1 << 100_000}]), "'ref_id' must be int, found a huge int"),
+        (pickle.dumps([{"split": LAUGHS}]), "'split' must be str, found "),
+        (LAUGHS_IN_A_FRAME, "not a complete pickle"),
+        (b"\x80\x05\x96\xff\xff\xff\xff\x7f\x00\x00\x00.", "not a complete pickle"),
     ],
 )
 def test_damaged_references(tmp_path: Path, content: bytes, message: str) -> None:
@@ -177,6 +252,41 @@ def test_a_picture_name_stays_in_its_folder(tmp_path: Path) -> None:
         open_dataset("refcoco", ["val"], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file_name": "a\0b.jpg"}, r"the file name 'a\\x00b\.jpg' holds characters"),
+        ({"file_name": ".."}, "leads out of the folder"),
+        ({"file_name": 7}, "'file_name' must be str, found 7"),
+        ({"height": 2_000_000, "width": 2_000_000}, "2,000,000 x 2,000,000 pixels"),
+        ({"height": 0}, "from 1 x 1 to 40 million"),
+        ({"id": [7]}, "has no image 7"),
+        ({"width": 64.5}, "'width' must be int"),
+    ],
+)
+def test_a_picture_that_lies(tmp_path: Path, change: dict, message: str) -> None:
+    tiny.write_refer(tmp_path)
+    content = tiny.instances()
+    content["images"][0] |= change
+    (tmp_path / "refer_seg/refcoco/instances.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=message):
+        open_dataset("refcoco", ["val"], tmp_path)
+
+
+def test_a_code_of_a_picture_too_large_is_not_drawn() -> None:
+    with pytest.raises(ValueError, match="2,000,000 x 2,000,000 pixels"):
+        decode_rle({"size": [2_000_000, 2_000_000], "counts": "0"})
+
+
+def test_whatever_breaks_in_reading_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3.64 TiB")
+
+    monkeypatch.setattr("benchmarks.datasets.refer.read_instances", broken)
+    with pytest.raises(DatasetError, match=r"refcoco in .* cannot be read \(MemoryError: .* 3.64 TiB\)"):
+        open_dataset("refcoco", ["val"], tiny.write_refer(tmp_path))
+
+
 def test_a_corrupt_picture_is_named(tmp_path: Path) -> None:
     sample = open_dataset("refcoco", ["val"], tiny.write_refer(tmp_path)).samples[0]
     sample.image.write_bytes(sample.image.read_bytes()[:200])
@@ -197,6 +307,14 @@ def test_segmentations_in_every_form() -> None:
     for form in ([[10, 5, 30, 5, 30, 25, 10, 25]], compressed, plain, [compressed], [plain, compressed]):
         np.testing.assert_array_equal(segmentation_mask(form, tiny.SIZE_HW), box)
     assert not segmentation_mask([], tiny.SIZE_HW).any()
+
+
+@pytest.mark.parametrize("degenerate", [[5, 5, 6, 6], [5, 5], []])
+def test_a_part_of_less_than_three_points_is_skipped(degenerate: list[float]) -> None:
+    box = [10, 5, 30, 5, 30, 25, 10, 25]
+    expected = coco.decode(coco.frPyObjects([box], *tiny.SIZE_HW))[..., 0].astype(bool)
+    for segmentation in ([box, degenerate], [degenerate, box]):
+        np.testing.assert_array_equal(segmentation_mask(segmentation, tiny.SIZE_HW), expected)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Whether a checkpoint's files agree with each other, and hold numbers; before anything large is made of them."""
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stamp.errors import CheckpointError, reading
+
+#: nf4 packs two weights into a stored byte, and a head tied to the embedding is stored once: configuration and files
+#: of an honest checkpoint differ by less than this factor.
+MOST_TIMES_STORED = 4
+#: Of each tensor so many values are looked at on loading. All of them would read a file that is otherwise only mapped;
+#: a single bad value is noticed when it reaches an answer (`stamp.generation`).
+VALUES_LOOKED_AT = 4096
+
+
+def refuse_other_sizes(folder: Path, shapes: Mapping[str, tuple[int, ...]], model_class: type[Any]) -> None:
+    """Raise CheckpointError when config.json describes a much larger model than the files hold.
+
+    The model is made in the sizes of the configuration before the weights are read, so these are not simply believed.
+    shapes: of all stored tensors by name.
+    """
+    path = folder / "config.json"
+    with reading(path):
+        config = model_class.config_class.from_pretrained(folder)
+        with torch.device("meta"):
+            described = sum(parameter.numel() for parameter in model_class(config).parameters())
+    stored = sum(prod(shape) for shape in shapes.values())
+    if described > MOST_TIMES_STORED * stored:
+        raise CheckpointError(f"{path} describes {described:,} weights, but its files hold {stored:,}.")
+
+
+def refuse_no_numbers(model: nn.Module, folder: Path) -> None:
+    """Raise CheckpointError, which names a tensor, for weights that are NaN or infinite, as failed trainings leave."""
+    for name, parameter in model.named_parameters():
+        start = parameter.detach().reshape(-1)[:VALUES_LOOKED_AT]
+        if start.is_floating_point() and not torch.isfinite(start).all():
+            raise CheckpointError(
+                f"{folder.name} holds values that are no finite numbers, for example in {name}: its training or its "
+                "conversion failed. Take another revision."
+            )

@@ -1,0 +1,76 @@
+"""Writes an answer into a folder: result.json, mask_0.png ... and overlay.png, never over a file of somebody else.
+
+result.json lists what was written beside it. The next answer in the same folder removes those files and no others; a
+file in the way that is not listed is refused.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stamp.masks import save_mask_png
+from stamp.visualization import draw_overlay
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from stamp.conversation import Segmentation
+
+RECORD, OVERLAY = "result.json", "overlay.png"
+#: The names that an answer may give to its files.
+_OURS = re.compile(r"mask_\d+\.png|overlay\.png", re.ASCII)
+
+
+class OutputError(ValueError):
+    """A folder that results cannot be written into. The message says why and what to do."""
+
+
+def check_output(folder: Path, picture: Path | None = None) -> None:
+    """Raise OutputError where `write_result` would fail or touch a file that is not ours. Writes nothing.
+
+    picture: the input, which is never removed, even when an earlier run wrote it.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder for the results.")
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} cannot be written; name another folder for the results.")
+    if not folder.exists():
+        return
+    listed = _listed(folder)
+    present = [path for path in sorted(folder.iterdir()) if path.name == RECORD or _OURS.fullmatch(path.name)]
+    for path in present:
+        if picture is not None and picture.exists() and path.exists() and path.samefile(picture):
+            raise OutputError(f"{path} is the picture to be segmented; name another folder for the results.")
+        if path.name not in listed or (path.is_dir() and not path.is_symlink()):
+            raise OutputError(
+                f"{path.name} in {folder} was not written by an earlier run; move it away, or name another folder."
+            )
+
+
+def write_result(result: "Segmentation", image: "Image.Image", folder: Path) -> None:
+    """Write the files of an answer; those of an earlier one in the folder are removed. Raises OutputError, OSError."""
+    check_output(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _listed(folder):
+        (folder / name).unlink(missing_ok=True)
+    names = [f"mask_{index}.png" for index in range(len(result.masks))]
+    for name, mask in zip(names, result.masks, strict=True):
+        save_mask_png(mask, folder / name)
+    draw_overlay(image, result.masks).save(folder / OVERLAY)
+    record = result.to_record() | {"files": [*names, OVERLAY]}
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _listed(folder: Path) -> set[str]:
+    """Files of an earlier run: its result.json and what that lists; nothing where there is none that is ours."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        files = record["files"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return set()
+    if not isinstance(files, list):
+        return set()
+    return {RECORD, *(name for name in files if isinstance(name, str) and _OURS.fullmatch(name))}

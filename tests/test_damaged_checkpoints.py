@@ -1,0 +1,182 @@
+"""Checkpoints whose files lie: each ends in a sentence that names what is wrong, before anything large is made."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from stamp import StampPredictor
+from stamp.errors import CheckpointError
+from stamp.sources import INDEX_FILE, find_base
+
+PARITY = Path(__file__).parent / "parity"
+PICTURE = PARITY / "images" / "land_200x120.png"
+
+
+def load(folder: Path, **options: object) -> StampPredictor:
+    return StampPredictor.from_pretrained(folder, device="cpu", dtype="float32", **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PARITY / "models" / "tied", tmp_path / "tied"))
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(PARITY / "models" / "lora_adapter", tmp_path / "adapter"))
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "..",
+        "",
+        5,
+        None,
+        ["model.safetensors"],
+        {"a": 1},
+        "a\0.safetensors",
+        "m.bin",
+    ],
+)
+def test_an_index_names_files_of_its_folder_only(tied: Path, file: object) -> None:
+    (tied / INDEX_FILE).write_text(json.dumps({"weight_map": {"a": "model.safetensors", "b": file}}))
+    with pytest.raises(CheckpointError, match=r"index\.json is damaged: it names .* for a file of weights"):
+        load(tied)
+
+
+@pytest.mark.parametrize("weight_map", [None, 5, [], {}])
+def test_an_index_without_a_map(tied: Path, weight_map: object) -> None:
+    (tied / INDEX_FILE).write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(CheckpointError, match=r"index\.json is damaged"):
+        load(tied)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("config.json", lambda c: c.update(text_config=5)),
+        ("config.json", lambda c: c.update(vision_config=[1])),
+        ("config.json", lambda c: c["text_config"].update(hidden_size="wide")),
+        ("config.json", lambda c: c["text_config"].update(num_attention_heads=0)),
+        ("config.json", lambda c: c["text_config"].update(rope_parameters=3, rope_scaling=3)),
+        ("config.json", lambda c: c.update(quantization_config=[1])),
+        ("config.json", lambda c: c.update(quantization_config={"quant_method": ["x"]})),
+        ("config.json", lambda c: c.update(mask_position_mode=["image"])),
+        ("preprocessor_config.json", lambda c: c.update(size=7)),
+        ("preprocessor_config.json", lambda c: c.update(patch_size="x")),
+        ("tokenizer.json", lambda c: c.update(model=5)),
+        ("tokenizer_config.json", lambda c: c.update(added_tokens_decoder=[1], tokenizer_class=["x"])),
+    ],
+)
+def test_numbers_where_others_belong(tied: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    edit(tied / name, change)
+    with pytest.raises(CheckpointError):
+        load(tied)
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", ["{", "[]", "5", "\0", '"\ud800"'])
+def test_files_that_are_no_json_object(tied: Path, name: str, content: str) -> None:
+    (tied / name).write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(CheckpointError):
+        load(tied)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["text_config"].update(intermediate_size=10**7),
+        lambda c: c["text_config"].update(vocab_size=10**13),
+        lambda c: c["text_config"].update(intermediate_size=10**12),
+        lambda c: c["vision_config"].update(mlp_ratio=10**12),
+    ],
+)
+def test_sizes_that_lie_make_no_such_model(tied: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edit(tied / "config.json", change)
+    with pytest.raises(CheckpointError, match=r"config\.json .* its files hold"):
+        load(tied)
+
+
+@pytest.mark.parametrize("layers", [10**12, 0, -1, 2.5, "2", None, [2]])
+@pytest.mark.parametrize(("part", "name"), [("text_config", "num_hidden_layers"), ("vision_config", "depth")])
+def test_numbers_of_layers_that_lie(tied: Path, part: str, name: str, layers: object) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config[part].pop("layer_types", None)
+        config[part][name] = layers
+
+    edit(tied / "config.json", change)
+    with pytest.raises(CheckpointError, match=rf"config\.json is damaged: {name} is "):
+        load(tied)
+
+
+@pytest.mark.parametrize("values", [torch.nan, torch.inf])
+@pytest.mark.parametrize("part", ["", "classifier.weight", "model.layers.0.mlp.up_proj.weight"])
+def test_weights_that_are_no_numbers(tied: Path, part: str, values: float) -> None:
+    weights = load_file(tied / "model.safetensors")
+    spoilt = {name: torch.full_like(value, values) if part in name else value for name, value in weights.items()}
+    save_file(spoilt, tied / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="tied holds values that are no finite numbers") as caught:
+        load(tied)
+    assert part.removeprefix("model.") in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["model.layers.1.mlp.down_proj.weight", "classifier.weight"])
+def test_a_single_nan_is_noticed_when_it_reaches_an_answer(tied: Path, part: str) -> None:
+    stamp = load(tied)
+    with torch.no_grad():
+        stamp.model.get_parameter(stamp_name(stamp, part))[-1, -1] = torch.nan
+    with pytest.raises(CheckpointError, match="computes values that are no finite numbers"):
+        stamp.predict_masks(PICTURE, "Hi", "<|seg|>")
+
+
+def stamp_name(stamp: StampPredictor, part: str) -> str:
+    """The loaded name of a stored tensor."""
+    return next(name for name, _ in stamp.model.named_parameters() if name.endswith(part.removeprefix("model.")))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base_model_name_or_path": 5}, "does not record its base model"),
+        ({"base_model_name_or_path": ["x"]}, "does not record its base model"),
+        ({"base_model_name_or_path": "a\0b"}, "does not exist here"),
+    ],
+)
+def test_a_base_that_is_no_name(adapter: Path, change: dict[str, Any], message: str) -> None:
+    edit(adapter / "adapter_config.json", lambda config: config.update(change))
+    with pytest.raises(CheckpointError, match=message):
+        find_base(adapter)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"r": "x"}, {"r": 10**12}, {"rank_pattern": {"q_proj": 10**12}}, {"target_modules": 5}, {"peft_type": ["LORA"]}]
+    + [{"lora_alpha": "x"}, {"modules_to_save": 5}, {"layers_to_transform": "x"}],
+)
+def test_an_adapter_whose_configuration_lies(adapter: Path, change: dict[str, Any]) -> None:
+    edit(adapter / "adapter_config.json", lambda config: config.update(change))
+    with pytest.raises(CheckpointError, match="adapter"):
+        load(adapter, base=str(PARITY / "models" / "lora_base"))
+
+
+def test_an_adapter_of_no_numbers(adapter: Path) -> None:
+    weights = load_file(adapter / "adapter_model.safetensors")
+    spoilt = {name: value * torch.nan if "lora_B" in name else value for name, value in weights.items()}
+    save_file(spoilt, adapter / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="adapter holds values that are no finite numbers"):
+        load(adapter, base=str(PARITY / "models" / "lora_base"))
