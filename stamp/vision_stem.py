@@ -1,14 +1,14 @@
-"""A convolutional stem in place of the vision tower's patch projection: EfficientNet-lite0, as a switch of the config.
+"""A convolutional stem beside the vision tower's patch projection: EfficientNet-lite0, a switch of the configuration.
 
 The published checkpoints project each patch by itself (`vision_stem="patches"`). A tower as small as the nano's cannot
 learn to see from thousands of pictures; this stem brings what a classifier learned from 1.3 million (ImageNet). Its
-features of stride 16, and beside them those of stride 32, become one vector a patch; Qwen2-VL's blocks follow.
+features of stride 16, and beside them those of stride 32, become one vector for each patch, which is added to the
+patch's projection; Qwen2-VL's blocks follow.
 
-Architecture: EfficientNet (arXiv 1905.11946), "lite0": no squeeze-and-excitation, ReLU6. Batch normalisation is folded
-into the convolutions, which so have biases. N images of H x W pixels, D the tower's width.
+Architecture: EfficientNet (arXiv 1905.11946), "lite0": no squeeze-and-excitation, ReLU6; without the last stage of
+blocks and the classifier. Batch normalisation is folded into the convolutions, so they have biases. N images of H x W
+pixels, D the tower's width.
 """
-
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,10 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransforme
 
 #: (blocks, kernel, stride of the first, expansion, channels) of each stage.
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
-STAGES_OF_STRIDE_32 = ((4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+STAGES_OF_STRIDE_32 = ((4, 5, 2, 6, 192),)
 FIRST_CHANNELS, STRIDE = 32, 16
+#: Numbers of a patch: channels, two equal frames, rows and columns.
+PATCH_VALUES = 3 * 2 * STRIDE * STRIDE
 #: Pixels as the stem wants them, (x - 127) / 128 of 0..255, in the terms of an image processor.
 IMAGE_MEAN, IMAGE_STD = 127 / 255, 128 / 255
 
@@ -72,10 +74,10 @@ class ConvStem(nn.Module):
         self.coarse = _stages(STAGES[-1][-1], STAGES_OF_STRIDE_32)
         self.project = nn.Linear(STAGES[-1][-1] + STAGES_OF_STRIDE_32[-1][-1], width)
 
-    def general_parameters(self) -> Iterator[nn.Parameter]:
-        """Those of the first layers, which a training on pretrained weights leaves as they are."""
-        yield from self.first.parameters()
-        yield from self.fine[: self.GENERAL_BLOCKS].parameters()
+    def pretrained_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Those with ImageNet's weights: of the first layers, which training leaves as they are, and of the others."""
+        general = [*self.first.parameters(), *self.fine[: self.GENERAL_BLOCKS].parameters()]
+        return general, [*self.fine[self.GENERAL_BLOCKS :].parameters(), *self.coarse.parameters()]
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, H, W, 3) -> (N, H / 16, W / 16, D)."""
@@ -94,9 +96,10 @@ def _stages(channels: int, stages: tuple[tuple[int, int, int, int, int], ...]) -
     return nn.Sequential(*blocks)
 
 
-# Differences from Qwen2VisionTransformerPretrainedModel: `stem` in place of `patch_embed`, which it needs the grid for.
+# Differences from Qwen2VisionTransformerPretrainedModel: `patch_embed` is left to `patch_projection` and `stem`, which
+# are added up before the parent's forward; the stem needs the grid, which `patch_embed` does not get.
 class StemmedVisionTower(Qwen2VisionTransformerPretrainedModel):
-    """Qwen2-VL's tower behind a convolutional stem. Takes the same patches, of 16 px."""
+    """Qwen2-VL's tower with a convolutional stem. Takes the same patches, of 16 px."""
 
     def __init__(self, config: Qwen2VLVisionConfig) -> None:
         super().__init__(config)
@@ -105,6 +108,7 @@ class StemmedVisionTower(Qwen2VisionTransformerPretrainedModel):
                 f"the convolutional stem sees patches of {STRIDE} px, the configuration has {config.patch_size}"
             )
         self.patch_embed: nn.Module = nn.Identity()  # type: ignore[assignment]
+        self.patch_projection = nn.Linear(PATCH_VALUES, config.embed_dim, bias=False)
         self.stem = ConvStem(config.embed_dim)
 
     def forward(self, hidden_states: Tensor, grid_thw: Tensor, **options: object) -> object:
@@ -117,6 +121,7 @@ class StemmedVisionTower(Qwen2VisionTransformerPretrainedModel):
             patches = _patch_order(self.stem(torch.cat(images)), merge)
         else:
             patches = torch.cat([_patch_order(self.stem(image), merge) for image in images])
+        patches = patches + self.patch_projection(torch.cat(pixels))
         return super().forward(patches, grid_thw, **options)
 
 

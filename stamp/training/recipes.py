@@ -18,34 +18,34 @@ STYLES = (*TRAINING_STYLES, PHOTO_STYLE)
 
 
 def words_recipe() -> TrainingConfig:
-    """Words on perfect features, on a coarse grid, which costs the least; then masks too, on the grid that ships."""
+    """Words on perfect features, on a coarse grid, which costs the least; then masks too."""
     words = BatchPlan(6, 8, 0, 1, 6, 10**8, STYLES, checklists=0.3, requests=0.3, photographs=0.25)
-    masks = BatchPlan(16, 4, 1, 1, 6, 2 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.3)
+    masks = BatchPlan(12, 4, 1, 1, 6, 2 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.3)
     return TrainingConfig(
         (
             Stage("words 6x6", "words", words, 450, 1e-3, 0.0, warmup_steps=40, decay_share=0.6),
-            Stage("words and masks 16x16", "words", masks, 800, 6e-4, 0.0, warmup_steps=30, decay_share=0.8),
+            Stage("words and masks 12x12", "words", masks, 800, 6e-4, 0.0, warmup_steps=30, decay_share=0.8),
         )
     )
 
 
 def eyes_recipe() -> TrainingConfig:
-    """The vision tower, half of the time on photographs."""
-    plan = BatchPlan(16, 16, 0, 0, 0, 10**6, STYLES, photographs=0.5)
-    return TrainingConfig((Stage("eyes 16x16", "vision", plan, 2200, 0.0, 1e-3, warmup_steps=60, decay_share=0.8),))
+    """The vision tower, nearly half of the time on photographs."""
+    plan = BatchPlan(12, 16, 0, 0, 0, 10**6, STYLES, photographs=0.4)
+    return TrainingConfig((Stage("eyes 12x12", "vision", plan, 3000, 0.0, 5e-4, warmup_steps=60, decay_share=0.8),))
 
 
 def backbone_recipe() -> TrainingConfig:
     """It talks and has never been asked for a mask's pixels: words on the tower, frozen, with ever less help."""
-    plan = BatchPlan(16, 6, 0, 1, 6, 5 * 10**8, STYLES, checklists=0.2, requests=0.35, photographs=0.4)
-    stage = Stage("talk 16x16", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, perfect_share=0.5)
+    plan = BatchPlan(12, 6, 0, 1, 6, 5 * 10**8, STYLES, checklists=0.2, requests=0.35, photographs=0.4)
+    stage = Stage("talk 12x12", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, perfect_share=0.5)
     return TrainingConfig((stage,))
 
 
 def nano_recipe() -> TrainingConfig:
     """Masks, and words, on the tower, frozen."""
-    plan = BatchPlan(16, 4, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4)
-    return TrainingConfig((Stage("masks 16x16", "joint", plan, 2400, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
+    plan = BatchPlan(12, 6, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4)
+    return TrainingConfig((Stage("masks 12x12", "joint", plan, 2400, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
 
 
 RECIPES = {"words": words_recipe, "eyes": eyes_recipe, "backbone": backbone_recipe, "nano": nano_recipe}

@@ -40,6 +40,7 @@ from stamp.training.optimizer import Optimizers, Part
 from stamp.training.photographs import PhotoLibrary
 from stamp.training.processes import Team
 from stamp.training.transfer import adopt_eyes, adopt_text
+from stamp.vision_stem import StemmedVisionTower
 
 #: Weight of the losses on the inside of the text model, against the loss of answers.
 GROUNDING_WEIGHT = 0.1
@@ -98,7 +99,7 @@ class Trainer:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
         if self.eyes_from is not None:
-            adopt_eyes(model, self.eyes_from)
+            adopt_eyes(model, self.processor, self.eyes_from)
         self.model: StampForSegmentation = self.masks.adopt(model)
         self.model.to(self.device)  # type: ignore[arg-type]
         self.model.train()
@@ -157,16 +158,16 @@ class Trainer:
     def _make_optimizer(self, stage: Stage) -> Optimizers:
         visual, language = self.model.model.visual, self.model.model.language_model
         in_vision = {id(p) for p in visual.parameters()}
-        stem, general = [], []
-        if self.model.config.vision_stem != "patches":
-            stem, general = list(visual.stem.parameters()), list(visual.stem.general_parameters())
-        in_stem, is_general = {id(p) for p in stem}, {id(p) for p in general}
+        general, pretrained = (
+            visual.stem.pretrained_parameters() if isinstance(visual, StemmedVisionTower) else ([], [])
+        )
+        in_stem = {id(p) for p in (*general, *pretrained)}
         tower = [p for p in visual.parameters() if id(p) not in in_stem]
         words: Any = self.model.get_input_embeddings().weight
         text = [p for p in self.model.parameters() if id(p) not in in_vision and p is not words]
         parts = (
             Part([*tower, *self.nouns.parameters()], visual.blocks, stage.vision_lr),
-            Part([p for p in stem if id(p) not in is_general], None, STEM_LR_RATIO * stage.vision_lr),
+            Part(pretrained, None, STEM_LR_RATIO * stage.vision_lr),
             Part(general, None, 0.0),
             Part(text, language.layers, stage.text_lr),
             Part([words], None, stage.text_lr if stage.vision_lr else 0.0),

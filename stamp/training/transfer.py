@@ -1,11 +1,13 @@
 """A new nano takes over what an earlier one knows of language: its vocabulary, its eyes and its sizes may differ."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
+from stamp.vision_stem import StemmedVisionTower
 
 
 @torch.no_grad()
@@ -29,7 +31,21 @@ def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: P
 
 
 @torch.no_grad()
-def adopt_eyes(model: StampForSegmentation, folder: Path) -> None:
-    """Copy the vision tower of a checkpoint of the same sizes."""
+def adopt_eyes(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
+    """Copy the vision tower of a checkpoint. One without a stem gets one that adds nothing yet."""
     other = StampForSegmentation.from_pretrained(folder, dtype=torch.float32)
-    model.model.visual.load_state_dict(other.model.visual.state_dict())
+    tower, theirs = model.model.visual, other.model.visual
+    if isinstance(theirs, StemmedVisionTower) == isinstance(tower, StemmedVisionTower):
+        tower.load_state_dict(theirs.state_dict())
+        return
+    assert isinstance(tower, StemmedVisionTower)
+    tower.blocks.load_state_dict(theirs.blocks.state_dict())
+    tower.merger.load_state_dict(theirs.merger.state_dict())
+    images, their_images = processor.image_processor, StampProcessor.read_image_processor(folder)
+    # theirs = ours * scale + shift, for each channel of the pixels
+    std, their_std = torch.tensor(images.image_std), torch.tensor(their_images.image_std)
+    shift = (torch.tensor(images.image_mean) - torch.tensor(their_images.image_mean)) / their_std
+    weight: Any = theirs.patch_embed.proj.weight
+    tower.patch_projection.weight.copy_((weight * (std / their_std).view(1, 3, 1, 1, 1)).flatten(1))
+    tower.stem.project.weight.zero_()
+    tower.stem.project.bias.copy_(torch.einsum("dcthw,c->d", weight, shift))

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import torch
+from PIL import Image
 
+from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
 from stamp.training.checkpoint import export_checkpoint
 from stamp.training.groups import Lexicon
-from stamp.training.nano import build_model, build_processor
+from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.transfer import adopt_eyes, adopt_text
 from tests.training.conftest import LEXICON, NOUN
 
@@ -30,6 +32,26 @@ def test_text_and_eyes_are_taken_over(processor: StampProcessor, tmp_path: Path)
     for name, value in old.model.language_model.layers.state_dict().items():
         assert torch.equal(model.model.language_model.layers.state_dict()[name], value.bfloat16().float())
 
-    adopt_eyes(model, tmp_path / "old")
+    adopt_eyes(model, wider, tmp_path / "old")
     for name, value in old.model.visual.state_dict().items():
         assert torch.equal(model.model.visual.state_dict()[name], value.bfloat16().float())
+
+
+def test_a_tower_without_a_stem_sees_the_same_behind_one(processor: StampProcessor, tmp_path: Path) -> None:
+    """The stem adds nothing at first, and other pixel values are made up for."""
+    old = build_model(processor, seed=1, vision_stem="patches")
+    theirs = StampProcessor(processor.tokenizer, image_processor(4))
+    theirs.image_processor.image_mean, theirs.image_processor.image_std = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
+    export_checkpoint(old, theirs, tmp_path)
+    ours = StampProcessor(processor.tokenizer, image_processor(4))
+    model = build_model(ours, seed=2)
+    adopt_eyes(model, ours, tmp_path)
+
+    picture = Image.linear_gradient("L").convert("RGB").rotate(30)
+    old = StampForSegmentation.from_pretrained(tmp_path, dtype=torch.float32)
+    with torch.no_grad():
+        features = [
+            one.eval().encode_images(pixels, grid.view(1, 3))[0]
+            for one, (pixels, grid) in ((old, theirs.encode_image(picture)), (model, ours.encode_image(picture)))
+        ]
+    assert torch.allclose(*features, atol=1e-4)
