@@ -35,6 +35,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve the page until interrupted or terminated; then nothing of the visitors is left on the disk."""
+    let_threads_sleep()  # before torch is imported
     given = parse_arguments(arguments)
     try:
         sources = read_sources(given)
@@ -47,7 +48,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def serve(given: argparse.Namespace, sources: Sources) -> None:
     """Start the page, then the model behind it, and wait."""
-    let_threads_sleep()
     from demo.loading import ModelSlot
     from demo.ui import build_demo, launch_options
 

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.metrics import CONVENTIONS
-from benchmarks.records import Record, record_files, records_of
+from benchmarks.records import RECORDS_FILE, Record, record_files, records_of
 from benchmarks.report import REPORT_FILE, make_report
 from benchmarks.run_file import RUN_FILE
 from benchmarks.scores import SCORES, overlaps_of
@@ -105,7 +105,7 @@ def read_results(root: Path) -> Results:
         return Results(problems=("There is no folder of results; name one with --results.",))
     runs, problems = [], []
     for folder in [root, *sorted(path for path in root.iterdir() if path.is_dir())]:
-        if not record_files(folder):
+        if not record_files(folder) and not (folder / RECORDS_FILE).exists():
             continue
         try:
             run = _read_run(folder)

@@ -72,7 +72,9 @@ class ConvStem(nn.Module):
         self.first = SameConv(3, FIRST_CHANNELS, 3, 2)
         self.fine = _stages(FIRST_CHANNELS, STAGES)
         self.coarse = _stages(STAGES[-1][-1], STAGES_OF_STRIDE_32)
-        self.project = nn.Linear(STAGES[-1][-1] + STAGES_OF_STRIDE_32[-1][-1], width)
+        channels = STAGES[-1][-1] + STAGES_OF_STRIDE_32[-1][-1]
+        self.norm = nn.LayerNorm(channels)  # features of 20 would drown the projected patches
+        self.project = nn.Linear(channels, width)
 
     def pretrained_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Those with ImageNet's weights: of the first layers, which training leaves as they are, and of the others."""
@@ -84,7 +86,7 @@ class ConvStem(nn.Module):
         fine = self.fine(functional.relu6(self.first(images)))
         coarse = self.coarse(fine).permute(0, 3, 1, 2)
         coarse = functional.interpolate(coarse, size=fine.shape[1:3], mode="bilinear").permute(0, 2, 3, 1)
-        return self.project(torch.cat([fine, coarse], dim=-1))
+        return self.project(self.norm(torch.cat([fine, coarse], dim=-1)))
 
 
 def _stages(channels: int, stages: tuple[tuple[int, int, int, int, int], ...]) -> nn.Sequential:
