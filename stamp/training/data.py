@@ -20,6 +20,7 @@ from stamp.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE, Grid, cell_places
 from stamp.training.groups import Lexicon
+from stamp.training.hardening import harden
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import CELL_PX, image_processor
@@ -39,12 +40,17 @@ SHAPES_CELLS = {
 }
 
 
+#: Share of the composed scenes that show many things: more to learn from in a picture.
+CROWD_SHARE = 0.4
+CROWD: dict[str, Any] = {"min_objects": 5, "max_objects": 8, "min_area_share": 0.02, "min_visible_share": 0.015}
+
+
 @dataclass(frozen=True)
 class BatchPlan:
     """What a stage's batches hold. `seed_offset` keeps the scenes of different stages apart.
 
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
-    photographs: share of the pictures that are photographs, where there are any.
+    photographs: share of the pictures that are photographs, where there are any. hardened: share in unusual looks.
     """
 
     grid: int
@@ -57,6 +63,7 @@ class BatchPlan:
     checklists: float = 0.15
     requests: float = 0.2
     photographs: float = 0.0
+    hardened: float = 0.0
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -185,9 +192,16 @@ class BatchMaker(Dataset[Batch]):
         )
 
     def _scene(self, seed: int, config: SceneConfig) -> Scene:
-        if self.photographs is not None and Random(seed).random() < self.plan.photographs:
-            return self.photographs.scene(seed, config.width, config.height)
-        return compose_scene(seed, self.art, config)
+        """A photograph or a composed scene, sometimes with many things, sometimes in unusual looks."""
+        rng = Random(seed)
+        if self.photographs is not None and rng.random() < self.plan.photographs:
+            scene = self.photographs.scene(seed, config.width, config.height)
+        else:
+            scene = compose_scene(seed, self.art, replace(config, **CROWD) if rng.random() < CROWD_SHARE else config)
+        if rng.random() < self.plan.hardened:
+            image = harden(np.random.default_rng([seed, 3]), scene.image)
+            scene = replace(scene, image=image, true_colours=False)
+        return scene
 
     def _pixels(self, scene: Scene) -> Tensor:
         pixels, _ = self.processor.encode_image(Image.fromarray(scene.image))

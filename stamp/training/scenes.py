@@ -42,6 +42,7 @@ class Scene:
 
     unmarked: nouns that the picture may show without saying so: whether it does, how many there are and which object is
     the leftmost of all cannot be told. Composed scenes have none, most photographs many.
+    true_colours: whether things have their own colours, so that one may say "the red apple".
     background_weight: how much the pixels of label 0 are to be trusted to show none of the nouns, 0..1.
     """
 
@@ -51,6 +52,7 @@ class Scene:
     background: str
     seed: int
     unmarked: frozenset[Noun] = frozenset()
+    true_colours: bool = True
     background_weight: float = 1.0
 
     def mask(self, mask_id: int) -> np.ndarray:

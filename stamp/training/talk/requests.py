@@ -52,7 +52,7 @@ def segment_name(s: Situation) -> Exchange | None:
 
 def segment_colour(s: Situation) -> Exchange | None:
     """The same, for a noun that has one colour in every drawing: "the red apple"."""
-    coloured = [(noun, items) for noun, items in s.subjects().items() if noun.colour]
+    coloured = [(noun, items) for noun, items in s.subjects().items() if noun.colour and s.scene.true_colours]
     if not coloured:
         return None
     noun, items = s.rng.choice(coloured)
