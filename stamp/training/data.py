@@ -40,8 +40,7 @@ SHAPES_CELLS = {
 }
 
 
-#: Share of the composed scenes that show many things: more to learn from in a picture.
-CROWD_SHARE = 0.4
+#: A composed scene of many things: more to learn from in a picture.
 CROWD: dict[str, Any] = {"min_objects": 5, "max_objects": 8, "min_area_share": 0.02, "min_visible_share": 0.015}
 
 
@@ -51,6 +50,7 @@ class BatchPlan:
 
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
     photographs: share of the pictures that are photographs, where there are any. hardened: share in unusual looks.
+    crowds: share of the composed scenes that show many things.
     """
 
     grid: int
@@ -64,6 +64,7 @@ class BatchPlan:
     requests: float = 0.2
     photographs: float = 0.0
     hardened: float = 0.0
+    crowds: float = 0.0
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -197,7 +198,9 @@ class BatchMaker(Dataset[Batch]):
         if self.photographs is not None and rng.random() < self.plan.photographs:
             scene = self.photographs.scene(seed, config.width, config.height)
         else:
-            scene = compose_scene(seed, self.art, replace(config, **CROWD) if rng.random() < CROWD_SHARE else config)
+            scene = compose_scene(
+                seed, self.art, replace(config, **CROWD) if rng.random() < self.plan.crowds else config
+            )
         if rng.random() < self.plan.hardened:
             image = harden(np.random.default_rng([seed, 3]), scene.image)
             scene = replace(scene, image=image, true_colours=False)

@@ -31,7 +31,7 @@ def words_recipe() -> TrainingConfig:
 
 def eyes_recipe() -> TrainingConfig:
     """The vision tower, nearly half of the time on photographs."""
-    plan = BatchPlan(12, 16, 0, 0, 0, 10**6, STYLES, photographs=0.4, hardened=0.25)
+    plan = BatchPlan(12, 16, 0, 0, 0, 10**6, STYLES, photographs=0.4, hardened=0.25, crowds=0.4)
     return TrainingConfig((Stage("eyes 12x12", "vision", plan, 3000, 0.0, 5e-4, warmup_steps=60, decay_share=0.8),))
 
 
@@ -44,7 +44,9 @@ def backbone_recipe() -> TrainingConfig:
 
 def nano_recipe() -> TrainingConfig:
     """Masks, and words, on the tower, frozen."""
-    plan = BatchPlan(12, 6, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4, hardened=0.15)
+    plan = BatchPlan(
+        12, 6, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4, hardened=0.15, crowds=0.4
+    )
     return TrainingConfig((Stage("masks 12x12", "joint", plan, 2400, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
 
 
