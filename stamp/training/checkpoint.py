@@ -1,6 +1,7 @@
 """A model in training as a checkpoint folder, ready to ship."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import torch
 
 from stamp.modeling_stamp import StampForSegmentation
 from stamp.processing_stamp import StampProcessor
+from stamp.sources import NOUNS_FILE
+from stamp.training.art import ArtLibrary
+from stamp.training.photographs import PhotoLibrary
 
 
 def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
@@ -23,6 +27,19 @@ def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, fo
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
     loaded_from = ("is_local", "local_files_only")
     _write_json(folder / "tokenizer_config.json", {k: v for k, v in tokenizer.items() if k not in loaded_from})
+
+
+def write_nouns(art: ArtLibrary, photographs: PhotoLibrary | None, folder: Path) -> None:
+    """Write `nouns.json`: for each noun the drawings of each style and the photographs it is learned from, counted."""
+    photographed: Counter[str] = Counter()
+    for photo in photographs.photographs if photographs else ():
+        photographed.update({item.noun.name for item in photo.objects})
+    learned = {}
+    for noun in art.nouns:
+        drawings = {style: art.drawings(style, noun) for style in art.styles}
+        counts = {**drawings, "photographs": photographed[noun.name]}
+        learned[noun.name] = {source: count for source, count in counts.items() if count}
+    (folder / NOUNS_FILE).write_text(json.dumps(learned, indent=0) + "\n")
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

@@ -8,10 +8,8 @@ numbers of an uninterrupted one.
 """
 
 import json
-import math
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,22 +23,22 @@ from tqdm import tqdm
 from stamp.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.processing_stamp import StampProcessor
 from stamp.provenance import hardware_name
-from stamp.sources import NOUNS_FILE
 from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE
-from stamp.training.checkpoint import export_checkpoint
+from stamp.training.checkpoint import export_checkpoint, write_nouns
 from stamp.training.config import Stage, TrainingConfig, config_fingerprint
 from stamp.training.data import Batch, BatchMaker, Rows
 from stamp.training.grounding import KEPT_LAYER, PLACED_LAYERS, Grounding
 from stamp.training.groups import Lexicon
 from stamp.training.mask_objective import AllMask, MaskObjective
+from stamp.training.meter import Meter
 from stamp.training.nano import build_model, build_processor, image_processor
 from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
-from stamp.training.optimizer import Optimizers, Part
+from stamp.training.optimizer import Optimizers
+from stamp.training.parts import parts_of
 from stamp.training.photographs import PhotoLibrary
 from stamp.training.processes import Team
 from stamp.training.transfer import adopt_eyes, adopt_text
-from stamp.vision_stem import StemmedVisionTower
 
 #: Weight of the losses on the inside of the text model, against the loss of answers.
 GROUNDING_WEIGHT = 0.1
@@ -49,8 +47,6 @@ GROUNDING_WEIGHT = 0.1
 PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT, TOLD_WEIGHT = 10.0, 1.0, 3.0, 60.0
 #: Weights of the squared errors of image features, against their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
-#: Learning rate of a pretrained stem against that of the tower behind it.
-STEM_LR_RATIO = 0.15
 #: Noise on the perfect features of a "words" stage, against a length of 3.
 FEATURE_NOISE = 0.05
 
@@ -126,7 +122,7 @@ class Trainer:
     def _run_stage(self, stage: Stage) -> None:
         self.optimizer = self._make_optimizer(stage)
         first, last_save = self.progress.step, time.monotonic()
-        meter = _Meter()
+        meter = Meter()
         quiet = self.team.rank > 0
         bar = tqdm(total=stage.steps, initial=first, desc=stage.name, unit="step", mininterval=5, disable=quiet)
         for step, batch in enumerate(self._batches(stage, first), start=first):
@@ -156,22 +152,7 @@ class Trainer:
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
 
     def _make_optimizer(self, stage: Stage) -> Optimizers:
-        visual, language = self.model.model.visual, self.model.model.language_model
-        in_vision = {id(p) for p in visual.parameters()}
-        general, pretrained = (
-            visual.stem.pretrained_parameters() if isinstance(visual, StemmedVisionTower) else ([], [])
-        )
-        in_stem = {id(p) for p in (*general, *pretrained)}
-        tower = [p for p in visual.parameters() if id(p) not in in_stem]
-        words: Any = self.model.get_input_embeddings().weight
-        text = [p for p in self.model.parameters() if id(p) not in in_vision and p is not words]
-        parts = (
-            Part([*tower, *self.nouns.parameters()], visual.blocks, stage.vision_lr),
-            Part(pretrained, None, STEM_LR_RATIO * stage.vision_lr),
-            Part(general, None, 0.0),
-            Part(text, language.layers, stage.text_lr),
-            Part([words], None, stage.text_lr if stage.vision_lr else 0.0),
-        )
+        parts = parts_of(self.model, self.nouns, stage)
         optimizer = Optimizers(parts, self.config.weight_decay)
         if self._pending_optimizer_state is not None:
             optimizer.load_state_dict(self._pending_optimizer_state)
@@ -276,7 +257,7 @@ class Trainer:
         images = image_processor(grid, self.processor.image_processor)
         processor = StampProcessor(self.processor.tokenizer, images)
         export_checkpoint(self.model, processor, self.out / "model")
-        (self.out / "model" / NOUNS_FILE).write_text(json.dumps(self._learned_from(), indent=0) + "\n")
+        write_nouns(self.art, self.photographs, self.out / "model")
         summary = {
             "masks": self.masks.name,
             "progress": asdict(self.progress),
@@ -286,18 +267,6 @@ class Trainer:
             "photographs": self.photographs.origins() if self.photographs else {},
         }
         (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
-
-    def _learned_from(self) -> dict[str, dict[str, int]]:
-        """For each noun the drawings of each style and the photographs that show it."""
-        photographed: Counter[str] = Counter()
-        for photo in self.photographs.photographs if self.photographs else ():
-            photographed.update({item.noun.name for item in photo.objects})
-        learned = {}
-        for noun in self.art.nouns:
-            drawings = {style: self.art.drawings(style, noun) for style in self.art.styles}
-            counts = {**drawings, "photographs": photographed[noun.name]}
-            learned[noun.name] = {source: count for source, count in counts.items() if count}
-        return learned
 
     def resume(self) -> bool:
         """Continue from `out/state.pt`; False when there is none.
@@ -324,20 +293,6 @@ class Trainer:
         rounded = {name: round(value, 5) for name, value in averages.items()}
         with (self.out / "log.jsonl").open("a") as log:
             log.write(json.dumps(row | rounded) + "\n")
-
-
-class _Meter:
-    """Means of named numbers since the last reading."""
-
-    def __init__(self) -> None:
-        self._rows: list[dict[str, float]] = []
-
-    def add(self, row: dict[str, float]) -> None:
-        self._rows.append(row)
-
-    def averages(self) -> dict[str, float]:
-        rows, self._rows = self._rows, []
-        return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def _fast_bf16(device: torch.device) -> bool:

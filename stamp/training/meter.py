@@ -1,0 +1,17 @@
+"""Means of what a training logs."""
+
+import math
+
+
+class Meter:
+    """Means of named numbers since the last reading."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, float]] = []
+
+    def add(self, row: dict[str, float]) -> None:
+        self._rows.append(row)
+
+    def averages(self) -> dict[str, float]:
+        rows, self._rows = self._rows, []
+        return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]}
