@@ -74,6 +74,8 @@ def clear_files(page: Page) -> None:
     folder = Path(get_upload_folder())
     if is_own(folder):
         sweep(folder, page.limits.disk_bytes, keep=files_of_page(page))
+        for remembered in page.temp_file_sets:  # Gradio's, of uploads and of each component
+            remembered.difference_update([path for path in list(remembered) if not Path(path).exists()])
 
 
 def files_of_page(page: Page) -> set[Path]:
