@@ -50,9 +50,12 @@ def check_output(folder: Path, picture: Path | None = None) -> None:
             )
 
 
-def write_result(result: "Segmentation", image: "Image.Image", folder: Path) -> None:
-    """Write the files of an answer; those of an earlier one in the folder are removed. Raises OutputError, OSError."""
-    check_output(folder)
+def write_result(result: "Segmentation", image: "Image.Image", folder: Path, picture: Path | None = None) -> None:
+    """Write the files of an answer; those of an earlier one in the folder are removed.
+
+    picture: the file that `image` was read from. Raises OutputError as `check_output` does, OSError.
+    """
+    check_output(folder, picture)
     folder.mkdir(parents=True, exist_ok=True)
     for name in _listed(folder):
         (folder / name).unlink(missing_ok=True)

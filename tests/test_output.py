@@ -75,6 +75,8 @@ def test_the_picture_itself_is_never_removed(tmp_path: Path, name: str) -> None:
     before = picture.read_bytes()
     with pytest.raises(OutputError, match="is the picture to be segmented"):
         check_output(tmp_path, picture)
+    with pytest.raises(OutputError, match="is the picture to be segmented"):  # a chat names the folder only then
+        write_result(answer(1), IMAGE, tmp_path, picture)
     assert picture.read_bytes() == before
 
 
