@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RECORD, OVERLAY = "result.json", "overlay.png"
 #: The names that an answer may give to its files.
 _OURS = re.compile(r"mask_\d+\.png|overlay\.png", re.ASCII)
+#: Other programs write a result.json too; it is ours only with all of these.
+_OUR_KEYS = {"forward_passes", "masks", "finish_reason", "files"}
 
 
 class OutputError(ValueError):
@@ -71,9 +73,9 @@ def _listed(folder: Path) -> set[str]:
     """Files of an earlier run: its result.json and what that lists; nothing where there is none that is ours."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        files = record["files"]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError):
         return set()
-    if not isinstance(files, list):
+    if not isinstance(record, dict) or not _OUR_KEYS <= record.keys() or not isinstance(record["files"], list):
         return set()
+    files = record["files"]
     return {RECORD, *(name for name in files if isinstance(name, str) and _OURS.fullmatch(name))}
