@@ -219,7 +219,7 @@ def guarded(send: Send) -> Send:
 
 
 class Body:
-    """The body of a request, counted. One that grows too large is refused, and the application hears of a hang-up."""
+    """The body of a request, counted. A body that grows too large is refused, and the application sees a hang-up."""
 
     def __init__(self, receive: Receive, send: Send, max_bytes: int):
         self._receive, self._send, self.max_bytes = receive, send, max_bytes

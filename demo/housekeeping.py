@@ -19,7 +19,7 @@ FILES_EVERY_S = 5.0
 
 
 async def keep_house(app: App, page: Page) -> None:
-    """Clear away once a second, for ever."""
+    """Clear away once a second until cancelled."""
     files_at = 0.0
     unread_since: dict[str, float] = {}
     while True:

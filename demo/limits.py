@@ -67,7 +67,7 @@ def _count(text: str) -> int:
 
 
 def address_of(client: tuple[str, int] | None) -> str:
-    """Who is asking: an IPv4 address, or the /64 network of an IPv6 address, which one subscriber has to himself."""
+    """Who is asking: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one subscriber."""
     host = client[0] if client else ""
     try:
         address = ip_address(host)

@@ -75,7 +75,7 @@ def _listed(folder: Path) -> set[str]:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return set()
-    if not isinstance(record, dict) or not _OUR_KEYS <= record.keys() or not isinstance(record["files"], list):
+    if not isinstance(record, dict) or not record.keys() >= _OUR_KEYS or not isinstance(record["files"], list):
         return set()
     files = record["files"]
     return {RECORD, *(name for name in files if isinstance(name, str) and _OURS.fullmatch(name))}
