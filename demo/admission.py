@@ -5,6 +5,7 @@ from fastapi import HTTPException
 from gradio.block_function import BlockFunction
 from gradio.data_classes import PredictBodyInternal
 
+from demo.gate import MAX_SESSION_CHARS, NOT_FOUND
 from demo.limits import BUSY, address_of
 from demo.page import Page
 
@@ -12,6 +13,7 @@ from demo.page import Page
 QUESTIONS = ("model", "live")
 #: Events of all visitors together that are no questions.
 MAX_EVENTS = 1000
+NO_SESSION = f"session_hash must have 1 to {MAX_SESSION_CHARS} characters."
 
 
 def admit(page: Page) -> None:
@@ -23,6 +25,10 @@ def admit(page: Page) -> None:
     page._queue.ANALYTICS_MAX_EVENTS = 1  # after each event Gradio summarises all it keeps, for a page that is off
 
     async def admitted(body: PredictBodyInternal, request: fastapi.Request, username: str | None) -> object:
+        if body.fn_index not in page.fns:
+            raise HTTPException(404, NOT_FOUND)
+        if body.session_hash is not None and not 1 <= len(body.session_hash) <= MAX_SESSION_CHARS:
+            raise HTTPException(422, NO_SESSION)
         if is_refused(page, body.fn_index, address_of(request.client)):
             raise HTTPException(429, BUSY)  # not 503: for that Gradio shows a sentence of its own
         return await push(body, request, username)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
+from fastapi import HTTPException
 from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,23 +29,29 @@ TOO_LARGE = "This is larger than the page accepts: a picture may have 20 MB."
 MAX_UPLOAD_BYTES = 26_000_000
 #: What an event sends along: words, numbers, the path of an upload.
 MAX_EVENT_BYTES = 256_000
-#: Names of sessions are made up by clients.
-SESSION = r"[^/]{1,128}"
+#: Names of sessions are made up by clients, and kept for a while.
+MAX_SESSION_CHARS = 128
+SESSION = rf"[^/]{{1,{MAX_SESSION_CHARS}}}"
 
 
 @dataclass(frozen=True)
 class Route:
     """Something that is served. path: a regular expression for the whole path. body_bytes: of a request at most.
 
-    per_minute: requests of one address. stays_open: a connection that says somebody is there; its session is the last
-    part of the path, or `session_hash` in the query.
+    per_minute: requests of one address. stays_open: a connection that says somebody is there ("tab", "reader": its
+    session is the last part of the path, or `session_hash` in the query), or that lasts as long as an upload.
     """
 
     methods: str
     path: str
     body_bytes: int = 0
     per_minute: int | None = None
-    stays_open: Literal["tab", "reader"] | None = None
+    stays_open: Literal["tab", "reader", "upload"] | None = None
+
+    @property
+    def can_last(self) -> bool:
+        """Whether the client decides how long it takes: it listens, or sends a body."""
+        return self.stays_open is not None or self.body_bytes > 0
 
 
 ROUTES = (
@@ -55,13 +62,13 @@ ROUTES = (
     Route("GET", rf"{API}/(info/?|openapi\.json|theme\.css|startup-events|app_id/?)", per_minute=240),
     Route("GET HEAD", rf"{API}/file=.+"),
     Route("POST", rf"{API}/upload", MAX_UPLOAD_BYTES, per_minute=60),
-    Route("GET", rf"{API}/upload_progress"),
+    Route("GET", rf"{API}/upload_progress", per_minute=240, stays_open="upload"),
     Route("POST", rf"{API}/queue/join", MAX_EVENT_BYTES, per_minute=1200),
-    Route("GET", rf"{API}/queue/data", stays_open="reader"),
+    Route("GET", rf"{API}/queue/data", per_minute=1200, stays_open="reader"),
     Route("POST", rf"{API}/call/(v2/)?segment/?", MAX_EVENT_BYTES, per_minute=240),
-    Route("GET", rf"{API}/call/(v2/)?segment/{SESSION}", stays_open="reader"),
+    Route("GET", rf"{API}/call/(v2/)?segment/{SESSION}", per_minute=1200, stays_open="reader"),
     Route("POST", rf"{API}/(cancel|reset/?)", MAX_EVENT_BYTES, per_minute=1200),
-    Route("GET", rf"{API}/heartbeat/{SESSION}", stays_open="tab"),
+    Route("GET", rf"{API}/heartbeat/{SESSION}", per_minute=1200, stays_open="tab"),
 )
 
 #: Gradio's page needs inline scripts, and makes functions of texts for `js=`. All else is from this server alone.
@@ -123,7 +130,7 @@ class Gate:
         self.presence = presence
         self.session_of = session_of
         self.rates = Rates()
-        self._streams: dict[str, int] = {}
+        self._open: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -141,36 +148,41 @@ class Gate:
             await refuse(send, 404, NOT_FOUND)
         elif self.limits.has_rates and route.per_minute and not self.rates.take(address, route.path, route.per_minute):
             await refuse(send, 429, BUSY)
-        elif route.stays_open is None:
-            body = Body(receive, send, route.body_bytes)
-            if body.is_announced_too_large(Headers(scope=scope)):
-                await refuse(send, 413, TOO_LARGE)
-            else:
-                await body.pass_to(self.app, scope)
-        elif self.limits.streams is not None and self._streams.get(address, 0) >= self.limits.streams:
+        elif not route.can_last:
+            await self._answer(route, scope, receive, send)
+        elif self.limits.streams is not None and self._open.get(address, 0) >= self.limits.streams:
             await refuse(send, 429, BUSY)
         else:
             await self._hold(route, path, address, scope, receive, send)
 
+    async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+        body = Body(receive, send, route.body_bytes)
+        if body.is_announced_too_large(Headers(scope=scope)):
+            await refuse(send, 413, TOO_LARGE)
+        else:
+            await body.pass_to(self.app, scope)
+
     async def _hold(self, route: Route, path: str, address: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a connection that stays open, and note that somebody is there."""
-        self._streams[address] = self._streams.get(address, 0) + 1
+        """Serve what can take long: it is counted, and a connection that stays open says that somebody is there."""
+        self._open[address] = self._open.get(address, 0) + 1
         try:
             with self._present(route, path, scope):
-                await self.app(scope, receive, send)
+                await self._answer(route, scope, receive, send)
         finally:
-            self._streams[address] -= 1
-            if not self._streams[address]:
-                del self._streams[address]
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
 
     def _present(self, route: Route, path: str, scope: Scope) -> AbstractContextManager[None]:
+        if route.stays_open not in ("tab", "reader"):
+            return nullcontext()
         if path.endswith("/queue/data"):
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
             session = next(iter(query.get("session_hash", [])), "")
         else:
             session = path.rpartition("/")[2]
             session = self.session_of(session) if route.stays_open == "reader" else session
-        if not session:
+        if not 1 <= len(session) <= MAX_SESSION_CHARS:  # no event has it
             return nullcontext()
         return self.presence.tab(session) if route.stays_open == "tab" else self.presence.reader(session)
 
@@ -207,7 +219,7 @@ def guarded(send: Send) -> Send:
 
 
 class Body:
-    """The body of a request, counted. One that grows too large is refused, and the application hears of a hang-up."""
+    """The body of a request, counted. A body that grows too large is refused, and the application sees a hang-up."""
 
     def __init__(self, receive: Receive, send: Send, max_bytes: int):
         self._receive, self._send, self.max_bytes = receive, send, max_bytes
@@ -224,8 +236,11 @@ class Body:
         """Let the application answer."""
         try:
             await app(scope, self.receive, self.send)
-        except Exception:
-            if not self.is_refused:  # otherwise it complains of the hang-up
+        except Exception as error:
+            if self.has_started and isinstance(error.__cause__, HTTPException):
+                # Gradio ends the stream of a session that it does not know like this, after it has told the client.
+                await self._send({"type": "http.response.body"})
+            elif not self.is_refused:  # otherwise it complains of the hang-up
                 raise
 
     async def receive(self) -> Message:

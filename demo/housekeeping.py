@@ -19,7 +19,7 @@ FILES_EVERY_S = 5.0
 
 
 async def keep_house(app: App, page: Page) -> None:
-    """Clear away once a second, for ever."""
+    """Clear away once a second until cancelled."""
     files_at = 0.0
     unread_since: dict[str, float] = {}
     while True:
@@ -74,6 +74,8 @@ def clear_files(page: Page) -> None:
     folder = Path(get_upload_folder())
     if is_own(folder):
         sweep(folder, page.limits.disk_bytes, keep=files_of_page(page))
+        for remembered in page.temp_file_sets:  # Gradio's, of uploads and of each component
+            remembered.difference_update([path for path in list(remembered) if not Path(path).exists()])
 
 
 def files_of_page(page: Page) -> set[Path]:

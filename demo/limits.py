@@ -14,8 +14,8 @@ OFF = ("", "off", "0", "false", "no")
 @dataclass(frozen=True)
 class Limits:
     """None is no limit. questions, events, streams: of one address at a time; a question needs a model, an event is
-    everything else that a page asks for, a stream is an open connection. has_rates: one address may ask for each
-    route so often per minute only (`demo.gate`). waiting: questions of all visitors at a time.
+    everything else that a page asks for, a stream is a request that the client can hold open. has_rates: one address
+    may ask for each route so often per minute only (`demo.gate`). waiting: questions of all visitors at a time.
 
     pause_s: between two live runs of one address. visit_bytes: memory of all pictures and dialogues. disk_bytes: of
     all uploads and downloads.
@@ -67,7 +67,7 @@ def _count(text: str) -> int:
 
 
 def address_of(client: tuple[str, int] | None) -> str:
-    """Who is asking: an IPv4 address, or the /64 network of an IPv6 address, which one subscriber has to himself."""
+    """Who is asking: an IPv4 address, or the /64 network of an IPv6 address, which belongs to one subscriber."""
     host = client[0] if client else ""
     try:
         address = ip_address(host)

@@ -1,4 +1,4 @@
-"""The Blocks of the page: Gradio's, with what it knows of its visitors, and with every file that comes in checked."""
+"""The Blocks of the page: Gradio's, which also tracks its visitors and checks every file that comes in."""
 
 from typing import Any
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -15,6 +16,10 @@ log = logging.getLogger(__name__)
 
 PREFIX = "stamp-page-"
 MAX_AGE_S = 3600.0
+#: A file counts as at least so much: its name, its folder and the look at them cost something too.
+LEAST_BYTES = 200_000
+#: An empty folder goes after so long.
+EMPTY_S = 60.0
 
 
 @contextmanager
@@ -65,24 +70,27 @@ def _runs(process: int, since: float) -> bool:
 def sweep(folder: Path, max_bytes: int, *, keep: Collection[Path] = (), max_age_s: float = MAX_AGE_S) -> None:
     """Delete files older than `max_age_s`, and the oldest of the others until all take at most `max_bytes`.
 
+    Folders that have been empty for EMPTY_S go too.
+
     keep: resolved paths that are never deleted, nor counted.
     """
-    found = []
+    folder, found, folders, now = folder.resolve(), [], [], time.time()
     for path in folder.rglob("*"):
         try:
             about = path.lstat()
         except OSError:  # deleted in the meantime
             continue
-        if not path.is_dir() and path.resolve() not in keep:
-            found.append((max(about.st_mtime, about.st_ctime), about.st_size, path))
+        if stat.S_ISDIR(about.st_mode):
+            folders.append((path, about.st_mtime))
+        elif path not in keep:
+            found.append((max(about.st_mtime, about.st_ctime), max(about.st_size, LEAST_BYTES), path))
     total = sum(size for _, size, _ in found)
-    oldest = time.time() - max_age_s
     for changed, size, path in sorted(found):
-        if changed >= oldest and total <= max_bytes:
+        if changed >= now - max_age_s and total <= max_bytes:
             break
         path.unlink(missing_ok=True)
         total -= size
-    for inner in sorted(folder.rglob("*"), reverse=True):
-        with suppress(OSError):  # it is not empty
-            if inner.is_dir() and not inner.is_symlink() and inner.stat().st_mtime < oldest:
+    for inner, changed in sorted(folders, reverse=True):
+        if changed < now - EMPTY_S:
+            with suppress(OSError):  # it is not empty
                 inner.rmdir()

@@ -94,7 +94,7 @@ def _segment(options: argparse.Namespace) -> int:
         image, options.prompt, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds
     )
     print(result.response, _why_ended(result))
-    write_result(result, image, options.out)
+    write_result(result, image, options.out, options.image)
     print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
     return 0
 
@@ -124,7 +124,7 @@ def _chat(options: argparse.Namespace) -> int:
         turns.append(Turn("assistant", result.text, token_ids=result.token_ids))
         if options.out is not None and len(result.masks):
             try:
-                write_result(result, image.image, options.out / f"turn_{len(turns) // 2}")
+                write_result(result, image.image, options.out / f"turn_{len(turns) // 2}", options.image)
             except (ValueError, OSError) as error:  # the conversation goes on
                 print(f"error: {error}", file=sys.stderr)
     return 0

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RECORD, OVERLAY = "result.json", "overlay.png"
 #: The names that an answer may give to its files.
 _OURS = re.compile(r"mask_\d+\.png|overlay\.png", re.ASCII)
+#: Other programs write a result.json too; it is ours only with all of these.
+_OUR_KEYS = {"forward_passes", "masks", "finish_reason", "files"}
 
 
 class OutputError(ValueError):
@@ -50,9 +52,12 @@ def check_output(folder: Path, picture: Path | None = None) -> None:
             )
 
 
-def write_result(result: "Segmentation", image: "Image.Image", folder: Path) -> None:
-    """Write the files of an answer; those of an earlier one in the folder are removed. Raises OutputError, OSError."""
-    check_output(folder)
+def write_result(result: "Segmentation", image: "Image.Image", folder: Path, picture: Path | None = None) -> None:
+    """Write the files of an answer; those of an earlier one in the folder are removed.
+
+    picture: the file that `image` was read from. Raises OutputError as `check_output` does, OSError.
+    """
+    check_output(folder, picture)
     folder.mkdir(parents=True, exist_ok=True)
     for name in _listed(folder):
         (folder / name).unlink(missing_ok=True)
@@ -68,9 +73,9 @@ def _listed(folder: Path) -> set[str]:
     """Files of an earlier run: its result.json and what that lists; nothing where there is none that is ours."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        files = record["files"]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError):
         return set()
-    if not isinstance(files, list):
+    if not isinstance(record, dict) or not record.keys() >= _OUR_KEYS or not isinstance(record["files"], list):
         return set()
+    files = record["files"]
     return {RECORD, *(name for name in files if isinstance(name, str) and _OURS.fullmatch(name))}

@@ -13,6 +13,7 @@ from pycocotools import mask as coco
 
 from stamp.__main__ import main
 from stamp.conversation import Segmentation, StreamEvent, Turn
+from stamp.output import write_result
 from stamp.predictor import StampPredictor
 
 PARITY = Path(__file__).parent / "parity"
@@ -201,3 +202,20 @@ def test_chat_keeps_the_picture_across_turns(
     captured = capsys.readouterr()
     assert "2,001 characters" in captured.err
     assert captured.out.count("\n") >= 3
+
+
+def test_chat_never_removes_the_picture_it_is_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier chat wrote it, and this one would write its first answer in the same place."""
+    masks = np.ones((1, 120, 200), dtype=bool)
+    written = Segmentation("Sure", "Sure", (1,), masks, [], [1.0], {"total": 0.0}, 1, 1, "end")
+    picture = tmp_path / "turn_1" / "overlay.png"
+    write_result(written, Image.open(PICTURE), picture.parent)
+    before = picture.read_bytes()
+    lines = iter(["Segment it", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    monkeypatch.setattr("stamp.__main__._print_answer", lambda *_: written)
+    assert main(["chat", str(picture), "--out", str(tmp_path), *TIED]) == 0
+    assert "is the picture to be segmented" in capsys.readouterr().err
+    assert picture.read_bytes() == before

@@ -75,6 +75,8 @@ def test_the_picture_itself_is_never_removed(tmp_path: Path, name: str) -> None:
     before = picture.read_bytes()
     with pytest.raises(OutputError, match="is the picture to be segmented"):
         check_output(tmp_path, picture)
+    with pytest.raises(OutputError, match="is the picture to be segmented"):  # a chat names the folder only then
+        write_result(answer(1), IMAGE, tmp_path, picture)
     assert picture.read_bytes() == before
 
 
@@ -89,6 +91,14 @@ def test_a_list_that_lies_removes_nothing_else(tmp_path: Path) -> None:
     write_result(answer(0), IMAGE, out)
     assert names(out) == {"notes.txt", "overlay.png", "result.json"}
     assert (tmp_path / "precious.png").read_text() == "mine"
+
+
+def test_a_record_of_another_program_lists_nothing_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"files": ["mask_1.png"]}')
+    (tmp_path / "mask_1.png").write_text("mine")
+    with pytest.raises(OutputError, match=r"mask_1\.png in .* was not written by an earlier run"):
+        write_result(answer(1), IMAGE, tmp_path)
+    assert (tmp_path / "mask_1.png").read_text() == "mine"
 
 
 def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:

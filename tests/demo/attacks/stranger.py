@@ -83,9 +83,11 @@ def strangers_page(predictor: Any = None, *, max_seconds: float | None = None, *
     demo = build_demo(slot, **{"examples": Path("none"), **options})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     stranger = Stranger(demo, url)
-    yield stranger
-    stranger.http.close()
-    demo.close(verbose=False)
+    try:
+        yield stranger
+    finally:
+        stranger.http.close()
+        demo.close(verbose=False)
 
 
 def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> None:

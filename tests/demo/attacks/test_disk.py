@@ -15,7 +15,7 @@ import pytest
 from demo.housekeeping import clear_files, files_of_page
 from demo.limits import Limits
 from demo.loading import ModelSlot
-from demo.scratch import PREFIX, is_own, scratch_folder, sweep
+from demo.scratch import LEAST_BYTES, PREFIX, is_own, scratch_folder, sweep
 from demo.ui import EXAMPLES, build_demo
 from tests.demo.attacks.stranger import API, Stranger, eventually
 from tests.demo.attacks.test_files import META, png
@@ -67,10 +67,31 @@ def test_old_files_go_and_then_the_oldest_until_all_fit(tmp_path: Path) -> None:
         (tmp_path / "x").mkdir(exist_ok=True)
         (tmp_path / "x" / name).write_bytes(bytes(100))
         time.sleep(0.02)  # the time of a file's last change of any kind cannot be set
-    sweep(tmp_path, 250, keep={(tmp_path / "x" / "kept").resolve()})
+    sweep(tmp_path, 5 * LEAST_BYTES // 2, keep={(tmp_path / "x" / "kept").resolve()})
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["b", "c", "kept"]
-    sweep(tmp_path, 250, keep={(tmp_path / "x" / "kept").resolve()}, max_age_s=now - time.time() - 1)
+    sweep(tmp_path, 5 * LEAST_BYTES // 2, keep={(tmp_path / "x" / "kept").resolve()}, max_age_s=now - time.time() - 1)
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["kept"]
+
+
+def test_many_tiny_files_are_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request brings 1000 of them, each in a folder of its own."""
+    for name in range(10):
+        (tmp_path / str(name)).mkdir()
+        (tmp_path / str(name) / "x").write_bytes(b"x")
+    sweep(tmp_path, 4 * LEAST_BYTES)
+    assert len(list(tmp_path.glob("*/x"))) == 4
+    monkeypatch.setattr("demo.scratch.EMPTY_S", -1.0)
+    sweep(tmp_path, 4 * LEAST_BYTES)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_gradio_does_not_remember_uploads_that_are_gone(temporary: Path) -> None:
+    with scratch_folder() as folder:
+        demo = build_demo(ModelSlot(lambda: 1 / 0), Path("none"))  # type: ignore[arg-type, return-value]
+        (folder / "here.png").write_bytes(png())
+        demo.upload_file_set.update({str(folder / "here.png"), str(folder / "gone.png")})
+        clear_files(demo)
+        assert demo.upload_file_set == {str(folder / "here.png")}
 
 
 def test_the_pages_own_pictures_stay(temporary: Path) -> None:

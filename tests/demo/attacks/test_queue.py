@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from demo import presence
+from demo.admission import NO_SESSION
 from demo.gate import API, ROUTES, Rates, find_route
 from demo.limits import BUSY, Limits, address_of
 from demo.ui import EXAMPLES
@@ -218,3 +219,52 @@ def test_presence() -> None:
     now[0] += 10_000
     found.forget()
     assert found._tab_left == {} == found._reader_left
+
+
+@pytest.mark.parametrize("session", ["", "s" * 129, "s" * 200_000])
+def test_a_session_has_a_short_name(slow: Stranger, session: str) -> None:
+    """Names are kept for a while, so that those who have lost a picture can be told."""
+    queue = slow.demo._queue
+    for body in ({"fn_index": slow.index("change", "click"), "data": []}, {"data": [None, "hi"]}):
+        route = "queue/join" if "fn_index" in body else "call/segment"
+        refused = slow.http.post(f"{API}/{route}", json=body | {"session_hash": session})
+        assert (refused.status_code, refused.json()) == (422, {"detail": NO_SESSION})
+    with slow.reading(f"queue/data?session_hash={session[:10_000]}"):
+        assert not slow.demo.presence._readers
+    assert not slow.demo.presence._reader_left
+    assert not queue.event_ids_to_events and not queue.pending_messages_per_session
+
+
+def test_a_function_that_is_not_there_is_not_found(slow: Stranger) -> None:
+    for index in (99_999, -1):
+        body = {"fn_index": index, "data": [], "session_hash": "x"}
+        assert slow.http.post(f"{API}/queue/join", json=body).status_code == 404
+
+
+def test_streams_of_what_is_not_known_end_without_a_complaint(slow: Stranger, caplog: pytest.LogCaptureFixture) -> None:
+    """Each would be 80 lines in the server's log."""
+    assert '"session_not_found":true' in slow.http.get(f"{API}/queue/data?session_hash=nobody").text
+    assert slow.http.get(f"{API}/call/segment/nothing").text.startswith("event: error")
+    assert caplog.records == []
+
+
+def test_requests_that_a_client_can_hold_open_are_counted() -> None:
+    """An unfinished upload, or word of how far it has come, ties up the server like any stream."""
+    with strangers_page(limits=Limits(streams=2)) as stranger:
+
+        def slowly() -> Iterator[bytes]:
+            yield b"--x\r\n"
+            assert [stranger.http.get(f"{API}/upload_progress?upload_id=x").status_code] == [404]  # the second
+            with stranger.reading("heartbeat/one"):
+                refused = [
+                    stranger.http.get(f"{API}/upload_progress?upload_id=x"),
+                    stranger.http.post(f"{API}/upload", content=b""),
+                    stranger.http.get(f"{API}/heartbeat/two"),
+                ]
+                assert [(one.status_code, one.json()) for one in refused] == [(429, {"detail": BUSY})] * 3
+                assert stranger.http.get("/config").status_code == 200
+            yield b"--x--\r\n"
+
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        stranger.http.post(f"{API}/upload", content=slowly(), headers=headers)
+        assert stranger.http.post(f"{API}/upload", content=b"", headers=headers).status_code != 429
