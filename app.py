@@ -41,7 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
         sources = read_sources(given)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell that starts it in the background ignores it
+        signal.signal(number, interrupt)
     with suppress(KeyboardInterrupt), scratch_folder():
         serve(given, sources)
 

@@ -5,7 +5,7 @@ learn to see from thousands of pictures; this stem brings what a classifier lear
 features of stride 16, and beside them those of stride 32, become one vector for each patch, which is added to the
 patch's projection; Qwen2-VL's blocks follow.
 
-Architecture: EfficientNet (arXiv 1905.11946), "lite0": no squeeze-and-excitation, ReLU6; without the last stage of
+Architecture: EfficientNet (arXiv 1905.11946), "lite0": no squeeze-and-excitation, ReLU6; without the last two
 blocks and the classifier. Batch normalisation is folded into the convolutions, so they have biases. N images of H x W
 pixels, D the tower's width.
 """
@@ -18,7 +18,7 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransforme
 
 #: (blocks, kernel, stride of the first, expansion, channels) of each stage.
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
-STAGES_OF_STRIDE_32 = ((4, 5, 2, 6, 192),)
+STAGES_OF_STRIDE_32 = ((3, 5, 2, 6, 192),)
 FIRST_CHANNELS, STRIDE = 32, 16
 #: Numbers of a patch: channels, two equal frames, rows and columns.
 PATCH_VALUES = 3 * 2 * STRIDE * STRIDE
