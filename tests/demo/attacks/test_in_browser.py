@@ -103,6 +103,7 @@ def test_who_has_lost_the_picture_is_told(browser: Any, picture: Path) -> None:
         stranger.demo.visits.drop_unused(lambda *_: True)
         send(page, "segment the apple")
         page.wait_for_selector("#chat-notice >> text=Please choose it again")
-        begin(page, picture)
+        begin(page, picture)  # the lost picture is still shown, so wait for the new one on the server
+        eventually(lambda: bool(stranger.demo.visits._visits))
         send(page, "segment the apple")
         page.wait_for_selector("#chat .readout")
