@@ -6,7 +6,7 @@ The one split, `heldout`, are the pictures that `heldout.txt` of each folder nam
 - for one thing that other pictures show and this one does not, as far as that is known;
 - "Is there ...?" for one thing that is there and one that is not.
 
-A picture's own name seeds what is asked, so that the samples do not depend on which pictures lie beside it.
+A picture's own name seeds what is asked about it.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 
 def is_right(answer: str, question: str, accepted: Sequence[str], rivals: Iterable[Sequence[str]]) -> bool:
@@ -13,6 +14,8 @@ def is_right(answer: str, question: str, accepted: Sequence[str], rivals: Iterab
     right = {_words(form) for form in accepted}
     things = [{_words(form) for form in thing} for thing in rivals]
     right.update(*(thing for thing in things if not thing.isdisjoint(right)))
+    if not any(form in _words(answer) for form in right):
+        return False
     forms = {*right, *(form for thing in things for form in thing)}
     named, asked = _named(answer, forms), _named(question, forms)
     wrong = [thing for thing in things if thing.isdisjoint(right | asked)]
@@ -29,6 +32,7 @@ def _named(text: str, forms: Iterable[str]) -> set[str]:
     return named
 
 
+@lru_cache(maxsize=8192)  # the same few thousand forms in every answer of a set
 def _words(text: str) -> str:
     """The words in lower case, a space around each, so that whole words are substrings."""
     return f" {' '.join(re.findall(r'[a-z0-9]+', text.lower()))} "

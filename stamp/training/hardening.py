@@ -22,14 +22,10 @@ def _grey(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
 
 
 def _line_art(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Dark outlines on white: the picture divided by its own blur."""
+    """Dark outlines on white: how much darker than its own blur the picture is."""
     grey = ImageOps.grayscale(picture)
     soft = grey.filter(ImageFilter.GaussianBlur(float(rng.uniform(1.5, 4))))
-    lines = ImageChops.add(
-        ImageChops.subtract(grey, soft, scale=0.25), Image.new("L", grey.size, 255), scale=1, offset=0
-    )
-    darker = ImageChops.subtract(soft, grey, scale=0.25)
-    return ImageChops.subtract(lines, darker)
+    return ImageOps.invert(ImageChops.subtract(soft, grey, scale=0.25))
 
 
 def _flat(rng: np.random.Generator, picture: Image.Image) -> Image.Image:

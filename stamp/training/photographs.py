@@ -197,7 +197,7 @@ def photograph_scene(photo: Photograph, seed: int, width: int, height: int, crop
     image = augment(rng, np.ascontiguousarray(image)) if crop else image
     unmarked = photo.unmarked | dropped | small
     labels, shown_objects = _objects(seen, shown)
-    return Scene(image, labels, shown_objects, PHOTOGRAPH, seed, frozenset(unmarked), background_weight=photo.weight)
+    return Scene(image, labels, shown_objects, PHOTOGRAPH, seed, unmarked, background_weight=photo.weight)
 
 
 def _whole_or_parts(rng: np.random.Generator, items: list[tuple[Noun, np.ndarray]]) -> list[tuple[Noun, np.ndarray]]:

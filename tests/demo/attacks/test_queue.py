@@ -112,6 +112,14 @@ def test_events_that_nobody_reads_are_dropped(slow: Stranger, monkeypatch: pytes
     assert ask(slow).status_code == 200
 
 
+def assert_stopped_midway(stranger: Stranger, predictor: FakePredictor) -> None:
+    """The queue is empty and the model free in seconds, and not all has been written."""
+    eventually(lambda: not stranger.demo._queue.event_ids_to_events, within_s=20)
+    assert predictor.lock.acquire(timeout=5)
+    predictor.lock.release()
+    assert 3 < predictor.written < len(SLOW)
+
+
 def test_a_client_that_leaves_stops_its_answer() -> None:
     """The model would write for a minute; the lock is free in seconds, and not all has been written."""
     predictor = FakePredictor(SLOW, pause_s=0.03)
@@ -119,10 +127,7 @@ def test_a_client_that_leaves_stops_its_answer() -> None:
         event = ask(stranger).json()["event_id"]
         with stranger.reading(f"call/segment/{event}"):
             eventually(lambda: predictor.written > 3)
-        eventually(lambda: not stranger.demo._queue.event_ids_to_events, within_s=20)
-        assert predictor.lock.acquire(timeout=5)
-        predictor.lock.release()
-        assert 3 < predictor.written < len(SLOW)
+        assert_stopped_midway(stranger, predictor)
 
 
 def test_a_tab_that_is_closed_stops_its_answer() -> None:
@@ -132,10 +137,7 @@ def test_a_tab_that_is_closed_stops_its_answer() -> None:
         assert stranger.join(stranger.index("prompt", "submit"), ["hi", "none"], "tab").status_code == 200
         with stranger.reading("queue/data?session_hash=tab"):
             eventually(lambda: predictor.written > 3)
-        eventually(lambda: not stranger.demo._queue.event_ids_to_events, within_s=20)
-        assert predictor.lock.acquire(timeout=5)
-        predictor.lock.release()
-        assert 3 < predictor.written < len(SLOW)
+        assert_stopped_midway(stranger, predictor)
 
 
 def test_a_client_that_leaves_while_it_waits_gets_no_answer() -> None:
