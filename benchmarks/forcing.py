@@ -13,8 +13,8 @@ from stamp.answer import Answer
 from stamp.conversation import ImageLike, Segmentation, Turn
 from stamp.drafting import CONTEXT_TOKENS, DraftBook
 from stamp.generation import choose_token, generate_tokens
+from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
-from stamp.processing_stamp import StampProcessor
 
 ONE_MASK = "Sure, here is the segmentation mask for '{}': <|seg|>"
 EARLIER = ONE_MASK.format("brown dog")

@@ -21,7 +21,7 @@ from benchmarks.forcing import Forced, decode
 from stamp.answer import Answer
 from stamp.conversation import MaskReady, Segmentation, Turn
 from stamp.images import load_image
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.predictor import StampPredictor
 from stamp.refinement import refine_masks
 

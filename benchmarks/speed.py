@@ -32,8 +32,8 @@ from benchmarks.released import MASK_PARTS, segment_released
 from benchmarks.timing import wait_for
 from stamp.answer import PHASES
 from stamp.conversation import Segmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
-from stamp.processing_stamp import StampProcessor
 
 PROMPT = "Please segment only the white horse in the image."
 ONE_MASK_TOKENS = 12

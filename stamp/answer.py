@@ -13,8 +13,8 @@ from stamp.conversation import EncodedImage, FinishReason, MaskReady, Segmentati
 from stamp.conversation_cache import Prefix
 from stamp.drafting import CONTEXT_TOKENS, DraftBook
 from stamp.generation import PhaseClock, TextState, choose_token, generate_tokens
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.refinement import Refiner, refine_masks
 from stamp.repetition import is_repeating
 

@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from stamp.conversation import FinishReason
 from stamp.errors import CheckpointError
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation
 
 
 @dataclass

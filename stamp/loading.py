@@ -10,12 +10,12 @@ import torch
 from safetensors import safe_open
 
 from stamp.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
-from stamp.configuration_stamp import StampConfig
 from stamp.download import Report
 from stamp.errors import CheckpointError, reading
 from stamp.integrity import refuse_no_numbers, refuse_other_sizes
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.configuration_stamp import StampConfig
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.quantization import (
     BYTES_PER_WEIGHT,
     Quantization,

@@ -9,7 +9,7 @@ from stamp.refinement import REFINERS
 
 if TYPE_CHECKING:
     from stamp.download import Report
-    from stamp.modeling_stamp import StampForSegmentation
+    from stamp.model.modeling_stamp import StampForSegmentation
     from stamp.predictor import StampPredictor
 
 #: (option, default, help). `--min-pixels` reads STAMP_MIN_PIXELS, and so on.
@@ -84,7 +84,7 @@ def load_predictor(
 
     Raises CheckpointError (a ValueError).
     """
-    from stamp.modeling_stamp import StampForSegmentation
+    from stamp.model.modeling_stamp import StampForSegmentation
     from stamp.predictor import StampPredictor
     from stamp.sources import find_checkpoint
 

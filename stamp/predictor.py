@@ -21,8 +21,8 @@ from stamp.errors import CheckpointError, PromptError
 from stamp.generation import PhaseClock
 from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.loading import LoadOptions, load_checkpoint
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.provenance import package_versions
 from stamp.refinement import Refiner, check_refiner_name, make_refiner
 from stamp.sources import find_checkpoint

@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-from stamp.configuration_stamp import STAMP_TOKENS
+from stamp.model.configuration_stamp import STAMP_TOKENS
 
 #: Qwen2-VL's special tokens, in its order; the four STAMP tokens follow.
 QWEN_TOKENS = (

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from tqdm import tqdm
 
-from stamp.configuration_stamp import STAMP_TOKENS
+from stamp.model.configuration_stamp import STAMP_TOKENS
 from stamp.published_layout import (
     CHAT_TEMPLATE,
     QWEN_TOKENS,

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from stamp import StampPredictor
 from stamp.errors import CheckpointError
 from stamp.export import export_checkpoint
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation
 
 MODELS = Path(__file__).parent / "parity" / "models"
 BASE = MODELS / "lora_base"  # a plain Qwen2-VL: no classifier, no tokens of STAMP; its head is not tied

@@ -21,16 +21,17 @@ def test_the_two_commands() -> None:
 
 def test_the_tree_names_what_is_there() -> None:
     tree = next(block for block in CODE_BLOCKS if block.startswith("app.py"))
-    folder, listed = "", set()
+    above: list[str] = []
+    listed = set()
     for line in tree.splitlines():
-        name = line.split()[0]
-        folder = "" if not line.startswith(" ") else folder
-        assert (ROOT / folder / name).exists(), folder + name
-        listed.add(folder + name)
-        if name.endswith("/") and not line.startswith(" "):
-            folder = name
-    modules = {f"stamp/{path.name}" for path in (ROOT / "stamp").glob("*.py")} - {"stamp/__init__.py"}
-    assert modules <= listed
+        name, depth = line.split()[0], (len(line) - len(line.lstrip())) // 2
+        above[depth:] = [name]
+        listed.add("".join(above))
+    assert all((ROOT / name).exists() for name in listed), {name for name in listed if not (ROOT / name).exists()}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stamp").rglob("*.py")}
+    assert {name for name in modules if not name.startswith("stamp/training/") and "__init__" not in name} <= listed
+    packages = {path.parent for top in ("stamp", "benchmarks", "demo") for path in (ROOT / top).rglob("__init__.py")}
+    assert {f"{path.relative_to(ROOT).as_posix()}/" for path in packages} <= listed
 
 
 def test_links_lead_somewhere() -> None:

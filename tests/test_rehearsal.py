@@ -14,12 +14,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from stamp import rehearsal
-from stamp.configuration_stamp import STAMP_TOKENS, StampConfig
 from stamp.conversation import Turn
 from stamp.errors import CheckpointError
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.configuration_stamp import STAMP_TOKENS, StampConfig
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
-from stamp.processing_stamp import StampProcessor
 from stamp.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, SIZES, Size, model_config, tensor_shapes
 from stamp.rehearsal import build_tokenizer, write_checkpoint, write_rehearsal
 from stamp.sources import EMBEDDED_CHECKPOINT

@@ -14,8 +14,8 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 
 from benchmarks.baselines.embedding_decoder import UPSCALE, EmbeddingDecoder
-from stamp.configuration_stamp import StampConfig
-from stamp.modeling_stamp import StampForSegmentation, StampRowsOutput, additive_mask, shared_prefix
+from stamp.model.configuration_stamp import StampConfig
+from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput, additive_mask, shared_prefix
 
 
 @strict

@@ -8,7 +8,7 @@ import torch
 from benchmarks.datasets.sample import Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.provenance import provenance
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.options import load_predictor
 from stamp.predictor import StampPredictor
 from stamp.sources import find_base, find_checkpoint, is_adapter

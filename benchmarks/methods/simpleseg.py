@@ -25,11 +25,11 @@ from benchmarks.datasets.sample import DatasetError, MaskSample, Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.methods.method import Prediction
 from benchmarks.provenance import provenance
-from stamp.configuration_stamp import STAMP_TOKENS
 from stamp.conversation import Turn
 from stamp.loading import DTYPES
+from stamp.model.configuration_stamp import STAMP_TOKENS
+from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import choose_device
-from stamp.processing_stamp import StampProcessor
 from stamp.provenance import package_versions
 from stamp.sources import find_checkpoint
 

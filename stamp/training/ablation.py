@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from stamp.configuration_stamp import StampConfig
-from stamp.modeling_stamp import StampForSegmentation, hybrid_attention
+from stamp.model.configuration_stamp import StampConfig
+from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
 from stamp.training.art import ArtLibrary
 from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import BatchMaker, BatchPlan

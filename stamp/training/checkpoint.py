@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.sources import NOUNS_FILE
 from stamp.training.art import ArtLibrary
 from stamp.training.photographs import PhotoLibrary

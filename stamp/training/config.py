@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from stamp.configuration_stamp import VisionStem
+from stamp.model.configuration_stamp import VisionStem
 from stamp.training.data import BatchPlan
 
 

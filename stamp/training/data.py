@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from stamp.conversation import Turn
-from stamp.processing_stamp import StampProcessor
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE, Grid, cell_places
 from stamp.training.groups import Lexicon

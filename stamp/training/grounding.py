@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.data import Rows
 from stamp.training.looks import HEADS, Head
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from stamp.processing_stamp import StampProcessor
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.groups import Lexicon
 
 #: Answers to questions with more nouns are checklists, which name each noun themselves.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.cells import Grid
 from stamp.training.looks import HEADS, Head
 from stamp.training.scenes import Scene

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.cells import N_ATTRIBUTES
 from stamp.training.groups import Group, Lexicon
 from stamp.training.nouns import Noun

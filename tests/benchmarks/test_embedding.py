@@ -11,8 +11,8 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamP
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from stamp.conversation import Turn
 from stamp.loading import LoadOptions, load_checkpoint
+from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
-from stamp.processing_stamp import StampProcessor
 from stamp.training.nano import build_model
 from tests.benchmarks.nano import make_processor, write_backbone, write_embedding
 

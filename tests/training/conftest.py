@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from stamp.processing_stamp import StampProcessor
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.groups import Lexicon
 from stamp.training.nano import build_processor

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stamp.processing_stamp import StampProcessor
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.ablation import (
     VARIANTS,
     AblationPlan,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stamp.processing_stamp import StampProcessor
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan
 from stamp.training.scenes import SceneConfig, compose_scene

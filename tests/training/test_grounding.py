@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.art import ArtLibrary
 from stamp.training.data import Batch, BatchMaker, BatchPlan, Rows
 from stamp.training.grounding import Grounding

@@ -2,7 +2,7 @@
 
 import torch
 
-from stamp.processing_stamp import StampProcessor
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.mask_objective import AllMask
 from stamp.training.nano import build_model
 

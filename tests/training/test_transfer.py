@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from stamp.modeling_stamp import StampForSegmentation
-from stamp.processing_stamp import StampProcessor
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.checkpoint import export_checkpoint
 from stamp.training.groups import Lexicon
 from stamp.training.nano import build_model, build_processor, image_processor

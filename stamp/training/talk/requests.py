@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stamp.configuration_stamp import SEG_TOKEN
+from stamp.model.configuration_stamp import SEG_TOKEN
 from stamp.training.groups import Group
 from stamp.training.nouns import Noun
 from stamp.training.scenes import SceneObject

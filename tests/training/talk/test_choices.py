@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from random import Random
 
-from stamp.configuration_stamp import SEG_TOKEN
+from stamp.model.configuration_stamp import SEG_TOKEN
 from stamp.training.evaluate import is_answered
 from stamp.training.scenes import Scene
 from stamp.training.talk import questions, requests

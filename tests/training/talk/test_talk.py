@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from stamp.configuration_stamp import SEG_TOKEN
+from stamp.model.configuration_stamp import SEG_TOKEN
 from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import is_answered
 from stamp.training.groups import Lexicon

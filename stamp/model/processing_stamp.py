@@ -18,9 +18,9 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from stamp.configuration_stamp import MASK_TOKEN, SEG_TOKEN
 from stamp.conversation import Turn
 from stamp.errors import CheckpointError, reading
+from stamp.model.configuration_stamp import MASK_TOKEN, SEG_TOKEN
 from stamp.refinement import enlarge_logits
 
 IMAGE_TOKEN = "<|image_pad|>"

@@ -8,8 +8,8 @@ from torch.nn import functional
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from stamp.configuration_stamp import StampConfig
-from stamp.vision_stem import ConvStem, SameConv, StemmedVisionTower, _patch_order, _unpatch
+from stamp.model.configuration_stamp import StampConfig
+from stamp.model.vision_stem import ConvStem, SameConv, StemmedVisionTower, _patch_order, _unpatch
 
 TINY = {"depth": 1, "embed_dim": 16, "hidden_size": 8, "num_heads": 2, "patch_size": 16, "temporal_patch_size": 2}
 

@@ -17,8 +17,8 @@ from transformers.conversion_mapping import (
 )
 from transformers.utils import ModelOutput
 
-from stamp.configuration_stamp import StampConfig
-from stamp.vision_stem import StemmedVisionTower
+from stamp.model.configuration_stamp import StampConfig
+from stamp.model.vision_stem import StemmedVisionTower
 
 
 @dataclass

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from stamp.conversation import Turn
 from stamp.generation import PhaseClock, TextState
-from stamp.modeling_stamp import StampForSegmentation, hybrid_attention
+from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
 from stamp.predictor import StampPredictor
 from stamp.training.objectives import mask_loss
 
-PARITY = Path(__file__).parent / "parity"
+PARITY = Path(__file__).parents[1] / "parity"
 TRAIN = json.loads((PARITY / "manifest.json").read_text())["train"]
 
 

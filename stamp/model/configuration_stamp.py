@@ -25,7 +25,7 @@ class StampConfig(Qwen2VLConfig):
       patches have (present in the released source, never activated there). "image": exactly those of the image's
       own tokens, so that a mask token and the word before it are as far apart as its patch and that word.
     - `vision_stem`: what turns pixels into patch vectors. "patches": Qwen2-VL's projection of each patch, as published.
-      "efficientnet-lite0": a convolutional stem (`stamp.vision_stem`).
+      "efficientnet-lite0": a convolutional stem (`stamp.model.vision_stem`).
     """
 
     text_config: Any = None  # the parent's fields; it also allows plain dicts there, which readers never see

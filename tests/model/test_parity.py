@@ -13,7 +13,7 @@ from PIL import Image
 from stamp import StampPredictor, Turn
 from stamp.generation import PhaseClock, TextState
 
-PARITY = Path(__file__).parent / "parity"
+PARITY = Path(__file__).parents[1] / "parity"
 CASES = {case["id"]: case for case in json.loads((PARITY / "manifest.json").read_text())["cases"]}
 FOLDERS = {"lora": "lora_adapter"}
 TYPED_SEG = "tied__seg_in_prompt"
