@@ -6,7 +6,7 @@ from PIL import Image
 
 from benchmarks.forcing import decode
 from stamp.conversation import Segmentation, Turn
-from stamp.conversation_cache import ConversationCache
+from stamp.inference.conversation_cache import ConversationCache
 from stamp.predictor import StampPredictor
 
 SECOND_PROMPT = "And the brown horse next to it?"

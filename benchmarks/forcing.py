@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from stamp.answer import Answer
 from stamp.conversation import ImageLike, Segmentation, Turn
-from stamp.drafting import CONTEXT_TOKENS, DraftBook
-from stamp.generation import choose_token, generate_tokens
+from stamp.inference.answer import Answer
+from stamp.inference.drafting import CONTEXT_TOKENS, DraftBook
+from stamp.inference.generation import choose_token, generate_tokens
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
 
@@ -63,7 +63,7 @@ def segment_forced(
 def segment_drafted(
     predictor: StampPredictor, image: ImageLike, prompt: str, max_new_tokens: int, forced_response: Sequence[int]
 ) -> Segmentation:
-    """`segment_forced` with guesses from one earlier answer, which spoke of something else: see `stamp.drafting`."""
+    """`segment_forced` with guesses from an earlier answer, of something else: see `stamp.inference.drafting`."""
     predictor.drafts = DraftBook()
     try:
         answer = predictor._begin([Turn("user", prompt, image)])

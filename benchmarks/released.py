@@ -18,9 +18,9 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from benchmarks.forcing import Forced, decode
-from stamp.answer import Answer
 from stamp.conversation import MaskReady, Segmentation, Turn
 from stamp.images import load_image
+from stamp.inference.answer import Answer
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.predictor import StampPredictor
 from stamp.refinement import refine_masks

@@ -27,9 +27,9 @@ from benchmarks.provenance import provenance
 from benchmarks.report_table import UNKNOWN, markdown, number
 from benchmarks.speed import CLOCKS, PROMPT, picture, prepare
 from benchmarks.timing import wait_for
-from stamp.answer import PHASES, Answer
 from stamp.conversation import Turn
-from stamp.conversation_cache import ConversationCache
+from stamp.inference.answer import PHASES, Answer
+from stamp.inference.conversation_cache import ConversationCache
 from stamp.predictor import StampPredictor
 
 ROWS_FILE, SUMMARY_FILE = "scale.jsonl", "scale.json"

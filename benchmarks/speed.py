@@ -30,8 +30,8 @@ from benchmarks.forcing import ONE_MASK, segment_drafted, segment_forced
 from benchmarks.provenance import provenance
 from benchmarks.released import MASK_PARTS, segment_released
 from benchmarks.timing import wait_for
-from stamp.answer import PHASES
 from stamp.conversation import Segmentation
+from stamp.inference.answer import PHASES
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
 

@@ -65,7 +65,7 @@ class Segmentation:
     masks: bool (S, H, W) in the upright original frame; mask_logits: S float32 arrays (gh, gw), row-major.
     scores: mean sigmoid of the refined logits inside each mask; None for an empty mask.
     timings_s: vision, prefill, decode, mask, refine, total. finish_reason: see FinishReason.
-    forward_passes: of the language model; fewer than tokens where guesses were right (see `stamp.drafting`).
+    forward_passes: of the language model; fewer than tokens where guesses were right (see `stamp.inference.drafting`).
     """
 
     text: str

@@ -14,7 +14,7 @@ from stamp.errors import CheckpointError, reading
 #: of an honest checkpoint differ by less than this factor.
 MOST_TIMES_STORED = 4
 #: Of each tensor so many values are looked at on loading. All of them would read a file that is otherwise only mapped;
-#: a single bad value is noticed when it reaches an answer (`stamp.generation`).
+#: a single bad value is noticed when it reaches an answer (`stamp.inference.generation`).
 VALUES_LOOKED_AT = 4096
 
 

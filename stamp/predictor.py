@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stamp.answer import Answer
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
-from stamp.conversation_cache import ConversationCache
 from stamp.download import Report
-from stamp.drafting import DraftBook
 from stamp.errors import CheckpointError, PromptError
-from stamp.generation import PhaseClock
 from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
+from stamp.inference.answer import Answer
+from stamp.inference.conversation_cache import ConversationCache
+from stamp.inference.drafting import DraftBook
+from stamp.inference.generation import PhaseClock
 from stamp.loading import LoadOptions, load_checkpoint
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -156,8 +156,8 @@ class StampPredictor:
 
         The last image of the conversation is the one that is segmented, in whichever turn it was given.
         should_stop: asked between tokens. max_seconds: of writing, from the first token on; None is no limit. Both end
-        the answer between two tokens, and so does endless repetition (`stamp.repetition`). What was written until then
-        is kept, and `Segmentation.finish_reason` says what ended it.
+        the answer between two tokens, and so does endless repetition (`stamp.inference.repetition`). What was written
+        until then is kept, and `Segmentation.finish_reason` says what ended it.
         What earlier turns computed is used again while `conversation_cache` holds it.
         """
         answer = self._begin(conversation, refine, self.conversation_cache)

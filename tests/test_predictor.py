@@ -13,7 +13,7 @@ from PIL import Image
 import stamp as package
 from stamp import Done, ImageError, MaskReady, PromptError, StampPredictor, TextDelta, Turn
 from stamp.conversation import StreamEvent
-from stamp.repetition import TIMES, TOKENS, is_repeating
+from stamp.inference.repetition import TIMES, TOKENS, is_repeating
 
 MODELS = Path(__file__).parent / "parity" / "models"
 PICTURE = Path(__file__).parent / "parity" / "images" / "land_200x120.png"
@@ -33,7 +33,7 @@ def script(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> Script:
     def write(text: str) -> None:
         ids = [*stamp.processor.encode_response(text), stamp.processor.end_token_id]
         tokens: Iterator[int] = iter(ids)
-        monkeypatch.setattr("stamp.answer.choose_token", lambda *_: next(tokens))
+        monkeypatch.setattr("stamp.inference.answer.choose_token", lambda *_: next(tokens))
         monkeypatch.setattr(stamp, "drafts", None)  # a pass a token: passes are counted here
 
     return write
@@ -131,7 +131,7 @@ def test_an_answer_takes_only_so_long(
     ):
         script(ANSWER * 3)
         seconds = itertools.count()  # one passes between any two looks at the clock
-        monkeypatch.setattr("stamp.answer.time", SimpleNamespace(monotonic=lambda: next(seconds)))  # noqa: B023
+        monkeypatch.setattr("stamp.inference.answer.time", SimpleNamespace(monotonic=lambda: next(seconds)))  # noqa: B023
         result = answer()
         assert (result.finish_reason, result.new_tokens) == (reason, tokens - (reason == "time"))
 
@@ -237,7 +237,7 @@ def test_many_masks_are_split_over_passes(
 ) -> None:
     script("<|seg|>" * 5)
     together = stamp.segment(PICTURE, "Hi")
-    monkeypatch.setattr("stamp.answer.MAX_MASK_TOKENS_PER_PASS", 60)
+    monkeypatch.setattr("stamp.inference.answer.MAX_MASK_TOKENS_PER_PASS", 60)
     script("<|seg|>" * 5)
     split = stamp.segment(PICTURE, "Hi")
     assert split.forward_passes == together.forward_passes + 2

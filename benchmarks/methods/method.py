@@ -17,8 +17,8 @@ class Prediction:
 
     text: without special tokens; raw_output: everything the model wrote, masks in text form included. masks: bool
     (S, H, W) at the picture's size, none or several. valid: the output could be used; an output that cannot be parsed,
-    or was cut before it said anything, is not. phases_s: seconds by phase, those of `stamp.answer.PHASES` where a
-    method has them.
+    or was cut before it said anything, is not. phases_s: seconds by phase, those of `stamp.inference.answer.PHASES`
+    where a method has them.
     """
 
     text: str

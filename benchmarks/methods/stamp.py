@@ -12,9 +12,9 @@ from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.streaming import Piece
 from benchmarks.released import segment_released
-from stamp.answer import PHASES
 from stamp.conversation import Done, Segmentation, Turn
-from stamp.conversation_cache import ConversationCache
+from stamp.inference.answer import PHASES
+from stamp.inference.conversation_cache import ConversationCache
 from stamp.loading import DTYPES
 from stamp.predictor import StampPredictor
 from stamp.quantization import QUANTIZATIONS

@@ -11,8 +11,8 @@ from PIL import Image
 from benchmarks.baselines.mask_text import MaskText, MaskTextError, Piece
 from benchmarks.methods.loading import OnPredictor
 from benchmarks.methods.method import Prediction
-from stamp.answer import Answer
 from stamp.conversation import TextDelta, Turn
+from stamp.inference.answer import Answer
 from stamp.predictor import StampPredictor
 
 #: Enough for the masks of a few objects: one takes 100 to 400 tokens.

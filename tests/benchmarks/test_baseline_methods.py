@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional
 from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-import stamp.answer
+import stamp.inference.answer
 from benchmarks.__main__ import main
 from benchmarks.baselines.patches import write_patches
 from benchmarks.baselines.polygons import PolygonText
@@ -25,7 +25,7 @@ from benchmarks.methods.simpleseg import read_polygons
 from benchmarks.methods.streaming import moments
 from benchmarks.methods.written import WrittenMaskMethod
 from benchmarks.records import records_of
-from stamp.answer import PHASES
+from stamp.inference.answer import PHASES
 from tests.benchmarks import tiny
 from tests.benchmarks.nano import make_processor, named_checkpoints, write_backbone, write_embedding
 
@@ -54,7 +54,7 @@ def script(monkeypatch: pytest.MonkeyPatch, method: Method, parts: Sequence[str]
     processor = method.predictor.processor
     ids = [processor.encode_response(part) for part in parts]
     tokens = iter([*[token for part in ids for token in part], *[processor.end_token_id] * ends])
-    monkeypatch.setattr(stamp.answer, "choose_token", lambda *_: next(tokens))
+    monkeypatch.setattr(stamp.inference.answer, "choose_token", lambda *_: next(tokens))
     return [len(part) for part in ids]
 
 
@@ -156,7 +156,7 @@ def test_embedding_enlarges_bilinearly_or_as_it_is_told(
     end = plain.predictor.processor.end_token_id
     for method in (plain, guided):
         tokens = iter([seg, end])
-        monkeypatch.setattr(stamp.answer, "choose_token", lambda *_, tokens=tokens: next(tokens))
+        monkeypatch.setattr(stamp.inference.answer, "choose_token", lambda *_, tokens=tokens: next(tokens))
         found = method.predict(PICTURE, "segment the crab")
         assert (found.raw_output, found.text, found.new_tokens) == ("<|seg|>", "", 1)
         assert found.forward_passes == 3  # prefill, the token after <|seg|>, its mask

@@ -16,7 +16,7 @@ from benchmarks.__main__ import main
 from benchmarks.methods import MAKERS, load_methods, method_labels
 from benchmarks.records import Record, records_of
 from benchmarks.report import check_report
-from stamp.answer import PHASES
+from stamp.inference.answer import PHASES
 from stamp.masks import decode_rle
 from stamp.options import add_model_options
 from stamp.predictor import StampPredictor

@@ -17,7 +17,7 @@ from benchmarks.measuring import run_samples
 from benchmarks.methods import load_methods, method_labels
 from benchmarks.methods.stamp import LONGER
 from benchmarks.released import segment_released
-from stamp.answer import PHASES
+from stamp.inference.answer import PHASES
 from stamp.sources import EMBEDDED_CHECKPOINT
 from tests.benchmarks import tiny
 

@@ -15,7 +15,7 @@ from benchmarks.forcing import segment_forced
 from benchmarks.released import MASK_PARTS, segment_released
 from stamp import ImageError, PromptError, StampPredictor
 from stamp.conversation import Segmentation
-from stamp.generation import PhaseClock, TextState
+from stamp.inference.generation import PhaseClock, TextState
 
 PARITY = Path(__file__).parent.parent / "parity"
 PICTURE = PARITY / "images" / "land_200x120.png"

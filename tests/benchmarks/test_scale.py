@@ -26,8 +26,8 @@ from benchmarks.scale import (
     summarise,
 )
 from benchmarks.speed import PROMPT, picture, prepare
-from stamp.answer import Answer
 from stamp.conversation import Turn
+from stamp.inference.answer import Answer
 from stamp.predictor import StampPredictor
 
 TOKENS = {"stamp": 0, "polygon": 7, "patch_text": 5, "patch_text_full": 9, "embedding": 0}

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from stamp.conversation import Turn
-from stamp.generation import PhaseClock, TextState
+from stamp.inference.generation import PhaseClock, TextState
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
 from stamp.predictor import StampPredictor
 from stamp.training.objectives import mask_loss

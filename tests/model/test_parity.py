@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from stamp import StampPredictor, Turn
-from stamp.generation import PhaseClock, TextState
+from stamp.inference.generation import PhaseClock, TextState
 
 PARITY = Path(__file__).parents[1] / "parity"
 CASES = {case["id"]: case for case in json.loads((PARITY / "manifest.json").read_text())["cases"]}

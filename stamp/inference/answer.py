@@ -10,13 +10,13 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from stamp.conversation import EncodedImage, FinishReason, MaskReady, Segmentation
-from stamp.conversation_cache import Prefix
-from stamp.drafting import CONTEXT_TOKENS, DraftBook
-from stamp.generation import PhaseClock, TextState, choose_token, generate_tokens
+from stamp.inference.conversation_cache import Prefix
+from stamp.inference.drafting import CONTEXT_TOKENS, DraftBook
+from stamp.inference.generation import PhaseClock, TextState, choose_token, generate_tokens
+from stamp.inference.repetition import is_repeating
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.refinement import Refiner, refine_masks
-from stamp.repetition import is_repeating
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
 #: Mask tokens that may share one pass: bounds its memory, however many masks an answer has. More are no faster (CPU).
@@ -76,8 +76,8 @@ class Answer:
         """Generate: yield each new token id; masks may be predicted between two of them.
 
         should_stop: asked before every token. max_seconds: no token begins later than this after the first one.
-        end_repetition: end an answer that goes on and on with the same words (see `stamp.repetition`). Masks written
-        as text may repeat a run, so methods that write them leave this off.
+        end_repetition: end an answer that goes on and on with the same words (see `stamp.inference.repetition`). Masks
+        written as text may repeat a run, so methods that write them leave this off.
         """
         generator = torch.Generator().manual_seed(seed)
         latest = math.inf if max_seconds is None else time.monotonic() + max_seconds

@@ -11,9 +11,9 @@ from transformers import DynamicCache
 
 from stamp import Done, Segmentation, StampPredictor, Turn
 from stamp.conversation import EncodedImage
-from stamp.conversation_cache import ConversationCache, Prefix
+from stamp.inference.conversation_cache import ConversationCache, Prefix
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "assets" / "examples").glob("*.png"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.png"))
 QUESTIONS = ("segment everything you see", "What is on the left?", "segment the crab", "Is there a bee?")
 
 

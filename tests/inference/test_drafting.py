@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from stamp import Done, EncodedImage, Segmentation, StampPredictor, TextDelta, Turn
 from stamp.conversation import StreamEvent
-from stamp.conversation_cache import ConversationCache
-from stamp.drafting import CONTEXT_TOKENS, GUESS_TOKENS, DraftBook
-from stamp.generation import TextState
+from stamp.inference.conversation_cache import ConversationCache
+from stamp.inference.drafting import CONTEXT_TOKENS, GUESS_TOKENS, DraftBook
+from stamp.inference.generation import TextState
 
-PARITY = Path(__file__).parent / "parity"
-EXAMPLES = sorted((Path(__file__).parent.parent / "assets" / "examples").glob("*.png"))
+PARITY = Path(__file__).parents[1] / "parity"
+EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.png"))
 #: An answer of the tiny official checkpoint, whose own answers never have a mask: ids of words, 494 is <|seg|>.
 SCRIPT = (5, 6, 494, 7, 5, 6, 494, 8, 9)
 SEG, END = 494, 482
@@ -108,7 +108,7 @@ def scripted(
     """The events of the scripted answer, stopped before its token number `stop`."""
     script, asked = iter([*SCRIPT, END]), iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stamp.answer.choose_token", lambda *_: next(script))
+        patch.setattr("stamp.inference.answer.choose_token", lambda *_: next(script))
         patch.setattr(stamp, "drafts", Guesses(guesses))
         patch.setattr(stamp, "conversation_cache", ConversationCache(0))
         turns = [Turn("user", "Segment the boat.", image)]

@@ -3,7 +3,7 @@
 Answers are much alike ("Sure, here is the segmentation mask for 'crab': <|seg|>"), and a pass that reads ten tokens
 takes little longer than one that reads one. So the tokens that followed the last few tokens in an earlier answer are
 read along, and those that the model then chooses itself cost no pass of their own. A wrong guess is taken back: what
-is written depends on the model's choices alone (see `stamp.generation.TextState`).
+is written depends on the model's choices alone (see `stamp.inference.generation.TextState`).
 """
 
 from collections.abc import Sequence
