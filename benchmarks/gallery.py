@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.datasets.sample import Dataset, MaskSample
 from benchmarks.records import Record
 from benchmarks.scores import iou_of
-from stamp.masks import decode_rle
-from stamp.visualization import draw_overlay
+from stamp.pictures.masks import decode_rle
+from stamp.pictures.visualization import draw_overlay
 
 PANEL_PX, TEXT_PX, COLUMNS = 220, 56, 3
 

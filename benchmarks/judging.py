@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample, Sample
 from benchmarks.methods.method import Prediction
 from benchmarks.metrics import overlap_px
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 from stamp.training.answers import is_right
 
 

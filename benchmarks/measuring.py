@@ -20,7 +20,7 @@ from benchmarks.judging import Judgement, judge, judge_unread
 from benchmarks.methods.method import Method, Prediction, TalksOnly
 from benchmarks.records import Key, Record, Status
 from benchmarks.timing import wait_for
-from stamp.masks import encode_rle
+from stamp.pictures.masks import encode_rle
 
 
 def measure(method: Method, image: Image.Image, prompt: str) -> tuple[Prediction, float]:

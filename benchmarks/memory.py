@@ -110,7 +110,7 @@ def measure_here(label: str, options: argparse.Namespace, requests: Sequence[Req
 
     from benchmarks.footprint import peak_bytes, resident_bytes
     from benchmarks.methods import load_methods
-    from stamp.images import load_image
+    from stamp.pictures.images import load_image
 
     before = resident_bytes(torch.device("cpu"))
     (method,) = load_methods([label], options)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.intervals import Statistic, mean, ratio_of_sums
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 
 THRESHOLDS = (0.5, 0.7, 0.9)
 

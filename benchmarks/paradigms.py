@@ -19,7 +19,7 @@ from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.baselines.patches import draw_patches
 from benchmarks.forcing import decode
 from stamp.inference.answer import Answer
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 
 #: "[0.123, 0.456], " where digits are single tokens, as Qwen2's are.
 TOKENS_A_VERTEX = 12

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
-from stamp.masks import Rle
+from stamp.pictures.masks import Rle
 
 RECORDS_FILE = "records.jsonl"
 _RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl", re.ASCII)

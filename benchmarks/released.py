@@ -19,9 +19,9 @@ from transformers.cache_utils import DynamicLayer
 
 from benchmarks.forcing import Forced, decode
 from stamp.conversation import MaskReady, Segmentation, Turn
-from stamp.images import load_image
 from stamp.inference.answer import Answer
 from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.pictures.images import load_image
 from stamp.predictor import StampPredictor
 from stamp.refinement import refine_masks
 

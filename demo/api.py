@@ -11,8 +11,8 @@ from demo.chat import is_bad_input
 from demo.loading import ModelSlot, ModelUnavailableError
 from demo.page import Page
 from demo.picture import FileImage
-from stamp.images import load_image
-from stamp.visualization import draw_overlay
+from stamp.pictures.images import load_image
+from stamp.pictures.visualization import draw_overlay
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from demo.background import POLL_S, batches
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
-from stamp.images import ImageError
-from stamp.visualization import mask_colour, text_on
+from stamp.pictures.images import ImageError
+from stamp.pictures.visualization import mask_colour, text_on
 
 if TYPE_CHECKING:
     from stamp import EncodedImage, MaskReady, Segmentation, TextDelta, Turn

@@ -19,8 +19,8 @@ from demo.race import data_uri, mask_uri
 from demo.results import Results, Run
 from demo.takeaways import seconds
 from demo.visit import shrink_mask
-from stamp.images import DEFAULT_LIMITS
-from stamp.masks import Mask, Rle, decode_rle
+from stamp.pictures.images import DEFAULT_LIMITS
+from stamp.pictures.masks import Mask, Rle, decode_rle
 
 #: Ways to line the samples up, by their label on the page.
 IN_ORDER, DISAGREEMENT, WORST = "as in the dataset", "largest disagreement first", "worst first"

@@ -14,7 +14,7 @@ from demo.chat import literal
 from demo.loading import ModelInfo, ModelSlot
 from demo.picture import DECODING
 from demo.visit import Visit
-from stamp.images import ImageError, load_image
+from stamp.pictures.images import ImageError, load_image
 
 log = logging.getLogger(__name__)
 

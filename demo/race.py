@@ -23,7 +23,7 @@ from demo.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.partial import GRID, cells, vertices
 from demo.takeaways import seconds
 from demo.visit import shrink_mask
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 
 if TYPE_CHECKING:
     from benchmarks.methods import Method, Prediction

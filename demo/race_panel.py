@@ -16,7 +16,7 @@ from demo.naming import Parts, Updates, by_name, by_visitor
 from demo.picture import DECODING, FileImage
 from demo.race import Began, Entry, Lane, race_events, replay
 from demo.visit import shrink_picture
-from stamp.images import ImageError, load_image
+from stamp.pictures.images import ImageError, load_image
 
 log = logging.getLogger(__name__)
 

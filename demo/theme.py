@@ -3,7 +3,7 @@
 import gradio as gr
 
 from demo.board_theme import ABOUT_CSS, BOARD_CSS, BOARD_PHONE_CSS, CARDS_CSS
-from stamp.visualization import PALETTE
+from stamp.pictures.visualization import PALETTE
 
 BOARD = (BOARD_CSS, CARDS_CSS, ABOUT_CSS, BOARD_PHONE_CSS)
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")

@@ -14,8 +14,8 @@ import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from stamp.masks import Mask, mask_record, save_mask_png
-from stamp.visualization import draw_overlay
+from stamp.pictures.masks import Mask, mask_record, save_mask_png
+from stamp.pictures.visualization import draw_overlay
 
 if TYPE_CHECKING:
     from stamp import EncodedImage, Segmentation, Turn

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stamp.conversation import Done, EncodedImage, MaskReady, Segmentation, TextDelta, Turn
     from stamp.errors import PromptError
-    from stamp.images import ImageError, ImageLimits
+    from stamp.pictures.images import ImageError, ImageLimits
     from stamp.predictor import StampPredictor
 
 _HOME = {
@@ -18,8 +18,8 @@ _HOME = {
     "Segmentation": "stamp.conversation",
     "TextDelta": "stamp.conversation",
     "Turn": "stamp.conversation",
-    "ImageError": "stamp.images",
-    "ImageLimits": "stamp.images",
+    "ImageError": "stamp.pictures.images",
+    "ImageLimits": "stamp.pictures.images",
     "PromptError": "stamp.errors",
     "StampPredictor": "stamp.predictor",
 }

@@ -80,8 +80,8 @@ def _rehearse(options: argparse.Namespace) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from stamp.images import load_image
     from stamp.output import check_output, write_result
+    from stamp.pictures.images import load_image
     from stamp.predictor import check_prompt
     from stamp.refinement import check_refiner_name
 
@@ -101,8 +101,8 @@ def _segment(options: argparse.Namespace) -> int:
 
 def _chat(options: argparse.Namespace) -> int:
     from stamp.conversation import Turn
-    from stamp.images import load_image
     from stamp.output import check_output, write_result
+    from stamp.pictures.images import load_image
     from stamp.refinement import check_refiner_name
 
     load_image(options.image)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from stamp.masks import mask_record
+from stamp.pictures.masks import mask_record
 
 #: Why an answer ended. end: the model closed it; length: the token budget is used up; stopped: the caller asked for
 #: it; time: it took too long; repetition: it went on and on with the same words; given: it was not generated.

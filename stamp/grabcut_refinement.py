@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stamp.masks import intersection_over_union
+from stamp.pictures.masks import intersection_over_union
 from stamp.refinement import enlarge_logits, shrunk_pixels
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stamp.masks import save_mask_png
-from stamp.visualization import draw_overlay
+from stamp.pictures.masks import save_mask_png
+from stamp.pictures.visualization import draw_overlay
 
 if TYPE_CHECKING:
     from PIL import Image

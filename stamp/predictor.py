@@ -15,7 +15,6 @@ from torch import Tensor
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
 from stamp.download import Report
 from stamp.errors import CheckpointError, PromptError
-from stamp.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.inference.answer import Answer
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.inference.drafting import DraftBook
@@ -23,6 +22,7 @@ from stamp.inference.generation import PhaseClock
 from stamp.loading import LoadOptions, load_checkpoint
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
+from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.provenance import package_versions
 from stamp.refinement import Refiner, check_refiner_name, make_refiner
 from stamp.sources import find_checkpoint

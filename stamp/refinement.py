@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stamp.masks import mask_score
+from stamp.pictures.masks import mask_score
 
 if TYPE_CHECKING:
     import torch

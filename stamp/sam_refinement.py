@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 from stamp.refinement import enlarge_logits, fit_size
 from stamp.sources import find_checkpoint
 

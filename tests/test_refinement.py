@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from stamp import StampPredictor, Turn
 from stamp.grabcut_refinement import GrabCutRefiner
-from stamp.masks import Mask, coverage_grid, intersection_over_union
+from stamp.pictures.masks import Mask, coverage_grid, intersection_over_union
 from stamp.refinement import (
     DEFAULT_REFINER,
     REFINERS,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from benchmarks.baselines.polygons import LAST_STEP, Polygon, to_steps
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 
 MOST_CORNERS = 24
 #: Smaller parts of a mask, as a share of the picture, are left out, unless there is no larger one.

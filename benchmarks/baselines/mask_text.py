@@ -6,7 +6,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 
 
 class MaskTextError(ValueError):

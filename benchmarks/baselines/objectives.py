@@ -12,9 +12,9 @@ from benchmarks.baselines.embedding_decoder import UPSCALE
 from benchmarks.baselines.mask_text import MaskText
 from benchmarks.baselines.patches import PatchText
 from benchmarks.baselines.polygons import PolygonText
-from stamp.masks import coverage_grid
 from stamp.model.configuration_stamp import SEG_TOKEN
 from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.pictures.masks import coverage_grid
 from stamp.training.cells import Grid
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import CELL_PX

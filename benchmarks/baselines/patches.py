@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.baselines.mask_text import MaskTextError, Piece, cut
-from stamp.masks import Mask, coverage_grid
+from stamp.pictures.masks import Mask, coverage_grid
 from stamp.refinement import Refiner, refine_masks
 
 GRID = 16

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.baselines.mask_text import MaskTextError, Piece, cut
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 
 LAST_STEP = 99
 #: A run of brackets and numbers in an answer; whether it is a list of polygons is seen when it is read.

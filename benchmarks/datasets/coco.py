@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 
 from benchmarks.datasets.files import read_json, take, take_name, take_size
 from benchmarks.datasets.sample import DatasetError
-from stamp.masks import Mask, decode_rle
+from stamp.pictures.masks import Mask, decode_rle
 
 
 @dataclass(frozen=True)

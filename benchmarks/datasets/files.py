@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets.sample import DatasetError, Sample
-from stamp.images import DEFAULT_LIMITS
+from stamp.pictures.images import DEFAULT_LIMITS
 
 
 def first_existing(what: str, candidates: Sequence[Path]) -> Path:

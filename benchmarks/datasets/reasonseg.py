@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.datasets.files import first_existing, read_json, take
 from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, Truth
-from stamp.images import ImageError, load_image
+from stamp.pictures.images import ImageError, load_image
 
 #: Folders that may hold the splits, below what the user names.
 BASES = ("reason_seg/ReasonSeg", "ReasonSeg", ".")

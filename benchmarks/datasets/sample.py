@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from stamp.images import ImageError, load_image
-from stamp.masks import Mask
+from stamp.pictures.images import ImageError, load_image
+from stamp.pictures.masks import Mask
 
 
 class DatasetError(ValueError):

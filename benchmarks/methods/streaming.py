@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.methods.method import Method, Prediction
 from benchmarks.timing import wait_for
 from stamp.conversation import MaskReady, TextDelta
-from stamp.masks import Mask
+from stamp.pictures.masks import Mask
 
 Piece = TextDelta | MaskReady | Prediction
 

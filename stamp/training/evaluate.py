@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from stamp.masks import intersection_over_union
+from stamp.pictures.masks import intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.training.answers import is_right
 from stamp.training.art import ArtLibrary

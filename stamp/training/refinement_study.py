@@ -21,7 +21,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from stamp.grabcut_refinement import SURE_LOGIT, GrabCutRefiner
-from stamp.masks import Mask, coverage_grid, intersection_over_union
+from stamp.pictures.masks import Mask, coverage_grid, intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.refinement import GUIDED_EPS, BicubicRefiner, GuidedRefiner, Refiner, refine_masks
 from stamp.training.art import ArtLibrary

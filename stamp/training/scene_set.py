@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from stamp.masks import encode_rle
+from stamp.pictures.masks import encode_rle
 from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
 from stamp.training.groups import Lexicon
 from stamp.training.nouns import Noun

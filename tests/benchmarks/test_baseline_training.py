@@ -16,7 +16,7 @@ from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from benchmarks.baselines.objectives import OBJECTIVES, WrittenMasks
 from benchmarks.baselines.recipe import CHOICE_SEEDS, TrainingPlan, choice_batches, choice_score
 from benchmarks.baselines.train import choose_rate, make_trainer, segment_figures, train
-from stamp.masks import intersection_over_union
+from stamp.pictures.masks import intersection_over_union
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan, Rows
 from stamp.training.looks import Head

@@ -17,8 +17,8 @@ from benchmarks.methods import MAKERS, load_methods, method_labels
 from benchmarks.records import Record, records_of
 from benchmarks.report import check_report
 from stamp.inference.answer import PHASES
-from stamp.masks import decode_rle
 from stamp.options import add_model_options
+from stamp.pictures.masks import decode_rle
 from stamp.predictor import StampPredictor
 from tests.benchmarks import tiny
 

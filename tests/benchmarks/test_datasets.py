@@ -12,7 +12,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from benchmarks.datasets import READERS, open_dataset
 from benchmarks.datasets.reasonseg import read_reasonseg
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample
-from stamp.masks import decode_rle
+from stamp.pictures.masks import decode_rle
 from tests.benchmarks import tiny
 from tests.benchmarks.tiny import truth
 

@@ -15,7 +15,7 @@ from benchmarks.baselines.contours import MOST_CORNERS, outer_polygons
 from benchmarks.baselines.mask_text import MaskText, MaskTextError
 from benchmarks.baselines.patches import PatchText, patches_of, read_patches, write_patches
 from benchmarks.baselines.polygons import PolygonText, fill_polygons, read_polygons, write_polygons
-from stamp.masks import intersection_over_union
+from stamp.pictures.masks import intersection_over_union
 from stamp.refinement import make_refiner
 
 Shape = tuple[float, float, float, float, bool]

@@ -15,7 +15,7 @@ from benchmarks.datasets.sample import MaskSample, Sample
 from benchmarks.measuring import record_key, run_samples
 from benchmarks.memory import one_of_each_kind
 from benchmarks.methods import Prediction, TalksOnly
-from stamp.masks import decode_rle
+from stamp.pictures.masks import decode_rle
 from tests.benchmarks import tiny
 from tests.benchmarks.scripted import PHASES_S, ScriptedMethod, answer
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import BinaryJaccardIndex
 
 from benchmarks.metrics import CONVENTIONS, Convention, Overlaps, mask_statistics, overlap_px
-from stamp.masks import decode_rle
+from stamp.pictures.masks import decode_rle
 
 OFFICIAL = json.loads((Path(__file__).parent / "official" / "mask_scores.json").read_text())
 OURS = CONVENTIONS["ours"]

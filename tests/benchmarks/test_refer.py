@@ -14,7 +14,7 @@ from pycocotools import mask as coco
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.coco import segmentation_mask
 from benchmarks.datasets.sample import DatasetError, MaskSample
-from stamp.masks import decode_rle
+from stamp.pictures.masks import decode_rle
 from tests.benchmarks import tiny
 from tests.benchmarks.tiny import truth
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.datasets.sample import MaskSample, Sample
-from stamp.masks import Rle, encode_rle
+from stamp.pictures.masks import Rle, encode_rle
 
 SIZE_HW = (48, 64)
 SPLITS = ("known", "style", "background")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stamp import Done, EncodedImage, MaskReady, PromptError, Segmentation, TextDelta, Turn
 from stamp.conversation import StreamEvent
-from stamp.images import ImageLimits, load_image
+from stamp.pictures.images import ImageLimits, load_image
 
 ANSWER = ("Sure", ", here is the left half: ", 0, " and the right half: ", 1, ".")
 TIMINGS_S = {"vision": 0.0, "prefill": 0.1, "decode": 0.2, "mask": 0.05, "refine": 0.01, "total": 0.36}

@@ -12,7 +12,7 @@ from PIL import Image, ImageColor
 
 from demo.answering import NO_PICTURE
 from demo.ui import EXAMPLES, read_examples
-from stamp.visualization import mask_colour
+from stamp.pictures.visualization import mask_colour
 from tests.demo.browsing import chromium, eventually, needs_browser, opened, served
 from tests.demo.fake import FakePredictor
 from tests.demo.pictures import write_bad

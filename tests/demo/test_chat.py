@@ -28,7 +28,7 @@ from demo.chat import (
 )
 from demo.loading import LOAD_FAILED, LOADING, ModelSlot
 from stamp import Done, MaskReady, TextDelta
-from stamp.visualization import mask_colour
+from stamp.pictures.visualization import mask_colour
 from tests.demo.fake import FakePredictor, half, segmentation
 
 PICTURE = Image.new("RGB", (8, 6))

@@ -13,8 +13,8 @@ from demo import answering, handlers
 from demo.chat import WENT_WRONG, literal
 from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
 from demo.visit import MAX_KEPT_PIXELS, MAX_SHOWN_PX, Visit, close_visit, shrink_mask
-from stamp.masks import decode_rle
-from stamp.visualization import mask_colour
+from stamp.pictures.masks import decode_rle
+from stamp.pictures.visualization import mask_colour
 from tests.demo.fake import FakePredictor, half
 from tests.demo.pictures import write_bad, write_good
 from tests.demo.test_chat import slot_of

@@ -200,7 +200,7 @@ def test_stamp_streams_what_it_predicts() -> None:
     """With the embedded model: the pieces add up to the answer that `predict` gives."""
     from benchmarks.__main__ import build_parser
     from demo.ui import EXAMPLES, read_examples
-    from stamp.images import load_image
+    from stamp.pictures.images import load_image
 
     options = build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", "cpu"])
     method = load_stamp("", options)

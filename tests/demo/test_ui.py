@@ -19,7 +19,7 @@ from demo.loading import ModelSlot
 from demo.picture import FileImage
 from demo.ui import build_demo, launch_options, read_examples, read_known
 from stamp import StampPredictor
-from stamp.masks import decode_rle
+from stamp.pictures.masks import decode_rle
 from tests.demo.pictures import write_bad, write_good
 
 TIED = Path(__file__).parents[1] / "parity" / "models" / "tied"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stamp.conversation import Segmentation
-from stamp.masks import coverage_grid
+from stamp.pictures.masks import coverage_grid
 from stamp.predictor import StampPredictor
 from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row

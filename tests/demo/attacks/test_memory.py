@@ -13,7 +13,7 @@ from demo.race_panel import run_race
 from demo.ui import MAX_SESSIONS, launch_options
 from demo.visit import Visit
 from demo.visits import DROPPED, VisitStore
-from stamp.images import load_image
+from stamp.pictures.images import load_image
 from tests.demo.attacks.stranger import eventually, strangers_page
 from tests.demo.attacks.test_files import META
 from tests.demo.attacks.test_queue import begin_visit

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 from scipy.ndimage import minimum_filter
 
-from stamp.masks import Mask, bounding_box_xywh
+from stamp.pictures.masks import Mask, bounding_box_xywh
 
 # Searched for the largest distance between the closest two (CIELAB, about 30) as seen with normal vision,
 # protanopia, deuteranopia and tritanopia. Each stands out from a white page (contrast above 1.4) and from a

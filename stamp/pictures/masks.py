@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco
 
-from stamp.images import MOST_PIXELS
+from stamp.pictures.images import MOST_PIXELS
 
 Mask = NDArray[np.bool_]
 

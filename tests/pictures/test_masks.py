@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools import mask as coco
 
-from stamp.masks import (
+from stamp.pictures.masks import (
     Mask,
     bounding_box_xywh,
     coverage_grid,

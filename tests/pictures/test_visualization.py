@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from stamp.visualization import PALETTE, draw_overlay, mask_colour, text_on
+from stamp.pictures.visualization import PALETTE, draw_overlay, mask_colour, text_on
 
 GREY = (100, 100, 100)
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from stamp.images import ImageError, ImageLimits, load_image
+from stamp.pictures.images import ImageError, ImageLimits, load_image
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

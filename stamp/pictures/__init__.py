@@ -1,0 +1,1 @@
+"""Pixels: the one image loader, masks and their geometry, colours."""
