@@ -110,7 +110,7 @@ def make_refiner(name: str, *, sam_model: str | Path | None = None, device: "str
     if name == "guided":
         return GuidedRefiner(device)
     if name == "grabcut":
-        from stamp.grabcut_refinement import GrabCutRefiner
+        from stamp.refinement.grabcut import GrabCutRefiner
 
         return GrabCutRefiner()
     if sam_model is None:
@@ -118,7 +118,7 @@ def make_refiner(name: str, *, sam_model: str | Path | None = None, device: "str
             'The refinement "sam" needs weights: name the folder or hub id of a transformers SamModel, '
             "for example facebook/sam-vit-huge."
         )
-    from stamp.sam_refinement import SamRefiner
+    from stamp.refinement.sam import SamRefiner
 
     return SamRefiner.from_pretrained(sam_model, device)
 

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from transformers import SamConfig, SamModel
 
 from stamp.refinement import enlarge_logits, fit_size, make_refiner, refine_masks
-from stamp.sam_refinement import SamPrompt, SamRefiner, draw_points, mask_prompt
+from stamp.refinement.sam import SamPrompt, SamRefiner, draw_points, mask_prompt
 
-PARITY = Path(__file__).parent / "parity"
+PARITY = Path(__file__).parents[1] / "parity"
 MANIFEST = json.loads((PARITY / "manifest.json").read_text())["sam"]
 CASES = {case["id"]: case for case in MANIFEST["cases"]}
 #: Official names -> transformers' names; the patterns are tried in turn, and each is applied where it matches.

@@ -12,7 +12,6 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stamp import StampPredictor, Turn
-from stamp.grabcut_refinement import GrabCutRefiner
 from stamp.pictures.masks import Mask, coverage_grid, intersection_over_union
 from stamp.refinement import (
     DEFAULT_REFINER,
@@ -26,8 +25,9 @@ from stamp.refinement import (
     make_refiner,
     refine_masks,
 )
+from stamp.refinement.grabcut import GrabCutRefiner
 
-PARITY = Path(__file__).parent / "parity"
+PARITY = Path(__file__).parents[1] / "parity"
 every_refiner = pytest.mark.parametrize(
     "refiner", [BicubicRefiner(), GuidedRefiner(), GrabCutRefiner()], ids=lambda r: r.name
 )

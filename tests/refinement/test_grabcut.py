@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stamp.grabcut_refinement import FEWEST_PX, SURE_LOGIT, GrabCutRefiner
 from stamp.pictures.masks import intersection_over_union
 from stamp.refinement import BicubicRefiner, enlarge_logits, refine_masks
+from stamp.refinement.grabcut import FEWEST_PX, SURE_LOGIT, GrabCutRefiner
 from tests.test_refinement import noise_image, oracle_logits, smooth_shape, two_colours
 
 
