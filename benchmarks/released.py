@@ -23,7 +23,7 @@ from stamp.inference.answer import Answer
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.pictures.images import load_image
 from stamp.predictor import StampPredictor
-from stamp.refinement import refine_masks
+from stamp.refinement.refiner import refine_masks
 
 #: The parts of its mask phase that ours has not; "mask_pass" is the part that both have.
 MASK_PARTS = ("mask_vision", "mask_cache_copy", "mask_embed", "mask_pass")

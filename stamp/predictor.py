@@ -24,7 +24,8 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits, load_image
 from stamp.provenance import package_versions
-from stamp.refinement import Refiner, check_refiner_name, make_refiner
+from stamp.refinement import check_refiner_name, make_refiner
+from stamp.refinement.refiner import Refiner
 from stamp.sources import find_checkpoint
 
 MAX_PROMPT_CHARACTERS = 2000

@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.baselines.mask_text import MaskTextError, Piece, cut
 from stamp.pictures.masks import Mask, coverage_grid
-from stamp.refinement import Refiner, refine_masks
+from stamp.refinement.refiner import Refiner, refine_masks
 
 GRID = 16
 BACKGROUND = "others"

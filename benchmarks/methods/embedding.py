@@ -16,7 +16,8 @@ from benchmarks.methods.method import Prediction
 from benchmarks.methods.stamp import MAX_NEW_TOKENS, prediction_of
 from stamp.conversation import Turn
 from stamp.predictor import StampPredictor
-from stamp.refinement import REFINERS, Refiner
+from stamp.refinement import REFINERS
+from stamp.refinement.refiner import Refiner
 
 BILINEAR = "bilinear"
 VARIANTS = tuple(name for name in REFINERS if name != "auto")

@@ -16,7 +16,7 @@ from stamp.inference.generation import PhaseClock, TextState, choose_token, gene
 from stamp.inference.repetition import is_repeating
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.refinement import Refiner, refine_masks
+from stamp.refinement.refiner import Refiner, refine_masks
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
 #: Mask tokens that may share one pass: bounds its memory, however many masks an answer has. More are no faster (CPU).

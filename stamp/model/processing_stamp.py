@@ -21,7 +21,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from stamp.conversation import Turn
 from stamp.errors import CheckpointError, reading
 from stamp.model.configuration_stamp import MASK_TOKEN, SEG_TOKEN
-from stamp.refinement import enlarge_logits
+from stamp.pictures.resizing import enlarge_logits
 
 IMAGE_TOKEN = "<|image_pad|>"
 END_OF_TURN = "<|im_end|>"

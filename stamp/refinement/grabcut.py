@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stamp.pictures.masks import intersection_over_union
-from stamp.refinement import enlarge_logits, shrunk_pixels
+from stamp.pictures.resizing import enlarge_logits, shrunk_pixels
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ EDGE_LOGIT = 0.1
 
 @dataclass(frozen=True)
 class GrabCutRefiner:
-    """See the module docstring and `stamp.refinement.Refiner`. The same logits and image always give the same mask."""
+    """See the module docstring and Refiner. The same logits and image always give the same mask."""
 
     name = "grabcut"
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stamp.pictures.masks import Mask
-from stamp.refinement import enlarge_logits, fit_size
+from stamp.pictures.resizing import enlarge_logits, fit_size
 from stamp.sources import find_checkpoint
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from stamp.pictures.masks import Mask, coverage_grid, intersection_over_union
 from stamp.predictor import StampPredictor
-from stamp.refinement import GUIDED_EPS, BicubicRefiner, GuidedRefiner, Refiner, refine_masks
 from stamp.refinement.grabcut import SURE_LOGIT, GrabCutRefiner
+from stamp.refinement.guided import GUIDED_EPS, GuidedRefiner
+from stamp.refinement.refiner import BicubicRefiner, Refiner, refine_masks
 from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row, noun_request, scores, validation_scenes
 from stamp.training.groups import Lexicon

@@ -6,9 +6,10 @@ import pytest
 from numpy.typing import NDArray
 
 from stamp.pictures.masks import intersection_over_union
-from stamp.refinement import BicubicRefiner, enlarge_logits, refine_masks
+from stamp.pictures.resizing import enlarge_logits
 from stamp.refinement.grabcut import FEWEST_PX, SURE_LOGIT, GrabCutRefiner
-from tests.test_refinement import noise_image, oracle_logits, smooth_shape, two_colours
+from stamp.refinement.refiner import BicubicRefiner, refine_masks
+from tests.refinement.test_refiners import noise_image, oracle_logits, smooth_shape, two_colours
 
 
 def test_leaves_sure_pixels_alone_and_gives_the_sign_to_the_others() -> None:

@@ -13,19 +13,11 @@ from scipy.ndimage import gaussian_filter
 
 from stamp import StampPredictor, Turn
 from stamp.pictures.masks import Mask, coverage_grid, intersection_over_union
-from stamp.refinement import (
-    DEFAULT_REFINER,
-    REFINERS,
-    BicubicRefiner,
-    GuidedRefiner,
-    Refiner,
-    check_refiner_name,
-    enlarge_logits,
-    fit_size,
-    make_refiner,
-    refine_masks,
-)
+from stamp.pictures.resizing import enlarge_logits, fit_size
+from stamp.refinement import DEFAULT_REFINER, REFINERS, check_refiner_name, make_refiner
 from stamp.refinement.grabcut import GrabCutRefiner
+from stamp.refinement.guided import GuidedRefiner
+from stamp.refinement.refiner import BicubicRefiner, Refiner, refine_masks
 
 PARITY = Path(__file__).parents[1] / "parity"
 every_refiner = pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import SamConfig, SamModel
 
-from stamp.refinement import enlarge_logits, fit_size, make_refiner, refine_masks
+from stamp.pictures.resizing import enlarge_logits, fit_size
+from stamp.refinement import make_refiner
+from stamp.refinement.refiner import refine_masks
 from stamp.refinement.sam import SamPrompt, SamRefiner, draw_points, mask_prompt
 
 PARITY = Path(__file__).parents[1] / "parity"
