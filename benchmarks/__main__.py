@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints import add_method_options, missing_checkpoints
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.options import add_model_options, load_predictor
-from stamp.sources import EMBEDDED_CHECKPOINT
 from stamp.threads import let_threads_sleep
 
 #: As a shell reports a program that Ctrl-C has ended.
@@ -213,8 +213,8 @@ def _train(options: argparse.Namespace) -> int:
 
     from benchmarks.baselines.recipe import TrainingPlan
     from benchmarks.baselines.train import train
+    from stamp.checkpoints.sources import check_files
     from stamp.predictor import choose_device
-    from stamp.sources import check_files
     from stamp.training.art import ArtLibrary
     from stamp.training.vocabulary import taught_nouns
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-import stamp.provenance
-from stamp.provenance import Measured, git
+import stamp.checkpoints.provenance
+from stamp.checkpoints.provenance import Measured, git
 
 
 class MeasuredModel(Measured, Protocol):
@@ -27,7 +27,7 @@ def provenance(predictor: MeasuredModel, model: str | Path | None) -> dict[str, 
         "threads": torch.get_num_threads(),
         "uncommitted_changes": None if (status := git("status", "--porcelain")) is None else bool(status),
         "python": platform.python_version(),
-        **stamp.provenance.provenance(predictor),
+        **stamp.checkpoints.provenance.provenance(predictor),
     }
 
 

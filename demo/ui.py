@@ -24,8 +24,8 @@ from demo.picture import FileImage
 from demo.sources import Sources
 from demo.theme import css, theme
 from demo.visit import Visit
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 from stamp.refinement import check_refiner_name
-from stamp.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
 ONE_HOUR_S = 3600

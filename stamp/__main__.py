@@ -63,8 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from stamp.export import export_checkpoint
-    from stamp.sources import check_target
+    from stamp.checkpoints.export import export_checkpoint
+    from stamp.checkpoints.sources import check_target
 
     check_target(options.out)
     export_checkpoint(load_predictor(options, merge=options.merge), options.out)
@@ -73,7 +73,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _rehearse(options: argparse.Namespace) -> int:
-    from stamp.rehearsal import write_rehearsal
+    from stamp.checkpoints.rehearsal import write_rehearsal
 
     write_rehearsal(options.size, options.out)
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stamp.refinement import REFINERS
 
 if TYPE_CHECKING:
-    from stamp.download import Report
+    from stamp.checkpoints.download import Report
     from stamp.model.modeling_stamp import StampForSegmentation
     from stamp.predictor import StampPredictor
 
@@ -84,9 +84,9 @@ def load_predictor(
 
     Raises CheckpointError (a ValueError).
     """
+    from stamp.checkpoints.sources import find_checkpoint
     from stamp.model.modeling_stamp import StampForSegmentation
     from stamp.predictor import StampPredictor
-    from stamp.sources import find_checkpoint
 
     sam_model = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, report)
     predictor = StampPredictor.from_pretrained(

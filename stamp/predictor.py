@@ -12,21 +12,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stamp.checkpoints.download import Report
+from stamp.checkpoints.loading import LoadOptions, load_checkpoint
+from stamp.checkpoints.provenance import package_versions
+from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
-from stamp.download import Report
 from stamp.errors import CheckpointError, PromptError
 from stamp.inference.answer import Answer
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.inference.drafting import DraftBook
 from stamp.inference.generation import PhaseClock
-from stamp.loading import LoadOptions, load_checkpoint
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits, load_image
-from stamp.provenance import package_versions
 from stamp.refinement import check_refiner_name, make_refiner
 from stamp.refinement.refiner import Refiner
-from stamp.sources import find_checkpoint
 
 MAX_PROMPT_CHARACTERS = 2000
 

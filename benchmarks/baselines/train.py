@@ -22,8 +22,8 @@ from benchmarks.checkpoints import default_options
 from benchmarks.intervals import bootstrap, mean
 from benchmarks.methods import Method, load_methods
 from benchmarks.records import write_atomically
+from stamp.checkpoints.provenance import git, hardware_name
 from stamp.pictures.masks import intersection_over_union
-from stamp.provenance import git, hardware_name
 from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import noun_request, validation_scenes
 from stamp.training.groups import Lexicon

@@ -8,10 +8,10 @@ import torch
 from benchmarks.datasets.sample import Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.provenance import provenance
+from stamp.checkpoints.sources import find_base, find_checkpoint, is_adapter
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.options import load_predictor
 from stamp.predictor import StampPredictor
-from stamp.sources import find_base, find_checkpoint, is_adapter
 
 
 def load_measured(

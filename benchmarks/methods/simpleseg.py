@@ -25,13 +25,13 @@ from benchmarks.datasets.sample import DatasetError, MaskSample, Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.methods.method import Prediction
 from benchmarks.provenance import provenance
+from stamp.checkpoints.loading import DTYPES
+from stamp.checkpoints.provenance import package_versions
+from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Turn
-from stamp.loading import DTYPES
 from stamp.model.configuration_stamp import STAMP_TOKENS
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import choose_device
-from stamp.provenance import package_versions
-from stamp.sources import find_checkpoint
 
 PROMPT = "Output the polygon coordinates of {} in the image."
 #: The README's budget for the model on Kimi-VL.
@@ -113,7 +113,7 @@ class SimpleSegMethod:
         }
 
     def versions(self) -> dict[str, str]:
-        """See `stamp.provenance.Measured`."""
+        """See `stamp.checkpoints.provenance.Measured`."""
         return package_versions() | {"device": str(self.device), "dtype": self.precision, "quantization": "none"}
 
 

@@ -12,14 +12,14 @@ from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.streaming import Piece
 from benchmarks.released import segment_released
+from stamp.checkpoints.loading import DTYPES
+from stamp.checkpoints.quantization import QUANTIZATIONS
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, find_checkpoint
 from stamp.conversation import Done, Segmentation, Turn
 from stamp.inference.answer import PHASES
 from stamp.inference.conversation_cache import ConversationCache
-from stamp.loading import DTYPES
 from stamp.predictor import StampPredictor
-from stamp.quantization import QUANTIZATIONS
 from stamp.refinement import REFINERS, check_refiner_name
-from stamp.sources import EMBEDDED_CHECKPOINT, find_checkpoint
 
 #: Words a variant is made of, joined by "+": a dtype, a quantization, how masks are enlarged ("none" is one of these),
 #: and the algorithm as released.

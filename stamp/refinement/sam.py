@@ -23,9 +23,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from stamp.checkpoints.sources import find_checkpoint
 from stamp.pictures.masks import Mask
 from stamp.pictures.resizing import enlarge_logits, fit_size
-from stamp.sources import find_checkpoint
 
 if TYPE_CHECKING:
     from transformers import SamModel

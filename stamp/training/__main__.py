@@ -173,8 +173,8 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint, print the table."""
+    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.predictor import StampPredictor
-    from stamp.sources import EMBEDDED_CHECKPOINT
     from stamp.training.art import ArtLibrary
     from stamp.training.evaluate import evaluate
     from stamp.training.quantization_study import study, write_study
@@ -211,8 +211,8 @@ def run_ablation(options: argparse.Namespace) -> None:
     """Train and measure each variant, write rows and scores, print the table."""
     import torch
 
+    from stamp.checkpoints.provenance import provenance_of
     from stamp.predictor import choose_device
-    from stamp.provenance import provenance_of
     from stamp.training.ablation import AblationPlan, run_ablation, write_ablation
     from stamp.training.art import ArtLibrary
     from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
@@ -229,7 +229,7 @@ def run_ablation(options: argparse.Namespace) -> None:
 
 def run_card(options: argparse.Namespace) -> None:
     """Write README.md, training.json and log.jsonl into the checkpoint folder."""
-    from stamp.sources import EMBEDDED_CHECKPOINT
+    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card import write_card
 
     model = options.model or EMBEDDED_CHECKPOINT
@@ -247,7 +247,7 @@ def run_examples(options: argparse.Namespace) -> None:
 
 def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
     """What a measurement on validation scenes depends on."""
-    from stamp.provenance import provenance
+    from stamp.checkpoints.provenance import provenance
     from stamp.training.scenes import VALIDATION_SEEDS
     from stamp.training.vocabulary import TRAINING_STYLES
 

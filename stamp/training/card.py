@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stamp.quantization import AUTO_FILE
-from stamp.sources import NOUNS_FILE
+from stamp.checkpoints.quantization import AUTO_FILE
+from stamp.checkpoints.sources import NOUNS_FILE
 from stamp.training.ablation import RECORD_FILE, ablation_table
 from stamp.training.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 from stamp.training.curves import draw_curves

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from stamp.checkpoints.sources import NOUNS_FILE
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.sources import NOUNS_FILE
 from stamp.training.art import ArtLibrary
 from stamp.training.photographs import PhotoLibrary
 

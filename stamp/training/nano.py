@@ -11,11 +11,11 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLTextConfig, Qwen2VLVisionConfig
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from stamp.checkpoints.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, byte_level_tokenizer
 from stamp.model.configuration_stamp import STAMP_TOKENS, StampConfig, VisionStem
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import END_OF_TURN, StampProcessor
 from stamp.model.vision_stem import IMAGE_MEAN, IMAGE_STD
-from stamp.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, byte_level_tokenizer
 from stamp.training.groups import Lexicon
 from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS
 from stamp.training.pretrained_stem import load_pretrained

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stamp.checkpoints.quantization import AUTO_FILE
 from stamp.predictor import StampPredictor
-from stamp.quantization import AUTO_FILE
 from stamp.training.evaluate import Row, scores
 
 #: Modes by the memory they take, the least first.

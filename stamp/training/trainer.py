@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
+from stamp.checkpoints.provenance import hardware_name
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
-from stamp.provenance import hardware_name
 from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE
 from stamp.training.checkpoint import export_checkpoint, write_nouns

@@ -9,8 +9,8 @@ from transformers import SamConfig, SamModel, SamVisionConfig
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from stamp.checkpoints.loading import LoadOptions, load_checkpoint
 from stamp.conversation import Turn
-from stamp.loading import LoadOptions, load_checkpoint
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
 from stamp.training.nano import build_model

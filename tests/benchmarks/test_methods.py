@@ -17,8 +17,8 @@ from benchmarks.measuring import run_samples
 from benchmarks.methods import load_methods, method_labels
 from benchmarks.methods.stamp import LONGER
 from benchmarks.released import segment_released
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.inference.answer import PHASES
-from stamp.sources import EMBEDDED_CHECKPOINT
 from tests.benchmarks import tiny
 
 NANO = ["--device", "cpu", "--dtype", "float32", "--max-new-tokens", "24"]

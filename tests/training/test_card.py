@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stamp.sources import EMBEDDED_CHECKPOINT
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.training.card import FIGURES_FILE, REFUSALS_FILE, figure_table, final_log, write_card
 from stamp.training.recipes import nano_recipe
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stamp.checkpoints.quantization import AUTO_FILE, choose_quantization
 from stamp.predictor import StampPredictor
-from stamp.quantization import AUTO_FILE, choose_quantization
 from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row, evaluate
 from stamp.training.quantization_study import best_mode, study, write_study

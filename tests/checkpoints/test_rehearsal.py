@@ -13,18 +13,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from stamp import rehearsal
+from stamp.checkpoints import rehearsal
+from stamp.checkpoints.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, SIZES, Size, model_config, tensor_shapes
+from stamp.checkpoints.rehearsal import build_tokenizer, write_checkpoint, write_rehearsal
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.conversation import Turn
 from stamp.errors import CheckpointError
 from stamp.model.configuration_stamp import STAMP_TOKENS, StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
-from stamp.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, SIZES, Size, model_config, tensor_shapes
-from stamp.rehearsal import build_tokenizer, write_checkpoint, write_rehearsal
-from stamp.sources import EMBEDDED_CHECKPOINT
 
-PARITY = Path(__file__).parent / "parity"
+PARITY = Path(__file__).parents[1] / "parity"
 #: The sizes of the official code's own tiny checkpoints in tests/parity.
 TINY = {
     tied: Size(64, 4, 4, 2, 128, tied, vision_layers=2, vision_width=32, vision_heads=2, ordinary_tokens=480)

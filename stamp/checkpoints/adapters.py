@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from stamp.checkpoints.sources import ADAPTER_WEIGHTS
 from stamp.errors import CheckpointError, reading
 from stamp.model.configuration_stamp import STAMP_TOKENS
 from stamp.model.modeling_stamp import StampForSegmentation
-from stamp.sources import ADAPTER_WEIGHTS
 
 #: PEFT writes these beside the weights they repeat when the vocabulary was resized.
 REDUNDANT_KEYS = (".modules_to_save.", ".original_module.")

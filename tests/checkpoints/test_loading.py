@@ -19,17 +19,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from stamp import StampPredictor, loading
+from stamp import StampPredictor
 from stamp.__main__ import main
+from stamp.checkpoints import loading
+from stamp.checkpoints.export import export_checkpoint
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, INDEX_FILE, find_base, find_checkpoint
 from stamp.errors import CheckpointError
-from stamp.export import export_checkpoint
 from stamp.options import add_model_options, load_predictor
-from stamp.sources import EMBEDDED_CHECKPOINT, INDEX_FILE, find_base, find_checkpoint
 from tests.hub import Hub, serve
 
-MODELS = Path(__file__).parent / "parity" / "models"
+MODELS = Path(__file__).parents[1] / "parity" / "models"
 ADAPTER = MODELS / "lora_adapter"
-PICTURE = Path(__file__).parent / "parity" / "images" / "land.png"
+PICTURE = Path(__file__).parents[1] / "parity" / "images" / "land.png"
 MASK = "It is here <|seg|>"
 
 
@@ -78,7 +79,7 @@ def test_a_file_is_not_a_folder() -> None:
 
 DOWNLOAD = """
 import sys
-from stamp.sources import find_checkpoint
+from stamp.checkpoints.sources import find_checkpoint
 for name in sys.argv[1:]:
     try:
         print(find_checkpoint(*name.split("@")))
@@ -135,7 +136,7 @@ def test_a_download_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch
     """The bars are driven as huggingface_hub drives them: totals grow file by file, several threads update."""
     import huggingface_hub
 
-    from stamp import download
+    from stamp.checkpoints import download
 
     monkeypatch.setattr(download, "REPORT_EVERY_S", 0.0)
 

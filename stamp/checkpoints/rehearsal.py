@@ -20,8 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from tqdm import tqdm
 
-from stamp.model.configuration_stamp import STAMP_TOKENS
-from stamp.published_layout import (
+from stamp.checkpoints.published_layout import (
     CHAT_TEMPLATE,
     QWEN_TOKENS,
     SIZES,
@@ -34,7 +33,8 @@ from stamp.published_layout import (
     tensor_shapes,
     tokenizer_config,
 )
-from stamp.sources import INDEX_FILE, check_target
+from stamp.checkpoints.sources import INDEX_FILE, check_target
+from stamp.model.configuration_stamp import STAMP_TOKENS
 
 __all__ = ["SIZES", "Size", "write_checkpoint", "write_rehearsal"]
 

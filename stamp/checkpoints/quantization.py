@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import torch
 
+from stamp.checkpoints.sources import read_json
 from stamp.errors import CheckpointError
-from stamp.sources import read_json
 
 Quantization = Literal["none", "int8", "nf4"]
 QUANTIZATIONS = ("none", "int8", "nf4", "auto")

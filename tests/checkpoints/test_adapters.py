@@ -12,11 +12,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from stamp import StampPredictor
+from stamp.checkpoints.export import export_checkpoint
 from stamp.errors import CheckpointError
-from stamp.export import export_checkpoint
 from stamp.model.modeling_stamp import StampForSegmentation
 
-MODELS = Path(__file__).parent / "parity" / "models"
+MODELS = Path(__file__).parents[1] / "parity" / "models"
 BASE = MODELS / "lora_base"  # a plain Qwen2-VL: no classifier, no tokens of STAMP; its head is not tied
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8))
 MASK = "It is here <|seg|>"

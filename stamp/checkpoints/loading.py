@@ -9,14 +9,10 @@ import psutil
 import torch
 from safetensors import safe_open
 
-from stamp.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
-from stamp.download import Report
-from stamp.errors import CheckpointError, reading
-from stamp.integrity import refuse_no_numbers, refuse_other_sizes
-from stamp.model.configuration_stamp import StampConfig
-from stamp.model.modeling_stamp import StampForSegmentation
-from stamp.model.processing_stamp import StampProcessor
-from stamp.quantization import (
+from stamp.checkpoints.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
+from stamp.checkpoints.download import Report
+from stamp.checkpoints.integrity import refuse_no_numbers, refuse_other_sizes
+from stamp.checkpoints.quantization import (
     BYTES_PER_WEIGHT,
     Quantization,
     bitsandbytes_config,
@@ -25,7 +21,11 @@ from stamp.quantization import (
     quiet_bitsandbytes,
     saved_quantization,
 )
-from stamp.sources import check_files, find_base, is_adapter, read_json
+from stamp.checkpoints.sources import check_files, find_base, is_adapter, read_json
+from stamp.errors import CheckpointError, reading
+from stamp.model.configuration_stamp import StampConfig
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 #: A CPU without bfloat16 matrix units computes faster in float32; larger models stay in bfloat16 for the memory.

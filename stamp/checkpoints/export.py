@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from stamp.checkpoints.sources import check_target
 from stamp.errors import CheckpointError
 from stamp.predictor import StampPredictor
-from stamp.sources import check_target
 
 
 def export_checkpoint(predictor: StampPredictor, folder: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from stamp import StampPredictor
 from stamp.errors import CheckpointError
 
-MODELS = Path(__file__).parent / "parity" / "models"
+MODELS = Path(__file__).parents[1] / "parity" / "models"
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8))
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 4418050848\n".format("0" * 64)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Measured(Protocol):

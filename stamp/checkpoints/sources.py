@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from stamp.download import Report, download
+from stamp.checkpoints.download import Report, download
 from stamp.errors import CheckpointError
 
 log = logging.getLogger(__name__)
 
-EMBEDDED_CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "stamp-nano"
+EMBEDDED_CHECKPOINT = Path(__file__).resolve().parents[2] / "assets" / "stamp-nano"
 SHORT_NAMES = {"nano": str(EMBEDDED_CHECKPOINT), "2b": "JiaZL/STAMP-2B-uni", "7b": "JiaZL/STAMP-7B-lora"}
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 WEIGHTS_FILE, INDEX_FILE = "model.safetensors", "model.safetensors.index.json"

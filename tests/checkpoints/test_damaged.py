@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stamp import StampPredictor
+from stamp.checkpoints.sources import INDEX_FILE, find_base
 from stamp.errors import CheckpointError
-from stamp.sources import INDEX_FILE, find_base
 
-PARITY = Path(__file__).parent / "parity"
+PARITY = Path(__file__).parents[1] / "parity"
 PICTURE = PARITY / "images" / "land_200x120.png"
 
 

@@ -1,0 +1,1 @@
+"""Weights: where they come from, checked, loaded, made smaller, written."""
