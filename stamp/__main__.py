@@ -63,11 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from stamp.checkpoints.export import export_checkpoint
+    from stamp.checkpoints.loading import export_checkpoint
     from stamp.checkpoints.sources import check_target
 
     check_target(options.out)
-    export_checkpoint(load_predictor(options, merge=options.merge), options.out)
+    loaded = load_predictor(options, merge=options.merge)
+    export_checkpoint(loaded.model, loaded.processor, loaded.quantization, options.out)
     print(f"wrote {options.out}; use it with --model {options.out}")
     return 0
 

@@ -1,4 +1,4 @@
-"""From a checkpoint folder to a model and its processor: full weights, adapters, quantized or not, checked first."""
+"""A checkpoint folder to a model and its processor, checked first: full weights, adapters, quantized; and back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from stamp.checkpoints.quantization import (
     quiet_bitsandbytes,
     saved_quantization,
 )
-from stamp.checkpoints.sources import check_files, find_base, is_adapter, read_json
+from stamp.checkpoints.sources import check_files, check_target, find_base, is_adapter, read_json
 from stamp.errors import CheckpointError, reading
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation
@@ -221,3 +221,19 @@ def _refuse_without_memory(needed: int, device: torch.device, mode: str) -> None
             f"The weights need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free on {device}: "
             f"{advice}close other programs, or use a machine with more memory."
         )
+
+
+def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, quantization: str, folder: Path) -> None:
+    """Write weights (safetensors), configuration, tokenizer and image sizes: the way back from `load_checkpoint`.
+
+    model: fresh from loading, for bitsandbytes changes its 8-bit weights with the first forward pass.
+    Raises CheckpointError for an adapter that is not merged, a checkpoint that is an export in few bits already, and a
+    folder that is not empty.
+    """
+    check_target(folder)
+    if any("lora_" in name for name, _ in model.named_parameters()):
+        raise CheckpointError("The adapter is not merged into its base: export it with --merge, without quantization.")
+    if getattr(getattr(model, "hf_quantizer", None), "pre_quantized", False):
+        raise CheckpointError(f"This checkpoint is already saved in {quantization}: copy its folder instead.")
+    model.save_pretrained(folder, max_shard_size="2GB")
+    processor.save_pretrained(folder)

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from stamp import StampPredictor
-from stamp.checkpoints.export import export_checkpoint
+from stamp.checkpoints.loading import export_checkpoint
 from stamp.errors import CheckpointError
 from stamp.model.modeling_stamp import StampForSegmentation
 
@@ -144,7 +144,7 @@ def test_loaded_as_peft_means_it_or_refused(tmp_path: Path, model: str, stored: 
             assert "modules_to_save" not in stored
             return
         np.testing.assert_allclose(logits_of(ours.model, ours), expected, atol=1e-3)
-    export_checkpoint(ours, tmp_path / "merged")
+    export_checkpoint(ours.model, ours.processor, ours.quantization, tmp_path / "merged")
     again = StampPredictor.from_pretrained(tmp_path / "merged", device="cpu", dtype="float32")
     np.testing.assert_allclose(logits_of(again.model, again), expected, atol=1e-3)
 

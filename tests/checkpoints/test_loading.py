@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from stamp import StampPredictor
 from stamp.__main__ import main
 from stamp.checkpoints import loading
-from stamp.checkpoints.export import export_checkpoint
+from stamp.checkpoints.loading import export_checkpoint
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, INDEX_FILE, find_base, find_checkpoint
 from stamp.errors import CheckpointError
 from stamp.options import add_model_options, load_predictor
@@ -417,7 +417,7 @@ def test_what_an_export_in_few_bits_cannot_be(
         stamp.predict_masks(picture, "Hi", MASK)
     assert "MatMul8bitLt" not in caplog.text
     with pytest.raises(CheckpointError, match=f"already saved in {mode}: copy its folder"):
-        export_checkpoint(stamp, again)
+        export_checkpoint(stamp.model, stamp.processor, stamp.quantization, again)
     assert not again.exists()
 
 
