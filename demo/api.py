@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demo.chat import is_bad_input
+from demo.chat.chat import is_bad_input
+from demo.chat.picture import FileImage
 from demo.loading import ModelSlot, ModelUnavailableError
 from demo.page import Page
-from demo.picture import FileImage
 from stamp.pictures.images import load_image
 from stamp.pictures.visualization import draw_overlay
 

@@ -8,7 +8,7 @@ import gradio as gr
 import pandas as pd
 
 from demo import plots, takeaways
-from demo.chat import literal
+from demo.chat.chat import literal
 from demo.filters import Filters, mixture, rows_of, samples_of, with_labels
 from demo.naming import Parts, Updates
 from demo.results import Results

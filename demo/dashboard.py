@@ -5,8 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from demo.answering import notice
-from demo.chat import literal
+from demo.chat.answering import notice
+from demo.chat.chat import literal
 from demo.compare import add_compare, compare_view
 from demo.explorer_panel import add_explorer, explorer_view, wire_explorer
 from demo.filters import SINGLE, Filters, checked, choices_of, chosen, default_filters, from_query

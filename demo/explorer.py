@@ -10,7 +10,8 @@ from PIL import Image
 
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample, Sample
 from benchmarks.records import Record
-from demo.chat import literal
+from demo.chat.chat import literal
+from demo.chat.visit import shrink_mask
 from demo.filters import Filters, samples_of
 from demo.library import Library
 from demo.paradigms import POLYGON, paradigm_of
@@ -18,7 +19,6 @@ from demo.partial import vertices
 from demo.race import data_uri, mask_uri
 from demo.results import Results, Run
 from demo.takeaways import seconds
-from demo.visit import shrink_mask
 from stamp.pictures.images import DEFAULT_LIMITS
 from stamp.pictures.masks import Mask, Rle, decode_rle
 

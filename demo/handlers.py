@@ -9,11 +9,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo.answering import Updates, notice, ready_box
-from demo.chat import literal
+from demo.chat.answering import Updates, notice, ready_box
+from demo.chat.chat import literal
+from demo.chat.picture import DECODING
+from demo.chat.visit import Visit
 from demo.loading import ModelInfo, ModelSlot
-from demo.picture import DECODING
-from demo.visit import Visit
 from stamp.pictures.images import ImageError, load_image
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from demo.answering import notice
-from demo.chat import literal
+from demo.chat.answering import notice
+from demo.chat.chat import literal
 from demo.library import Library
 from demo.live import Shelf
 from demo.live_run import MAX_SAMPLES, Order, Progress, committed, progress_html, run_events

@@ -13,7 +13,7 @@ from benchmarks.records import Record
 from benchmarks.report_table import UNKNOWN, interval, number
 from benchmarks.scores import cost_of, scores_of
 from demo.background import batches
-from demo.chat import literal
+from demo.chat.chat import literal
 from demo.library import NO_DATA, Library
 from demo.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
 from demo.results import ALL, CONVENTION, Results

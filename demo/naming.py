@@ -10,10 +10,10 @@ from typing import Any
 
 import gradio as gr
 
-from demo.answering import Updates, notice, ready_box
+from demo.chat.answering import Updates, notice, ready_box
+from demo.chat.visit import Visit
+from demo.chat.visits import DROPPED, VisitStore
 from demo.limits import address_of
-from demo.visit import Visit
-from demo.visits import DROPPED, VisitStore
 
 Parts = dict[str, Any]
 

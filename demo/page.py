@@ -6,10 +6,10 @@ import gradio as gr
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 
+from demo.chat.picture import FileImage, only_uploads
+from demo.chat.visits import VisitStore
 from demo.limits import Limits
-from demo.picture import FileImage, only_uploads
 from demo.presence import Presence
-from demo.visits import VisitStore
 
 
 class Page(gr.Blocks):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from demo.chat import literal
+from demo.chat.chat import literal
 from demo.paradigms import PARADIGMS
 from demo.plots import plain_figure
 

@@ -5,8 +5,8 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from demo.answering import notice
-from demo.chat import literal
+from demo.chat.answering import notice
+from demo.chat.chat import literal
 from demo.published import (
     AVERAGE,
     WARNING,

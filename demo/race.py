@@ -18,11 +18,11 @@ from PIL import Image
 from scipy.ndimage import minimum_filter
 
 from demo.background import batches
+from demo.chat.visit import shrink_mask
 from demo.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
 from demo.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.partial import GRID, cells, vertices
 from demo.takeaways import seconds
-from demo.visit import shrink_mask
 from stamp.pictures.masks import Mask
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from demo.answering import notice
-from demo.chat import literal
+from demo.chat.answering import notice
+from demo.chat.chat import literal
+from demo.chat.picture import DECODING, FileImage
+from demo.chat.visit import shrink_picture
 from demo.live import Refused, Shelf
 from demo.naming import Parts, Updates, by_name, by_visitor
-from demo.picture import DECODING, FileImage
 from demo.race import Began, Entry, Lane, race_events, replay
-from demo.visit import shrink_picture
 from stamp.pictures.images import ImageError, load_image
 
 log = logging.getLogger(__name__)

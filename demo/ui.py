@@ -11,8 +11,10 @@ import gradio as gr
 from demo import handlers
 from demo.about import add_about
 from demo.admission import admit
-from demo.answering import Updates, ask, refinements
 from demo.api import add_endpoint
+from demo.chat.answering import Updates, ask, refinements
+from demo.chat.picture import FileImage
+from demo.chat.visit import Visit
 from demo.dashboard import add_dashboard
 from demo.guard import guarded_server
 from demo.limits import Limits
@@ -20,10 +22,8 @@ from demo.live import Shelf
 from demo.loading import ModelSlot
 from demo.naming import Parts, by_name, by_visit
 from demo.page import Page
-from demo.picture import FileImage
 from demo.sources import Sources
 from demo.theme import css, theme
-from demo.visit import Visit
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 from stamp.refinement import check_refiner_name
 
@@ -31,7 +31,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "exa
 ONE_HOUR_S = 3600
 #: Questions that may wait for the model; more wait in Gradio's queue.
 MAX_WAITING = 8
-#: Visitors whose pictures are read at the same time; see `demo.picture.DECODING`.
+#: Visitors whose pictures are read at the same time; see `demo.chat.picture.DECODING`.
 MAX_DECODED = 2
 #: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept (`demo.housekeeping`).
 MAX_SESSIONS = 300
@@ -172,8 +172,8 @@ def _chat_column(parts: Parts, slot: ModelSlot) -> None:
         show_label=False,
         height=460,
         placeholder=CHAT_PLACEHOLDER,
-        # Load-bearing, beside `demo.chat.literal`: no markup of a visitor or of the model comes to life, and nothing
-        # is sent to the Hub ("share").
+        # Load-bearing, beside `demo.chat.chat.literal`: no markup of a visitor or of the model comes to life, and
+        # nothing is sent to the Hub ("share").
         buttons=[],
         latex_delimiters=[],
         allow_tags=False,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from demo.answering import NO_PICTURE
+from demo.chat.answering import NO_PICTURE
 from demo.ui import EXAMPLES, read_examples
 from stamp.pictures.visualization import mask_colour
 from tests.demo.browsing import chromium, eventually, needs_browser, opened, served

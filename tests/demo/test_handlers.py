@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import answering, handlers
-from demo.chat import WENT_WRONG, literal
+from demo import handlers
+from demo.chat import answering
+from demo.chat.chat import WENT_WRONG, literal
+from demo.chat.visit import MAX_KEPT_PIXELS, MAX_SHOWN_PX, Visit, close_visit, shrink_mask
 from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
-from demo.visit import MAX_KEPT_PIXELS, MAX_SHOWN_PX, Visit, close_visit, shrink_mask
 from stamp.pictures.masks import decode_rle
 from stamp.pictures.visualization import mask_colour
+from tests.demo.chat.test_chat import slot_of
 from tests.demo.fake import FakePredictor, half
 from tests.demo.pictures import write_bad, write_good
-from tests.demo.test_chat import slot_of
 
 
 def visit_of(size_wh: tuple[int, int] = (40, 30)) -> Visit:

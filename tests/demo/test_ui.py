@@ -15,8 +15,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from demo.api import WENT_WRONG
+from demo.chat.picture import FileImage
 from demo.loading import ModelSlot
-from demo.picture import FileImage
 from demo.ui import build_demo, launch_options, read_examples, read_known
 from stamp import StampPredictor
 from stamp.pictures.masks import decode_rle

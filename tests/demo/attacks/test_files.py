@@ -10,7 +10,7 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from demo.picture import NOT_UPLOADED, FileImage, only_uploads
+from demo.chat.picture import NOT_UPLOADED, FileImage, only_uploads
 from tests.demo.attacks.stranger import Stranger, strangers_page
 
 META = {"_type": "gradio.FileData"}

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from demo import handlers, presence, race_panel
+from demo.chat.visit import Visit
+from demo.chat.visits import DROPPED, VisitStore
 from demo.limits import Limits
 from demo.race_panel import run_race
 from demo.ui import MAX_SESSIONS, launch_options
-from demo.visit import Visit
-from demo.visits import DROPPED, VisitStore
 from stamp.pictures.images import load_image
 from tests.demo.attacks.stranger import eventually, strangers_page
 from tests.demo.attacks.test_files import META

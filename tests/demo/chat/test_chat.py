@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.chat import (
+from demo.chat.chat import (
     LOOKING,
     QUEUED,
     WENT_WRONG,

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from demo.visit import Visit, close_visit
+from demo.chat.visit import Visit, close_visit
 
 DROPPED = (
     "The server no longer has your picture: the page was left for a while, or others needed the room. "

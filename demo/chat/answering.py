@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demo.chat import (
+from demo.chat.chat import (
     WENT_WRONG,
     Draft,
     Encoded,
@@ -27,11 +27,11 @@ from demo.chat import (
     message,
     status_html,
 )
+from demo.chat.visit import Visit
 from demo.loading import ModelSlot
-from demo.visit import Visit
 
 if TYPE_CHECKING:
-    from demo.chat import AnswerEvent
+    from demo.chat.chat import AnswerEvent
     from stamp import Segmentation
 
 log = logging.getLogger(__name__)
