@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from demo.paradigms import ALL_MASK, EMBEDDING, PATCH_TEXT, POLYGON, Paradigm
+from demo.board.paradigms import ALL_MASK, EMBEDDING, PATCH_TEXT, POLYGON, Paradigm
 
 CITATION = """\
 @inproceedings{liu2026stamp,

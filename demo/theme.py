@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from demo.board_theme import ABOUT_CSS, BOARD_CSS, BOARD_PHONE_CSS, CARDS_CSS
+from demo.board.board_theme import ABOUT_CSS, BOARD_CSS, BOARD_PHONE_CSS, CARDS_CSS
 from stamp.pictures.visualization import PALETTE
 
 BOARD = (BOARD_CSS, CARDS_CSS, ABOUT_CSS, BOARD_PHONE_CSS)

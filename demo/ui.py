@@ -12,17 +12,17 @@ from demo import handlers
 from demo.about import add_about
 from demo.admission import admit
 from demo.api import add_endpoint
+from demo.board.dashboard import add_dashboard
+from demo.board.live import Shelf
+from demo.board.sources import Sources
 from demo.chat.answering import Updates, ask, refinements
 from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
-from demo.dashboard import add_dashboard
 from demo.guard import guarded_server
 from demo.limits import Limits
-from demo.live import Shelf
 from demo.loading import ModelSlot
 from demo.naming import Parts, by_name, by_visit
 from demo.page import Page
-from demo.sources import Sources
 from demo.theme import css, theme
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 from stamp.refinement import check_refiner_name

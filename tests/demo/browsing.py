@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from demo.board.sources import Sources
 from demo.loading import ModelSlot
-from demo.sources import Sources
 from demo.ui import build_demo, launch_options
 
 sync_api = pytest.importorskip("playwright.sync_api")

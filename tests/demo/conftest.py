@@ -2,7 +2,7 @@
 
 import pytest
 
-from demo.results import Results, read_results
+from demo.board.results import Results, read_results
 from tests.demo.runs import write_run
 
 

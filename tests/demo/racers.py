@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.methods import Method, Prediction
 from benchmarks.methods.streaming import Piece
-from demo.live import Shelf
+from demo.board.live import Shelf
 from demo.loading import ModelSlot
 from stamp.conversation import MaskReady, TextDelta
 from tests.benchmarks.scripted import ScriptedMethod

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from demo import live
 from demo.background import POLL_S
-from demo.library import Library
-from demo.live import CAP_S, Deadline
-from demo.live_run import Order, Progress, run_events
+from demo.board import live
+from demo.board.library import Library
+from demo.board.live import CAP_S, Deadline
+from demo.board.live_run import Order, Progress, run_events
+from demo.board.race import NOT_BEGUN, Began, Entry, Lane, race_events, replay, summary
+from demo.board.race_panel import run_race
 from demo.naming import by_visitor
-from demo.race import NOT_BEGUN, Began, Entry, Lane, race_events, replay, summary
-from demo.race_panel import run_race
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
 from tests.demo.racers import ScriptedShelf, StreamingMethod, racers

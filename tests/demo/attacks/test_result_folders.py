@@ -16,13 +16,13 @@ from benchmarks.processes import Process
 from benchmarks.report import write_report
 from benchmarks.run_file import RunConfig
 from benchmarks.runner import run_benchmark
-from demo.compare import CHARTS
-from demo.dashboard import board_view
-from demo.explorer import UNREADABLE_MASKS, sample_html
-from demo.filters import Filters, default_filters
-from demo.library import Library
-from demo.results import Results, read_results
-from demo.table import to_csv
+from demo.board.compare import CHARTS
+from demo.board.dashboard import board_view
+from demo.board.explorer import UNREADABLE_MASKS, sample_html
+from demo.board.filters import Filters, default_filters
+from demo.board.library import Library
+from demo.board.results import Results, read_results
+from demo.board.table import to_csv
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
 from tests.demo.runs import answer_with, write_run

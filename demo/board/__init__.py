@@ -1,0 +1,1 @@
+"""The benchmark tab: what was measured, sample by sample, and what can be measured here."""

@@ -1,0 +1,173 @@
+"""The benchmark tab: filters, their place in the address, and the panels below them."""
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from demo.board.compare import add_compare, compare_view
+from demo.board.explorer_panel import add_explorer, explorer_view, wire_explorer
+from demo.board.filters import SINGLE, Filters, checked, choices_of, chosen, default_filters, from_query
+from demo.board.library import Library
+from demo.board.live import Shelf
+from demo.board.live_panel import add_live_run, wire_live_run
+from demo.board.published_panel import add_published
+from demo.board.race_panel import Example, add_race, wire_race
+from demo.board.results import ALL, Results, ResultStore
+from demo.board.sources import Sources
+from demo.chat.answering import notice
+from demo.chat.chat import literal
+from demo.naming import Parts, Updates, by_name
+
+BOARD = "benchmark"
+#: Ids of the page's tabs, as in "?tab=benchmark".
+TABS = ("chat", BOARD, "about")
+EMPTY = (
+    "There are no results to show yet. "
+    "python -m benchmarks run --dataset scenes --methods all --out benchmarks/results/scenes makes some."
+)
+INTRO = (
+    "A language model can write a mask as text, an outline or labels of patches; hand one token to a second model; or "
+    "predict all of it in one pass. Who is fast, who is accurate, who can still talk?"
+)
+LABELS = {
+    "dataset": "Dataset", "split": "Split", "kind": "Kind of request", "precision": "Precision", "hardware": "Hardware",
+    "run": "Run",
+}  # fmt: skip
+#: So many views are kept of the same results, for whoever asks for one again.
+MAX_VIEWS = 64
+#: Keeps the view in the address, so that it can be sent and comes back after a reload.
+REMEMBER_JS = "(query) => { history.replaceState(null, '', query ? '?' + query : location.pathname); return []; }"
+
+
+def add_dashboard(
+    demo: gr.Blocks, tabs: gr.Tabs, board: gr.Tab, sources: Sources, shelf: Shelf, examples: list[Example]
+) -> None:
+    """Fill the tab `board`, which is open, of the page `demo`."""
+    store, library = ResultStore(sources.results), Library(sources.data)
+    parts: Parts = {
+        "tabs": tabs, "query": gr.Textbox(visible=False), "shown": gr.State(), "live_timer": gr.Timer(1.5)
+    }  # fmt: skip
+    gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', elem_id="intro", padding=False)
+    parts["board_notice"] = gr.HTML("", elem_id="board-notice", padding=False)
+    with gr.Row(elem_id="filters"):
+        for name in SINGLE:
+            parts[name] = gr.Dropdown(
+                label=LABELS[name], choices=[ALL], value=ALL, min_width=140, elem_id=f"filter-{name}"
+            )
+    parts["methods"] = gr.CheckboxGroup(label="Methods (none ticked: all)", choices=[], elem_id="filter-methods")
+    parts["mixture"] = gr.HTML("", elem_id="mixture", padding=False)
+    with gr.Tabs(elem_id="views"):
+        with gr.Tab("Compare", id="compare"):
+            add_compare(parts)
+        with gr.Tab("Samples", id="samples"):
+            add_explorer(parts)
+        with gr.Tab("Race", id="race"):
+            add_race(parts, shelf, examples)
+        with gr.Tab("Run it here", id="live"):
+            add_live_run(parts, shelf)
+        with gr.Tab("Published", id="published"):
+            add_published()
+    filters = [parts[name] for name in (*SINGLE, "methods")]
+    _wire(demo, board, store, parts, filters)
+    wire_explorer(store, library, parts, filters)
+    wire_race(shelf, examples, parts)
+    wire_live_run(shelf, store, library, parts)
+
+
+# -- what is shown -------------------------------------------------------------------------------------------------
+
+
+def filter_view(results: Results, filters: Filters) -> Updates:
+    """The filters themselves, with what can be chosen now."""
+    choices = choices_of(results, filters.dataset)
+    updates: Updates = {
+        name: gr.Dropdown(
+            choices=getattr(choices, name), value=getattr(filters, name), visible=name != "run" or len(results.runs) > 1
+        )
+        for name in SINGLE
+    }
+    return updates | {"methods": gr.CheckboxGroup(choices=choices.methods, value=list(filters.methods))}
+
+
+def view(results: Results, filters: Filters) -> Updates:
+    """Everything that depends on the filters, apart from themselves. Visitors share it: no one may change it."""
+    kept: Updates | None = results.views.get(filters)
+    if kept is None:
+        while len(results.views) >= MAX_VIEWS:
+            results.views.pop(next(iter(results.views)), None)
+        about = {"query": filters.query(), "shown": (results.version, filters)}
+        kept = about | compare_view(results, filters) | explorer_view(results, filters)
+        results.views[filters] = kept
+    return kept
+
+
+def board_view(results: Results, filters: Filters, sentences: list[str]) -> Updates:
+    """The whole tab, with what is missing."""
+    said = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
+    shown = {"board_notice": "".join(notice(sentence) for sentence in said)}
+    return shown | filter_view(results, filters) | view(results, filters)
+
+
+# -- events ----------------------------------------------------------------------------------------------------------
+
+#: What a page shows of the board: the version of the results, and the filters. None: nothing yet.
+Shown = tuple[int, Filters] | None
+
+
+def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
+    """The tab after a filter was changed. Where that leaves others without their value, they fall back to "all".
+
+    Nothing where it is shown already: a dropdown reports a click twice.
+    """
+    results, before = store.get(), chosen(values)
+    filters, _ = checked(before, results)
+    if shown is None or shown[0] != results.version:
+        return board_view(results, filters, [])
+    if filters == before and shown[1] == filters:
+        return {}
+    other_dataset = shown[1].dataset != filters.dataset  # it has splits and kinds of its own
+    return view(results, filters) | (filter_view(results, filters) if other_dataset or filters != before else {})
+
+
+def open_board(store: ResultStore, shown: Shown, *values: Any) -> Updates:
+    """The tab when it is turned to: with the filters it had, at first with the default ones."""
+    results = store.get()
+    filters = default_filters(results) if shown is None else checked(chosen(values), results)[0]
+    return {} if shown == (results.version, filters) else board_view(results, filters, [])
+
+
+def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
+    """The tab as an address asks for it."""
+    results = store.get()
+    filters, dropped = from_query(query, results)
+    said = f"This link asks for a {' and a '.join(dropped)} that is not in these results; all are shown."
+    return board_view(results, filters, [said] if dropped else [])
+
+
+def open_page(store: ResultStore, query: dict[str, list[str]]) -> Updates:
+    """The tab that the address asks for. Behind another one the board is made ready, for whoever turns to it."""
+    tab = next(iter(query.get("tab", [])), None)
+    selected = {"tabs": gr.Tabs(selected=tab)} if tab in TABS else {}
+    if tab == BOARD:
+        return selected | follow_link(store, query)
+    results = store.get()
+    view(results, default_filters(results))
+    return selected
+
+
+def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filters: list[Any]) -> None:
+    quiet: dict[str, Any] = {"outputs": list(parts.values()), "show_progress": "hidden", "api_visibility": "private"}
+    remember: dict[str, Any] = {"fn": None, "inputs": [parts["query"]], "js": REMEMBER_JS, "api_visibility": "private"}
+    opening = by_name(parts, partial(open_page, store))
+
+    def opened(request: gr.Request) -> Any:
+        return opening({name: request.query_params.getlist(name) for name in request.query_params})
+
+    demo.load(opened, **quiet)
+    inputs = [parts["shown"], *filters]
+    board.select(by_name(parts, partial(open_board, store)), inputs, **quiet).then(**remember)
+    # One at a time: of two reports of one choice the second then finds that there is nothing left to do.
+    one = {"trigger_mode": "always_last", "concurrency_limit": 1}
+    for component in filters:
+        component.input(by_name(parts, partial(refilter, store)), inputs, **one, **quiet).then(**remember)

@@ -1,0 +1,100 @@
+"""Layout and events of "run it here", and of what both live features wait for: the model."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from demo.board.library import Library
+from demo.board.live import Shelf
+from demo.board.live_run import MAX_SAMPLES, Order, Progress, committed, progress_html, run_events
+from demo.board.race_panel import NO_METHODS, halt
+from demo.board.results import ALL, ResultStore
+from demo.chat.answering import notice
+from demo.chat.chat import literal
+from demo.loading import LOADING
+from demo.naming import Parts, Updates, by_name, by_visitor
+
+INTRO = (
+    "A small run on this machine, with the dataset, split and kind of the filters above. Its figures stand beside the "
+    "committed ones of the same samples; few samples mean wide intervals."
+)
+DEFAULT_SAMPLES = 6
+DEFAULT_DATASET = "scenes"
+
+
+def add_live_run(parts: Parts, shelf: Shelf) -> None:
+    """Fill the tab that is open."""
+    parts["live_stop"] = gr.State(None)
+    gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', padding=False)
+    with gr.Row():
+        parts["live_methods"] = gr.CheckboxGroup(label="Methods", choices=[], elem_id="live-methods", scale=2)
+        parts["live_n"] = gr.Slider(1, MAX_SAMPLES, DEFAULT_SAMPLES, step=1, label="Samples", elem_id="live-n")
+    with gr.Row():
+        parts["live_go"] = gr.Button("Run it here", variant="primary", elem_id="live-go")
+        parts["live_halt"] = gr.Button("Cancel", visible=False, elem_id="live-halt")
+    parts["live"] = gr.HTML(notice(shelf.refusal() or ""), elem_id="live", padding=False)
+
+
+def await_methods(shelf: Shelf) -> Updates:
+    """The methods that can run, once the model is there; the timer stops when nothing will change any more."""
+    refusal = shelf.refusal()
+    if refusal == LOADING:
+        return {}
+    labels = shelf.labels()
+    boxes: Updates = {name: gr.CheckboxGroup(choices=labels, value=labels) for name in ("race_methods", "live_methods")}
+    said = notice(refusal or "")
+    buttons = {name: gr.Button(interactive=refusal is None) for name in ("race_go", "live_go")}
+    return boxes | buttons | {"race_status": said, "live": said, "live_timer": gr.Timer(active=False)}
+
+
+def run_live(
+    shelf: Shelf,
+    store: ResultStore,
+    library: Library,
+    labels: list[str] | None,
+    n: float,
+    dataset: str,
+    split: str,
+    kind: str,
+    visitor: str = "",
+) -> Iterator[Updates]:
+    """Run, and show each answer's effect on the figures as it comes."""
+    known = [label for label in shelf.labels() if label in (labels or [])]
+    sentence = shelf.refusal() or shelf.pause(visitor) or ("" if known else NO_METHODS)
+    if sentence:
+        yield {"live": notice(sentence)}
+        return
+    results = store.get()
+    name = DEFAULT_DATASET if dataset == ALL or dataset not in set(results.rows["dataset"]) else dataset
+    order = Order(name, split, kind, tuple(known), min(max(int(n), 1), MAX_SAMPLES), visitor)
+    progress, stop, before = Progress(order), threading.Event(), partial(committed, results, library)
+    yield {"live_stop": stop, "live": progress_html(progress, before, progress.state()), **_buttons(is_running=True)}
+    was_stopped = False
+    for events in run_events(shelf, library, order, stop):
+        for event in events:
+            progress.take(event)
+        yield {"live": progress_html(progress, before, progress.state())} if events else {}
+        was_stopped = stop.is_set()  # at its end the run sets it itself
+    ended = progress.ending(stopped=was_stopped)
+    yield {"live": progress_html(progress, before, ended), **_buttons(is_running=False)}
+
+
+def _buttons(*, is_running: bool) -> Updates:
+    return {"live_go": gr.Button(interactive=not is_running), "live_halt": gr.Button(visible=is_running)}
+
+
+def wire_live_run(shelf: Shelf, store: ResultStore, library: Library, parts: Parts) -> None:
+    """Connect buttons and the timer that waits for the model."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    names = ("race_methods", "live_methods", "race_go", "live_go", "race_status", "live", "live_timer")
+    parts["live_timer"].tick(
+        by_name(parts, partial(await_methods, shelf)), None, [parts[name] for name in names], **quiet
+    )
+    inputs = [parts[name] for name in ("live_methods", "live_n", "dataset", "split", "kind")]
+    outputs = [parts[name] for name in ("live_stop", "live", "live_go", "live_halt")]
+    run = by_visitor(parts, partial(run_live, shelf, store, library))
+    parts["live_go"].click(run, inputs, outputs, concurrency_id="live", concurrency_limit=8, **quiet)
+    parts["live_halt"].click(halt, [parts["live_stop"]], concurrency_limit=None, **quiet)

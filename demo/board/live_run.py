@@ -1,0 +1,242 @@
+"""Run it here: a few samples, a few methods, measured now and set beside the committed figures of the same samples."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.metrics import CONVENTIONS
+from benchmarks.records import Record
+from benchmarks.report_table import UNKNOWN, interval, number
+from benchmarks.scores import cost_of, scores_of
+from demo.background import batches
+from demo.board.library import NO_DATA, Library
+from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
+from demo.board.results import ALL, CONVENTION, Results
+from demo.chat.chat import literal
+
+if TYPE_CHECKING:
+    from benchmarks.datasets.sample import Dataset, Sample
+    from benchmarks.methods import Method
+
+log = logging.getLogger(__name__)
+
+MAX_SAMPLES = 20
+WENT_WRONG = "Something went wrong; the log of the server says what."
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run, for whom. split, kind: "all" for any. n: samples in all."""
+
+    dataset: str
+    split: str
+    kind: str
+    labels: tuple[str, ...]
+    n: int
+    visitor: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= MAX_SAMPLES:
+            raise ValueError(f"a live run takes 1 to {MAX_SAMPLES} samples, got {self.n}")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Samples are chosen and methods loaded. answers: that will be measured. missing: methods that did not load.
+
+    hardware: of this machine.
+    """
+
+    answers: int
+    missing: tuple[str, ...]
+    hardware: str
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What goes on before the first record."""
+
+    sentence: str
+
+
+RunEvent = Ready | Doing | Refused | Record
+#: From measured records to (the committed ones of the same samples, where those were measured).
+Before = Callable[[Sequence[Record]], tuple[list[Record], str]]
+
+
+def run_events(shelf: Shelf, library: Library, order: Order, stop: threading.Event) -> Iterator[list[RunEvent]]:
+    """The run, in `demo.background.batches`: Ready, then a record of each answer as soon as it is measured."""
+    return batches(partial(_run, shelf, library, order, stop), stop, "live run")
+
+
+def _run(shelf: Shelf, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]) -> None:
+    with shelf.turn(order.visitor) as mine:
+        if not mine:
+            put(Refused(BUSY))
+            return
+        try:
+            _measure(shelf, library, order, stop, put)
+        except Exception:
+            log.exception("a live run failed")
+            put(Refused(WENT_WRONG))
+
+
+def _measure(
+    shelf: Shelf, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]
+) -> None:
+    from benchmarks.measuring import run_samples
+
+    put(Doing("Reading the samples…"))
+    if (dataset := library.dataset(order.dataset, (order.split,))) is None:
+        put(Refused(NO_DATA.format(order.dataset)))
+        return
+    samples = choose(dataset, order)
+    methods, missing = _load(shelf, order.labels, stop, put)
+    if not methods or not samples:
+        put(Refused(f"Nothing to run: {', '.join(missing) or 'no sample'} {NOT_LOADED if missing else 'fits'}."))
+        return
+    hardware = str(methods[0].provenance().get("hardware"))
+    put(Ready(len(samples) * len(methods), tuple(missing), hardware))
+    records, deadline = run_samples(methods, samples, warmups=0), Deadline(stop)
+    while not deadline.is_set():
+        with shelf.machine(stop) as held:
+            deadline.start()
+            if not held or (record := next(records, None)) is None:
+                return
+        put(record)
+
+
+def choose(dataset: "Dataset", order: Order) -> "list[Sample]":
+    """At most `order.n` samples of the split and the kind, evenly from all splits, always the same ones."""
+    from benchmarks.runner import choose_samples
+
+    wanted = {"split": order.split, "kind": order.kind}
+    samples = [
+        sample
+        for sample in dataset.samples
+        if all(value in (ALL, getattr(sample, name)) for name, value in wanted.items())
+    ]
+    splits = len({sample.split for sample in samples}) or 1
+    return choose_samples(samples, -(-order.n // splits), seed=0)[: order.n]
+
+
+def _load(
+    shelf: Shelf, labels: Sequence[str], stop: threading.Event, put: Callable[[RunEvent], None]
+) -> "tuple[list[Method], list[str]]":
+    """(methods that could be loaded, labels of the others)."""
+    methods, missing = [], []
+    for label in labels:
+        put(Doing(f"Loading {label}…"))
+        with shelf.machine(stop) as held:
+            if not held:
+                break
+            try:
+                methods.append(shelf.get(label))
+            except Exception:
+                log.exception("%s cannot be loaded", label)
+                missing.append(label)
+    return methods, missing
+
+
+# -- what the page shows -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Progress:
+    """A run so far."""
+
+    order: Order
+    started: float = field(default_factory=time.monotonic)
+    ready: Ready | None = None
+    doing: str = "Starting…"
+    refused: str | None = None
+    records: list[Record] = field(default_factory=list)
+
+    def take(self, event: RunEvent) -> None:
+        """Note an event."""
+        match event:
+            case Ready():
+                self.ready, self.started = event, time.monotonic()
+            case Doing():
+                self.doing = event.sentence
+            case Refused():
+                self.refused = event.sentence
+            case _:
+                self.records.append(event)
+
+    def state(self) -> str:
+        """Where the run is, and how long it may still take."""
+        if self.refused is not None:
+            return self.refused
+        if self.ready is None:
+            return self.doing
+        done, total = len(self.records), self.ready.answers
+        said = f"{done} of {total} answers"
+        if 0 < done < total:
+            left_s = (time.monotonic() - self.started) / done * (total - done)
+            said += f", about {left_s:.0f} s left"
+        return said
+
+    def ending(self, *, stopped: bool) -> str:
+        """How the run ended."""
+        if self.refused is not None or self.ready is None:
+            return self.refused or "Stopped before the first answer."
+        done, total = len(self.records), self.ready.answers
+        if done == total:
+            return f"Done: {total} answers."
+        why = "Stopped" if stopped else f"The time of {CAP_S:.0f} s is up"
+        return f"{why} after {done} of {total} answers; the figures are of these."
+
+
+def progress_html(progress: Progress, before: Before, sentence: str) -> str:
+    """The bar, the sentence, and the table of what was measured beside what is committed."""
+    ready = progress.ready
+    share = len(progress.records) / ready.answers if ready else 0.0
+    bar = (
+        f'<div class="bar" role="progressbar" aria-valuenow="{100 * share:.0f}" aria-valuemin="0" aria-valuemax="100">'
+    )
+    bar += f'<i style="width:{100 * share:.1f}%"></i></div><p>{literal(sentence)}</p>'
+    if not progress.records or ready is None:
+        return bar
+    missing = f"<p>{literal(', '.join(ready.missing))} {NOT_LOADED}.</p>" if ready.missing else ""
+    return bar + missing + _table(progress, ready, before)
+
+
+def _table(progress: Progress, ready: Ready, before: Before) -> str:
+    head = ("method", "", "answers", "gIoU", "dialogue", "median s", "tokens")
+    lines = [f"<tr>{''.join(f'<th scope=col>{name}</th>' for name in head)}</tr>"]
+    for label in dict.fromkeys(record.label for record in progress.records):
+        own = [record for record in progress.records if record.label == label]
+        lines.append(_line(label, f"measured now on {ready.hardware}", own, "now"))
+        found, where = before(own)
+        lines.append(_line("", where, found, "before"))
+    note = "Committed figures are of the same samples. A first answer of a kind is not warmed up here."
+    return f'<div class="scroll"><table class="live">{"".join(lines)}</table></div><p class="muted">{note}</p>'
+
+
+def _line(label: str, where: str, records: Sequence[Record], kind: str) -> str:
+    cells = [label, where, str(len(records)) if records else UNKNOWN, *_figures(records)]
+    return f'<tr class="{kind}">{"".join(f"<td>{literal(cell)}</td>" for cell in cells)}</tr>'
+
+
+def _figures(records: Sequence[Record]) -> list[str]:
+    if not records:
+        return [UNKNOWN] * 4
+    scores = scores_of(records, CONVENTIONS[CONVENTION])
+    cost = cost_of([record for record in records if record.no_target is not None])
+    shown = [None if (score := scores[name]) is None else vars(score) for name in ("gIoU", "dialogue")]
+    return [*(interval(one, digits=2) for one in shown), number(cost.median_s), number(cost.median_tokens)]
+
+
+def committed(results: Results, library: Library, records: Sequence[Record]) -> tuple[list[Record], str]:
+    """(the committed records of the same samples and method, where they were measured)."""
+    keys = {record.key for record in records}
+    for run in results.runs:
+        found = [record for record in run.records if record.key in keys]
+        if found and library.of_run(run)[0] is not None:
+            return found, f"committed, {run.of_method(found[0].label, 'hardware')}"
+    return [], "no committed figures of these samples"

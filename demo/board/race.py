@@ -1,0 +1,241 @@
+"""The race: several methods answer one picture and prompt, one after another; the page replays them side by side.
+
+What each method had written and drawn by which moment is recorded while it runs. The replay shows that record at its
+own pace: no time in it is made up.
+"""
+
+import base64
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import minimum_filter
+
+from demo.background import batches
+from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
+from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
+from demo.board.partial import GRID, cells, vertices
+from demo.board.takeaways import seconds
+from demo.chat.visit import shrink_mask
+from stamp.pictures.masks import Mask
+
+if TYPE_CHECKING:
+    from benchmarks.methods import Method, Prediction
+    from benchmarks.methods.streaming import Moment
+
+log = logging.getLogger(__name__)
+
+#: The picture of the replay is at most this large.
+SHOWN_PX = 640
+OUTLINES_PER_SHORTER_SIDE = 150
+NOT_BEGUN = "not begun: the time of {:.0f} s for a race was up"
+FAILED = "failed on this picture; the log of the server says why"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is to be answered, by whom, for whom. image: upright RGB."""
+
+    image: Image.Image
+    prompt: str
+    labels: tuple[str, ...]
+    visitor: str = ""
+
+
+@dataclass(frozen=True)
+class Began:
+    """A method is loaded, or answers now."""
+
+    label: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Lane:
+    """The record of one method. moments: the last one has the prediction. problem: why there is none.
+
+    is_stopped: it was not at its end, because the visitor stopped it or, is_cut, because the time was up.
+    """
+
+    label: str
+    moments: "tuple[Moment, ...]" = ()
+    problem: str | None = None
+    is_stopped: bool = False
+    is_cut: bool = False
+
+    @property
+    def prediction(self) -> "Prediction | None":
+        """The answer; None where there is none."""
+        return self.moments[-1].prediction if self.moments else None
+
+    @property
+    def total_s(self) -> float | None:
+        """Seconds until the answer was there."""
+        return self.moments[-1].at_s if self.prediction else None
+
+
+RaceEvent = Began | Lane | Refused
+
+
+def race_events(shelf: Shelf, entry: Entry, stop: threading.Event) -> Iterator[list[RaceEvent]]:
+    """The race, in `demo.background.batches`: a Began and a Lane for each method, in the order given."""
+    return batches(partial(_race, shelf, entry, stop), stop, "race")
+
+
+def _race(shelf: Shelf, entry: Entry, stop: threading.Event, put: Callable[[RaceEvent], None]) -> None:
+    deadline = Deadline(stop)
+    with shelf.turn(entry.visitor) as mine:
+        if not mine:
+            put(Refused(BUSY))
+        for number, label in enumerate(entry.labels if mine else ()):
+            if stop.is_set():
+                return
+            if deadline.is_out_of_time:
+                put(Lane(label, problem=NOT_BEGUN.format(deadline.cap_s), is_cut=True))
+                continue
+            put(Began(label, number))
+            with shelf.machine(stop) as held:
+                if held:
+                    put(_run_lane(shelf, label, entry, deadline))
+
+
+def _run_lane(shelf: Shelf, label: str, entry: Entry, deadline: Deadline) -> Lane:
+    try:
+        with deadline.uncounted():
+            method = shelf.get(label)
+    except Exception:
+        log.exception("%s cannot be loaded", label)
+        return Lane(label, problem=NOT_LOADED)
+    deadline.start()
+    try:
+        recorded = _record(method, entry, deadline)
+    except Exception:
+        log.exception("%s failed in a race", label)
+        return Lane(label, problem=FAILED)
+    return Lane(label, recorded, is_stopped=deadline.is_set(), is_cut=deadline.is_out_of_time)
+
+
+def _record(method: "Method", entry: Entry, deadline: Deadline) -> "tuple[Moment, ...]":
+    from benchmarks.methods.streaming import moments
+
+    prompt = method.prompt(_sample(entry.prompt))
+    return tuple(moments(method, entry.image, prompt, deadline.is_set))
+
+
+def _sample(prompt: str) -> Any:
+    """A visitor's request as the benchmark's methods know one; nobody knows what would be right."""
+    from pathlib import Path
+
+    from benchmarks.datasets.sample import DatasetError, MaskSample
+
+    def truth() -> Any:
+        raise DatasetError("A visitor's picture has no annotation.")
+
+    return MaskSample("visitor", "", "", "segment", Path(), prompt, no_target=False, truth=truth)
+
+
+# -- the replay --------------------------------------------------------------------------------------------------
+
+
+def replay(entry: Entry, lanes: Sequence[Lane]) -> dict[str, Any]:
+    """All that `race.js` needs, as JSON: the picture and, for each lane, what appears when. Times in seconds."""
+    shown = entry.image.copy()
+    shown.thumbnail((SHOWN_PX, SHOWN_PX))
+    return {
+        "image": data_uri(shown.convert("RGB"), "WEBP"),
+        "width": shown.width,
+        "height": shown.height,
+        "grid": GRID,
+        "lanes": [_lane_record(lane, (shown.height, shown.width)) for lane in lanes],
+        "summary": summary(lanes),
+    }
+
+
+def _lane_record(lane: Lane, size_hw: tuple[int, int]) -> dict[str, Any]:
+    paradigm, prediction = paradigm_of(lane.label), lane.prediction
+    is_polygon, is_patches = paradigm is POLYGON, paradigm is PATCH_TEXT
+    return {
+        "label": lane.label,
+        "paradigm": paradigm.name,
+        "colour": paradigm.colour,
+        "total_s": lane.total_s,
+        "text": lane.moments[-1].text if lane.moments else "",
+        "written": _written(lane.moments),
+        "vertices": _arrivals(lane.moments, vertices) if is_polygon else [],
+        "cells": _arrivals(lane.moments, cells) if is_patches else [],
+        "masks": _landings(lane, size_hw, paradigm.colour),
+        "note": lane_note(lane, prediction),
+    }
+
+
+def _written(moments: "Sequence[Moment]") -> list[list[float]]:
+    """[seconds, characters written by then] of each moment."""
+    return [[moment.at_s, len(moment.text)] for moment in moments]
+
+
+def _arrivals(moments: "Sequence[Moment]", read: Callable[[str], list[Any]]) -> list[list[float]]:
+    """[seconds, ...] of each vertex or cell, when it could first be read."""
+    found: list[list[float]] = []
+    for moment in moments:
+        found += [[moment.at_s, *one] for one in read(moment.text)[len(found) :]]
+    return found
+
+
+def _landings(lane: Lane, size_hw: tuple[int, int], colour: str) -> list[dict[str, Any]]:
+    """Each mask with its second. Masks that did not come by themselves land with the answer."""
+    landed = [(moment.at_s, moment.mask) for moment in lane.moments if moment.mask is not None]
+    if not landed and lane.prediction is not None:
+        landed = [(lane.moments[-1].at_s, mask) for mask in lane.prediction.masks]
+    return [{"at_s": at_s, "image": mask_uri(shrink_mask(mask, size_hw), colour)} for at_s, mask in landed]
+
+
+def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
+    """How it ended, in words."""
+    if prediction is None:
+        return lane.problem or "stopped"
+    counts = f"{prediction.new_tokens} tokens, {prediction.forward_passes} passes"
+    if lane.is_stopped:
+        return f"{f'cut: the time of {CAP_S:.0f} s was up' if lane.is_cut else 'stopped'} · {counts}"
+    if not prediction.valid:
+        return f"its output could not be used · {counts}"
+    masks = [mask for mask in prediction.masks if mask.any()]
+    return f"{len(masks)} mask{'s' * (len(masks) != 1)} · {counts}" if masks else f"no mask · {counts}"
+
+
+def summary(lanes: Sequence[Lane]) -> str:
+    """Who was how much faster, in one run each."""
+    times = {lane.label: lane.total_s for lane in lanes if lane.total_s is not None and not lane.is_stopped}
+    cut = [lane.label for lane in lanes if lane.is_cut]
+    said_of_cut = f" The time of {CAP_S:.0f} s was up: {', '.join(cut)} did not finish." if cut else ""
+    if not times:
+        return f"No method finished.{said_of_cut}"
+    first, *others = sorted(times, key=times.__getitem__)
+    said = f"{first} was first, after {seconds(times[first])}"
+    rest = [f"{label} took {times[label] / times[first]:.2g} times as long" for label in others]
+    return f"{'; '.join([said, *rest])}. One run each, one after another, on this machine.{said_of_cut}"
+
+
+# -- pictures as addresses ---------------------------------------------------------------------------------------
+
+
+def data_uri(image: Image.Image, kind: str) -> str:
+    """The picture itself as an address; nothing is stored on the server."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"quality": 82} if kind == "WEBP" else {}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def mask_uri(mask: Mask, colour: str, opacity: float = 0.5) -> str:
+    """A (h, w) mask as a PNG in one colour with an opaque outline, transparent elsewhere."""
+    outline_px = max(1, round(min(mask.shape) / OUTLINES_PER_SHORTER_SIDE))
+    inner = minimum_filter(mask, size=2 * outline_px + 1, mode="nearest")
+    alpha = np.where(inner, round(255 * opacity), np.where(mask, 255, 0)).astype(np.uint8)
+    picture = Image.new("RGBA", (mask.shape[1], mask.shape[0]), colour)
+    picture.putalpha(Image.fromarray(alpha))
+    return data_uri(picture, "PNG")

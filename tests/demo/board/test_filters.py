@@ -1,0 +1,125 @@
+"""Filters: what the address says is checked, comes back, and rows that cannot be compared are called so."""
+
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pandas as pd
+import pytest
+
+from demo.board.filters import (
+    Filters,
+    checked,
+    choices_of,
+    chosen,
+    default_filters,
+    from_query,
+    mixture,
+    rows_of,
+    samples_of,
+    with_labels,
+)
+from demo.board.results import Results, read_results
+from tests.demo.runs import write_run
+
+
+def test_choices_are_what_is_there(results: Results) -> None:
+    choices = choices_of(results)
+    assert choices.dataset == ["all", "scenes"]
+    assert choices.split == ["all", "known", "style", "background"]
+    assert choices.kind == ["all", "count", "exists", "segment", "segment_absent"]
+    assert choices.hardware == ["all", "a test machine"]
+    assert set(choices.methods) == {"stamp", "polygon", "patch_text"}
+
+
+def test_the_first_view_is_of_one_workload(results: Results) -> None:
+    filters = default_filters(results)
+    assert (filters.dataset, filters.split) == ("scenes", "known")
+    assert mixture(rows_of(filters, results)) == ""
+    assert default_filters(Results()) == Filters()
+
+
+def test_the_first_view_is_of_the_largest_run(tmp_path: Path) -> None:
+    """And every view is of that run until another one, or all, is chosen."""
+    write_run(tmp_path / "a", tmp_path / "data", ("stamp",))
+    write_run(tmp_path / "b", tmp_path / "data", ("stamp", "polygon"))
+    both = read_results(tmp_path)
+    filters = default_filters(both)
+    assert (filters.run, filters.split) == ("b", "known")
+    assert list(rows_of(filters, both)["method"]) == ["polygon", "stamp"]
+    assert set(samples_of(filters, both)["run"]) == {"b"}
+    assert len(rows_of(replace(filters, run="all"), both)) == 3
+    assert from_query(parse_qs(filters.query()), both) == (filters, [])
+    assert checked(replace(filters, run="c"), both) == (replace(filters, run="all"), ["run"])
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters("scenes", "style"),
+        Filters("scenes", "known", "segment", "float32", "a test machine", ("patch_text", "stamp")),
+    ],
+)
+def test_a_view_comes_back_from_its_address(results: Results, filters: Filters) -> None:
+    assert from_query(parse_qs(filters.query()), results) == (filters, [])
+
+
+def test_an_address_with_unknown_values_is_told_so_and_harmless(results: Results) -> None:
+    query = {"split": ["<script>"], "method": ["stamp", "../../etc/passwd"], "kind": ["segment"], "tab": ["benchmark"]}
+    filters, dropped = from_query(query, results)
+    assert filters == Filters(kind="segment", methods=("stamp",))
+    assert dropped == ["split", "method"]
+
+
+def test_an_address_without_filters_is_the_first_view(results: Results) -> None:
+    assert from_query({"tab": ["benchmark"]}, results) == (default_filters(results), [])
+
+
+def test_components_in_order_become_filters() -> None:
+    assert chosen(("a", "b", "c", None, "e", "r", ["m"])) == Filters("a", "b", "c", "all", "e", ("m",), "r")
+
+
+def test_a_split_of_another_dataset_falls_back(results: Results) -> None:
+    assert checked(Filters("scenes", "testA"), results) == (Filters("scenes"), ["split"])
+
+
+def test_rows_and_samples_of_a_view(results: Results) -> None:
+    filters = Filters("scenes", "style", methods=("stamp",))
+    rows, samples = rows_of(filters, results), samples_of(filters, results)
+    assert list(rows["method"]) == ["stamp"]
+    assert set(samples["split"]) == {"style"}
+    assert len(samples) == rows["n"].iloc[0] + rows["questions"].iloc[0]
+    of_kind = Filters("scenes", "style", "segment", methods=("stamp",))
+    assert set(samples_of(of_kind, results)["kind"]) == {"segment"}
+    assert list(rows_of(of_kind, results)["kind"]) == ["segment"]
+
+
+def row(**changes: object) -> dict[str, object]:
+    base = {"dataset": "scenes", "data": "abc", "split": "known", "n": 5, "hardware": "cpu", "threads": 1}
+    return {**base, "run": "r", "method": "stamp", **changes}
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({}, None),
+        ({"split": "style"}, "different splits: compare scores and seconds only within one"),
+        ({"n": 6}, "different numbers of samples"),
+        ({"n": 0}, None),  # a method that is only asked questions
+        ({"data": "def"}, "different versions of the data"),
+        ({"hardware": "gpu"}, "different machines: their seconds cannot be compared"),
+        ({"threads": 2, "split": "style"}, "different numbers of threads"),
+        ({"hardware": None}, "different machines"),
+    ],
+)
+def test_rows_of_different_work_are_not_compared_in_silence(other: dict[str, object], words: str | None) -> None:
+    said = mixture(pd.DataFrame([row(), row(method="polygon", **other)]))
+    assert words in said if words else said == ""
+
+
+def test_labels_tell_rows_apart() -> None:
+    frame = pd.DataFrame([row(), row(split="style"), row(split="style", method="polygon")])
+    assert list(with_labels(frame)["label"]) == ["stamp · known", "stamp · style", "polygon · style"]
+    twice = pd.DataFrame([row(), row(run="again")])
+    assert list(with_labels(twice)["label"]) == ["stamp · r", "stamp · again"]
+    assert list(with_labels(pd.DataFrame([row(), row(method="polygon")]))["label"]) == ["stamp", "polygon"]

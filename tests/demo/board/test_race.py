@@ -1,0 +1,218 @@
+"""The race: every method's record in order, a replay that says what was recorded, and an end when it is told to."""
+
+import base64
+import io
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import benchmarks.checkpoints
+from benchmarks.methods.stamp import load_stamp
+from benchmarks.methods.streaming import Moment, moments
+from demo.board.live import BUSY, NOT_LOADED, TURNED_OFF, Shelf
+from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, Refused, mask_uri, race_events, replay, summary
+from demo.board.race_panel import NO_LANE, NO_METHODS, NO_PICTURE, run_race
+from tests.benchmarks.scripted import ScriptedMethod
+from tests.demo.racers import ScriptedShelf, StreamingMethod, fails, racers
+
+PICTURE = Image.new("RGB", (64, 48), "white")
+
+
+def entry(*labels: str) -> Entry:
+    return Entry(PICTURE, "segment the apple", labels)
+
+
+def events_of(shelf: ScriptedShelf, *labels: str, stop: threading.Event | None = None) -> list[RaceEvent]:
+    return [event for batch in race_events(shelf, entry(*labels), stop or threading.Event()) for event in batch]
+
+
+def pixels(uri: str) -> np.ndarray:
+    """Opaque pixels of a data address, bool (H, W)."""
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA")
+    return np.asarray(picture)[..., 3] > 0
+
+
+def test_lanes_come_in_order_one_after_another() -> None:
+    shelf = ScriptedShelf(racers())
+    events = events_of(shelf, "stamp", "polygon", "embedding")
+    assert [(type(event), event.label) for event in events if not isinstance(event, Refused)] == [
+        (kind, label) for label in ("stamp", "polygon", "embedding") for kind in (Began, Lane)
+    ]
+
+
+def test_moments_are_recorded_as_they_come() -> None:
+    (_, lane) = events_of(ScriptedShelf(racers(pause_s=0.01)), "stamp")
+    assert isinstance(lane, Lane)
+    assert [(moment.text, moment.mask is not None) for moment in lane.moments] == [
+        ("It is ", False), ("It is ", True), ("It is .", False), ("It is <|seg|>.", False),
+    ]  # fmt: skip
+    times = [moment.at_s for moment in lane.moments]
+    assert times == sorted(times)
+    assert lane.total_s == times[-1]
+
+
+def test_a_method_without_a_stream_says_all_at_the_end() -> None:
+    method = ScriptedMethod()
+    (only,) = moments(method, PICTURE, "segment", lambda: False)
+    assert only.prediction is not None
+    assert method.log == [("scripted", "segment")]
+
+
+def test_the_replay_is_the_record() -> None:
+    lanes = [event for event in events_of(ScriptedShelf(racers()), *racers()) if isinstance(event, Lane)]
+    record = replay(entry(*racers()), lanes)
+    assert (record["width"], record["height"]) == PICTURE.size
+    half = np.zeros((48, 64), dtype=bool)
+    half[:, :32] = True
+    by_label = {lane["label"]: lane for lane in record["lanes"]}
+    for lane, shown in zip(lanes, record["lanes"], strict=True):
+        assert [at for at, _ in shown["written"]] == [moment.at_s for moment in lane.moments]
+        assert (pixels(shown["masks"][0]["image"]) == half).all()
+    assert by_label["stamp"]["masks"][0]["at_s"] == lanes[0].moments[1].at_s
+    assert by_label["embedding"]["masks"][0]["at_s"] == lanes[3].total_s
+    assert [vertex[1:] for vertex in by_label["polygon"]["vertices"]] == [
+        [0, 0.0, 0.0], [0, 49 / 99, 0.0], [0, 49 / 99, 1.0], [0, 0.0, 1.0],
+    ]  # fmt: skip
+    assert [vertex[0] for vertex in by_label["polygon"]["vertices"]] == [m.at_s for m in lanes[1].moments[1:5]]
+    assert [cell[1:] for cell in by_label["patch_text"]["cells"]] == [[row, c] for row in (0, 1) for c in range(8)]
+    assert "One run each" in record["summary"]
+
+
+def test_a_method_that_fails_or_is_missing_leaves_the_others_and_leaks_nothing() -> None:
+    methods: dict[str, Any] = {"a": ScriptedMethod(fails), "b": ValueError("no /some/path"), **racers()}
+    lanes = [event for event in events_of(ScriptedShelf(methods), "a", "b", "stamp") if isinstance(event, Lane)]
+    assert [lane.problem for lane in lanes] == [FAILED, NOT_LOADED, None]
+    assert "/some/path" not in str(replay(entry("a"), lanes)["lanes"])
+
+
+def test_stopping_ends_the_race_after_the_token_being_written() -> None:
+    shelf = ScriptedShelf({"stamp": StreamingMethod("stamp", ["word "] * 500, pause_s=0.01), **racers()})
+    shelf.shelved["stamp"] = StreamingMethod("stamp", ["word "] * 500, pause_s=0.01)
+    stop, found = threading.Event(), []
+    for batch in race_events(shelf, entry("stamp", "polygon"), stop):
+        found += batch
+        if any(isinstance(event, Began) for event in batch):
+            time.sleep(0.1)
+            stop.set()
+    (lane,) = (event for event in found if isinstance(event, Lane))
+    assert lane.is_stopped
+    assert lane.prediction is not None
+    assert 0 < lane.prediction.new_tokens < 500
+    assert "stopped" in replay(entry("stamp"), [lane])["lanes"][0]["note"]
+
+
+def test_one_run_at_a_time() -> None:
+    shelf = ScriptedShelf(racers())
+    with shelf.turn() as mine:
+        assert mine
+        assert events_of(shelf, "stamp") == [Refused(BUSY)]
+    assert len(events_of(shelf, "stamp")) == 2
+
+
+def test_a_race_waits_for_the_answer_that_is_being_written() -> None:
+    shelf = ScriptedShelf(racers())
+    lock = shelf.slot.get().lock
+    lock.acquire()
+    race = race_events(shelf, entry("stamp"), threading.Event())
+    assert [event for _ in range(3) for event in next(race)] == [Began("stamp", 0)]
+    lock.release()
+    assert any(isinstance(event, Lane) for batch in race for event in batch)
+
+
+def test_the_summary_compares_with_the_first() -> None:
+    def lane(label: str, at_s: float) -> Lane:
+        return Lane(label, (Moment(at_s, "", prediction=StreamingMethod("x", []).answer(PICTURE, [])),))
+
+    said = summary([lane("slow", 1.0), lane("quick", 0.25), Lane("none", problem=FAILED)])
+    assert said.startswith("quick was first, after 250 ms; slow took 4 times as long.")
+    assert summary([]) == "No method finished."
+
+
+@pytest.mark.parametrize(
+    ("path", "prompt", "labels", "words"),
+    [
+        (None, "segment", ["stamp"], NO_PICTURE),
+        ("picture", "segment", [], NO_METHODS),
+        ("picture", "segment", ["unknown"], NO_METHODS),
+        ("picture", "  ", ["stamp"], "Type a request first"),
+        ("text", "segment", ["stamp"], "not an image"),
+    ],
+)
+def test_bad_input_is_told(tmp_path: Any, path: str | None, prompt: str, labels: list[str], words: str) -> None:
+    PICTURE.save(tmp_path / "picture.png")
+    (tmp_path / "text.png").write_text("text")
+    given = None if path is None else str(tmp_path / f"{path}.png")
+    (update,) = run_race(ScriptedShelf(racers()), given, prompt, labels)
+    from html import unescape
+
+    assert words in unescape(update["race_status"])
+
+
+def test_the_panel_runs_from_click_to_replay(tmp_path: Any) -> None:
+    PICTURE.save(tmp_path / "picture.png")
+    shelf = ScriptedShelf(racers())
+    first, *_, last = run_race(shelf, str(tmp_path / "picture.png"), "segment", ["stamp", "polygon"])
+    assert first["race_halt"].visible is True
+    assert [lane["label"] for lane in last["race"]["lanes"]] == ["stamp", "polygon"]
+    assert last["race_halt"].visible is False
+
+
+def test_a_race_stopped_at_once_says_so(tmp_path: Any) -> None:
+    PICTURE.save(tmp_path / "picture.png")
+    shelf = ScriptedShelf(racers())
+    shelf.slot.get().lock.acquire()
+    race = run_race(shelf, str(tmp_path / "picture.png"), "segment", ["stamp"])
+    next(race)["race_stop"].set()
+    *_, last = race
+    from html import unescape
+
+    assert NO_LANE in unescape(last["race_status"])
+
+
+def test_live_features_can_be_turned_off(tmp_path: Any) -> None:
+    shelf = ScriptedShelf(racers(), is_on=False)
+    assert shelf.labels() == []
+    (update,) = run_race(shelf, "x", "segment", ["stamp"])
+    assert TURNED_OFF.split()[0] in update["race_status"]
+
+
+def test_the_race_offers_what_has_a_checkpoint_and_draws(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    shelf = Shelf(ScriptedShelf({}).slot)
+    monkeypatch.setattr(Shelf, "refusal", lambda self: None)
+    monkeypatch.setattr(benchmarks.checkpoints, "ASSETS", tmp_path)
+    assert shelf.labels() == ["stamp", "stamp:none", "stamp:nf4", "stamp:released"]
+    for name in ("nano-stamp", "nano-polygon", "nano-backbone"):
+        (tmp_path / name).mkdir()
+    assert shelf.labels()[:3] == ["stamp", "stamp_nano", "polygon"]
+    assert "backbone" not in shelf.labels()
+
+
+def test_a_mask_becomes_a_picture_of_its_pixels() -> None:
+    mask = np.random.default_rng(0).random((17, 23)) < 0.5
+    assert (pixels(mask_uri(mask, "#0a9b77")) == mask).all()
+
+
+def test_stamp_streams_what_it_predicts() -> None:
+    """With the embedded model: the pieces add up to the answer that `predict` gives."""
+    from benchmarks.__main__ import build_parser
+    from demo.ui import EXAMPLES, read_examples
+    from stamp.pictures.images import load_image
+
+    options = build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", "cpu"])
+    method = load_stamp("", options)
+    path, prompt = read_examples(EXAMPLES)[0]
+    picture = load_image(path)
+    expected = method.predict(picture, prompt)
+    for _ in range(2):  # the second time nothing may come from the first
+        *pieces, last = moments(method, picture, prompt, lambda: False)
+        assert last.prediction is not None
+        assert last.text == expected.raw_output
+        assert last.prediction.forward_passes == expected.forward_passes
+        assert (last.prediction.masks == expected.masks).all()
+        assert [moment.mask is not None for moment in pieces].count(True) == len(expected.masks)
+        assert "".join(pieces[-1].text) == expected.text
+        assert last.prediction.phases_s["vision"] > 0

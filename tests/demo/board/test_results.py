@@ -1,0 +1,143 @@
+"""Run folders become rows and samples that say what the benchmark's own report says; what is broken is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.metrics import CONVENTIONS
+from benchmarks.records import records_of
+from benchmarks.scores import SCORES, cost_of, scores_of
+from demo.board.results import ALL, RESULTS, ResultStore, read_results
+from tests.demo.runs import report_of, spoil_line, write_run
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("results")
+    write_run(root / "run", tmp_path_factory.mktemp("data"))
+    return root
+
+
+def test_rows_are_those_of_the_report(root: Path) -> None:
+    results, report = read_results(root), report_of(root / "run")
+    rows = results.rows
+    assert results.problems == ()
+    assert len(rows) == sum(1 + len(row["kinds"]) for row in report["rows"])
+    whole = rows[rows["kind"] == ALL]
+    for (_, row), stored in zip(whole.iterrows(), report["rows"], strict=True):
+        assert (row["split"], row["method"], row["n"]) == (
+            stored["split"],
+            stored["method"],
+            stored["requests_for_masks"],
+        )
+        for name in SCORES:
+            score = stored["scores"][name]
+            if score is not None:
+                assert (row[name], row[f"{name} low"], row[f"{name} high"]) == (
+                    score["value"],
+                    score["low"],
+                    score["high"],
+                )
+        assert row["median s"] == stored["cost"]["median_s"]
+        assert (row["hardware"], row["commit"], row["date"]) == ("a test machine", "abc", "2026-01-02")
+    assert list(dict.fromkeys(whole["paradigm"])) == ["patch text", "polygon text", "all-mask"]
+
+
+def test_a_row_of_one_kind_is_scored_from_the_records_of_that_kind(root: Path) -> None:
+    rows = read_results(root).rows
+    row = rows[(rows["kind"] == "segment") & (rows["split"] == "style") & (rows["method"] == "polygon")].iloc[0]
+    own = [
+        record
+        for record in records_of(root / "run")[0]
+        if (record.kind, record.split, record.label) == ("segment", "style", "polygon")
+    ]
+    found = scores_of(own, CONVENTIONS["ours"])["gIoU"]
+    assert found is not None
+    assert (row["gIoU"], row["n"]) == (found.value, len(own))
+    assert row["median s"] == cost_of(own).median_s
+
+
+def test_samples_have_the_iou_of_their_record(root: Path) -> None:
+    samples = read_results(root).samples
+    records, _ = records_of(root / "run")
+    assert len(samples) == len(records)
+    for (_, sample), record in zip(samples.iterrows(), records, strict=True):
+        if record.correct is not None:
+            assert sample["correct"] == record.correct
+        elif record.union:
+            assert sample["iou"] == record.intersection / record.union  # type: ignore[operator]
+
+
+def test_a_broken_line_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    before = len(read_results(tmp_path / "results").samples)
+    spoil_line(folder)
+    results = read_results(tmp_path / "results")
+    assert len(results.samples) == before - 1
+    assert len(results.problems) == 1
+    assert "records.jsonl, line 2" in results.problems[0]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"rows": 3}'])
+def test_a_broken_report_is_made_again(tmp_path: Path, text: str) -> None:
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    rows = read_results(tmp_path / "results").rows
+    (folder / "report.json").write_text(text)
+    again = read_results(tmp_path / "results")
+    assert again.problems == ()
+    assert again.rows.drop(columns="phases").equals(rows.drop(columns="phases"))
+
+
+def test_a_broken_run_leaves_the_others(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    broken = tmp_path / "results" / "broken"
+    broken.mkdir()
+    (broken / "records.jsonl").write_bytes((folder / "records.jsonl").read_bytes())
+    (broken / "run.json").write_text("{")
+    empty = tmp_path / "results" / "empty"
+    empty.mkdir()
+    (empty / "records.jsonl").write_text("nothing\n")
+    results = read_results(tmp_path / "results")
+    assert [run.name for run in results.runs] == ["run"]
+    assert [problem.split()[0] for problem in results.problems] == ["broken", "empty"]
+    assert str(tmp_path) not in "".join(results.problems)
+
+
+def test_a_method_without_records_is_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    about = json.loads((folder / "run.json").read_text())
+    about["config"]["methods"].append("embedding")
+    (folder / "run.json").write_text(json.dumps(about))
+    (folder / "report.json").unlink()
+    assert read_results(tmp_path / "results").problems == ("run has no record of embedding.",)
+
+
+def test_without_run_json_provenance_is_unknown_and_said_to_be(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    (folder / "run.json").unlink()
+    (folder / "report.json").unlink()
+    results = read_results(tmp_path / "results")
+    assert results.rows["hardware"].isna().all()
+    assert "unknown" in results.problems[0]
+
+
+def test_no_folder_and_no_runs_are_empty(tmp_path: Path) -> None:
+    nothing = read_results(tmp_path / "none")
+    assert nothing.rows.empty
+    assert "--results" in nothing.problems[0]
+    assert read_results(tmp_path).rows.empty
+    assert read_results(tmp_path).problems == ()
+
+
+def test_the_committed_folder_can_be_read() -> None:
+    assert read_results(RESULTS).problems == ()
+
+
+def test_results_are_read_once_until_a_file_changes(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path / "results")
+    assert store.get().rows.empty
+    write_run(tmp_path / "results" / "run", tmp_path / "data")
+    first = store.get()
+    assert not first.rows.empty
+    assert store.get() is first
