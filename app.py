@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from demo.board.sources import Sources, add_source_options, read_sources
-from demo.limits import add_limit_options, read_limits
-from demo.scratch import scratch_folder
+from demo.security.limits import add_limit_options, read_limits
+from demo.security.scratch import scratch_folder
 from stamp.options import add_limit_option, add_model_options
 from stamp.threads import let_threads_sleep
 

@@ -10,7 +10,7 @@ from PIL import Image
 from demo.chat.chat import is_bad_input
 from demo.chat.picture import FileImage
 from demo.loading import ModelSlot, ModelUnavailableError
-from demo.page import Page
+from demo.security.page import Page
 from stamp.pictures.images import load_image
 from stamp.pictures.visualization import draw_overlay
 

@@ -13,7 +13,7 @@ import gradio as gr
 from demo.chat.answering import Updates, notice, ready_box
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
-from demo.limits import address_of
+from demo.security.limits import address_of
 
 Parts = dict[str, Any]
 

@@ -10,7 +10,6 @@ import gradio as gr
 
 from demo import handlers
 from demo.about import add_about
-from demo.admission import admit
 from demo.api import add_endpoint
 from demo.board.dashboard import add_dashboard
 from demo.board.live import Shelf
@@ -18,11 +17,12 @@ from demo.board.sources import Sources
 from demo.chat.answering import Updates, ask, refinements
 from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
-from demo.guard import guarded_server
-from demo.limits import Limits
 from demo.loading import ModelSlot
 from demo.naming import Parts, by_name, by_visit
-from demo.page import Page
+from demo.security.admission import admit
+from demo.security.guard import guarded_server
+from demo.security.limits import Limits
+from demo.security.page import Page
 from demo.theme import css, theme
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 from stamp.refinement import check_refiner_name
@@ -33,7 +33,8 @@ ONE_HOUR_S = 3600
 MAX_WAITING = 8
 #: Visitors whose pictures are read at the same time; see `demo.chat.picture.DECODING`.
 MAX_DECODED = 2
-#: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept (`demo.housekeeping`).
+#: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept
+#: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. What the answer points at gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
@@ -70,7 +71,8 @@ def build_demo(
                 add_about(len(read_known()))
         add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)
-    # api_open=False: nothing is called around the queue. How many events may wait is decided in `demo.admission`.
+    # api_open=False: nothing is called around the queue. How many events may wait is decided in
+    # `demo.security.admission`.
     demo.queue(api_open=False, max_size=None, default_concurrency_limit=4)
     admit(demo)
     return demo
@@ -86,7 +88,7 @@ def launch_options() -> dict[str, Any]:
 
 #: Load-bearing: without any one of these, something is open to strangers.
 SAFETY: dict[str, Any] = {
-    # Requests pass `demo.gate`, and what visitors leave behind is cleared away.
+    # Requests pass `demo.security.gate`, and what visitors leave behind is cleared away.
     "app_kwargs": {"lifespan": guarded_server},
     # CVE-2026-134825: the routes of Gradio's run history, before 6.32, are closed by this and by the gate alone.
     "run_history": False,

@@ -8,8 +8,8 @@ import pytest
 
 import app
 from demo import ui
-from demo.limits import Limits
 from demo.loading import ModelSlot
+from demo.security.limits import Limits
 
 
 def test_arguments_have_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.housekeeping import clear_files, files_of_page
-from demo.limits import Limits
 from demo.loading import ModelSlot
-from demo.scratch import LEAST_BYTES, PREFIX, is_own, scratch_folder, sweep
+from demo.security.housekeeping import clear_files, files_of_page
+from demo.security.limits import Limits
+from demo.security.scratch import LEAST_BYTES, PREFIX, is_own, scratch_folder, sweep
 from demo.ui import EXAMPLES, build_demo
 from tests.demo.attacks.stranger import API, Stranger, eventually
 from tests.demo.attacks.test_files import META, png
@@ -80,7 +80,7 @@ def test_many_tiny_files_are_not_free(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / str(name) / "x").write_bytes(b"x")
     sweep(tmp_path, 4 * LEAST_BYTES)
     assert len(list(tmp_path.glob("*/x"))) == 4
-    monkeypatch.setattr("demo.scratch.EMPTY_S", -1.0)
+    monkeypatch.setattr("demo.security.scratch.EMPTY_S", -1.0)
     sweep(tmp_path, 4 * LEAST_BYTES)
     assert len(list(tmp_path.iterdir())) == 4
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from demo import presence
-from demo.limits import BUSY, Limits
+from demo.security import presence
+from demo.security.limits import BUSY, Limits
 from demo.ui import MAX_WAITING
 from tests.demo.attacks.stranger import Stranger, eventually, strangers_page
 from tests.demo.attacks.test_queue import ask

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from demo import handlers, presence
+from demo import handlers
 from demo.board import race_panel
 from demo.board.race_panel import run_race
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
-from demo.limits import Limits
+from demo.security import presence
+from demo.security.limits import Limits
 from demo.ui import MAX_SESSIONS, launch_options
 from stamp.pictures.images import load_image
 from tests.demo.attacks.stranger import eventually, strangers_page

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from demo import presence
-from demo.admission import NO_SESSION
-from demo.gate import API, ROUTES, Rates, find_route
-from demo.limits import BUSY, Limits, address_of
+from demo.security import presence
+from demo.security.admission import NO_SESSION
+from demo.security.gate import API, ROUTES, Rates, find_route
+from demo.security.limits import BUSY, Limits, address_of
 from demo.ui import EXAMPLES
 from tests.demo.attacks.stranger import Stranger, eventually, strangers_page
 from tests.demo.attacks.test_files import META, png
@@ -102,7 +102,7 @@ def _queued(stranger: Stranger, n: int) -> list[Any]:
 
 def test_events_that_nobody_reads_are_dropped(slow: Stranger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(presence, "READER_GRACE_S", 1.0)
-    monkeypatch.setattr("demo.housekeeping.READER_GRACE_S", 1.0)
+    monkeypatch.setattr("demo.security.housekeeping.READER_GRACE_S", 1.0)
     queue = slow.demo._queue
     assert [ask(slow).status_code for _ in range(4)] == [200] * 4
     assert len(queue.event_ids_to_events) == 4

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
-from demo.gate import API, MAX_EVENT_BYTES, MAX_UPLOAD_BYTES, NOT_FOUND, TOO_LARGE
+from demo.security.gate import API, MAX_EVENT_BYTES, MAX_UPLOAD_BYTES, NOT_FOUND, TOO_LARGE
 from demo.ui import SAFETY, launch_options
 from tests.demo.attacks.stranger import Stranger, strangers_page
 from tests.demo.attacks.test_files import png

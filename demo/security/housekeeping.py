@@ -8,9 +8,9 @@ from pathlib import Path
 from gradio.routes import App
 from gradio.utils import get_upload_folder
 
-from demo.page import Page
-from demo.presence import READER_GRACE_S
-from demo.scratch import is_own, sweep
+from demo.security.page import Page
+from demo.security.presence import READER_GRACE_S
+from demo.security.scratch import is_own, sweep
 
 log = logging.getLogger(__name__)
 

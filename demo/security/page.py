@@ -8,8 +8,8 @@ from gradio.state_holder import SessionState
 
 from demo.chat.picture import FileImage, only_uploads
 from demo.chat.visits import VisitStore
-from demo.limits import Limits
-from demo.presence import Presence
+from demo.security.limits import Limits
+from demo.security.presence import Presence
 
 
 class Page(gr.Blocks):
@@ -25,7 +25,7 @@ class Page(gr.Blocks):
         self.visits = VisitStore(self.limits.visit_bytes)
 
     def is_awaited(self, session: str) -> bool:
-        """Whether the client of a session still waits for something; `demo.housekeeping` notes when it has left."""
+        """Whether the client of a session still waits for something; `demo.security.housekeeping` notes who left."""
         events = list(self._queue.event_ids_to_events.values())
         return any(event.alive for event in events if event.session_hash == session)
 

@@ -19,8 +19,8 @@ from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.limits import BUSY, Limits, address_of
-from demo.presence import Presence
+from demo.security.limits import BUSY, Limits, address_of
+from demo.security.presence import Presence
 
 API = "/gradio_api"
 NOT_FOUND = "Not found"

@@ -3,7 +3,7 @@
 import pytest
 
 import app
-from demo.limits import Limits, read_limits
+from demo.security.limits import Limits, read_limits
 
 
 @pytest.fixture(autouse=True)

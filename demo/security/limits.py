@@ -15,7 +15,8 @@ OFF = ("", "off", "0", "false", "no")
 class Limits:
     """None is no limit. questions, events, streams: of one address at a time; a question needs a model, an event is
     everything else that a page asks for, a stream is a request that the client can hold open. has_rates: one address
-    may ask for each route so often per minute only (`demo.gate`). waiting: questions of all visitors at a time.
+    may ask for each route so often per minute only (`demo.security.gate`). waiting: questions of all visitors at a
+    time.
 
     pause_s: between two live runs of one address. visit_bytes: memory of all pictures and dialogues. disk_bytes: of
     all uploads and downloads.

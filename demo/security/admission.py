@@ -5,9 +5,9 @@ from fastapi import HTTPException
 from gradio.block_function import BlockFunction
 from gradio.data_classes import PredictBodyInternal
 
-from demo.gate import MAX_SESSION_CHARS, NOT_FOUND
-from demo.limits import BUSY, address_of
-from demo.page import Page
+from demo.security.gate import MAX_SESSION_CHARS, NOT_FOUND
+from demo.security.limits import BUSY, address_of
+from demo.security.page import Page
 
 #: Concurrency ids of what needs a model. Everything else is done in a moment.
 QUESTIONS = ("model", "live")

@@ -7,9 +7,9 @@ from typing import Any
 
 from gradio.routes import App
 
-from demo.gate import Gate
-from demo.housekeeping import keep_house
-from demo.page import Page
+from demo.security.gate import Gate
+from demo.security.housekeeping import keep_house
+from demo.security.page import Page
 
 
 @asynccontextmanager
