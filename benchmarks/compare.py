@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.metrics import CONVENTIONS
-from benchmarks.records import records_of
 from benchmarks.report import group
 from benchmarks.report_table import UNKNOWN, markdown
-from benchmarks.scores import SCORES, scores_of
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.records import records_of
+from benchmarks.scoring.scores import SCORES, scores_of
 
 Row = tuple[str, str, str]
 #: Runs of other samples are not the same within any tolerance.

@@ -6,14 +6,14 @@ import numpy as np
 
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample, Sample
 from benchmarks.methods.method import Prediction
-from benchmarks.metrics import overlap_px
+from benchmarks.scoring.metrics import overlap_px
 from stamp.pictures.masks import Mask
 from stamp.training.answers import is_right
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Fields of `benchmarks.records.Record`: of a request for a mask, or of a question; what does not apply is None."""
+    """Fields of a Record: of a request for a mask, or of a question; what does not apply is None."""
 
     intersection: int | None = None
     union: int | None = None

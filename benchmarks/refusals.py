@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.datasets.sample import Dataset
-from benchmarks.records import Record
+from benchmarks.scoring.records import Record
 from stamp.predictor import StampPredictor
 from stamp.training.talk.chat import UNKNOWN_ANSWER
 

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from benchmarks.checkpoints import BACKBONE, EQUAL_BUDGET
-from benchmarks.intervals import DRAWS, LEVEL, SEED, Interval
 from benchmarks.memory import read_memory
-from benchmarks.metrics import CONVENTIONS
-from benchmarks.records import Record, records_of, write_atomically
 from benchmarks.report_table import report_tables
 from benchmarks.run_file import read_run
-from benchmarks.scores import against, cost_of, scores_of
+from benchmarks.scoring.intervals import DRAWS, LEVEL, SEED, Interval
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.records import Record, records_of, write_atomically
+from benchmarks.scoring.scores import against, cost_of, scores_of
 
 REPORT_FILE, TABLE_FILE = "report.json", "report.md"
 #: The method, in its default variant, that all others are compared with.

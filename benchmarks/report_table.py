@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.scores import COMPARED, SCORES
+from benchmarks.scoring.scores import COMPARED, SCORES
 
 UNKNOWN = "–"
 MB = 1e6

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.fingerprint import sha256_of
-from benchmarks.records import record_files, write_atomically
+from benchmarks.scoring.records import record_files, write_atomically
 
 if TYPE_CHECKING:  # a report reads run.json and needs no model
     from benchmarks.datasets.sample import Dataset

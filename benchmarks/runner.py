@@ -9,11 +9,11 @@ from tqdm import tqdm
 from benchmarks.datasets.sample import Dataset, Sample
 from benchmarks.measuring import is_due, run_samples
 from benchmarks.methods import Method
-from benchmarks.metrics import CONVENTIONS
 from benchmarks.processes import Process
-from benchmarks.records import RECORDS_FILE, Record, RecordLog, read_records, record_files, write_atomically
 from benchmarks.run_file import RunConfig, begin_run
-from benchmarks.scores import overlaps_of
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.records import RECORDS_FILE, Record, RecordLog, read_records, record_files, write_atomically
+from benchmarks.scoring.scores import overlaps_of
 
 
 def choose_samples(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:

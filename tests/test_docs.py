@@ -10,9 +10,9 @@ from benchmarks.__main__ import build_parser
 from benchmarks.datasets import READERS
 from benchmarks.footprint import footprint_table, read_footprints
 from benchmarks.methods import MAKERS
-from benchmarks.metrics import CONVENTIONS
 from benchmarks.scale import scale_table
-from benchmarks.scores import SCORES
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.scores import SCORES
 from benchmarks.threads import threads_table
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample, Sample
-from benchmarks.records import Record
+from benchmarks.scoring.records import Record
 from demo.board.filters import Filters, samples_of
 from demo.board.library import Library
 from demo.board.paradigms import POLYGON, paradigm_of
@@ -156,7 +156,7 @@ def verdict(record: Record) -> str:
     if record.status != "ok":
         facts.append({"invalid": "output unusable", "error": "failed"}[record.status])
     if record.union is not None and record.intersection is not None:
-        from benchmarks.scores import iou_of
+        from benchmarks.scoring.scores import iou_of
 
         facts.append(f"IoU {iou_of(record):.2f}")
     if record.correct is not None:

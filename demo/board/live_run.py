@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.metrics import CONVENTIONS
-from benchmarks.records import Record
 from benchmarks.report_table import UNKNOWN, interval, number
-from benchmarks.scores import cost_of, scores_of
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.records import Record
+from benchmarks.scoring.scores import cost_of, scores_of
 from demo.background import batches
 from demo.board.library import NO_DATA, Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf

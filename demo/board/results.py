@@ -1,7 +1,7 @@
 """Run folders as the tab needs them: rows (one for each method, split and kind of request) and samples.
 
-Every figure comes from `benchmarks.report`, and from `benchmarks.scores` for single samples. A folder or line that
-cannot be read is named, and the rest is shown.
+Every figure comes from `benchmarks.report`, and from `benchmarks.scoring.scores` for single samples. A folder or line
+that cannot be read is named, and the rest is shown.
 """
 
 import json
@@ -16,11 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.metrics import CONVENTIONS
-from benchmarks.records import RECORDS_FILE, Record, record_files, records_of
 from benchmarks.report import REPORT_FILE, make_report
 from benchmarks.run_file import RUN_FILE
-from benchmarks.scores import SCORES, overlaps_of
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
+from benchmarks.scoring.scores import SCORES, overlaps_of
 from demo.board.paradigms import paradigm_of
 from demo.board.run_shapes import check_report
 

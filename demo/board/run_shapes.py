@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from benchmarks.scores import SCORES
+from benchmarks.scoring.scores import SCORES
 
 
 class _Shape(BaseModel):

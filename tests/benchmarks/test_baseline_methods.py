@@ -24,7 +24,7 @@ from benchmarks.methods import MAKERS, Method, load_methods, method_labels
 from benchmarks.methods.simpleseg import read_polygons
 from benchmarks.methods.streaming import moments
 from benchmarks.methods.written import WrittenMaskMethod
-from benchmarks.records import records_of
+from benchmarks.scoring.records import records_of
 from stamp.inference.answer import PHASES
 from tests.benchmarks import tiny
 from tests.benchmarks.nano import make_processor, named_checkpoints, write_backbone, write_embedding

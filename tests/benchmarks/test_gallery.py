@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.datasets.sample import Dataset, MaskSample, Truth
 from benchmarks.gallery import PANEL_PX, TEXT_PX, draw_gallery, iou_of, worst_of_each_kind
-from benchmarks.records import Record
+from benchmarks.scoring.records import Record
 from stamp.pictures.masks import encode_rle
 
 RIGHT = np.zeros((40, 60), dtype=bool)

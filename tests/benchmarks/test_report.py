@@ -12,10 +12,10 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.compare import Difference, compare_runs
 from benchmarks.memory import MEMORY_FILE, Memory
-from benchmarks.records import Record
 from benchmarks.report import check_report, make_report, unequal, write_report
 from benchmarks.report_table import interval, markdown, number
-from tests.benchmarks.test_records import MASK, QUESTION
+from benchmarks.scoring.records import Record
+from tests.benchmarks.scoring.test_records import MASK, QUESTION
 
 ROOT = Path(__file__).parent.parent.parent
 STAMP = replace(MASK, variant="", masks=[], phases_s={"decode": 0.1, "mask": 0.05})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.records import Record
+from benchmarks.scoring.records import Record
 from demo.board import live
 from demo.board.library import Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.metrics import CONVENTIONS
-from benchmarks.records import records_of
-from benchmarks.scores import SCORES, cost_of, scores_of
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.records import records_of
+from benchmarks.scoring.scores import SCORES, cost_of, scores_of
 from demo.board.results import ALL, RESULTS, ResultStore, read_results
 from tests.demo.runs import report_of, spoil_line, write_run
 

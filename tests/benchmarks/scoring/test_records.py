@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.records import Record, RecordLog, read_records, record_files, records_of, write_atomically
+from benchmarks.scoring.records import Record, RecordLog, read_records, record_files, records_of, write_atomically
 from tests.benchmarks import tiny
 
 MASK = Record(

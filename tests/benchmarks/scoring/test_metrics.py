@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torchmetrics.classification import BinaryJaccardIndex
 
-from benchmarks.metrics import CONVENTIONS, Convention, Overlaps, mask_statistics, overlap_px
+from benchmarks.scoring.metrics import CONVENTIONS, Convention, Overlaps, mask_statistics, overlap_px
 from stamp.pictures.masks import decode_rle
 
-OFFICIAL = json.loads((Path(__file__).parent / "official" / "mask_scores.json").read_text())
+OFFICIAL = json.loads((Path(__file__).parents[1] / "official" / "mask_scores.json").read_text())
 OURS = CONVENTIONS["ours"]
 
 sizes = st.tuples(st.integers(1, 8), st.integers(1, 8))

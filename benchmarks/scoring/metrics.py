@@ -18,7 +18,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.intervals import Statistic, mean, ratio_of_sums
+from benchmarks.scoring.intervals import Statistic, mean, ratio_of_sums
 from stamp.pictures.masks import Mask
 
 THRESHOLDS = (0.5, 0.7, 0.9)
@@ -91,7 +91,7 @@ class Overlaps:
 
 
 def mask_statistics(overlaps: Overlaps, convention: Convention) -> dict[str, Statistic]:
-    """All scores of masks, for `benchmarks.intervals.bootstrap`."""
+    """All scores of masks, for `benchmarks.scoring.intervals.bootstrap`."""
     ious, every = overlaps.ious(convention), overlaps.annotated
     target, empty = every & ~overlaps.no_target, every & overlaps.no_target
     return {

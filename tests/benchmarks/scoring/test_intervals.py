@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.intervals import Array, Interval, bootstrap, difference, mean, median, ratio, ratio_of_sums
+from benchmarks.scoring.intervals import Array, Interval, bootstrap, difference, mean, median, ratio, ratio_of_sums
 
 values_and_weights = st.lists(st.tuples(st.floats(0.1, 1e6), st.integers(0, 4)), min_size=1, max_size=12).filter(
     lambda pairs: any(weight for _, weight in pairs)
@@ -55,7 +55,7 @@ def test_undefined_is_none() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 7, 4_000_000])
 def test_bootstrap_is_a_loop_over_draws(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr("benchmarks.intervals.WEIGHTS_AT_ONCE", at_once * 5)
+    monkeypatch.setattr("benchmarks.scoring.intervals.WEIGHTS_AT_ONCE", at_once * 5)
     values, other = np.array([0.1, 0.9, 0.4, 0.7, 0.2]), np.array([0.2, 0.5, 0.5, 0.1, 0.3])
     groups = ["b", "a", "b", "c", "a"]  # as numbers: 1 0 1 2 0
     found = bootstrap({"mean": mean(values), "ratio": ratio(median(values), median(other))}, groups, draws=200, seed=5)

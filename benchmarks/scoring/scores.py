@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.intervals import DRAWS, Interval, Statistic, bootstrap, difference, mean, median, ratio
-from benchmarks.metrics import Convention, Overlaps, mask_statistics
-from benchmarks.records import Record
+from benchmarks.scoring.intervals import DRAWS, Interval, Statistic, bootstrap, difference, mean, median, ratio
+from benchmarks.scoring.metrics import Convention, Overlaps, mask_statistics
+from benchmarks.scoring.records import Record
 
 #: In the order of the tables. Accuracy of masks, then of words.
 SCORES = ("gIoU", "target gIoU", "cIoU", "P@0.5", "P@0.7", "P@0.9", "N-acc", "T-acc", "invalid", "dialogue")

@@ -1,0 +1,1 @@
+"""Records of answers, and scores with intervals from them."""
