@@ -139,12 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from benchmarks.datasets import open_dataset
-    from benchmarks.memory import measure_memory, one_of_each_kind
     from benchmarks.methods import load_methods, method_labels
-    from benchmarks.processes import this_process
     from benchmarks.report import write_report
-    from benchmarks.run_file import RunConfig
-    from benchmarks.runner import choose_samples, run_benchmark
+    from benchmarks.running.memory import measure_memory, one_of_each_kind
+    from benchmarks.running.processes import this_process
+    from benchmarks.running.run_file import RunConfig
+    from benchmarks.running.runner import choose_samples, run_benchmark
 
     process = this_process(options.device)
     options.device = process.device

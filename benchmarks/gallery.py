@@ -68,7 +68,7 @@ def _fitting(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> s
 def write_gallery(run: Path, root: Path | None, method: str, a_kind: int, out: Path) -> None:
     """The gallery of one method of a run folder. Raises ValueError: no such records."""
     from benchmarks.datasets import open_dataset
-    from benchmarks.run_file import read_run
+    from benchmarks.running.run_file import read_run
     from benchmarks.scoring.records import records_of
 
     about = read_run(run)

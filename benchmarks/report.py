@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from benchmarks.checkpoints import BACKBONE, EQUAL_BUDGET
-from benchmarks.memory import read_memory
 from benchmarks.report_table import report_tables
-from benchmarks.run_file import read_run
+from benchmarks.running.memory import read_memory
+from benchmarks.running.run_file import read_run
 from benchmarks.scoring.intervals import DRAWS, LEVEL, SEED, Interval
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import Record, records_of, write_atomically

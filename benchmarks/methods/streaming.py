@@ -42,7 +42,7 @@ class Moment:
 
 
 def moments(method: Method, image: Image.Image, prompt: str, should_stop: Callable[[], bool]) -> Iterator[Moment]:
-    """The answer of a method to an RGB picture, moment by moment, in the window of `benchmarks.measuring`."""
+    """The answer of a method to an RGB picture, moment by moment, in the window of `benchmarks.running.measuring`."""
     wait_for(method.device)
     start, text = time.perf_counter(), ""
     for piece in _pieces(method, image, prompt, should_stop):

@@ -88,7 +88,7 @@ def _run(shelf: Shelf, library: Library, order: Order, stop: threading.Event, pu
 def _measure(
     shelf: Shelf, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]
 ) -> None:
-    from benchmarks.measuring import run_samples
+    from benchmarks.running.measuring import run_samples
 
     put(Doing("Reading the samples…"))
     if (dataset := library.dataset(order.dataset, (order.split,))) is None:
@@ -112,7 +112,7 @@ def _measure(
 
 def choose(dataset: "Dataset", order: Order) -> "list[Sample]":
     """At most `order.n` samples of the split and the kind, evenly from all splits, always the same ones."""
-    from benchmarks.runner import choose_samples
+    from benchmarks.running.runner import choose_samples
 
     wanted = {"split": order.split, "kind": order.kind}
     samples = [

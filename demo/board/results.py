@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.report import REPORT_FILE, make_report
-from benchmarks.run_file import RUN_FILE
+from benchmarks.running.run_file import RUN_FILE
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
 from benchmarks.scoring.scores import SCORES, overlaps_of

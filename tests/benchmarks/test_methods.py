@@ -13,10 +13,10 @@ from benchmarks.checkpoints import CHECKPOINTS, missing_checkpoints
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample, Truth
 from benchmarks.forcing import segment_forced
-from benchmarks.measuring import run_samples
 from benchmarks.methods import load_methods, method_labels
 from benchmarks.methods.stamp import LONGER
 from benchmarks.released import segment_released
+from benchmarks.running.measuring import run_samples
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.inference.answer import PHASES
 from tests.benchmarks import tiny

@@ -12,7 +12,7 @@ from benchmarks.datasets.sample import QuestionSample
 from benchmarks.fingerprint import sha256_of
 from benchmarks.report import check_report
 from benchmarks.report_table import interval, markdown, megabytes, number
-from benchmarks.runner import choose_samples
+from benchmarks.running.runner import choose_samples
 from benchmarks.scoring.records import records_of
 
 FOLDER = Path(__file__).parent.parent.parent / "benchmarks" / "results" / "scenes"

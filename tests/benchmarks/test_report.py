@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.compare import Difference, compare_runs
-from benchmarks.memory import MEMORY_FILE, Memory
 from benchmarks.report import check_report, make_report, unequal, write_report
 from benchmarks.report_table import interval, markdown, number
+from benchmarks.running.memory import MEMORY_FILE, Memory
 from benchmarks.scoring.records import Record
 from tests.benchmarks.scoring.test_records import MASK, QUESTION
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from benchmarks.datasets import open_dataset
 from benchmarks.methods import Prediction
-from benchmarks.processes import Process
 from benchmarks.report import write_report
-from benchmarks.run_file import RunConfig
-from benchmarks.runner import run_benchmark
+from benchmarks.running.processes import Process
+from benchmarks.running.run_file import RunConfig
+from benchmarks.running.runner import run_benchmark
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
 

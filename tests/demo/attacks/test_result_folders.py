@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks.datasets import open_dataset
-from benchmarks.processes import Process
 from benchmarks.report import write_report
-from benchmarks.run_file import RunConfig
-from benchmarks.runner import run_benchmark
+from benchmarks.running.processes import Process
+from benchmarks.running.run_file import RunConfig
+from benchmarks.running.runner import run_benchmark
 from demo.board.compare import CHARTS
 from demo.board.dashboard import board_view
 from demo.board.explorer import UNREADABLE_MASKS, sample_html

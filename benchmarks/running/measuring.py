@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.datasets.sample import DatasetError, QuestionSample, Sample
-from benchmarks.judging import Judgement, judge, judge_unread
 from benchmarks.methods.method import Method, Prediction, TalksOnly
+from benchmarks.running.judging import Judgement, judge, judge_unread
 from benchmarks.scoring.records import Key, Record, Status
 from benchmarks.timing import wait_for
 from stamp.pictures.masks import encode_rle

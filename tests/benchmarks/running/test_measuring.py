@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import measuring
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample
-from benchmarks.measuring import record_key, run_samples
-from benchmarks.memory import one_of_each_kind
 from benchmarks.methods import Prediction, TalksOnly
+from benchmarks.running import measuring
+from benchmarks.running.measuring import record_key, run_samples
+from benchmarks.running.memory import one_of_each_kind
 from stamp.pictures.masks import decode_rle
 from tests.benchmarks import tiny
 from tests.benchmarks.scripted import PHASES_S, ScriptedMethod, answer

@@ -51,7 +51,7 @@ class Memory:
 
 def one_of_each_kind(samples: "Sequence[Sample]", method: "Method") -> list[Request]:
     """The first request of each kind that a method is asked."""
-    from benchmarks.measuring import is_asked
+    from benchmarks.running.measuring import is_asked
 
     usable = [sample for sample in samples if sample.problem is None and is_asked(sample, method)]
     asked = {sample.kind: sample for sample in reversed(usable)}

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import memory
 from benchmarks.__main__ import build_parser, main
 from benchmarks.datasets import open_dataset
-from benchmarks.memory import MEMORY_FILE, Memory, measure_memory, one_of_each_kind, read_memory
 from benchmarks.methods import TalksOnly
 from benchmarks.provenance import weights_bytes
+from benchmarks.running import memory
+from benchmarks.running.memory import MEMORY_FILE, Memory, measure_memory, one_of_each_kind, read_memory
 from stamp.predictor import StampPredictor
 from tests.benchmarks import tiny
 from tests.benchmarks.nano import named_checkpoints, write_backbone, write_embedding

@@ -7,10 +7,10 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.datasets.sample import Dataset, Sample
-from benchmarks.measuring import is_due, run_samples
 from benchmarks.methods import Method
-from benchmarks.processes import Process
-from benchmarks.run_file import RunConfig, begin_run
+from benchmarks.running.measuring import is_due, run_samples
+from benchmarks.running.processes import Process
+from benchmarks.running.run_file import RunConfig, begin_run
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, RecordLog, read_records, record_files, write_atomically
 from benchmarks.scoring.scores import overlaps_of

@@ -11,9 +11,9 @@ from PIL import Image
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import Dataset
 from benchmarks.methods import Prediction
-from benchmarks.processes import Process, this_process
-from benchmarks.run_file import RunConfig
-from benchmarks.runner import Progress, choose_samples, run_benchmark
+from benchmarks.running.processes import Process, this_process
+from benchmarks.running.run_file import RunConfig
+from benchmarks.running.runner import Progress, choose_samples, run_benchmark
 from benchmarks.scoring.records import Record, read_records, records_of
 from tests.benchmarks import tiny
 from tests.benchmarks.scripted import ScriptedMethod, answer
