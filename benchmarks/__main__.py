@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from benchmarks.datasets import open_dataset
     from benchmarks.methods import load_methods, method_labels
-    from benchmarks.report import write_report
+    from benchmarks.reporting.report import write_report
     from benchmarks.running.memory import measure_memory, one_of_each_kind
     from benchmarks.running.processes import this_process
     from benchmarks.running.run_file import RunConfig
@@ -174,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from benchmarks.report import check_report, write_report
+    from benchmarks.reporting.report import check_report, write_report
 
     if not options.check:
         print(write_report(options.folder, options.convention))
@@ -185,7 +185,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from benchmarks.compare import compare_runs, compare_table
+    from benchmarks.reporting.compare import compare_runs, compare_table
 
     differences = compare_runs(options.a, options.b)
     print(compare_table(differences, options.tolerance))
@@ -193,7 +193,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _gallery(options: argparse.Namespace) -> int:
-    from benchmarks.gallery import write_gallery
+    from benchmarks.reporting.gallery import write_gallery
 
     write_gallery(options.folder, options.root, options.method, options.each, options.out)
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import __main__ as benchmarks
 from benchmarks.datasets import open_dataset
 from benchmarks.refusals import ask_unseen, refusals
-from benchmarks.report import REPORT_FILE
+from benchmarks.reporting.report import REPORT_FILE
 from benchmarks.scoring.records import records_of
 from stamp.predictor import StampPredictor
 from stamp.training import __main__ as training

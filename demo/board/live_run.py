@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.report_table import UNKNOWN, interval, number
+from benchmarks.reporting.report_table import UNKNOWN, interval, number
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import Record
 from benchmarks.scoring.scores import cost_of, scores_of

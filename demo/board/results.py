@@ -1,7 +1,7 @@
 """Run folders as the tab needs them: rows (one for each method, split and kind of request) and samples.
 
-Every figure comes from `benchmarks.report`, and from `benchmarks.scoring.scores` for single samples. A folder or line
-that cannot be read is named, and the rest is shown.
+Every figure comes from `benchmarks.reporting.report`, and from `benchmarks.scoring.scores` for single samples. A folder
+or line that cannot be read is named, and the rest is shown.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.report import REPORT_FILE, make_report
+from benchmarks.reporting.report import REPORT_FILE, make_report
 from benchmarks.running.run_file import RUN_FILE
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
@@ -54,7 +54,7 @@ Problems = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Run:
-    """One folder. about: its `run.json`, or None. report: as `benchmarks.report.make_report` gives it."""
+    """One folder. about: its `run.json`, or None. report: as `benchmarks.reporting.report.make_report` gives it."""
 
     name: str
     records: tuple[Record, ...]

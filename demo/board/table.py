@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.report_table import UNKNOWN, interval, number
+from benchmarks.reporting.report_table import UNKNOWN, interval, number
 from demo.board.results import BEFORE, ROW_COLUMNS
 
 #: Scores that every table has; the others of SCORES are in the downloads.

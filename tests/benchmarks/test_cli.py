@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.__main__ import main
 from benchmarks.methods import MAKERS, load_methods, method_labels
-from benchmarks.report import check_report
+from benchmarks.reporting.report import check_report
 from benchmarks.scoring.records import Record, records_of
 from stamp.inference.answer import PHASES
 from stamp.options import add_model_options

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.datasets import open_dataset
 from benchmarks.methods import Prediction
-from benchmarks.report import write_report
+from benchmarks.reporting.report import write_report
 from benchmarks.running.processes import Process
 from benchmarks.running.run_file import RunConfig
 from benchmarks.running.runner import run_benchmark

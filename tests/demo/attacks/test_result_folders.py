@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.datasets import open_dataset
-from benchmarks.report import write_report
+from benchmarks.reporting.report import write_report
 from benchmarks.running.processes import Process
 from benchmarks.running.run_file import RunConfig
 from benchmarks.running.runner import run_benchmark

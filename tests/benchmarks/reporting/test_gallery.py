@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.datasets.sample import Dataset, MaskSample, Truth
-from benchmarks.gallery import PANEL_PX, TEXT_PX, draw_gallery, iou_of, worst_of_each_kind
+from benchmarks.reporting.gallery import PANEL_PX, TEXT_PX, draw_gallery, iou_of, worst_of_each_kind
 from benchmarks.scoring.records import Record
 from stamp.pictures.masks import encode_rle
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from benchmarks.checkpoints import BACKBONE, EQUAL_BUDGET
-from benchmarks.report_table import report_tables
+from benchmarks.reporting.report_table import report_tables
 from benchmarks.running.memory import read_memory
 from benchmarks.running.run_file import read_run
 from benchmarks.scoring.intervals import DRAWS, LEVEL, SEED, Interval

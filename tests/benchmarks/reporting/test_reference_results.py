@@ -10,12 +10,12 @@ import pytest
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import QuestionSample
 from benchmarks.fingerprint import sha256_of
-from benchmarks.report import check_report
-from benchmarks.report_table import interval, markdown, megabytes, number
+from benchmarks.reporting.report import check_report
+from benchmarks.reporting.report_table import interval, markdown, megabytes, number
 from benchmarks.running.runner import choose_samples
 from benchmarks.scoring.records import records_of
 
-FOLDER = Path(__file__).parent.parent.parent / "benchmarks" / "results" / "scenes"
+FOLDER = Path(__file__).parents[3] / "benchmarks" / "results" / "scenes"
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import group
-from benchmarks.report_table import UNKNOWN, markdown
+from benchmarks.reporting.report import group
+from benchmarks.reporting.report_table import UNKNOWN, markdown
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import records_of
 from benchmarks.scoring.scores import SCORES, scores_of

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.compare import Difference, compare_runs
-from benchmarks.report import check_report, make_report, unequal, write_report
-from benchmarks.report_table import interval, markdown, number
+from benchmarks.reporting.compare import Difference, compare_runs
+from benchmarks.reporting.report import check_report, make_report, unequal, write_report
+from benchmarks.reporting.report_table import interval, markdown, number
 from benchmarks.running.memory import MEMORY_FILE, Memory
 from benchmarks.scoring.records import Record
 from tests.benchmarks.scoring.test_records import MASK, QUESTION
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 STAMP = replace(MASK, variant="", masks=[], phases_s={"decode": 0.1, "mask": 0.05})
 #: intersection, union, no target, seconds of stamp, seconds of the other method.
 SAMPLES = ((80, 100, False, 1.0, 4.0), (30, 60, False, 2.0, 6.0), (0, 0, True, 3.0, 30.0), (0, 50, True, 4.0, 8.0))
@@ -327,5 +327,5 @@ def test_a_score_that_one_run_lacks_differs_always() -> None:
 
 
 def test_a_report_loads_no_model() -> None:
-    code = "import sys, benchmarks.report, benchmarks.compare; sys.exit('torch' in sys.modules)"
+    code = "import sys, benchmarks.reporting.report, benchmarks.reporting.compare; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
