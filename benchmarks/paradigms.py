@@ -1,8 +1,8 @@
 """Four ways from an answer to a mask, with answers given in advance: what a way costs, whatever the weights say.
 
-Every token of an answer takes its decode step (`benchmarks.forcing`). The steps that choose the text of a mask count as
-its mask phase, and so does what predicts a mask without text: STAMP's mask pass, the embedding's decoder. What makes
-pixels of it counts as refine. The text of random weights says nothing, so a stand-in of the same size is painted.
+Every token of an answer takes its decode step (`benchmarks.methods.forcing`). The steps that choose the text of a mask
+count as its mask phase, and so does what predicts a mask without text: STAMP's mask pass, the embedding's decoder. What
+makes pixels of it counts as refine. The text of random weights says nothing, so a stand-in of the same size is painted.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.baselines.patches import draw_patches
-from benchmarks.forcing import decode
+from benchmarks.methods.forcing import decode
 from stamp.inference.answer import Answer
 from stamp.pictures.masks import Mask
 

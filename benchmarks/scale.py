@@ -21,7 +21,7 @@ from tqdm import tqdm
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
-from benchmarks.forcing import ONE_MASK
+from benchmarks.methods.forcing import ONE_MASK
 from benchmarks.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon
 from benchmarks.provenance import provenance
 from benchmarks.reporting.report_table import UNKNOWN, markdown, number

@@ -2,7 +2,7 @@
 
 The parts of an answer. *Vision* turns the picture into features. *Prefill* reads the whole prompt in one pass.
 *Decode* writes the answer, one pass a token. *Mask* predicts the masks, P mask tokens each. *Refine* enlarges them.
-Answers are given in advance (`benchmarks.forcing`), so every method writes the same tokens.
+Answers are given in advance (`benchmarks.methods.forcing`), so every method writes the same tokens.
 
 The window of a measurement: PIL picture and prompt in, boolean masks at the picture's size out. Loading lies outside,
 the accelerator is waited for at both ends, every method is warmed up, and methods take turns (ours, released,
@@ -26,9 +26,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.follow_up import segment_follow_up, segment_fresh
-from benchmarks.forcing import ONE_MASK, segment_drafted, segment_forced
+from benchmarks.methods.forcing import ONE_MASK, segment_drafted, segment_forced
+from benchmarks.methods.released import MASK_PARTS, segment_released
 from benchmarks.provenance import provenance
-from benchmarks.released import MASK_PARTS, segment_released
 from benchmarks.timing import wait_for
 from stamp.conversation import Segmentation
 from stamp.inference.answer import PHASES

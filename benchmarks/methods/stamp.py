@@ -10,8 +10,8 @@ from PIL import Image
 from benchmarks.checkpoints import changed, checkpoint_of
 from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
+from benchmarks.methods.released import segment_released
 from benchmarks.methods.streaming import Piece
-from benchmarks.released import segment_released
 from stamp.checkpoints.loading import DTYPES
 from stamp.checkpoints.quantization import QUANTIZATIONS
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, find_checkpoint

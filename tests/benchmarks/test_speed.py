@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.forcing import segment_forced
+from benchmarks.methods.forcing import segment_forced
 from benchmarks.provenance import git
 from benchmarks.speed import (
     ROWS_FILE,

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import released
-from benchmarks.forcing import segment_forced
-from benchmarks.released import MASK_PARTS, segment_released
+from benchmarks.methods import released
+from benchmarks.methods.forcing import segment_forced
+from benchmarks.methods.released import MASK_PARTS, segment_released
 from stamp import ImageError, PromptError, StampPredictor
 from stamp.conversation import Segmentation
 from stamp.inference.generation import PhaseClock, TextState
 
-PARITY = Path(__file__).parent.parent / "parity"
+PARITY = Path(__file__).parents[2] / "parity"
 PICTURE = PARITY / "images" / "land_200x120.png"
 PROMPT = "Segment the boat."
 ANSWERS = {0: "There is none.", 1: "Sure, here <|seg|>.", 3: "One <|seg|>, two <|seg|> and three <|seg|>"}

@@ -12,10 +12,10 @@ from benchmarks.__main__ import build_parser
 from benchmarks.checkpoints import CHECKPOINTS, missing_checkpoints
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample, Truth
-from benchmarks.forcing import segment_forced
 from benchmarks.methods import load_methods, method_labels
+from benchmarks.methods.forcing import segment_forced
+from benchmarks.methods.released import segment_released
 from benchmarks.methods.stamp import LONGER
-from benchmarks.released import segment_released
 from benchmarks.running.measuring import run_samples
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.inference.answer import PHASES
