@@ -211,8 +211,8 @@ def _train(options: argparse.Namespace) -> int:
 
     import torch
 
-    from benchmarks.baselines.recipe import TrainingPlan
-    from benchmarks.baselines.train import train
+    from benchmarks.training.recipe import TrainingPlan
+    from benchmarks.training.train import train
     from stamp.checkpoints.sources import check_files
     from stamp.predictor import choose_device
     from stamp.training.art import ArtLibrary

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from benchmarks.baselines.objectives import OBJECTIVES
+from benchmarks.training.objectives import OBJECTIVES
 from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import Batch, BatchMaker, BatchPlan
 from stamp.training.scenes import VALIDATION_SEEDS

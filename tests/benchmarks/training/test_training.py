@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 import benchmarks.methods.polygon
-from benchmarks.baselines import train as training
-from benchmarks.baselines.card import sweep_table
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
-from benchmarks.baselines.objectives import OBJECTIVES, WrittenMasks
-from benchmarks.baselines.recipe import CHOICE_SEEDS, TrainingPlan, choice_batches, choice_score
-from benchmarks.baselines.train import choose_rate, make_trainer, segment_figures, train
+from benchmarks.training import train as training
+from benchmarks.training.card import sweep_table
+from benchmarks.training.objectives import OBJECTIVES, WrittenMasks
+from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_batches, choice_score
+from benchmarks.training.train import choose_rate, make_trainer, segment_figures, train
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan, Rows

@@ -1,0 +1,1 @@
+"""How the methods of the comparison are trained: objectives, recipe, sweep, card."""
