@@ -200,7 +200,7 @@ def _gallery(options: argparse.Namespace) -> int:
 
 
 def _figures(options: argparse.Namespace) -> int:
-    from benchmarks.figures import write_figures
+    from benchmarks.studies.figures import write_figures
 
     run = options.run or options.model
     return write_figures(options.model, run, options.art, options.out, options.scenes, options.device)
@@ -235,7 +235,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _speed(options: argparse.Namespace) -> int:
-    from benchmarks.speed import SpeedConfig, run_speed
+    from benchmarks.studies.speed import SpeedConfig, run_speed
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
     print(speed_table(run_speed(load_predictor(options), options.model, options.out, config)))
@@ -243,7 +243,7 @@ def _speed(options: argparse.Namespace) -> int:
 
 
 def _scale(options: argparse.Namespace) -> int:
-    from benchmarks.scale import ScaleConfig, run_scale, scale_table
+    from benchmarks.studies.scale import ScaleConfig, run_scale, scale_table
 
     config = ScaleConfig(**{one.name: getattr(options, one.name) for one in fields(ScaleConfig)})
     print(scale_table(run_scale(load_predictor(options), options.model, options.out, config)))
@@ -251,7 +251,7 @@ def _scale(options: argparse.Namespace) -> int:
 
 
 def _footprint(options: argparse.Namespace) -> int:
-    from benchmarks.footprint import append_footprint, footprint_table, measure_footprint, read_footprints
+    from benchmarks.studies.footprint import append_footprint, footprint_table, measure_footprint, read_footprints
 
     load = partial(load_predictor, options)
     append_footprint(measure_footprint(load, options.model, options.side_px, options.clock), options.out)
@@ -262,7 +262,7 @@ def _footprint(options: argparse.Namespace) -> int:
 def _threads(options: argparse.Namespace) -> int:
     import psutil
 
-    from benchmarks.threads import ThreadsConfig, run_threads, threads_table
+    from benchmarks.studies.threads import ThreadsConfig, run_threads, threads_table
 
     numbers = options.threads or sorted({1, psutil.cpu_count(logical=False) or 1})
     sizes = {name: getattr(options, name) for name in ("busy", "repeats", "warmups", "side_px")}

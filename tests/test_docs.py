@@ -8,12 +8,12 @@ import pytest
 
 from benchmarks.__main__ import build_parser
 from benchmarks.datasets import READERS
-from benchmarks.footprint import footprint_table, read_footprints
 from benchmarks.methods import MAKERS
-from benchmarks.scale import scale_table
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.scores import SCORES
-from benchmarks.threads import threads_table
+from benchmarks.studies.footprint import footprint_table, read_footprints
+from benchmarks.studies.scale import scale_table
+from benchmarks.studies.threads import threads_table
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text()

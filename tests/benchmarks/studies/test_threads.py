@@ -8,11 +8,11 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks import threads
 from benchmarks.__main__ import main
-from benchmarks.threads import Setting, ThreadsConfig, threads_table
+from benchmarks.studies import threads
+from benchmarks.studies.threads import Setting, ThreadsConfig, threads_table
 
-MODEL = Path(__file__).parent.parent / "parity" / "models" / "tied"
+MODEL = Path(__file__).parents[2] / "parity" / "models" / "tied"
 SMALL = ["--model", str(MODEL), "--device", "cpu", "--dtype", "float32", "--repeats", "2", "--warmups", "1"]
 
 

@@ -13,8 +13,8 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 
 from benchmarks.__main__ import main
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
-from benchmarks.paradigms import Paradigm, all_mask, lm_head_inputs, polygon
-from benchmarks.scale import (
+from benchmarks.studies.paradigms import Paradigm, all_mask, lm_head_inputs, polygon
+from benchmarks.studies.scale import (
     ROWS_FILE,
     SUMMARY_FILE,
     Round,
@@ -25,7 +25,7 @@ from benchmarks.scale import (
     scale_table,
     summarise,
 )
-from benchmarks.speed import PROMPT, picture, prepare
+from benchmarks.studies.speed import PROMPT, picture, prepare
 from stamp.conversation import Turn
 from stamp.inference.answer import Answer
 from stamp.predictor import StampPredictor

@@ -22,10 +22,10 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.methods.forcing import ONE_MASK
-from benchmarks.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon
 from benchmarks.provenance import provenance
 from benchmarks.reporting.report_table import UNKNOWN, markdown, number
-from benchmarks.speed import CLOCKS, PROMPT, picture, prepare
+from benchmarks.studies.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon
+from benchmarks.studies.speed import CLOCKS, PROMPT, picture, prepare
 from benchmarks.timing import wait_for
 from stamp.conversation import Turn
 from stamp.inference.answer import PHASES, Answer

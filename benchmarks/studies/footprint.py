@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from benchmarks.provenance import provenance
-from benchmarks.speed import CLOCKS, SpeedConfig, measure, picture, prepare, speed_cases
+from benchmarks.studies.speed import CLOCKS, SpeedConfig, measure, picture, prepare, speed_cases
 from stamp.predictor import StampPredictor
 
 GB = 1e9
@@ -40,7 +40,7 @@ class Footprint:
     """One measurement. Memory is the process's resident set, or what torch allocated on a GPU.
 
     seconds: by phase, of one answer of `new_tokens` tokens with one mask of `mask_tokens` tokens, without warm-up.
-    clock: what seconds and load_s count, a key of `benchmarks.speed.CLOCKS`.
+    clock: what seconds and load_s count, a key of `benchmarks.studies.speed.CLOCKS`.
     load_peak_bytes: until the model was loaded. peak_bytes: until the answer was there.
     """
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmarks import __main__ as benchmarks
 from benchmarks.datasets import open_dataset
-from benchmarks.refusals import ask_unseen, refusals
 from benchmarks.reporting.report import REPORT_FILE
 from benchmarks.scoring.records import records_of
+from benchmarks.studies.refusals import ask_unseen, refusals
 from stamp.predictor import StampPredictor
 from stamp.training import __main__ as training
 from stamp.training.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE

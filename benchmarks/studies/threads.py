@@ -2,7 +2,8 @@
 
 How threads wait is read when torch is imported, so each setting has a process of its own, which loads the model once.
 The processes take turns, answer by answer, so that a drift of the machine hits all of them alike; who does not answer
-sleeps. Then the same again beside processes that do nothing but count. The window is that of `benchmarks.speed`.
+sleeps. Then the same again beside processes that do nothing but count. The window is that of
+`benchmarks.studies.speed`.
 
 A machine on which something else runs has no idle half: the seconds are then null.
 """
@@ -24,7 +25,7 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from benchmarks.speed import SpeedConfig, measure, picture, prepare, speed_cases
+from benchmarks.studies.speed import SpeedConfig, measure, picture, prepare, speed_cases
 from stamp.options import load_predictor
 
 POLICY = "OMP_WAIT_POLICY"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.footprint import COLUMNS, Footprint, footprint_table, read_footprints
+from benchmarks.studies.footprint import COLUMNS, Footprint, footprint_table, read_footprints
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_row_of_the_nano_is_appended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +56,7 @@ def test_table() -> None:
 def test_the_peak_is_of_this_process_alone() -> None:
     """What the kernel counts as a process's largest size is handed down from the one that started it."""
     large = np.ones(400_000_000, dtype=np.uint8)
-    code = "import torch; from benchmarks.footprint import *; device = torch.device('cpu')\n"
+    code = "import torch; from benchmarks.studies.footprint import *; device = torch.device('cpu')\n"
     code += "print(resident_bytes(device), peak_bytes(device))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     resident, peak = map(int, done.stdout.split())

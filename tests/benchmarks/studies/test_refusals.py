@@ -9,8 +9,8 @@ from typing import Any, cast
 from PIL import Image
 
 from benchmarks.datasets.sample import Dataset, QuestionSample
-from benchmarks.refusals import UNSEEN, ask_unseen, refusals
 from benchmarks.scoring.records import Record
+from benchmarks.studies.refusals import UNSEEN, ask_unseen, refusals
 from stamp.predictor import StampPredictor
 from stamp.training.groups import Lexicon
 from stamp.training.talk.chat import CODAS, ONSETS, UNTAUGHT, VOWELS, taught_words

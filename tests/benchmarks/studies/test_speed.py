@@ -11,7 +11,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.methods.forcing import segment_forced
 from benchmarks.provenance import git
-from benchmarks.speed import (
+from benchmarks.studies.speed import (
     ROWS_FILE,
     SUMMARY_FILE,
     Case,
