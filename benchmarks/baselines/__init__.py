@@ -1,1 +1,1 @@
-"""The methods STAMP is compared with: how they write or predict masks, and how they are trained."""
+"""The methods STAMP is compared with: how they write or predict masks. How they are trained: `benchmarks.training`."""

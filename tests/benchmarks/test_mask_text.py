@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
-from benchmarks.baselines.contours import MOST_CORNERS, outer_polygons
 from benchmarks.baselines.mask_text import MaskText, MaskTextError
 from benchmarks.baselines.patches import PatchText, patches_of, read_patches, write_patches
-from benchmarks.baselines.polygons import PolygonText, fill_polygons, read_polygons, write_polygons
+from benchmarks.baselines.polygons import (
+    MOST_CORNERS,
+    PolygonText,
+    fill_polygons,
+    outer_polygons,
+    read_polygons,
+    write_polygons,
+)
 from stamp.pictures.masks import intersection_over_union
 from stamp.refinement import make_refiner
 
