@@ -10,8 +10,8 @@ from typing import Protocol, cast
 
 from PIL import Image
 
+from benchmarks.instruments import wait_for
 from benchmarks.methods.method import Method, Prediction
-from benchmarks.timing import wait_for
 from stamp.conversation import MaskReady, TextDelta
 from stamp.pictures.masks import Mask
 

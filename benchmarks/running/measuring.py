@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.datasets.sample import DatasetError, QuestionSample, Sample
+from benchmarks.instruments import wait_for
 from benchmarks.methods.method import Method, Prediction, TalksOnly
 from benchmarks.running.judging import Judgement, judge, judge_unread
 from benchmarks.scoring.records import Key, Record, Status
-from benchmarks.timing import wait_for
 from stamp.pictures.masks import encode_rle
 
 

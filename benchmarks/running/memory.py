@@ -108,8 +108,8 @@ def measure_here(label: str, options: argparse.Namespace, requests: Sequence[Req
     """Load a method into this process, which should hold nothing else, and let it answer."""
     import torch
 
+    from benchmarks.instruments import peak_bytes, resident_bytes
     from benchmarks.methods import load_methods
-    from benchmarks.studies.footprint import peak_bytes, resident_bytes
     from stamp.pictures.images import load_image
 
     before = resident_bytes(torch.device("cpu"))

@@ -5,16 +5,12 @@ appended to a JSON-lines file, and the table is made from the rows.
 """
 
 import json
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-import torch
-
+from benchmarks.instruments import peak_bytes, resident_bytes
 from benchmarks.provenance import provenance
 from benchmarks.studies.speed import CLOCKS, SpeedConfig, measure, picture, prepare, speed_cases
 from stamp.predictor import StampPredictor
@@ -77,28 +73,6 @@ def measure_footprint(
         provenance=provenance(predictor, model),
         clock=clock,
     )
-
-
-def resident_bytes(device: torch.device) -> int:
-    """Memory in use now."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    return int(psutil.Process().memory_info().rss)
-
-
-def peak_bytes(device: torch.device) -> int:
-    """The most memory that was in use at any time of this process.
-
-    Linux counts it in /proc; `getrusage` there hands down the peak of the process that started this one.
-    """
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    if counted := [line.split() for line in lines if line.startswith("VmHWM:")]:
-        return int(counted[0][1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def append_footprint(footprint: Footprint, path: Path) -> None:

@@ -25,11 +25,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.instruments import wait_for
 from benchmarks.methods.forcing import ONE_MASK, segment_drafted, segment_forced
 from benchmarks.methods.released import MASK_PARTS, segment_released
 from benchmarks.provenance import provenance
 from benchmarks.studies.follow_up import segment_follow_up, segment_fresh
-from benchmarks.timing import wait_for
 from stamp.conversation import Segmentation
 from stamp.inference.answer import PHASES
 from stamp.model.processing_stamp import StampProcessor

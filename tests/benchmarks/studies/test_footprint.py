@@ -56,7 +56,7 @@ def test_table() -> None:
 def test_the_peak_is_of_this_process_alone() -> None:
     """What the kernel counts as a process's largest size is handed down from the one that started it."""
     large = np.ones(400_000_000, dtype=np.uint8)
-    code = "import torch; from benchmarks.studies.footprint import *; device = torch.device('cpu')\n"
+    code = "import torch; from benchmarks.instruments import *; device = torch.device('cpu')\n"
     code += "print(resident_bytes(device), peak_bytes(device))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     resident, peak = map(int, done.stdout.split())
