@@ -8,20 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.checkpoints import add_method_options, missing_checkpoints
+from benchmarks.run_command import INTERRUPTED, add_run_options, run
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.options import add_model_options, load_predictor
 from stamp.threads import let_threads_sleep
-
-#: As a shell reports a program that Ctrl-C has ended.
-INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure STAMP against others.")
     commands = parser.add_subparsers(dest="command", required=True)
-    _add_run(commands.add_parser("run", help="methods over a dataset: one record for each answer"))
+    add_run_options(commands.add_parser("run", help="methods over a dataset: one record for each answer"))
     report = commands.add_parser("report", help="tables of a run, made from its records alone")
     report.add_argument("folder", type=Path)
     report.add_argument("--check", action="store_true", help="only say whether the stored report matches; 1 if not")
@@ -78,25 +75,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--dataset", required=True, help="scenes, refcoco, refcoco+, refcocog, grefcoco, reasonseg, ...")
-    run.add_argument("--split", nargs="+", default=["all"], help="splits, or all (default)")
-    run.add_argument("--root", type=Path, help="folder of the dataset; the scenes come with the project")
-    run.add_argument("--methods", nargs="+", default=["all"], help="NAME or NAME:VARIANT each, or all (default)")
-    run.add_argument("--limit", type=int, help="samples of each split; default all")
-    run.add_argument("--seed", type=int, default=0, help="draws the samples of --limit")
-    run.add_argument("--warmups", type=int, default=1, help="answers to a sample of each kind before measuring")
-    run.add_argument(
-        "--memory",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="also measure each method's memory, behind the timed pass (default)",
-    )
-    run.add_argument("--retry-errors", action="store_true", help="measure again what ended in an error")
-    run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
-    add_method_options(run)
-
-
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--method", required=True, help="stamp, polygon, patch_text or embedding")
     train.add_argument("--from", dest="backbone", type=Path, required=True, help="checkpoint folder to start from")
@@ -116,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     let_threads_sleep()
     options = build_parser().parse_args(arguments)
     commands = {
-        "run": _run,
+        "run": run,
         "report": _report,
         "compare": _compare,
         "gallery": _gallery,
@@ -135,42 +113,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
-
-
-def _run(options: argparse.Namespace) -> int:
-    from benchmarks.datasets import open_dataset
-    from benchmarks.methods import load_methods, method_labels
-    from benchmarks.reporting.report import write_report
-    from benchmarks.running.memory import measure_memory, one_of_each_kind
-    from benchmarks.running.processes import this_process
-    from benchmarks.running.run_file import RunConfig
-    from benchmarks.running.runner import choose_samples, run_benchmark
-
-    process = this_process(options.device)
-    options.device = process.device
-    absent = missing_checkpoints(options)
-    labels = method_labels(options.methods, absent)
-    if process.rank == 0:
-        for name, sentence in absent.items() if "all" in options.methods else ():
-            print(f"left out: {name}. {sentence}", file=sys.stderr)
-        print(f"reading {options.dataset}", file=sys.stderr)
-    dataset = open_dataset(options.dataset, options.split, options.root)
-    sizes = {"limit": options.limit, "seed": options.seed, "warmups": options.warmups, "processes": process.world}
-    config = RunConfig(dataset.name, dataset.splits, labels, **sizes)
-    try:
-        methods = load_methods(labels, options)
-        run_benchmark(dataset, methods, config, options.out, process, options.retry_errors)
-        if options.memory and process.rank == 0:
-            samples = choose_samples(dataset.samples, config.limit, config.seed)
-            requests = {label: one_of_each_kind(samples, one) for label, one in zip(labels, methods, strict=True)}
-            methods.clear()  # makes room for the processes that load them again
-            measure_memory(options.out, requests, options, options.retry_errors)
-    except KeyboardInterrupt:
-        print(f"stopped; what was measured is in {options.out}, and the same command goes on", file=sys.stderr)
-        return INTERRUPTED
-    if process.rank == 0:
-        print(write_report(options.out))
-    return 0
 
 
 def _report(options: argparse.Namespace) -> int:
