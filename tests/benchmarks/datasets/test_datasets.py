@@ -16,7 +16,7 @@ from stamp.pictures.masks import decode_rle
 from tests.benchmarks import tiny
 from tests.benchmarks.tiny import truth
 
-OFFICIAL = Path(__file__).parent / "official"
+OFFICIAL = Path(__file__).parents[1] / "official"
 
 
 # -- the project's own scenes ----------------------------------------------------------------------------------------
