@@ -157,8 +157,8 @@ def _train(options: argparse.Namespace) -> int:
     from benchmarks.training.train import train
     from stamp.checkpoints.sources import check_files
     from stamp.predictor import choose_device
-    from stamp.training.art import ArtLibrary
-    from stamp.training.vocabulary import taught_nouns
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.vocabulary import taught_nouns
 
     check_files(options.backbone)
     sweep_steps = max(1, options.steps // 10) if options.sweep_steps is None else options.sweep_steps

@@ -1,4 +1,4 @@
-"""Photographs with masks that training never saw: `--dataset photos --root DIR` (see `stamp.training.photographs`).
+"""Photographs with masks that training never saw (see `stamp.training.scenes.photographs`): `--dataset photos`.
 
 The one split, `heldout`, are the pictures that `heldout.txt` of each folder names. Of each picture is asked:
 
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, QuestionSample, Sample, Truth
-from stamp.training.nouns import Noun
-from stamp.training.photographs import Marked, Photograph, PhotographError, read_photographs
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.photographs import Marked, Photograph, PhotographError, read_photographs
+from stamp.training.scenes.vocabulary import taught_nouns
 from stamp.training.talk.exchange import a_noun, verb_of
-from stamp.training.vocabulary import taught_nouns
 
 HELD_OUT = "heldout"
 MIN_AREA_SHARE = 0.03

@@ -18,7 +18,7 @@ from stamp.pictures.masks import coverage_grid
 from stamp.training.cells import Grid
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import CELL_PX
-from stamp.training.scenes import Scene
+from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 
 #: What an answer calls the object of a mask: "... mask for the white horse: <|seg|>".

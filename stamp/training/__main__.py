@@ -54,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     train = commands.choices["train"]
     recipes = ("words", "eyes", "backbone", "nano")
     train.add_argument("--recipe", choices=recipes, default="nano", help="in this order; nano starts from a backbone")
-    train.add_argument("--photos", type=Path, help="folder of photographs with masks (see stamp.training.photographs)")
+    train.add_argument(
+        "--photos", type=Path, help="folder of photographs with masks (see stamp.training.scenes.photographs)"
+    )
     train.add_argument("--text-from", type=Path, help="take over the text model of this checkpoint")
     train.add_argument("--eyes-from", type=Path, help="take over the vision tower of this checkpoint")
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
@@ -76,9 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_art(options: argparse.Namespace) -> None:
     """Install every style; goes on where one is not to be had."""
-    from stamp.training.art import STYLE_SOURCES, install_art
-    from stamp.training.rasterise import ArtError
-    from stamp.training.vocabulary import load_vocabulary
+    from stamp.training.scenes.art import STYLE_SOURCES, install_art
+    from stamp.training.scenes.rasterise import ArtError
+    from stamp.training.scenes.vocabulary import load_vocabulary
 
     install_art(options.art, (), ())
     failures = []
@@ -93,11 +95,11 @@ def run_art(options: argparse.Namespace) -> None:
 
 def run_sheet(options: argparse.Namespace) -> None:
     """Scenes of the validation seeds, or the nouns, for looking at."""
-    from stamp.training.art import ArtLibrary
-    from stamp.training.scene_config import SceneConfig
-    from stamp.training.scenes import VALIDATION_SEEDS, compose_scene
-    from stamp.training.sheets import contact_sheet, vocabulary_sheets
-    from stamp.training.vocabulary import TRAINING_STYLES, load_vocabulary, taught_nouns
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.scene_config import SceneConfig
+    from stamp.training.scenes.scenes import VALIDATION_SEEDS, compose_scene
+    from stamp.training.scenes.sheets import contact_sheet, vocabulary_sheets
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, load_vocabulary, taught_nouns
 
     styles = tuple(options.styles or TRAINING_STYLES)
     nouns = load_vocabulary() if options.vocabulary else taught_nouns()
@@ -112,9 +114,9 @@ def run_sheet(options: argparse.Namespace) -> None:
 
 def run_scenes(options: argparse.Namespace) -> None:
     """Write the evaluation set, `--scenes` a split."""
-    from stamp.training.art import ArtLibrary
     from stamp.training.scene_set import Split, write_scene_set
-    from stamp.training.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
 
     nouns = taught_nouns()
     splits = (
@@ -132,13 +134,13 @@ def run_train(options: argparse.Namespace) -> None:
     import torch
 
     from stamp.predictor import choose_device
-    from stamp.training.art import PHOTO_STYLE, ArtLibrary
-    from stamp.training.cutouts import write_cutouts
-    from stamp.training.photographs import PhotoLibrary, read_photographs
     from stamp.training.processes import Team
     from stamp.training.recipes import RECIPES
+    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
+    from stamp.training.scenes.cutouts import write_cutouts
+    from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
     from stamp.training.trainer import Trainer
-    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
 
     device = torch.device(choose_device(options.device))
     nouns, photographs = taught_nouns(), None
@@ -175,10 +177,10 @@ def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint, print the table."""
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.predictor import StampPredictor
-    from stamp.training.art import ArtLibrary
     from stamp.training.evaluate import evaluate
     from stamp.training.quantization_study import study, write_study
-    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     folder = options.model or EMBEDDED_CHECKPOINT
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
@@ -197,9 +199,9 @@ def run_quantization(options: argparse.Namespace) -> None:
 def run_refinement(options: argparse.Namespace) -> None:
     """Compare, write rows and scores, print the table."""
     from stamp.predictor import StampPredictor
-    from stamp.training.art import ArtLibrary
     from stamp.training.refinement_study import study, write_study
-    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     predictor = StampPredictor.from_pretrained(options.model, device=options.device)
     rows = study(predictor, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.scenes)
@@ -214,8 +216,8 @@ def run_ablation(options: argparse.Namespace) -> None:
     from stamp.checkpoints.provenance import provenance_of
     from stamp.predictor import choose_device
     from stamp.training.ablation import AblationPlan, run_ablation, write_ablation
-    from stamp.training.art import ArtLibrary
-    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     plan = AblationPlan(options.backbone, TRAINING_STYLES, options.steps)
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
@@ -238,9 +240,9 @@ def run_card(options: argparse.Namespace) -> None:
 
 def run_examples(options: argparse.Namespace) -> None:
     """Compose the example pictures."""
-    from stamp.training.art import ArtLibrary
-    from stamp.training.examples import write_examples
-    from stamp.training.vocabulary import TRAINING_STYLES, taught_nouns
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.examples import write_examples
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     write_examples(ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.out)
 
@@ -248,8 +250,8 @@ def run_examples(options: argparse.Namespace) -> None:
 def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
     """What a measurement on validation scenes depends on."""
     from stamp.checkpoints.provenance import provenance
-    from stamp.training.scenes import VALIDATION_SEEDS
-    from stamp.training.vocabulary import TRAINING_STYLES
+    from stamp.training.scenes.scenes import VALIDATION_SEEDS
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES
 
     return {
         "n_scenes": n_scenes,

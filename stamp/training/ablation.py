@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader
 
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
-from stamp.training.art import ArtLibrary
 from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import BatchMaker, BatchPlan
 from stamp.training.evaluate import interval_of_mean
 from stamp.training.mask_objective import AllMask
 from stamp.training.objectives import grid_ious
-from stamp.training.scenes import VALIDATION_SEEDS
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.scenes import VALIDATION_SEEDS
 from stamp.training.trainer import Trainer
 
 ROWS_FILE, RECORD_FILE = "ablation.jsonl", "ablation.json"

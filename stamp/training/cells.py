@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stamp.training.groups import Lexicon
 from stamp.training.nano import CELL_PX
-from stamp.training.scenes import Scene
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.scenes import Scene
 
 #: Attributes of a cell: the way to the centre of its object, and how large that is.
 OFFSET_X, OFFSET_Y, AREA = range(N_ATTRIBUTES := 3)

@@ -10,8 +10,8 @@ import torch
 from stamp.checkpoints.sources import NOUNS_FILE
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.art import ArtLibrary
-from stamp.training.photographs import PhotoLibrary
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.photographs import PhotoLibrary
 
 
 def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:

@@ -17,16 +17,16 @@ from torch.utils.data import Dataset
 
 from stamp.conversation import Turn
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE, Grid, cell_places
-from stamp.training.groups import Lexicon
 from stamp.training.hardening import harden
 from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.mask_objective import AllMask, MaskObjective
 from stamp.training.nano import CELL_PX, image_processor
-from stamp.training.photographs import PhotoLibrary
-from stamp.training.scene_config import SceneConfig
-from stamp.training.scenes import TRAIN_SEEDS, Scene, compose_scene
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.photographs import PhotoLibrary
+from stamp.training.scenes.scene_config import SceneConfig
+from stamp.training.scenes.scenes import TRAIN_SEEDS, Scene, compose_scene
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw, draw_after
 from stamp.training.talk.situation import Situation

@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.groups import Lexicon
+from stamp.training.scenes.groups import Lexicon
 
 #: Answers to questions with more nouns are checklists, which name each noun themselves.
 MOST_ASKED = 2

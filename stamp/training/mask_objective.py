@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.cells import Grid
 from stamp.training.looks import HEADS, Head
-from stamp.training.scenes import Scene
+from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 
 

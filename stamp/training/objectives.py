@@ -9,8 +9,8 @@ from torch.nn import functional
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.cells import N_ATTRIBUTES
-from stamp.training.groups import Group, Lexicon
-from stamp.training.nouns import Noun
+from stamp.training.scenes.groups import Group, Lexicon
+from stamp.training.scenes.nouns import Noun
 
 BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
 #: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may

@@ -9,10 +9,10 @@
 backbone. Each stage has scenes of its own.
 """
 
-from stamp.training.art import PHOTO_STYLE
 from stamp.training.config import Stage, TrainingConfig
 from stamp.training.data import BatchPlan
-from stamp.training.vocabulary import TRAINING_STYLES
+from stamp.training.scenes.art import PHOTO_STYLE
+from stamp.training.scenes.vocabulary import TRAINING_STYLES
 
 STYLES = (*TRAINING_STYLES, PHOTO_STYLE)
 

@@ -25,10 +25,10 @@ from stamp.predictor import StampPredictor
 from stamp.refinement.grabcut import SURE_LOGIT, GrabCutRefiner
 from stamp.refinement.guided import GUIDED_EPS, GuidedRefiner
 from stamp.refinement.refiner import BicubicRefiner, Refiner, refine_masks
-from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row, noun_request, scores, validation_scenes
-from stamp.training.groups import Lexicon
-from stamp.training.scenes import Scene
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.scenes import Scene
 
 #: Oracle coverage is clipped to eps .. 1 - eps: mildly, which suits bicubic better than a hard clip.
 COVERAGE_EPS = 0.01

@@ -16,11 +16,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from stamp.pictures.masks import encode_rle
-from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
-from stamp.training.groups import Lexicon
-from stamp.training.nouns import Noun
-from stamp.training.scene_config import SceneConfig
-from stamp.training.scenes import VALIDATION_SEEDS, Scene, compose_scene
+from stamp.training.scenes.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scene_config import SceneConfig
+from stamp.training.scenes.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.talk import chat, facts, questions, requests
 from stamp.training.talk.exchange import Exchange, number_words
 from stamp.training.talk.makers import Maker

@@ -5,9 +5,9 @@ from pathlib import Path
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.checkpoint import export_checkpoint
-from stamp.training.groups import Lexicon
 from stamp.training.nano import build_model, build_processor, image_processor
-from stamp.training.vocabulary import taught_nouns
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.vocabulary import taught_nouns
 
 
 def make_processor(grid: int = 6) -> StampProcessor:

@@ -3,10 +3,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.art import ArtLibrary
-from stamp.training.groups import Lexicon
 from stamp.training.nano import build_processor
-from stamp.training.vocabulary import load_vocabulary
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.vocabulary import load_vocabulary
 
 STYLES = ("round", "edgy")
 NOUN = {noun.name: noun for noun in load_vocabulary()}

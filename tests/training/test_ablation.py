@@ -17,10 +17,10 @@ from stamp.training.ablation import (
     run_ablation,
     write_ablation,
 )
-from stamp.training.art import ArtLibrary
 from stamp.training.checkpoint import export_checkpoint
 from stamp.training.nano import build_model
-from stamp.training.scenes import VALIDATION_SEEDS
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.scenes import VALIDATION_SEEDS
 from tests.training.conftest import STYLES
 
 

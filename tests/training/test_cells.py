@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stamp.training.art import ArtLibrary
 from stamp.training.cells import N_PLACE, Grid, by_noun, cell_places, object_attributes, object_coverage
-from stamp.training.scenes import SceneConfig, compose_scene
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from tests.training.conftest import LEXICON, NOUNS, STYLES
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.art import ArtLibrary
 from stamp.training.data import BatchMaker, BatchPlan
-from stamp.training.scenes import SceneConfig, compose_scene
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from tests.training.conftest import NOUNS, STYLES
 
 PLAN = BatchPlan(12, 2, 2, 1, 3, seed_offset=0, styles=STYLES)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from stamp.training.groups import Lexicon
 from stamp.training.looks import (
     Head,
     Look,
@@ -15,6 +14,7 @@ from stamp.training.looks import (
     turns,
 )
 from stamp.training.nano import build_processor
+from stamp.training.scenes.groups import Lexicon
 from tests.training.conftest import NOUN
 
 IMAGE_START = 10

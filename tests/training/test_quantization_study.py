@@ -8,9 +8,9 @@ import pytest
 
 from stamp.checkpoints.quantization import AUTO_FILE, choose_quantization
 from stamp.predictor import StampPredictor
-from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import Row, evaluate
 from stamp.training.quantization_study import best_mode, study, write_study
+from stamp.training.scenes.art import ArtLibrary
 
 MODEL = Path(__file__).parent.parent / "parity" / "models" / "tied"
 

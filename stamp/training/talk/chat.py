@@ -3,7 +3,7 @@
 from functools import cache
 from random import Random
 
-from stamp.training.groups import Lexicon
+from stamp.training.scenes.groups import Lexicon
 from stamp.training.talk import phrases
 from stamp.training.talk.exchange import Exchange, with_article
 from stamp.training.talk.situation import Situation

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stamp.training.nouns import Noun
+from stamp.training.scenes.nouns import Noun
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 MOST_COUNTED = len(NUMBERS) - 1

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from stamp.training.groups import Group
-from stamp.training.nouns import Noun
-from stamp.training.scenes import Scene, SceneObject
+from stamp.training.scenes.groups import Group
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scenes import Scene, SceneObject
 from stamp.training.talk.exchange import MOST_COUNTED
 
 SIDES = ("left", "right", "top", "bottom")

@@ -1,6 +1,6 @@
 """Next questions that only make sense after the one before: "it", "and the apple?"."""
 
-from stamp.training.scenes import SceneObject
+from stamp.training.scenes.scenes import SceneObject
 from stamp.training.talk import facts, phrases
 from stamp.training.talk.exchange import Exchange, is_counted, the_noun_is
 from stamp.training.talk.questions import count_of, where_of

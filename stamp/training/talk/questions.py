@@ -1,8 +1,8 @@
 """Questions that are answered in words."""
 
-from stamp.training.groups import Group
-from stamp.training.nouns import Noun
-from stamp.training.scenes import SceneObject
+from stamp.training.scenes.groups import Group
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scenes import SceneObject
 from stamp.training.talk import facts, phrases
 from stamp.training.talk.exchange import (
     MOST_COUNTED,

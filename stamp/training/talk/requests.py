@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stamp.model.configuration_stamp import SEG_TOKEN
-from stamp.training.groups import Group
-from stamp.training.nouns import Noun
-from stamp.training.scenes import SceneObject
+from stamp.training.scenes.groups import Group
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scenes import SceneObject
 from stamp.training.talk import facts, phrases
 from stamp.training.talk.exchange import Exchange, verb_of
 from stamp.training.talk.situation import Situation

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from stamp.training.groups import Group, Lexicon
-from stamp.training.nouns import Noun
-from stamp.training.scenes import Scene, SceneObject
+from stamp.training.scenes.groups import Group, Lexicon
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scenes import Scene, SceneObject
 from stamp.training.talk.exchange import MOST_COUNTED
 from stamp.training.talk.facts import objects_by_noun
 

@@ -12,9 +12,9 @@ from benchmarks.datasets.sample import Dataset, QuestionSample
 from benchmarks.scoring.records import Record
 from benchmarks.studies.refusals import UNSEEN, ask_unseen, refusals
 from stamp.predictor import StampPredictor
-from stamp.training.groups import Lexicon
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.vocabulary import load_vocabulary, taught_nouns
 from stamp.training.talk.chat import CODAS, ONSETS, UNTAUGHT, VOWELS, taught_words
-from stamp.training.vocabulary import load_vocabulary, taught_nouns
 
 DECLINED = "I don't know that word."
 

@@ -2,8 +2,8 @@
 
 import re
 
-from stamp.training.nouns import Noun
-from stamp.training.scenes import Scene, SceneObject
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scenes import Scene, SceneObject
 from tests.training.conftest import NOUNS
 
 #: The objects that a noun's name is true of, beside those of the noun itself; and the colours of nouns that have one.

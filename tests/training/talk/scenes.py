@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stamp.training.scenes import Scene, SceneObject
+from stamp.training.scenes.scenes import Scene, SceneObject
 from tests.training.conftest import NOUN
 
 

@@ -6,14 +6,14 @@ from random import Random
 
 from stamp.model.configuration_stamp import SEG_TOKEN
 from stamp.training.evaluate import is_answered
-from stamp.training.scenes import Scene
+from stamp.training.scenes.scenes import Scene
 from stamp.training.talk import questions, requests
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.situation import Situation
 from tests.training.conftest import LEXICON, NOUNS
+from tests.training.scenes.test_groups import MEMBERS
 from tests.training.talk.oracle import UNCOUNTED, groups_in, holds, named_in
 from tests.training.talk.scenes import SCENE, scene_of
-from tests.training.test_groups import MEMBERS
 
 
 def told_about(scene: Scene, *makers: Callable[[Situation], Exchange | None], n: int = 300) -> Iterator[Exchange]:

@@ -3,8 +3,8 @@
 from collections import Counter
 from random import Random
 
-from stamp.training.groups import Lexicon
-from stamp.training.scenes import Scene
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.scenes import Scene
 from stamp.training.talk import phrases
 from stamp.training.talk.situation import Situation
 from tests.training.conftest import LEXICON, NOUN

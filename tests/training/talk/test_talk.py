@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from stamp.model.configuration_stamp import SEG_TOKEN
-from stamp.training.art import ArtLibrary
 from stamp.training.evaluate import is_answered
-from stamp.training.groups import Lexicon
-from stamp.training.scenes import Scene, SceneConfig, compose_scene
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.scenes import Scene, SceneConfig, compose_scene
+from stamp.training.scenes.vocabulary import taught_nouns
 from stamp.training.talk import chat, questions, requests
 from stamp.training.talk.exchange import Exchange, a_noun, quantity, there_is
 from stamp.training.talk.follow_ups import follow_up
 from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw
 from stamp.training.talk.situation import Situation
-from stamp.training.vocabulary import taught_nouns
 from tests.training.conftest import LEXICON, NOUN, NOUNS, STYLES
+from tests.training.scenes.test_groups import MEMBERS
 from tests.training.talk.oracle import COLOURED, UNCOUNTED, forms, groups_in, holds, meant_by, named_in
 from tests.training.talk.scenes import SCENE
-from tests.training.test_groups import MEMBERS
 
 Measure = Callable[[np.ndarray], float]
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from stamp.training.art import ArtLibrary
-from stamp.training.backgrounds import panorama_crop, photograph_crop, procedural_background, vary
-from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render
-from stamp.training.nouns import Noun
-from stamp.training.placing import place_all
-from stamp.training.scene_config import SceneConfig as SceneConfig  # part of what scenes are asked with
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.backgrounds import panorama_crop, photograph_crop, procedural_background, vary
+from stamp.training.scenes.compositing import Drawn, Placement, draw, paint_labels, render
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.placing import place_all
+from stamp.training.scenes.scene_config import SceneConfig as SceneConfig  # part of what scenes are asked with
 
 TRAIN_SEEDS = range(10**9)
 VALIDATION_SEEDS = range(10**9, 10**9 + 10**6)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stamp.training.art import PHOTO_STYLE, ArtError, ArtLibrary
-from stamp.training.cutouts import write_cutouts
-from stamp.training.photographs import (
+from stamp.training.scenes.art import PHOTO_STYLE, ArtError, ArtLibrary
+from stamp.training.scenes.cutouts import write_cutouts
+from stamp.training.scenes.photographs import (
     DOUBTFUL_WEIGHT,
     Photograph,
     PhotographError,

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from stamp.training.__main__ import main
-from stamp.training.art import HELD_OUT_PANORAMAS, PHOTO_STYLE, STYLE_SOURCES
-from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
 from stamp.training.recipes import RECIPES
-from stamp.training.talk import phrases
-from stamp.training.vocabulary import (
+from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PHOTO_STYLE, STYLE_SOURCES
+from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
+from stamp.training.scenes.vocabulary import (
     COLOURS,
     HELD_OUT_STYLE,
     TRAINING_STYLES,
@@ -19,6 +18,7 @@ from stamp.training.vocabulary import (
     load_vocabulary,
     taught_nouns,
 )
+from stamp.training.talk import phrases
 
 SHORT_NAMES = (
     "person bicycle car motorcycle airplane bus train truck boat bench bird cat dog horse sheep cow elephant "
@@ -132,7 +132,7 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
     def stop(*_: object, **__: object) -> None:
         raise OpenedError
 
-    monkeypatch.setattr("stamp.training.art.ArtLibrary", Art)
+    monkeypatch.setattr("stamp.training.scenes.art.ArtLibrary", Art)
     monkeypatch.setattr("stamp.training.trainer.Trainer", stop)
     monkeypatch.setattr("stamp.training.scene_set.write_scene_set", stop)
     monkeypatch.setattr("signal.signal", lambda *_: None)

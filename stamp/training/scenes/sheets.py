@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stamp.training.art import ArtLibrary
-from stamp.training.nouns import Noun
-from stamp.training.scenes import Scene
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scenes import Scene
 
 MASK_COLOURS = np.array(
     [(0, 0, 0), (230, 60, 60), (60, 200, 80), (70, 110, 240), (240, 200, 50), (200, 80, 220)]

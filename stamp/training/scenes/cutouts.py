@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
-from stamp.training.art import PHOTO_STYLE
-from stamp.training.photographs import Photograph
-from stamp.training.rasterise import fit_sprite, write_png
+from stamp.training.scenes.art import PHOTO_STYLE
+from stamp.training.scenes.photographs import Photograph
+from stamp.training.scenes.rasterise import fit_sprite, write_png
 
 CUTOUT_SIDE_PX = 192
 #: Smaller ones show nothing when they are enlarged; more of one noun would only fill memory.

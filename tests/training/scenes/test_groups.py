@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from stamp.training.groups import FEWEST_MEMBERS, Group, Lexicon
-from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS
-from stamp.training.vocabulary import taught_nouns
+from stamp.training.scenes.groups import FEWEST_MEMBERS, Group, Lexicon
+from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS
+from stamp.training.scenes.vocabulary import taught_nouns
 from tests.training.conftest import LEXICON, NOUN, NOUNS
 
 EATEN, DRIVEN = {"apple", "banana", "tomato", "grapes", "bread"}, {"car", "taxi", "bus"}

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageFilter
 
-from stamp.training.art import ArtLibrary
-from stamp.training.nouns import Noun
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.nouns import Noun
 
 SOLID_ALPHA = 128
 SHADOW_SHRINK = 4  # shadows are made at a quarter of the resolution

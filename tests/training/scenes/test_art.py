@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stamp.training import art
 from stamp.training.__main__ import main
-from stamp.training.art import ArtLibrary, install_art, sprite_path
-from stamp.training.nouns import Noun
-from stamp.training.packages import ArtSource, extract_checked, fetch
-from stamp.training.rasterise import ArtError, decode_exr_script, fit_sprite, tone_map, write_png
+from stamp.training.scenes import art
+from stamp.training.scenes.art import ArtLibrary, install_art, sprite_path
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.packages import ArtSource, extract_checked, fetch
+from stamp.training.scenes.rasterise import ArtError, decode_exr_script, fit_sprite, tone_map, write_png
 
 STYLES = ("fluent3d", "noto", "emojione")
 

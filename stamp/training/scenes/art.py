@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from stamp.training.nouns import Noun
-from stamp.training.packages import ArtSource, fetch
-from stamp.training.rasterise import RASTERISERS, ArtError, decode_exr_script, fit_sprite, tone_map, write_png
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.packages import ArtSource, fetch
+from stamp.training.scenes.rasterise import RASTERISERS, ArtError, decode_exr_script, fit_sprite, tone_map, write_png
 
 HELD_OUT_PANORAMAS = ("apartment", "bridge", "hall", "night", "park", "venice")
 
@@ -84,7 +84,7 @@ BACKDROP_SOURCE = ArtSource(
 )
 
 
-#: Things cut out of photographs (`stamp.training.cutouts`); which there are is found in the folder.
+#: Things cut out of photographs (`stamp.training.scenes.cutouts`); which there are is found in the folder.
 PHOTO_STYLE = "photo"
 
 

@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
-from stamp.training.nouns import Noun
-from stamp.training.scenes import Scene, SceneObject, augment, describe
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scenes import Scene, SceneObject, augment, describe
 
 PHOTOGRAPH = "photograph"
 #: Kinds of things that are not overlooked: where they are in a picture, they are marked.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stamp.training.art import ArtLibrary
-from stamp.training.compositing import Drawn, Placement, paint_labels, render_opacity
-from stamp.training.nouns import Noun
-from stamp.training.scene_config import SceneConfig
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.compositing import Drawn, Placement, paint_labels, render_opacity
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.scene_config import SceneConfig
 
 PLAN_SIDE_PX = 64
 PLACEMENT_TRIES = 16

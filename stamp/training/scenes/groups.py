@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from stamp.training.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
+from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
 
 #: Of a group one can ask for.
 FEWEST_MEMBERS = 3

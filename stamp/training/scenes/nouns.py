@@ -1,4 +1,4 @@
-"""What a noun is, and what may truly be said of it. The nouns themselves are in `stamp.training.vocabulary`."""
+"""What a noun is, and what may truly be said of it. The nouns themselves are in `stamp.training.scenes.vocabulary`."""
 
 from dataclasses import dataclass
 

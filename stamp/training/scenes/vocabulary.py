@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from stamp.training.nouns import Noun
+from stamp.training.scenes.nouns import Noun
 
 VOCABULARY_FILE = Path(__file__).with_name("vocabulary.csv")
 TRAINING_STYLES = ("fluent3d", "noto", "twemoji", "noto-v1", "sweethome3d")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from stamp.training.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
-from stamp.training.scene_config import SceneConfig
-from stamp.training.scenes import VALIDATION_SEEDS, compose_scene
+from stamp.training.scenes.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
+from stamp.training.scenes.scene_config import SceneConfig
+from stamp.training.scenes.scenes import VALIDATION_SEEDS, compose_scene
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stamp.training.art import ArtLibrary, sprite_path
-from stamp.training.backgrounds import panorama_crop, procedural_background, vary
-from stamp.training.compositing import Drawn, Placement, draw, paint_labels, render, render_opacity
-from stamp.training.nouns import Noun
-from stamp.training.placing import Plan, place_all
-from stamp.training.rasterise import write_png
-from stamp.training.scenes import (
-    TRAIN_SEEDS,
-    VALIDATION_SEEDS,
-    Scene,
-    SceneConfig,
-    compose_scene,
-)
-from stamp.training.sheets import BACKDROP, LABEL_PX, TILE_PX, TILES_IN_A_ROW, contact_sheet, vocabulary_sheets
+from stamp.training.scenes.art import ArtLibrary, sprite_path
+from stamp.training.scenes.backgrounds import panorama_crop, procedural_background, vary
+from stamp.training.scenes.compositing import Drawn, Placement, draw, paint_labels, render, render_opacity
+from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.placing import Plan, place_all
+from stamp.training.scenes.rasterise import write_png
+from stamp.training.scenes.scenes import TRAIN_SEEDS, VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.scenes.sheets import BACKDROP, LABEL_PX, TILE_PX, TILES_IN_A_ROW, contact_sheet, vocabulary_sheets
 from tests.training.conftest import NOUNS, STYLES
 
 CONFIG = SceneConfig(STYLES, width=96, height=80)
@@ -156,7 +150,7 @@ def test_objects_show_enough_of_their_silhouette(library: ArtLibrary, monkeypatc
         seen.append(list(drawn))
         return draw(rng, background, placements, drawn, *more)
 
-    monkeypatch.setattr("stamp.training.scenes.draw", spy)
+    monkeypatch.setattr("stamp.training.scenes.scenes.draw", spy)
     for seed in SEEDS:
         scene = compose_scene(seed, library, CONFIG)
         for item, sprite in zip(scene.objects, seen[-1], strict=True):

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from stamp.training.rasterise import ArtError
+from stamp.training.scenes.rasterise import ArtError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Artwork, nouns and photographs to composed pictures with exact masks."""
