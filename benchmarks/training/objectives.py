@@ -1,4 +1,4 @@
-"""The baselines as objectives of the trainer. STAMP's own is `stamp.training.mask_objective.AllMask`."""
+"""The baselines as objectives of the trainer. STAMP's own is `stamp.training.learning.mask_objective.AllMask`."""
 
 import re
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from benchmarks.baselines.polygons import PolygonText
 from stamp.model.configuration_stamp import SEG_TOKEN
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.pictures.masks import coverage_grid
-from stamp.training.cells import Grid
-from stamp.training.mask_objective import AllMask, MaskObjective
-from stamp.training.nano import CELL_PX
+from stamp.training.learning.cells import Grid
+from stamp.training.learning.mask_objective import AllMask, MaskObjective
+from stamp.training.learning.nano import CELL_PX
 from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 

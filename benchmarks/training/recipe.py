@@ -8,11 +8,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.training.objectives import OBJECTIVES
-from stamp.training.config import Stage, TrainingConfig
-from stamp.training.data import Batch, BatchMaker, BatchPlan
+from stamp.training.learning.config import Stage, TrainingConfig
+from stamp.training.learning.data import Batch, BatchMaker, BatchPlan
+from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
 from stamp.training.scenes.vocabulary import TRAINING_STYLES
-from stamp.training.trainer import Trainer
 
 #: Learning rate of the vision tower, as a share of the language model's: the backbone's tower can see already.
 VISION_SHARE = 0.5

@@ -25,9 +25,9 @@ from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score,
 from stamp.checkpoints.provenance import git, hardware_name
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.evaluate import noun_request, validation_scenes
+from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
-from stamp.training.trainer import Trainer
 
 
 def train(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.device, workers: int, scenes: int) -> str:

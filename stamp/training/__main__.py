@@ -134,13 +134,13 @@ def run_train(options: argparse.Namespace) -> None:
     import torch
 
     from stamp.predictor import choose_device
-    from stamp.training.processes import Team
-    from stamp.training.recipes import RECIPES
+    from stamp.training.learning.processes import Team
+    from stamp.training.learning.recipes import RECIPES
+    from stamp.training.learning.trainer import Trainer
     from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
     from stamp.training.scenes.cutouts import write_cutouts
     from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
-    from stamp.training.trainer import Trainer
 
     device = torch.device(choose_device(options.device))
     nouns, photographs = taught_nouns(), None

@@ -17,14 +17,14 @@ from torch.utils.data import DataLoader
 
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
-from stamp.training.config import Stage, TrainingConfig
-from stamp.training.data import BatchMaker, BatchPlan
 from stamp.training.evaluate import interval_of_mean
-from stamp.training.mask_objective import AllMask
-from stamp.training.objectives import grid_ious
+from stamp.training.learning.config import Stage, TrainingConfig
+from stamp.training.learning.data import BatchMaker, BatchPlan
+from stamp.training.learning.mask_objective import AllMask
+from stamp.training.learning.objectives import grid_ious
+from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
-from stamp.training.trainer import Trainer
 
 ROWS_FILE, RECORD_FILE = "ablation.jsonl", "ablation.json"
 #: Scenes for training and for measuring; no other stage uses them.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.checkpoint import export_checkpoint
-from stamp.training.nano import build_model, build_processor, image_processor
+from stamp.training.learning.checkpoint import export_checkpoint
+from stamp.training.learning.nano import build_model, build_processor, image_processor
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.vocabulary import taught_nouns
 

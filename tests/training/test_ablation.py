@@ -17,8 +17,8 @@ from stamp.training.ablation import (
     run_ablation,
     write_ablation,
 )
-from stamp.training.checkpoint import export_checkpoint
-from stamp.training.nano import build_model
+from stamp.training.learning.checkpoint import export_checkpoint
+from stamp.training.learning.nano import build_model
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
 from tests.training.conftest import STYLES

@@ -8,7 +8,7 @@ from typing import Any
 
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.training.card import FIGURES_FILE, REFUSALS_FILE, figure_table, final_log, write_card
-from stamp.training.recipes import nano_recipe
+from stamp.training.learning.recipes import nano_recipe
 
 
 def test_a_resumed_run_counts_each_step_once() -> None:

@@ -13,7 +13,7 @@ from stamp.checkpoints.loading import LoadOptions, load_checkpoint
 from stamp.conversation import Turn
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
-from stamp.training.nano import build_model
+from stamp.training.learning.nano import build_model
 from tests.benchmarks.nano import make_processor, write_backbone, write_embedding
 
 ANSWER = "Sure, here are the segmentation masks for 'crab': <|seg|> and 'boat': <|seg|>"

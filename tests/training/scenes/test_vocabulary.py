@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stamp.training.__main__ import main
-from stamp.training.recipes import RECIPES
+from stamp.training.learning.recipes import RECIPES
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PHOTO_STYLE, STYLE_SOURCES
 from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
 from stamp.training.scenes.vocabulary import (
@@ -133,7 +133,7 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
         raise OpenedError
 
     monkeypatch.setattr("stamp.training.scenes.art.ArtLibrary", Art)
-    monkeypatch.setattr("stamp.training.trainer.Trainer", stop)
+    monkeypatch.setattr("stamp.training.learning.trainer.Trainer", stop)
     monkeypatch.setattr("stamp.training.scene_set.write_scene_set", stop)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     shipped = len(taught_nouns())

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import multiprocessing, nn
 
-from stamp.training.processes import Team
+from stamp.training.learning.processes import Team
 
 
 def _average(rank: int, folder: str) -> None:

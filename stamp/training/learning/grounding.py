@@ -13,8 +13,8 @@ from torch.nn import functional
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from stamp.model.modeling_stamp import StampForSegmentation
-from stamp.training.data import Rows
-from stamp.training.looks import HEADS, Head
+from stamp.training.learning.data import Rows
+from stamp.training.learning.looks import HEADS, Head
 
 #: The first layer adds to each image token where it is; the inputs of these have it: they match words with places.
 PLACED_LAYERS = (1, 3)

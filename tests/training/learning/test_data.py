@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.data import BatchMaker, BatchPlan
+from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from tests.training.conftest import NOUNS, STYLES

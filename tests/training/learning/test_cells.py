@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stamp.training.cells import N_PLACE, Grid, by_noun, cell_places, object_attributes, object_coverage
+from stamp.training.learning.cells import N_PLACE, Grid, by_noun, cell_places, object_attributes, object_coverage
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from tests.training.conftest import LEXICON, NOUNS, STYLES

@@ -6,9 +6,9 @@ from torch import nn
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.vision_stem import StemmedVisionTower
-from stamp.training.config import Stage
-from stamp.training.objectives import NounFeatures
-from stamp.training.optimizer import Part
+from stamp.training.learning.config import Stage
+from stamp.training.learning.objectives import NounFeatures
+from stamp.training.learning.optimizer import Part
 
 #: Learning rate of a pretrained stem against that of the tower behind it.
 STEM_LR_RATIO = 0.15

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stamp.training.hardening import CHANGES, Change, harden
+from stamp.training.learning.hardening import CHANGES, Change, harden
 
 PICTURE = np.full((48, 64, 3), (200, 60, 40), np.uint8)
 PICTURE[12:36, 20:44] = (20, 120, 220)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from stamp.model.modeling_stamp import StampForSegmentation
-from stamp.training.cells import Grid
-from stamp.training.looks import HEADS, Head
+from stamp.training.learning.cells import Grid
+from stamp.training.learning.looks import HEADS, Head
 from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 

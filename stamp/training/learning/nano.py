@@ -16,7 +16,7 @@ from stamp.model.configuration_stamp import STAMP_TOKENS, StampConfig, VisionSte
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import END_OF_TURN, StampProcessor
 from stamp.model.vision_stem import IMAGE_MEAN, IMAGE_STD
-from stamp.training.pretrained_stem import load_pretrained
+from stamp.training.learning.pretrained_stem import load_pretrained
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS
 from stamp.training.talk import phrases

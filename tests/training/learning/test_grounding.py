@@ -7,10 +7,10 @@ import torch
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.data import Batch, BatchMaker, BatchPlan, Rows
-from stamp.training.grounding import Grounding
-from stamp.training.looks import HEADS, Head
-from stamp.training.nano import build_model
+from stamp.training.learning.data import Batch, BatchMaker, BatchPlan, Rows
+from stamp.training.learning.grounding import Grounding
+from stamp.training.learning.looks import HEADS, Head
+from stamp.training.learning.nano import build_model
 from stamp.training.scenes.art import ArtLibrary
 from tests.training.conftest import STYLES
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from stamp.model.configuration_stamp import VisionStem
-from stamp.training.data import BatchPlan
+from stamp.training.learning.data import BatchPlan
 
 
 @dataclass(frozen=True)

@@ -23,22 +23,22 @@ from tqdm import tqdm
 from stamp.checkpoints.provenance import hardware_name
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.cells import N_PLACE
-from stamp.training.checkpoint import export_checkpoint, write_nouns
-from stamp.training.config import Stage, TrainingConfig, config_fingerprint
-from stamp.training.data import Batch, BatchMaker, Rows
-from stamp.training.grounding import KEPT_LAYER, PLACED_LAYERS, Grounding
-from stamp.training.mask_objective import AllMask, MaskObjective
-from stamp.training.meter import Meter
-from stamp.training.nano import build_model, build_processor, image_processor
-from stamp.training.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
-from stamp.training.optimizer import Optimizers
-from stamp.training.parts import parts_of
-from stamp.training.processes import Team
+from stamp.training.learning.cells import N_PLACE
+from stamp.training.learning.checkpoint import export_checkpoint, write_nouns
+from stamp.training.learning.config import Stage, TrainingConfig, config_fingerprint
+from stamp.training.learning.data import Batch, BatchMaker, Rows
+from stamp.training.learning.grounding import KEPT_LAYER, PLACED_LAYERS, Grounding
+from stamp.training.learning.mask_objective import AllMask, MaskObjective
+from stamp.training.learning.meter import Meter
+from stamp.training.learning.nano import build_model, build_processor, image_processor
+from stamp.training.learning.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
+from stamp.training.learning.optimizer import Optimizers
+from stamp.training.learning.parts import parts_of
+from stamp.training.learning.processes import Team
+from stamp.training.learning.transfer import adopt_eyes, adopt_text
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary
-from stamp.training.transfer import adopt_eyes, adopt_text
 
 #: Weight of the losses on the inside of the text model, against the loss of answers.
 GROUNDING_WEIGHT = 0.1

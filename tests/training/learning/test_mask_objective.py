@@ -3,8 +3,8 @@
 import torch
 
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.mask_objective import AllMask
-from stamp.training.nano import build_model
+from stamp.training.learning.mask_objective import AllMask
+from stamp.training.learning.nano import build_model
 
 
 def test_a_backbone_looks_for_nouns_with_the_look_for_cells_exchanged(processor: StampProcessor) -> None:

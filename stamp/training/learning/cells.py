@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stamp.training.nano import CELL_PX
+from stamp.training.learning.nano import CELL_PX
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene
 

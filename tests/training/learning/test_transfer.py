@@ -7,10 +7,10 @@ from PIL import Image
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.checkpoint import export_checkpoint
-from stamp.training.nano import build_model, build_processor, image_processor
+from stamp.training.learning.checkpoint import export_checkpoint
+from stamp.training.learning.nano import build_model, build_processor, image_processor
+from stamp.training.learning.transfer import adopt_eyes, adopt_text
 from stamp.training.scenes.groups import Lexicon
-from stamp.training.transfer import adopt_eyes, adopt_text
 from tests.training.conftest import LEXICON, NOUN
 
 

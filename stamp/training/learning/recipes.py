@@ -9,8 +9,8 @@
 backbone. Each stage has scenes of its own.
 """
 
-from stamp.training.config import Stage, TrainingConfig
-from stamp.training.data import BatchPlan
+from stamp.training.learning.config import Stage, TrainingConfig
+from stamp.training.learning.data import BatchPlan
 from stamp.training.scenes.art import PHOTO_STYLE
 from stamp.training.scenes.vocabulary import TRAINING_STYLES
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.cells import N_ATTRIBUTES
+from stamp.training.learning.cells import N_ATTRIBUTES
 from stamp.training.scenes.groups import Group, Lexicon
 from stamp.training.scenes.nouns import Noun
 

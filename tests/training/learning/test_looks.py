@@ -3,17 +3,8 @@
 import numpy as np
 import pytest
 
-from stamp.training.looks import (
-    Head,
-    Look,
-    Mention,
-    NounMentions,
-    answer_looks,
-    mask_looks,
-    noun_looks,
-    turns,
-)
-from stamp.training.nano import build_processor
+from stamp.training.learning.looks import Head, Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks, turns
+from stamp.training.learning.nano import build_processor
 from stamp.training.scenes.groups import Lexicon
 from tests.training.conftest import NOUN
 

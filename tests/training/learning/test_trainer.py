@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from stamp.predictor import StampPredictor
-from stamp.training.cells import N_ATTRIBUTES, N_PLACE
-from stamp.training.config import Stage, TrainingConfig
-from stamp.training.data import BatchPlan
-from stamp.training.objectives import word_shares
-from stamp.training.optimizer import Optimizers
+from stamp.training.learning.cells import N_ATTRIBUTES, N_PLACE
+from stamp.training.learning.config import Stage, TrainingConfig
+from stamp.training.learning.data import BatchPlan
+from stamp.training.learning.objectives import word_shares
+from stamp.training.learning.optimizer import Optimizers
+from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
 from stamp.training.scenes.vocabulary import taught_nouns
-from stamp.training.trainer import Trainer
 from tests.training.conftest import LEXICON, NOUN, NOUNS, STYLES
 from tests.training.photographs import write_coco
 

@@ -17,11 +17,11 @@ from torch.utils.data import Dataset
 
 from stamp.conversation import Turn
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.cells import N_PLACE, Grid, cell_places
-from stamp.training.hardening import harden
-from stamp.training.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
-from stamp.training.mask_objective import AllMask, MaskObjective
-from stamp.training.nano import CELL_PX, image_processor
+from stamp.training.learning.cells import N_PLACE, Grid, cell_places
+from stamp.training.learning.hardening import harden
+from stamp.training.learning.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
+from stamp.training.learning.mask_objective import AllMask, MaskObjective
+from stamp.training.learning.nano import CELL_PX, image_processor
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary

@@ -1,0 +1,1 @@
+"""Batches, objectives, optimizer, trainer, recipes."""
