@@ -8,7 +8,7 @@ from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample,
 from benchmarks.methods.method import Prediction
 from benchmarks.scoring.metrics import overlap_px
 from stamp.pictures.masks import Mask
-from stamp.training.answers import is_right
+from stamp.training.talk.answers import is_right
 
 
 @dataclass(frozen=True)

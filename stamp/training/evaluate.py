@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from stamp.pictures.masks import intersection_over_union
 from stamp.predictor import StampPredictor
-from stamp.training.answers import is_right
 from stamp.training.scene_set import RIVALS, rivals
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scene_config import SceneConfig
 from stamp.training.scenes.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.talk import questions, requests
+from stamp.training.talk.answers import is_right
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.situation import Situation
 

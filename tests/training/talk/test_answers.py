@@ -2,7 +2,7 @@
 
 import pytest
 
-from stamp.training.answers import is_right
+from stamp.training.talk.answers import is_right
 from tests.benchmarks.tiny import RIVALS
 
 
