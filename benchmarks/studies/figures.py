@@ -17,7 +17,7 @@ from benchmarks.scoring.records import records_of
 from benchmarks.studies.refusals import ask_unseen, refusals
 from stamp.predictor import StampPredictor
 from stamp.training import __main__ as training
-from stamp.training.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
+from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
 
 
 def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: int, device: str) -> int:

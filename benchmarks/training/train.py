@@ -24,7 +24,7 @@ from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
 from stamp.checkpoints.provenance import git, hardware_name
 from stamp.pictures.masks import intersection_over_union
-from stamp.training.evaluate import noun_request, validation_scenes
+from stamp.training.card.evaluate import noun_request, validation_scenes
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon

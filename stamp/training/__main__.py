@@ -114,7 +114,7 @@ def run_sheet(options: argparse.Namespace) -> None:
 
 def run_scenes(options: argparse.Namespace) -> None:
     """Write the evaluation set, `--scenes` a split."""
-    from stamp.training.scene_set import Split, write_scene_set
+    from stamp.training.card.scene_set import Split, write_scene_set
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
 
@@ -177,8 +177,8 @@ def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint, print the table."""
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.predictor import StampPredictor
-    from stamp.training.evaluate import evaluate
-    from stamp.training.quantization_study import study, write_study
+    from stamp.training.card.evaluate import evaluate
+    from stamp.training.card.quantization_study import study, write_study
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
@@ -199,7 +199,7 @@ def run_quantization(options: argparse.Namespace) -> None:
 def run_refinement(options: argparse.Namespace) -> None:
     """Compare, write rows and scores, print the table."""
     from stamp.predictor import StampPredictor
-    from stamp.training.refinement_study import study, write_study
+    from stamp.training.card.refinement_study import study, write_study
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
@@ -215,7 +215,7 @@ def run_ablation(options: argparse.Namespace) -> None:
 
     from stamp.checkpoints.provenance import provenance_of
     from stamp.predictor import choose_device
-    from stamp.training.ablation import AblationPlan, run_ablation, write_ablation
+    from stamp.training.card.ablation import AblationPlan, run_ablation, write_ablation
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
@@ -232,7 +232,7 @@ def run_ablation(options: argparse.Namespace) -> None:
 def run_card(options: argparse.Namespace) -> None:
     """Write README.md, training.json and log.jsonl into the checkpoint folder."""
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
-    from stamp.training.card import write_card
+    from stamp.training.card.card import write_card
 
     model = options.model or EMBEDDED_CHECKPOINT
     write_card(options.run or model, model, options.note)

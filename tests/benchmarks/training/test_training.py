@@ -17,10 +17,10 @@ from benchmarks.training.objectives import OBJECTIVES, WrittenMasks
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_batches, choice_score
 from benchmarks.training.train import choose_rate, make_trainer, segment_figures, train
 from stamp.pictures.masks import intersection_over_union
+from stamp.training.card.scene_set import TEST_SEEDS
 from stamp.training.learning.data import BatchMaker, BatchPlan, Rows
 from stamp.training.learning.looks import Head
 from stamp.training.learning.trainer import Trainer
-from stamp.training.scene_set import TEST_SEEDS
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from stamp.training.talk.exchange import Exchange

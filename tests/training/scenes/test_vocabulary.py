@@ -134,7 +134,7 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("stamp.training.scenes.art.ArtLibrary", Art)
     monkeypatch.setattr("stamp.training.learning.trainer.Trainer", stop)
-    monkeypatch.setattr("stamp.training.scene_set.write_scene_set", stop)
+    monkeypatch.setattr("stamp.training.card.scene_set.write_scene_set", stop)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     shipped = len(taught_nouns())
     for recipe in RECIPES:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from stamp.model.configuration_stamp import SEG_TOKEN
-from stamp.training.evaluate import is_answered
+from stamp.training.card.evaluate import is_answered
 from stamp.training.scenes.scenes import Scene
 from stamp.training.talk import questions, requests
 from stamp.training.talk.exchange import Exchange

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stamp.model.configuration_stamp import SEG_TOKEN
-from stamp.training.evaluate import is_answered
+from stamp.training.card.evaluate import is_answered
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene, SceneConfig, compose_scene

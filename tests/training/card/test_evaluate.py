@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from stamp.training.evaluate import Row, is_answered, noun_request, scores
+from stamp.training.card.evaluate import Row, is_answered, noun_request, scores
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.talk.exchange import Exchange
 from tests.training.conftest import LEXICON, NOUN

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from stamp.pictures.masks import intersection_over_union
 from stamp.predictor import StampPredictor
-from stamp.training.scene_set import RIVALS, rivals
+from stamp.training.card.scene_set import RIVALS, rivals
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scene_config import SceneConfig

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.ablation import (
+from stamp.training.card.ablation import (
     VARIANTS,
     AblationPlan,
     CausalMaskStamp,
@@ -58,7 +58,7 @@ def test_all_are_trained_and_measured_on_the_same_and_only_once(
     assert [row["seed"] for row in rows[:4]] == [row["seed"] for row in rows[4:]]
     assert all(row["seed"] in VALIDATION_SEEDS and 0 <= row["iou"] <= 1 for row in rows)
     with monkeypatch.context() as patch:
-        patch.setattr("stamp.training.ablation.Trainer", None)  # nothing is trained again
+        patch.setattr("stamp.training.card.ablation.Trainer", None)  # nothing is trained again
         assert run_ablation(plan, library, tmp_path / "runs", torch.device("cpu")) == rows
     table = write_ablation(rows, {"steps": 1}, tmp_path)
     record = json.loads((tmp_path / "ablation.json").read_text())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
-from stamp.training.card import FIGURES_FILE, REFUSALS_FILE, figure_table, final_log, write_card
+from stamp.training.card.card import FIGURES_FILE, REFUSALS_FILE, figure_table, final_log, write_card
 from stamp.training.learning.recipes import nano_recipe
 
 

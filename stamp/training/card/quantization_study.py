@@ -7,7 +7,7 @@ from typing import Any
 
 from stamp.checkpoints.quantization import AUTO_FILE
 from stamp.predictor import StampPredictor
-from stamp.training.evaluate import Row, scores
+from stamp.training.card.evaluate import Row, scores
 
 #: Modes by the memory they take, the least first.
 MODES = ("nf4", "int8", "none")

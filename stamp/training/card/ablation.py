@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
-from stamp.training.evaluate import interval_of_mean
+from stamp.training.card.evaluate import interval_of_mean
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.mask_objective import AllMask

@@ -7,10 +7,10 @@ from typing import Any
 
 from stamp.checkpoints.quantization import AUTO_FILE
 from stamp.checkpoints.sources import NOUNS_FILE
-from stamp.training.ablation import RECORD_FILE, ablation_table
-from stamp.training.curves import draw_curves
-from stamp.training.quantization_study import quantization_table
-from stamp.training.refinement_study import study_table
+from stamp.training.card.ablation import RECORD_FILE, ablation_table
+from stamp.training.card.curves import draw_curves
+from stamp.training.card.quantization_study import quantization_table
+from stamp.training.card.refinement_study import study_table
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 from stamp.training.talk.chat import UNKNOWN_ANSWER
 

@@ -11,8 +11,8 @@ from PIL import Image
 from stamp.conversation import Segmentation
 from stamp.pictures.masks import coverage_grid
 from stamp.predictor import StampPredictor
-from stamp.training.evaluate import Row
-from stamp.training.refinement_study import study, study_scene, study_scores, write_study
+from stamp.training.card.evaluate import Row
+from stamp.training.card.refinement_study import study, study_scene, study_scores, write_study
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS, SceneConfig, compose_scene
 from tests.training.conftest import LEXICON, STYLES

@@ -8,11 +8,11 @@ import pytest
 
 from stamp.checkpoints.quantization import AUTO_FILE, choose_quantization
 from stamp.predictor import StampPredictor
-from stamp.training.evaluate import Row, evaluate
-from stamp.training.quantization_study import best_mode, study, write_study
+from stamp.training.card.evaluate import Row, evaluate
+from stamp.training.card.quantization_study import best_mode, study, write_study
 from stamp.training.scenes.art import ArtLibrary
 
-MODEL = Path(__file__).parent.parent / "parity" / "models" / "tied"
+MODEL = Path(__file__).parents[2] / "parity" / "models" / "tied"
 
 
 def scores(**means: float) -> dict[str, dict[str, dict[str, float]]]:

@@ -10,8 +10,8 @@ from pycocotools import mask as coco
 
 from benchmarks.datasets.sample import Dataset, MaskSample, QuestionSample
 from benchmarks.datasets.scenes import read_scenes
+from stamp.training.card.scene_set import TEST_SEEDS, Split, scene_entry, write_scene_set
 from stamp.training.learning.recipes import RECIPES
-from stamp.training.scene_set import TEST_SEEDS, Split, scene_entry, write_scene_set
 from stamp.training.scenes.art import STYLE_SOURCES, ArtLibrary
 from stamp.training.scenes.scenes import TRAIN_SEEDS, SceneConfig, compose_scene
 from stamp.training.talk.answers import is_right

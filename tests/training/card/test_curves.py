@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from stamp.training.curves import draw_curves, elapsed_minutes
+from stamp.training.card.curves import draw_curves, elapsed_minutes
 
 LOG = [
     {"stage": "words", "step": 20, "seconds": 60.0, "text": 2.0, "inside": 0.5},

@@ -25,7 +25,7 @@ from stamp.predictor import StampPredictor
 from stamp.refinement.grabcut import SURE_LOGIT, GrabCutRefiner
 from stamp.refinement.guided import GUIDED_EPS, GuidedRefiner
 from stamp.refinement.refiner import BicubicRefiner, Refiner, refine_masks
-from stamp.training.evaluate import Row, noun_request, scores, validation_scenes
+from stamp.training.card.evaluate import Row, noun_request, scores, validation_scenes
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene

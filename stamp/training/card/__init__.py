@@ -1,0 +1,1 @@
+"""What a trained checkpoint can do, measured, and its model card."""
