@@ -19,19 +19,44 @@ def test_the_two_commands() -> None:
     assert "pip install -q -r requirements-dev.txt && pytest\n" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_the_tree_names_what_is_there() -> None:
+def the_tree() -> list[str]:
+    """Every path of the README's tree, from top to bottom; folders end with a slash."""
     tree = next(block for block in CODE_BLOCKS if block.startswith("app.py"))
     above: list[str] = []
-    listed = set()
+    paths = []
     for line in tree.splitlines():
         name, depth = line.split()[0], (len(line) - len(line.lstrip())) // 2
         above[depth:] = [name]
-        listed.add("".join(above))
+        paths.append("".join(above))
+    return paths
+
+
+def test_the_tree_names_what_is_there() -> None:
+    listed = set(the_tree())
     assert all((ROOT / name).exists() for name in listed), {name for name in listed if not (ROOT / name).exists()}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stamp").rglob("*.py")}
     assert {name for name in modules if not name.startswith("stamp/training/") and "__init__" not in name} <= listed
     packages = {path.parent for top in ("stamp", "benchmarks", "demo") for path in (ROOT / top).rglob("__init__.py")}
     assert {f"{path.relative_to(ROOT).as_posix()}/" for path in packages} <= listed
+
+
+def test_the_tree_stands_in_the_order_of_the_layers() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    rooms = [contract for contract in contracts if "containers" in contract]
+    assert {name for contract in rooms for name in contract["containers"]} == {
+        "stamp",
+        "stamp.training",
+        "benchmarks",
+        "demo",
+    }
+    for contract in rooms:
+        (container,) = contract["containers"]
+        layer = {name: at for at, names in enumerate(contract["layers"]) for name in names.split(" | ")}
+        folder = container.replace(".", "/") + "/"
+        children = [path.removeprefix(folder) for path in the_tree() if path.startswith(folder)]
+        order = [layer[name] for child in children if (name := child.rstrip("/").removesuffix(".py")) in layer]
+        assert len(order) > 2
+        assert order == sorted(order)
 
 
 def test_links_lead_somewhere() -> None:
