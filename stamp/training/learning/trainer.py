@@ -32,8 +32,7 @@ from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.meter import Meter
 from stamp.training.learning.nano import build_model, build_processor, image_processor
 from stamp.training.learning.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
-from stamp.training.learning.optimizer import Optimizers
-from stamp.training.learning.parts import parts_of
+from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.processes import Team
 from stamp.training.learning.transfer import adopt_eyes, adopt_text
 from stamp.training.scenes.art import ArtLibrary
