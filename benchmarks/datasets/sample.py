@@ -69,7 +69,7 @@ class MaskSample(Sample):
 
 @dataclass(frozen=True)
 class QuestionSample(Sample):
-    """A question with words for an answer; `benchmarks.answers` says when one is right.
+    """A question with words for an answer; `stamp.training.talk.answers` says when one is right.
 
     accepted: forms of the right answer. rivals: wrong answers, each with all its forms.
     """

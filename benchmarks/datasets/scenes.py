@@ -18,7 +18,7 @@ Splits: `known` (styles and backgrounds of the training, new scenes), `style` (a
 `rle` is COCO's compressed run-length code of everything the text asks for, together; null where nothing fits, and then
 the right mask is empty. `phrase` is the bare referring expression, or null. `rivals` names lists of rivals.json,
 {"numbers": [["no", "none", "0"], ["one", "1"], ...], "nouns": [["crab", "crabs"], ...]}; an answer is wrong when it
-names a thing of these lists that is neither accepted nor named in the question (`benchmarks.answers`).
+names a thing of these lists that is neither accepted nor named in the question (`stamp.training.talk.answers`).
 """
 
 import json
