@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="checkpoint folder, written into")
     figures.add_argument("--run", type=Path, help="folder of the training run (default: its record is with the model)")
     figures.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
+    figures.add_argument("--photos", type=Path, help="folder of photographs with masks, measured on its held-out ones")
     figures.add_argument("--scenes", type=int, default=100, help="unseen scenes for precision and edges")
     figures.add_argument("--device", default="auto")
     figures.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
@@ -145,7 +146,7 @@ def _figures(options: argparse.Namespace) -> int:
     from benchmarks.studies.figures import write_figures
 
     run = options.run or options.model
-    return write_figures(options.model, run, options.art, options.out, options.scenes, options.device)
+    return write_figures(options.model, run, options.art, options.photos, options.out, options.scenes, options.device)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -6,34 +6,54 @@ Not the ablation, which trains: `python -m stamp.training ablation`.
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.datasets import open_dataset
 from benchmarks.reporting.gallery import write_gallery
-from benchmarks.reporting.report import REPORT_FILE
+from benchmarks.reporting.report import REPORT_FILE, group
 from benchmarks.run_command import add_run_options
 from benchmarks.run_command import run as run_benchmark
-from benchmarks.scoring.records import records_of
+from benchmarks.scoring.metrics import Convention
+from benchmarks.scoring.records import Record, records_of
+from benchmarks.scoring.scores import scores_of
 from benchmarks.studies.refusals import ask_unseen, refusals
 from stamp.predictor import StampPredictor
 from stamp.training import __main__ as training
-from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
+from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, PHOTO_FIGURES_FILE, REFUSALS_FILE
+
+#: Where the records of photographs lie in the folder of the records.
+PHOTOS_FOLDER = "photos"
+#: Scores of photographs by source.
+SHOWN = ("target gIoU", "P@0.5")
 
 
-def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: int, device: str) -> int:
-    """Measure `model` on the shipped scenes, on unseen words and in the studies of precision and edges; write its card.
+def write_figures(
+    model: Path, run: Path, art: Path, photos: Path | None, out: Path, studied_scenes: int, device: str
+) -> int:
+    """Measure `model` on the shipped scenes, photographs, unseen words and in the studies of a card; write the card.
 
-    run: folder of the training run. out: folder for the records, where a stopped run goes on. Files of the card go into
+    run: folder of the training run. photos: folder of photographs with masks; None leaves the card's figures of
+    photographs as they are. out: folder for the records, where a stopped run goes on. Files of the card go into
     `model`. Returns the status of the benchmark: not 0 when it was stopped or failed, and then no card is written.
     """
     parser = argparse.ArgumentParser()
     add_run_options(parser)
-    measured = ["--dataset", "scenes", "--methods", "stamp", "--no-memory", "--dtype", "float32"]
-    status = run_benchmark(parser.parse_args([*measured, "--model", str(model), "--device", device, "--out", str(out)]))
+    measured = ["--methods", "stamp", "--no-memory", "--dtype", "float32", "--model", str(model), "--device", device]
+    status = run_benchmark(parser.parse_args([*measured, "--dataset", "scenes", "--out", str(out)]))
+    if photos is not None:
+        photographed = ["--dataset", "photos", "--root", str(photos), "--out", str(out / PHOTOS_FOLDER)]
+        status = status or run_benchmark(parser.parse_args([*measured, *photographed]))
     if status:
         return status
     write_gallery(out, None, "stamp", 1, model / GALLERY_FILE)
     shutil.copy(out / REPORT_FILE, model / FIGURES_FILE)
+    if photos is not None:
+        report = json.loads((out / PHOTOS_FOLDER / REPORT_FILE).read_text())
+        sources = scores_by_source(records_of(out / PHOTOS_FOLDER)[0])
+        (model / PHOTO_FIGURES_FILE).write_text(json.dumps(report | {"sources": sources}, indent=1) + "\n")
     predictor = StampPredictor.from_pretrained(model, device=device, dtype="float32")
     answers = list(ask_unseen(predictor, open_dataset("scenes", ("known",))))
     records, _ = records_of(out)
@@ -44,3 +64,13 @@ def write_figures(model: Path, run: Path, art: Path, out: Path, studied_scenes: 
     training.main(["refinement", *studied, "--out", str(model)])
     training.main(["card", *where, "--run", str(run)])
     return 0
+
+
+def scores_by_source(records: Sequence[Record]) -> dict[str, Any]:
+    """Scores of masks of what is there, for each folder of photographs: the first part of a sample's name."""
+    asked = [record for record in records if record.no_target is False]
+    sources = group(asked, lambda record: record.sample.partition("/")[0])
+    return {
+        source: {name: asdict(score) for name, score in scores_of(own, Convention()).items() if score and name in SHOWN}
+        for source, own in sorted(sources.items())
+    }

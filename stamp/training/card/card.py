@@ -1,9 +1,11 @@
 """The model card of a trained checkpoint: written from the run's log and the evaluation's figures, never by hand."""
 
 import json
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from typing import Any
+
+from safetensors import safe_open
 
 from stamp.checkpoints.quantization import AUTO_FILE
 from stamp.checkpoints.sources import NOUNS_FILE
@@ -11,12 +13,15 @@ from stamp.training.card.ablation import RECORD_FILE, ablation_table
 from stamp.training.card.curves import draw_curves
 from stamp.training.card.quantization_study import quantization_table
 from stamp.training.card.refinement_study import study_table
+from stamp.training.card.training_record import earlier_minutes, final_log, origins, stage_table
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 from stamp.training.talk.chat import UNKNOWN_ANSWER
 
 CURVES_FILE = "curves.svg"
 #: The report of `python -m benchmarks run` on the shipped scenes, and the worst answers of that run.
 FIGURES_FILE, GALLERY_FILE = "scenes-val.json", "worst.webp"
+#: The same on photographs that training never saw, with the scores of each source.
+PHOTO_FIGURES_FILE = "photos-val.json"
 #: How often it declined words that it has not seen, and in that run, words that it should know.
 REFUSALS_FILE = "refusals.json"
 #: Rows of the table of figures: kind in the report (None: all), its score, and what it says.
@@ -54,6 +59,23 @@ QUANTIZATION_TEXT = """
 The page's `--quantization auto` takes **{auto}**: the mode with the least memory that loses less than one point of mask
 IoU against bfloat16. {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training quantization`.
 """
+PHOTOGRAPHS_TEXT = """Things of 3 % of the picture or more, by name; a thing that is not there; "Is there ...?" for one of each. In brackets 95 %
+bootstrap intervals over pictures. `python -m benchmarks figures --photos DIR`, with a folder like the one it was trained
+from: `heldout.txt` in it names these pictures.
+"""
+#: Scores of photographs, and what they say.
+PHOTO_SCORES = (
+    ("target gIoU", "**masks of what is there** (gIoU)"),
+    ("P@0.5", "masks with an IoU of 0.5 or more"),
+    ("N-acc", "**not there: no mask**"),
+    ("dialogue", "**is there one: yes or no**"),
+)
+#: From this many photographs on a noun counts as one that it has seen often.
+OFTEN = 10
+STEM_TEXT = """
+Its eyes are Qwen2-VL's tower with a convolutional stem beside the patch projection: EfficientNet-lite0, pretrained on
+ImageNet (`vision_stem` in `config.json`; the published models have none).
+"""
 REFINEMENT_TEXT = """
 Mean IoU of masks enlarged in different ways, from the exact mask on the grid ("oracle") and from the model's logits
 ("model"). {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training refinement`.
@@ -79,8 +101,24 @@ def write_card(run: Path, model: Path, note: str | None = None) -> None:
     (model / "training.json").write_text(json.dumps(training, indent=1) + "\n")
     (model / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
     draw_curves(log, model / CURVES_FILE)
-    nouns = list(json.loads((model / NOUNS_FILE).read_text()))
-    (model / "README.md").write_text(render_card(training, figures, log, nouns, _refusals(model) + _studies(model)))
+    nouns = json.loads((model / NOUNS_FILE).read_text())
+    facts = {"parameters": count_parameters(model), "stem": has_stem(model)}
+    studies = _photographs(model) + _refusals(model) + _studies(model)
+    (model / "README.md").write_text(render_card(training, figures, log, nouns, facts, studies))
+
+
+def count_parameters(model: Path) -> int:
+    """Of a checkpoint's safetensors, read from their headers; tied weights once."""
+    count = 0
+    for path in sorted(model.glob("*.safetensors")):
+        with safe_open(path, "pt") as weights:
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.offset_keys())
+    return count
+
+
+def has_stem(model: Path) -> bool:
+    """Whether a checkpoint has pretrained eyes beside its patch projection."""
+    return json.loads((model / "config.json").read_text()).get("vision_stem", "patches") != "patches"
 
 
 def _refusals(model: Path) -> str:
@@ -113,42 +151,38 @@ def _studies(model: Path) -> str:
     return "\n".join([*sections, ""])
 
 
-def final_log(text: str) -> list[dict[str, Any]]:
-    """Rows of the log, each (stage, step) once: a resumed run repeats what it had not saved."""
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
-    for line in text.splitlines():
-        row = json.loads(line)
-        rows[row["stage"], row["step"]] = row
-    return list(rows.values())
-
-
 def render_card(
     training: dict[str, Any],
     figures: dict[str, Any],
     log: list[dict[str, Any]],
-    nouns: Sequence[str],
+    nouns: dict[str, dict[str, int]],
+    facts: dict[str, Any],
     studies: str = "",
 ) -> str:
-    """The card's Markdown. figures: a report of `python -m benchmarks run`; studies: further sections."""
+    """The card's Markdown.
+
+    figures: a report of `python -m benchmarks run`; nouns: what each was learned from; facts: number of `parameters`,
+    and whether the checkpoint has a `stem`; studies: further sections.
+    """
     grid = training["config"]["stages"][training["progress"]["stage"]]["plan"]["grid"]
-    styles = training["config"]["stages"][0]["plan"]["styles"]
-    sources = [STYLE_SOURCES[style] for style in styles if style in STYLE_SOURCES] + [PANORAMA_SOURCE]
+    styles = [style for style in training["config"]["stages"][0]["plan"]["styles"] if style in STYLE_SOURCES]
+    sources = [STYLE_SOURCES[style] for style in styles] + [PANORAMA_SOURCE]
     return "\n".join(
         [
             FRONT_MATTER,
             "# stamp-nano\n",
-            "A tiny STAMP, trained from scratch on composed scenes, that ships with the demo so that everything works",
-            "offline. Same classes, special tokens, chat template and mask pass as the published models; only the sizes",
-            "and the tokenizer differ: 6 M parameters, patches of 16 px without merging (published: 14 px, merged",
-            f"2 x 2), at most {grid**2} mask tokens ({grid} x {grid}): pictures are seen at about {16 * grid} x {16 * grid} pixels.\n",
+            "A tiny STAMP that ships with the demo so that everything works offline. Same classes, special tokens, chat",
+            "template and mask pass as the published models; only the sizes, the tokenizer and the eyes differ:",
+            f"{facts['parameters'] / 1e6:.1f} M parameters, patches of 16 px without merging (published: 14 px, merged",
+            f"2 x 2), at most {grid**2} mask tokens ({grid} x {grid}): it sees pictures at about {16 * grid} x {16 * grid} pixels.",
+            STEM_TEXT if facts["stem"] else "",
             "## What it can and cannot do\n",
-            f"It segments {len(nouns)} nouns, drawn in {len(styles)} styles on panoramas and procedural backgrounds, and",
-            "answers simple questions about them as reliably as the figures below say. **It does not understand photographs",
-            "or people**: there it answers, but wrongly. It was made to show the method, not to compete.\n",
+            *_what_it_knows(nouns, len(styles)),
             "One can ask for things by name, place, size, neighbour, kind or use, for several at once or for everything; ask",
             'what, where, how many, is there, which is bigger; and go on with "it" and "and the ...?". A word it never learned',
             "it declines. The table below says how often each of these goes right.\n",
-            f"Nouns: {', '.join(nouns)}.\n",
+            f"Nouns{', from photographs too in bold' if any(map(_photographed, nouns.values())) else ''}: "
+            f"{', '.join(f'**{noun}**' if _photographed(of) else noun for noun, of in nouns.items())}.\n",
             "## Figures\n",
             measured_with(figures),
             "",
@@ -157,14 +191,14 @@ def render_card(
             "stands in it as a whole word and no rival does (the other of yes and no, another number, another noun that was",
             f"not in the question). {seconds_of(figures)} Everything here is measured again, and this card written, by\n",
             "```\npip install -r requirements-dev.txt\npython -m stamp.training art",
-            "python -m benchmarks figures --model assets/stamp-nano --out runs/figures\n```\n",
+            "python -m benchmarks figures --model assets/stamp-nano --photos DIR --out runs/figures\n```\n",
             "(Node.js is needed, for `npm pack`; the table of what matters comes from `python -m stamp.training ablation`.)\n",
             f"![The worst answers of each kind: right mask, predicted mask, request, answer]({GALLERY_FILE})\n",
             "The worst answers of each kind, right mask on the left, its own on the right.\n",
             studies,
             "## Training\n",
             f"Seed {training['config']['seed']}, {training['progress']['seconds'] / 60:.0f} minutes of training on",
-            f"{training['hardware']}. Scenes are composed on the fly, each from its own seed below 10^9; validation",
+            f"{training['hardware']}{earlier_minutes(training)}. Scenes are composed on the fly, each from its own seed below 10^9; validation",
             "seeds start there.\n",
             stage_table(training, log),
             f"\n![Losses, cell accuracy and IoU over the minutes of training]({CURVES_FILE})\n",
@@ -181,7 +215,47 @@ def render_card(
             "|---|---|---|",
             *(f"| {source.spec} | {source.licence} | {source.notice} |" for source in sources),
             f"\nPanoramas never used in training: {', '.join(HELD_OUT_PANORAMAS)}.\n",
+            *origins(training.get("photographs", {}), facts["stem"]),
         ]
+    )
+
+
+def _photographed(learned_from: dict[str, int]) -> bool:
+    return learned_from.get("photographs", 0) > 0
+
+
+def _what_it_knows(nouns: dict[str, dict[str, int]], n_styles: int) -> list[str]:
+    seen = sum(map(_photographed, nouns.values()))
+    often = sum(of.get("photographs", 0) >= OFTEN for of in nouns.values())
+    drawn = f"It segments {len(nouns)} nouns, drawn in {n_styles} styles on panoramas and procedural backgrounds, and"
+    answers = "answers simple questions about them as reliably as the figures below say."
+    if not seen:
+        return [
+            drawn,
+            answers + " **It does not understand photographs",
+            "or people**: there it answers, but wrongly.\n",
+        ]
+    return [
+        drawn,
+        f"{answers} {seen} of them it knows from photographs too ({often} from {OFTEN} or more); the others in a photograph",
+        "are guesses. Still hard for it in photographs: things smaller than a cell of its grid, many of a kind close together,",
+        "parts of things, writing, unusual views and light, and anything that it learned from a handful of pictures.",
+        "It was made to show the method, not to compete.\n",
+    ]
+
+
+def _photographs(model: Path) -> str:
+    """A section, where they were measured."""
+    if not (path := model / PHOTO_FIGURES_FILE).exists():
+        return ""
+    figures = json.loads(path.read_text())
+    rows = ["| source | masks of what is there (gIoU) | P@0.5 |", "|---|---|---|"]
+    for source, scores in figures["sources"].items():
+        rows.append(f"| {source} | {_value(scores.get('target gIoU'))} | {_value(scores.get('P@0.5'))} |")
+    scores = figures["rows"][0]["scores"]
+    table = [f"| {name} | {_value(scores.get(score))} |" for score, name in PHOTO_SCORES]
+    return "\n".join(
+        ["## Photographs that it has not seen\n", PHOTOGRAPHS_TEXT, "| | |", "|---|---|", *table, "", *rows, "\n"]
     )
 
 
@@ -224,17 +298,3 @@ def seconds_of(figures: dict[str, Any]) -> str:
 
 def _value(score: dict[str, Any] | None) -> str:
     return "" if score is None else f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}], n {score['n']}"
-
-
-def stage_table(training: dict[str, Any], log: list[dict[str, Any]]) -> str:
-    """Markdown rows of the stages: steps, images, and the last logged training figures."""
-    rows = ["| stage | steps | images a step | cell accuracy | IoU on the grid |", "|---|---|---|---|---|"]
-    for stage in training["config"]["stages"]:
-        own = [row for row in log if row["stage"] == stage["name"]][-5:]
-        if not own:
-            continue
-        cells, iou = (
-            f"{sum(row[name] for row in own) / len(own):.2f}" if name in own[0] else "-" for name in ("cells", "iou")
-        )
-        rows.append(f"| {stage['name']} | {own[-1]['step']} | {stage['plan']['images']} | {cells} | {iou} |")
-    return "\n".join(rows)

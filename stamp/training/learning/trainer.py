@@ -23,11 +23,13 @@ from tqdm import tqdm
 from stamp.checkpoints.provenance import hardware_name
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.attention import NAME as ATTENTION_IN_FLOAT32
 from stamp.training.learning.cells import N_PLACE
 from stamp.training.learning.checkpoint import export_checkpoint, write_nouns
 from stamp.training.learning.config import Stage, TrainingConfig, config_fingerprint
 from stamp.training.learning.data import Batch, BatchMaker, Rows
 from stamp.training.learning.grounding import KEPT_LAYER, PLACED_LAYERS, Grounding
+from stamp.training.learning.lineage import lineage
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.meter import Meter
 from stamp.training.learning.nano import build_model, build_processor, image_processor
@@ -83,6 +85,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.out.mkdir(parents=True, exist_ok=True)
+        self.earlier = lineage(self.init_from, self.text_from, self.eyes_from)
         torch.manual_seed(self.config.seed)
         lexicon = Lexicon.of(self.art.nouns)
         if self.init_from is None:
@@ -103,6 +106,8 @@ class Trainer:
         self.nouns = NounFeatures(self.processor, self.model, lexicon).to(self.device)
         self.grounding = Grounding(self.model)
         self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and _fast_bf16(self.device))
+        if self.bf16 and self.device.type == "cpu":
+            self.model.set_attn_implementation(ATTENTION_IN_FLOAT32)
         self.optimizer: Optimizers | None = None
         self._pending_optimizer_state: list[dict[str, Any]] | None = None
 
@@ -261,9 +266,11 @@ class Trainer:
             "masks": self.masks.name,
             "progress": asdict(self.progress),
             "hardware": hardware_name(self.device),
+            "processes": self.team.size,
             "precision": "bf16" if self.bf16 else "float32",
             "config": asdict(self.config),
             "photographs": self.photographs.origins() if self.photographs else {},
+            "earlier": self.earlier,
         }
         (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
 

@@ -6,8 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
-from stamp.training.card.card import FIGURES_FILE, REFUSALS_FILE, figure_table, final_log, write_card
+from stamp.training.card.card import FIGURES_FILE, PHOTO_FIGURES_FILE, REFUSALS_FILE, figure_table, write_card
+from stamp.training.card.training_record import earlier_minutes, final_log, stage_table
 from stamp.training.learning.recipes import nano_recipe
 
 
@@ -64,10 +68,18 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     (model / FIGURES_FILE).write_text(json.dumps(report()))
     counts = {"unseen": 100, "unseen declined": 98, "known": 200, "known declined": 3}
     (model / REFUSALS_FILE).write_text(json.dumps(counts | {"accepted": [{"word": "harp", "answer": "No harp."}]}))
+    save_file({"a": torch.zeros(300, 4000)}, model / "model.safetensors")
+    (model / "config.json").write_text('{"vision_stem": "efficientnet-lite0"}')
     (model / "nouns.json").write_text('{"apple": {"noto": 1}, "bee": {"photographs": 2}}')
     write_card(run, model, "It stopped early.")
     card = (model / "README.md").read_text()
     for text in ("All 108 requests", "2026-01-02 at commit abc1234;", "10 minutes", "2 cores", "2 small cores"):
+        assert text in card, text
+    for text in (
+        "1.2 M parameters",
+        "Nouns, from photographs too in bold: apple, **bee**.",
+        "1 of them it knows from photographs too (0 from 10 or more)",
+    ):
         assert text in card, text
     for text in ("It stopped early.", "| 0.25 |", "123 ms in the median, 200 ms at the 90th percentile (n 9)"):
         assert text in card, text
@@ -75,7 +87,7 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
         assert text in card, text
     assert figure_table(report()) in card
     assert "](curves.svg)" in card and (model / "curves.svg").is_file()
-    assert "It segments 2 nouns" in card and "Nouns: apple, bee." in card
+    assert "It segments 2 nouns" in card
     write_card(model, model)  # from the record beside the checkpoint
     assert (model / "README.md").read_text() == card
 
@@ -85,6 +97,29 @@ def test_the_committed_checkpoint_is_small_and_safe() -> None:
     assert sum(path.stat().st_size for path in files) <= 20_000_000
     assert all(path.stat().st_size <= 10_000_000 for path in files)
     assert not [path for path in files if path.suffix in {".bin", ".pt", ".pth", ".pkl", ".py"}]
+
+
+def test_photographs_have_a_section_of_their_own(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "nano")
+    (tmp_path / "nano" / "nouns.json").write_text('{"apple": {"noto": 1}}')
+    figures = report() | {"sources": {"street": {"target gIoU": score(0.3, 7), "P@0.5": score(0.2, 7)}, "zoo": {}}}
+    (tmp_path / "nano" / PHOTO_FIGURES_FILE).write_text(json.dumps(figures))
+    training = json.loads((tmp_path / "nano" / "training.json").read_text())
+    (tmp_path / "nano" / "training.json").write_text(json.dumps(training | {"photographs": {"example.org, CC0": 12}}))
+    write_card(tmp_path / "nano", tmp_path / "nano")
+    card = (tmp_path / "nano" / "README.md").read_text()
+    assert "| street | 0.300 [0.200, 0.400], n 7 | 0.200 [0.100, 0.300], n 7 |" in card and "| zoo |  |  |" in card
+    assert "| **not there: no mask** | 0.750 [0.650, 0.850], n 4 |" in card
+    assert "- example.org, CC0: 12" in card
+
+
+def test_runs_before_the_last_one_are_counted() -> None:
+    stage = {"name": "eyes", "steps": 10, "plan": {"images": 16}}
+    earlier = [{"config": {"stages": [stage]}, "processes": 2, "progress": {"seconds": 90.0}}]
+    training = {"config": {"stages": [{"name": "masks", "steps": 7, "plan": {"images": 4}}]}, "earlier": earlier}
+    table = stage_table(training, [{"stage": "masks", "step": 5, "cells": 0.5}]).splitlines()
+    assert table[2:] == ["| eyes (an earlier run) | 10 | 32 | - | - |", "| masks | 5 | 4 | 0.50 | - |"]
+    assert earlier_minutes(training) == ", after 2 minutes of earlier runs" and earlier_minutes({}) == ""
 
 
 def test_the_committed_card_is_that_of_the_committed_figures(tmp_path: Path) -> None:
