@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from demo.board.paradigms import PARADIGMS
+from demo.board.paradigms import ALL_MASK, PARADIGMS
 from demo.board.plots import plain_figure
 from demo.chat.chat import literal
 
@@ -77,10 +77,11 @@ def sources_html(table: pd.DataFrame, benchmark: str) -> str:
 
 
 def takeaway(table: pd.DataFrame, benchmark: str) -> str:
-    """Which published row is the highest, and the best of each other paradigm."""
+    """Which published row is the best, whether it is STAMP's, and the best of each other paradigm."""
     own = table[table["benchmark"] == benchmark]
     first = own[(own["split"] == own["split"].iloc[0]) & (own["metric"] == own["metric"].iloc[0])]
     low = benchmark.startswith("seconds")
     ranked = first.sort_values("value", ascending=low).drop_duplicates("paradigm")
     parts = [f"{row['method']} {row['value']:g} ({row['paradigm']})" for _, row in ranked.iterrows()]
-    return f"The best published row of each paradigm: {'; '.join(parts)}."
+    record = "" if ranked["paradigm"].iloc[0] == ALL_MASK.name else " The best one is not STAMP's."
+    return f"The best published row of each paradigm: {'; '.join(parts)}.{record}"
