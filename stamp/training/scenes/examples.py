@@ -1,4 +1,4 @@
-"""The example pictures of the page: composed scenes with seeds no training uses, and what to ask about each."""
+"""The example pictures of the page: composed scenes with seeds no training uses, two photographs, and what to ask."""
 
 import json
 from dataclasses import dataclass
@@ -37,10 +37,35 @@ EXAMPLES: tuple[Example, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class ExamplePhotograph:
+    """One photograph, which lies in `assets/examples`, and what to ask about it."""
+
+    file: str
+    prompts: tuple[str, ...]
+    licence: str
+    notice: str
+
+
+PHOTOGRAPHS = (
+    ExamplePhotograph(
+        "chelsea.jpg", ("segment the cat",), "CC0-1.0", "Chelsea the cat, by Stéfan van der Walt; from scikit-image."
+    ),
+    ExamplePhotograph(
+        "coffee.jpg", ("segment the cup",), "CC0-1.0", "A cup of coffee, by Rachel Michetti; from scikit-image."
+    ),
+)
+PHOTOGRAPHS_FOLDER = Path(__file__).resolve().parents[3] / "assets" / "examples"
+
+
 def write_examples(art: ArtLibrary, folder: Path) -> None:
-    """Write the pictures, `examples.json` and the notice of whose art they show."""
+    """Write the pictures, `examples.json` and the notice of whose art and photographs they show."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
+    for photo in PHOTOGRAPHS:
+        content = (PHOTOGRAPHS_FOLDER / photo.file).read_bytes()
+        (folder / photo.file).write_bytes(content)
+        entries += [{"image": photo.file, "prompt": prompt, "licence": photo.licence} for prompt in photo.prompts]
     for example in EXAMPLES:
         width, height = example.size_wh
         config = SceneConfig((example.style,), width, height, augment=False)
@@ -53,5 +78,14 @@ def write_examples(art: ArtLibrary, folder: Path) -> None:
     (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n")
     used = {example.style: STYLE_SOURCES[example.style] for example in EXAMPLES}
     notices = [f"- {s.spec}, {s.licence}: {s.notice}" for s in (*used.values(), PANORAMA_SOURCE)]
-    text = "# Licences of the example pictures\n\nScenes composed by this project from:\n\n" + "\n".join(notices) + "\n"
+    photographs = [f"- {photo.file}, {photo.licence}: {photo.notice}" for photo in PHOTOGRAPHS]
+    text = "\n".join(
+        [
+            "# Licences of the example pictures\n\nPhotographs:\n",
+            *photographs,
+            "\nThe others are scenes composed by this project from:\n",
+            *notices,
+            "",
+        ]
+    )
     (folder / "LICENCES.md").write_text(text)
