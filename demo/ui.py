@@ -68,7 +68,7 @@ def build_demo(
                 shelf = Shelf(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
                 add_dashboard(demo, tabs, board, sources, shelf, samples)
             with gr.Tab("About", id="about"):
-                add_about(len(read_known()))
+                add_about()
         add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)
     # api_open=False: nothing is called around the queue. How many events may wait is decided in

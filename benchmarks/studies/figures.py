@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import open_dataset
+from benchmarks.datasets.photographs import MIN_AREA_SHARE
 from benchmarks.reporting.gallery import write_gallery
 from benchmarks.reporting.report import REPORT_FILE, group
 from benchmarks.run_command import add_run_options
@@ -20,9 +21,10 @@ from benchmarks.scoring.metrics import Convention
 from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import scores_of
 from benchmarks.studies.refusals import ask_unseen, refusals
+from stamp.checkpoints.sources import PHOTO_FIGURES_FILE
 from stamp.predictor import StampPredictor
 from stamp.training import __main__ as training
-from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, PHOTO_FIGURES_FILE, REFUSALS_FILE
+from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
 
 #: Where the records of photographs lie in the folder of the records.
 PHOTOS_FOLDER = "photos"
@@ -53,7 +55,8 @@ def write_figures(
     if photos is not None:
         report = json.loads((out / PHOTOS_FOLDER / REPORT_FILE).read_text())
         sources = scores_by_source(records_of(out / PHOTOS_FOLDER)[0])
-        (model / PHOTO_FIGURES_FILE).write_text(json.dumps(report | {"sources": sources}, indent=1) + "\n")
+        figures = report | {"min_area_share": MIN_AREA_SHARE, "sources": sources}
+        (model / PHOTO_FIGURES_FILE).write_text(json.dumps(figures, indent=1) + "\n")
     predictor = StampPredictor.from_pretrained(model, device=device, dtype="float32")
     answers = list(ask_unseen(predictor, open_dataset("scenes", ("known",))))
     records, _ = records_of(out)

@@ -24,6 +24,8 @@ _WEIGHTS_NAME = re.compile(r"[\w.-]+\.safetensors")
 MOST_LAYERS = 1000
 #: The names of what a checkpoint was trained to know, where that is a list.
 NOUNS_FILE = "nouns.json"
+#: How well it does on photographs that training never saw: the report, and the scores of each source.
+PHOTO_FIGURES_FILE = "photos-val.json"
 
 
 def find_checkpoint(source: str | Path | None, revision: str | None = None, report: Report | None = None) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import safe_open
 
 from stamp.checkpoints.quantization import AUTO_FILE
-from stamp.checkpoints.sources import NOUNS_FILE
+from stamp.checkpoints.sources import NOUNS_FILE, PHOTO_FIGURES_FILE
 from stamp.training.card.ablation import RECORD_FILE, ablation_table
 from stamp.training.card.curves import draw_curves
 from stamp.training.card.quantization_study import quantization_table
@@ -20,8 +20,6 @@ from stamp.training.talk.chat import UNKNOWN_ANSWER
 CURVES_FILE = "curves.svg"
 #: The report of `python -m benchmarks run` on the shipped scenes, and the worst answers of that run.
 FIGURES_FILE, GALLERY_FILE = "scenes-val.json", "worst.webp"
-#: The same on photographs that training never saw, with the scores of each source.
-PHOTO_FIGURES_FILE = "photos-val.json"
 #: How often it declined words that it has not seen, and in that run, words that it should know.
 REFUSALS_FILE = "refusals.json"
 #: Rows of the table of figures: kind in the report (None: all), its score, and what it says.
@@ -59,7 +57,7 @@ QUANTIZATION_TEXT = """
 The page's `--quantization auto` takes **{auto}**: the mode with the least memory that loses less than one point of mask
 IoU against bfloat16. {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training quantization`.
 """
-PHOTOGRAPHS_TEXT = """Things of 3 % of the picture or more, by name; a thing that is not there; "Is there ...?" for one of each. In brackets 95 %
+PHOTOGRAPHS_TEXT = """Things of {share:.0%} of the picture or more, by name; a thing that is not there; "Is there ...?" for one of each. In brackets 95 %
 bootstrap intervals over pictures. `python -m benchmarks figures --photos DIR`, with a folder like the one it was trained
 from: `heldout.txt` in it names these pictures.
 """
@@ -255,7 +253,16 @@ def _photographs(model: Path) -> str:
     scores = figures["rows"][0]["scores"]
     table = [f"| {name} | {_value(scores.get(score))} |" for score, name in PHOTO_SCORES]
     return "\n".join(
-        ["## Photographs that it has not seen\n", PHOTOGRAPHS_TEXT, "| | |", "|---|---|", *table, "", *rows, "\n"]
+        [
+            "## Photographs that it has not seen\n",
+            PHOTOGRAPHS_TEXT.format(share=figures["min_area_share"]),
+            "| | |",
+            "|---|---|",
+            *table,
+            "",
+            *rows,
+            "\n",
+        ]
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
-from stamp.training.card.card import FIGURES_FILE, PHOTO_FIGURES_FILE, REFUSALS_FILE, figure_table, write_card
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, PHOTO_FIGURES_FILE
+from stamp.training.card.card import FIGURES_FILE, REFUSALS_FILE, figure_table, write_card
 from stamp.training.card.training_record import earlier_minutes, final_log, stage_table
 from stamp.training.learning.recipes import nano_recipe
 
@@ -102,7 +102,10 @@ def test_the_committed_checkpoint_is_small_and_safe() -> None:
 def test_photographs_have_a_section_of_their_own(tmp_path: Path) -> None:
     shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "nano")
     (tmp_path / "nano" / "nouns.json").write_text('{"apple": {"noto": 1}}')
-    figures = report() | {"sources": {"street": {"target gIoU": score(0.3, 7), "P@0.5": score(0.2, 7)}, "zoo": {}}}
+    figures = report() | {
+        "min_area_share": 0.03,
+        "sources": {"street": {"target gIoU": score(0.3, 7), "P@0.5": score(0.2, 7)}, "zoo": {}},
+    }
     (tmp_path / "nano" / PHOTO_FIGURES_FILE).write_text(json.dumps(figures))
     training = json.loads((tmp_path / "nano" / "training.json").read_text())
     (tmp_path / "nano" / "training.json").write_text(json.dumps(training | {"photographs": {"example.org, CC0": 12}}))
