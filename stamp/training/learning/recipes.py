@@ -6,7 +6,7 @@
     nano       masks: assets/stamp-nano
 
 `words` and `eyes` need nothing of each other and can run at the same time; `backbone` starts from both, `nano` from the
-backbone. Each stage has scenes of its own.
+backbone, or from eyes that took over the words of an earlier nano. Each stage has scenes of its own.
 """
 
 from stamp.training.learning.config import Stage, TrainingConfig
@@ -31,8 +31,8 @@ def words_recipe() -> TrainingConfig:
 
 def eyes_recipe() -> TrainingConfig:
     """The vision tower, nearly half of the time on photographs."""
-    plan = BatchPlan(12, 16, 0, 0, 0, 10**6, STYLES, photographs=0.4, hardened=0.25, crowds=0.4)
-    return TrainingConfig((Stage("eyes 12x12", "vision", plan, 3000, 0.0, 5e-4, warmup_steps=60, decay_share=0.8),))
+    plan = BatchPlan(12, 16, 0, 0, 0, 10**6, STYLES, photographs=0.4, hardened=0.25, crowds=0.6)
+    return TrainingConfig((Stage("eyes 12x12", "vision", plan, 2600, 0.0, 5e-4, warmup_steps=60, decay_share=0.8),))
 
 
 def backbone_recipe() -> TrainingConfig:
@@ -47,7 +47,7 @@ def nano_recipe() -> TrainingConfig:
     plan = BatchPlan(
         12, 6, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4, hardened=0.15, crowds=0.4
     )
-    return TrainingConfig((Stage("masks 12x12", "joint", plan, 2400, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
+    return TrainingConfig((Stage("masks 12x12", "joint", plan, 1000, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
 
 
 RECIPES = {"words": words_recipe, "eyes": eyes_recipe, "backbone": backbone_recipe, "nano": nano_recipe}
