@@ -297,3 +297,22 @@ def test_versions_name_device_and_dtype(stamp: StampPredictor) -> None:
     versions = stamp.versions()
     assert versions["torch"] == torch.__version__
     assert (versions["device"], versions["dtype"]) == ("cpu", "float32")
+
+
+def test_a_conversation_may_be_as_long_as_the_model_reads_and_no_longer(
+    stamp: StampPredictor, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model reads its prompt and at least one token more."""
+    n_tokens = len(stamp.processor.encode_conversation([Turn("user", "Hi", PICTURE)], [28]).input_ids)
+    config = stamp.model.config.text_config
+    monkeypatch.setattr(config, "max_position_embeddings", n_tokens + 1)
+    script("x")
+    assert stamp.segment(PICTURE, "Hi").text == "x"
+    monkeypatch.setattr(config, "max_position_embeddings", n_tokens)
+    with pytest.raises(PromptError, match=f"has {n_tokens} tokens; the model reads {n_tokens}. Start a new"):
+        stamp.segment(PICTURE, "Hi")
+
+
+def test_a_prompt_may_have_two_thousand_characters(stamp: StampPredictor, script: Script) -> None:
+    script("x")
+    assert stamp.segment(PICTURE, "y" * 2000).text == "x"
