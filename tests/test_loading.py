@@ -90,7 +90,7 @@ UNREACHABLE = "CheckpointError {} is not in the local cache and the hub cannot b
 
 def fetch(endpoint: str, cache: Path, *names: str) -> list[str]:
     """What comes of hub ids, one after the other, in a process that takes `endpoint` for the hub."""
-    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1"}
+    hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-c", DOWNLOAD, *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=os.environ | hub)
     assert done.returncode == 0, done.stderr[-2000:]
