@@ -142,7 +142,8 @@ def refine_masks(
 ) -> tuple[NDArray[np.bool_], list[float | None]]:
     """Boolean masks (S, H, W) and a score per mask from (S, gh, gw) logits and their image; None is bicubic.
 
-    A pixel is in the mask when its refined logit is above 0. The score is the mean sigmoid, 0..1, of the refined
+    A pixel is in the mask when its refined logit is above 0; the released code thresholds on the grid and enlarges with
+    nearest neighbour, which costs about 0.1 IoU on a 32x32 grid. The score is the mean sigmoid, 0..1, of the refined
     logits inside the mask; None for an empty mask.
 
     Raises: ValueError when the logits are not (S, gh, gw).
