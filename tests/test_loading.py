@@ -394,7 +394,7 @@ def test_export_refuses_what_it_would_spoil(tmp_path: Path, capsys: pytest.Captu
     assert "--merge" in capsys.readouterr().err
     arguments = ["export", "--model", str(ADAPTER), "--device", "cpu", "--dtype", "float32", "--merge"]
     assert main([*arguments, "--out", str(tmp_path / "merged")]) == 0
-    again = load(tmp_path / "merged")
+    again = load(tmp_path / "merged", dtype="float32")
     assert again.model.config.text_config.vocab_size == len(again.processor.tokenizer)
     merged = load(ADAPTER, dtype="float32", merge=True)
     for name, value in merged.model.state_dict().items():
