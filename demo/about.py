@@ -64,8 +64,8 @@ LIMITS = """
 """
 NOT_PHOTOGRAPHS = "- It does **not** understand photographs, people or writing.\n"
 PHOTOGRAPHS = """- In photographs that it had not seen, its masks of things that cover {share:.0%} of the picture or
-  more overlapped with the right ones by {value:.0%} in the mean (gIoU, {n} requests, {low:.0%} to {high:.0%}). Expect it
-  to miss small things, crowds, writing, and whatever it knows from drawings alone.
+  more overlapped with the right ones by {value:.0%} in the mean (gIoU, {n} requests, {low:.0%} to {high:.0%}). Expect
+  it to miss small things, crowds, writing, and whatever it knows from drawings alone.
 """
 
 

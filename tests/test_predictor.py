@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 
 import stamp as package
 from stamp import Done, ImageError, MaskReady, PromptError, StampPredictor, TextDelta, Turn
@@ -54,8 +55,9 @@ def test_segment_equals_teacher_forcing(stamp: StampPredictor, script: Script) -
     forced = stamp.predict_masks(PICTURE, "Segment the boat.", result.response)
     for ours, theirs in zip(result.mask_logits, forced.mask_logits, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
-    expected = stamp.processor.post_process_masks(result.mask_logits, (120, 200))
-    assert (result.masks == expected).all()
+    logits = torch.from_numpy(np.stack(result.mask_logits))[None]
+    enlarged = functional.interpolate(logits, size=(120, 200), mode="bicubic", align_corners=False)[0]
+    assert (result.masks == (enlarged > 0).numpy()).all()  # enlarged first, thresholded last
 
 
 def test_streamed_equals_not_streamed(stamp: StampPredictor, script: Script) -> None:
@@ -297,3 +299,22 @@ def test_versions_name_device_and_dtype(stamp: StampPredictor) -> None:
     versions = stamp.versions()
     assert versions["torch"] == torch.__version__
     assert (versions["device"], versions["dtype"]) == ("cpu", "float32")
+
+
+def test_a_conversation_may_be_as_long_as_the_model_reads_and_no_longer(
+    stamp: StampPredictor, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model reads its prompt and at least one token more."""
+    n_tokens = len(stamp.processor.encode_conversation([Turn("user", "Hi", PICTURE)], [28]).input_ids)
+    config = stamp.model.config.text_config
+    monkeypatch.setattr(config, "max_position_embeddings", n_tokens + 1)
+    script("x")
+    assert stamp.segment(PICTURE, "Hi").text == "x"
+    monkeypatch.setattr(config, "max_position_embeddings", n_tokens)
+    with pytest.raises(PromptError, match=f"has {n_tokens} tokens; the model reads {n_tokens}. Start a new"):
+        stamp.segment(PICTURE, "Hi")
+
+
+def test_a_prompt_may_have_two_thousand_characters(stamp: StampPredictor, script: Script) -> None:
+    script("x")
+    assert stamp.segment(PICTURE, "y" * 2000).text == "x"

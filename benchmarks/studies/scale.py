@@ -224,11 +224,6 @@ def run_scale(predictor: StampPredictor, model: str | Path | None, out: Path, co
     return record
 
 
-def read_rows(folder: Path) -> list[Row]:
-    """The raw rows of a run."""
-    return [Row(**json.loads(line)) for line in (folder / ROWS_FILE).read_text().splitlines()]
-
-
 def scale_table(record: dict[str, Any]) -> str:
     """Markdown, one line a method, and one with what all have in common."""
     phases = (*SHARED_PHASES, "decode", "mask", "refine", "total")

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -21,7 +20,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from stamp.conversation import Turn
 from stamp.errors import CheckpointError, reading
 from stamp.model.configuration_stamp import MASK_TOKEN, SEG_TOKEN
-from stamp.pictures.resizing import enlarge_logits
 
 IMAGE_TOKEN = "<|image_pad|>"
 END_OF_TURN = "<|im_end|>"
@@ -126,16 +124,6 @@ class StampProcessor:
     def n_image_tokens(self, grid_thw: Tensor) -> int:
         """Image tokens of one (3,) patch grid: merged patches, the P of the mask pass."""
         return int(grid_thw.prod()) // self.image_processor.merge_size**2
-
-    def post_process_masks(self, mask_logits: Sequence[np.ndarray], size_hw: tuple[int, int]) -> np.ndarray:
-        """Grid logits -> bool (S, H, W) at the original size: enlarge the LOGITS (bicubic), threshold last.
-
-        mask_logits: S float arrays (gh, gw). The released code thresholds on the grid and enlarges with nearest
-        neighbour, which costs about 0.1 IoU on a 32x32 grid.
-        """
-        if not len(mask_logits):
-            return np.zeros((0, *size_hw), dtype=bool)
-        return (enlarge_logits(np.stack(list(mask_logits)), size_hw) > 0).numpy()
 
     # -- text --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,16 @@ from PIL import Image
 from demo import handlers
 from demo.chat import answering
 from demo.chat.chat import WENT_WRONG, literal
-from demo.chat.visit import MAX_KEPT_PIXELS, MAX_SHOWN_PX, Visit, close_visit, shrink_mask
+from demo.chat.visit import (
+    MAX_KEPT_PIXELS,
+    MAX_SHOWN_PX,
+    ShownMask,
+    Visit,
+    close_visit,
+    enlarge_mask,
+    shrink_mask,
+    shrink_picture,
+)
 from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
 from stamp.pictures.masks import decode_rle
 from stamp.pictures.visualization import mask_colour
@@ -232,3 +241,56 @@ def test_the_choice_of_edges_reaches_the_model_if_the_page_offers_it() -> None:
     slot.has_sam = True
     ask(slot, "halves", visit_of(), "sam")
     assert predictor.refinements[-1] == "sam"
+
+
+@pytest.mark.parametrize(
+    ("large", "small"), [((7, 5), (3, 2)), ((100, 67), (31, 20)), ((9, 9), (3, 9)), ((8, 6), (4, 3))]
+)
+def test_masks_are_made_smaller_as_pillow_takes_the_nearest_pixel(
+    large: tuple[int, int], small: tuple[int, int]
+) -> None:
+    mask = np.random.default_rng(0).random(large) < 0.5
+    nearest = Image.fromarray(mask.astype(np.uint8)).resize(small[::-1], Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(shrink_mask(mask, small), np.asarray(nearest).astype(bool))
+
+
+def test_a_mask_stays_where_it_is_when_it_is_made_smaller_or_larger() -> None:
+    """One object in the middle third; a shift by half a pixel of the small mask would be three of the large one."""
+    mask = np.zeros((54, 54), dtype=bool)
+    mask[18:36, 18:36] = True
+    small = shrink_mask(mask, (9, 9))
+    expected = np.zeros((9, 9), dtype=bool)
+    expected[3:6, 3:6] = True
+    np.testing.assert_array_equal(small, expected)
+    again = enlarge_mask(small, (54, 54))
+    assert again.sum() == pytest.approx(mask.sum(), rel=0.05)
+    assert np.argwhere(again).mean(0).tolist() == pytest.approx(np.argwhere(mask).mean(0).tolist())
+
+
+def test_a_mask_that_is_made_larger_keeps_straight_edges_and_its_orientation() -> None:
+    wide = enlarge_mask(half((4, 6), 0), (60, 20))
+    np.testing.assert_array_equal(wide, half((20, 60), 0))
+    mask = half((4, 6), 0)
+    assert enlarge_mask(mask, (6, 4)) is mask
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "empty"),
+        (1e-6, "under 1 % of the picture"),
+        (0.0099, "under 1 % of the picture"),
+        (0.01, "1 % of the picture"),
+        (0.126, "13 % of the picture"),
+        (1.0, "100 % of the picture"),
+    ],
+)
+def test_how_much_of_the_picture_a_mask_covers(share: float, words: str) -> None:
+    assert ShownMask(np.zeros((1, 1), dtype=bool), share).size_in_words == words
+
+
+def test_a_picture_at_the_limit_is_kept_as_it_is() -> None:
+    at, above = Image.new("L", (2000, 1000)), Image.new("L", (2001, 1000))
+    assert shrink_picture(at) is at
+    assert shrink_picture(above).size == (2000, 999)
+    assert shrink_picture(Image.new("L", (3_000_000, 1))).size[1] == 1

@@ -166,3 +166,68 @@ def test_a_conversation_longer_than_the_model_reads_is_refused(stamp: StampPredi
         turns += [Turn("assistant", "x" * 1000), Turn("user", "z" * 1000)]
     with pytest.raises(ValueError, match="Start a new conversation"):
         answer(stamp, turns)
+
+
+def large(value: int, width: int = 10) -> EncodedImage:
+    """A picture of `width` x 10 pixels (3 bytes each) with features of 24 bytes."""
+    return EncodedImage(
+        Image.new("RGB", (width, 10)), torch.full((2, 3), float(value)), torch.ones(1, 3), (1, 2), 0.0, 0
+    )
+
+
+def digests(memory: ConversationCache, images: list[EncodedImage]) -> list[bytes]:
+    """Keep pictures in this order, each under the digest of a picture of its own colour."""
+    found = []
+    for number, one in enumerate(images):
+        digest, known = memory.find_image(Image.new("RGB", (1, 1), (number, 0, 0)))
+        assert known is None
+        memory.keep_image(digest, one)
+        found.append(digest)
+    return found
+
+
+def kept(memory: ConversationCache, count: int) -> list[int]:
+    """Which of them are still there."""
+    return [n for n in range(count) if memory.find_image(Image.new("RGB", (1, 1), (n, 0, 0)))[1] is not None]
+
+
+def test_pictures_take_a_quarter_of_the_memory_pixels_and_features() -> None:
+    """One takes 3 * 100 + 24 bytes: two fit into a quarter of 8 * 324, and one byte less has room for one only."""
+    memory = ConversationCache(8 * 324)
+    digests(memory, [large(n) for n in range(3)])
+    assert kept(memory, 3) == [1, 2]
+    assert memory.n_bytes == 2 * 324
+    less = ConversationCache(8 * 324 - 4)
+    digests(less, [large(n) for n in range(3)])
+    assert kept(less, 3) == [2]
+
+
+def test_the_picture_that_was_looked_at_longest_ago_goes_first() -> None:
+    memory = ConversationCache(8 * 324)
+    digests(memory, [large(0), large(1)])
+    assert memory.find_image(Image.new("RGB", (1, 1), (0, 0, 0)))[1] is not None
+    memory.keep_image(b"another", large(2))
+    assert kept(memory, 2) == [0]
+
+
+def test_the_newest_picture_stays_however_large_it_is() -> None:
+    """A conversation is about it."""
+    memory = ConversationCache(0)
+    digests(memory, [large(0), large(1, width=1000)])
+    assert kept(memory, 2) == [1]
+    assert memory.n_bytes == 3 * 10_000 + 24
+
+
+def test_pictures_leave_the_rest_of_the_memory_to_conversations() -> None:
+    """What both take together is bounded."""
+    picture = image()
+    one = prefix((1, 2, 3, 4), (picture,)).n_bytes
+    memory = ConversationCache(2 * one + 324)
+    memory.keep_image(b"picture", large(0))
+    for first in (1, 2, 3):
+        memory.put(prefix((first, 0, 0, 0), (picture,)))
+    assert memory.n_bytes == 2 * one + 324
+    memory.max_bytes -= 1
+    memory.put(prefix((4, 0, 0, 0), (picture,)))
+    assert memory.n_bytes == one + 324
+    assert memory.take((4, 0, 0, 0, 0), (picture,)) is not None

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -7,6 +9,7 @@ from stamp.training.learning.nano import build_processor
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.vocabulary import load_vocabulary
+from tests.narrow import write_narrow
 
 STYLES = ("round", "edgy")
 NOUN = {noun.name: noun for noun in load_vocabulary()}
@@ -41,3 +44,9 @@ def library() -> ArtLibrary:
 def processor() -> StampProcessor:
     """The tokenizer of those nouns."""
     return build_processor(LEXICON)
+
+
+@pytest.fixture(scope="session")
+def narrow(processor: StampProcessor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint to train from, in milliseconds a step; tests only read it."""
+    return write_narrow(tmp_path_factory.mktemp("narrow") / "model", processor)

@@ -17,6 +17,8 @@ from stamp.training.scenes.photographs import PhotoLibrary
 def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
     """Write a loadable checkpoint folder: bfloat16 safetensors in shards of at most 10 MB, tokenizer, image sizes."""
     weights = {name: value.detach().to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        del weights["lm_head.weight"]  # it is the embedding, stored once
     model.save_pretrained(folder, state_dict=weights, max_shard_size="9MB")
     processor.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())

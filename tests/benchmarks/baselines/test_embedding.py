@@ -10,11 +10,14 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamP
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from stamp.checkpoints.loading import LoadOptions, load_checkpoint
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.conversation import Turn
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
+from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.nano import build_model
-from tests.benchmarks.nano import make_processor, write_backbone, write_embedding
+from tests.benchmarks.nano import make_processor
+from tests.narrow import WIDTH, narrow_model
 
 ANSWER = "Sure, here are the segmentation masks for 'crab': <|seg|> and 'boat': <|seg|>"
 
@@ -26,13 +29,13 @@ def processor() -> StampProcessor:
 
 @pytest.fixture(scope="module")
 def model(processor: StampProcessor) -> EmbeddingForSegmentation:
-    return EmbeddingForSegmentation.from_backbone(build_model(processor, 0)).eval()
+    return EmbeddingForSegmentation.from_backbone(narrow_model(processor)).eval()
 
 
 def test_it_keeps_the_backbone_and_adds_the_same_decoder_each_time(
     processor: StampProcessor, model: EmbeddingForSegmentation
 ) -> None:
-    backbone = build_model(processor, 0)
+    backbone = narrow_model(processor)
     again = EmbeddingForSegmentation.from_backbone(backbone).state_dict()
     kept = backbone.state_dict()
     for name, value in model.state_dict().items():
@@ -46,7 +49,7 @@ def test_logits_are_four_times_as_fine_and_their_gradient_reaches_the_words(mode
     seg = model.config.seg_token_id
     pads = [model.config.image_token_id] * 35
     ids = torch.tensor([[5, *pads, 7, 8, seg, 9], [5, *pads, 3, seg, 4, 2]])
-    embeds = torch.randn(2, 35, 192, requires_grad=True)
+    embeds = torch.randn(2, 35, WIDTH, requires_grad=True)
     output = model.forward_rows(
         ids, torch.ones_like(ids), embeds, torch.tensor([[1, 5, 7]] * 2), torch.tensor([38, 37])
     )
@@ -101,19 +104,21 @@ def test_positions_are_those_of_sam(model: EmbeddingForSegmentation) -> None:
     torch.testing.assert_close(model.mask_decoder.position_features((6, 6)), sam.get_image_wide_positional_embeddings())
 
 
-def test_a_checkpoint_is_small_and_comes_back(model: EmbeddingForSegmentation, tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path / "model")
-    sizes = [path.stat().st_size for path in folder.iterdir()]
-    assert sum(sizes) <= 20_000_000
+def test_a_checkpoint_is_small_and_comes_back(processor: StampProcessor, tmp_path: Path) -> None:
+    """Of the nano's size, so that it takes several files."""
+    model = EmbeddingForSegmentation.from_backbone(build_model(processor, 0))
+    export_checkpoint(model, processor, tmp_path)
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert 10_000_000 < sum(sizes) <= 20_000_000
     assert max(sizes) <= 10_000_000
-    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors", ".jinja"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors", ".jinja"}
     options = LoadOptions(torch.device("cpu"), "float32", model_class=EmbeddingForSegmentation)
-    loaded, _, _ = load_checkpoint(folder, options)
+    loaded, _, _ = load_checkpoint(tmp_path, options)
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value.bfloat16().float()), name
 
 
-def test_a_checkpoint_without_a_decoder_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_decoder_is_refused() -> None:
     options = LoadOptions(torch.device("cpu"), model_class=EmbeddingForSegmentation)
     with pytest.raises(ValueError, match="not a complete STAMP checkpoint; missing"):
-        load_checkpoint(write_backbone(tmp_path / "model"), options)
+        load_checkpoint(EMBEDDED_CHECKPOINT.parent / "nano-backbone", options)

@@ -21,7 +21,6 @@ from benchmarks.studies.scale import (
     Row,
     ScaleConfig,
     paradigms,
-    read_rows,
     scale_table,
     summarise,
 )
@@ -48,6 +47,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("scale") / "new"
     assert main(["scale", "--out", str(out), *OPTIONS]) == 0
     return out
+
+
+def read_rows(folder: Path) -> list[Row]:
+    return [Row(**json.loads(line)) for line in (folder / ROWS_FILE).read_text().splitlines()]
 
 
 def test_rows(out: Path) -> None:

@@ -1,7 +1,10 @@
 """Filters: what the address says is checked, comes back, and rows that cannot be compared are called so."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qs
 
 import pandas as pd
@@ -123,3 +126,67 @@ def test_labels_tell_rows_apart() -> None:
     twice = pd.DataFrame([row(), row(run="again")])
     assert list(with_labels(twice)["label"]) == ["stamp · r", "stamp · again"]
     assert list(with_labels(pd.DataFrame([row(), row(method="polygon")]))["label"]) == ["stamp", "polygon"]
+
+
+#: Two values of each filter, so that every one of them can tell half of the rows from the other half.
+VALUES = {
+    "dataset": ("scenes", "refcoco"),
+    "split": ("known", "style"),
+    "kind": ("segment", "count"),
+    "precision": ("float32", "nf4"),
+    "hardware": ("cpu", "gpu"),
+    "run": ("first", "second"),
+    "method": ("stamp", "polygon"),
+}
+
+
+@pytest.fixture(scope="module")
+def every() -> Any:
+    """Results with one row, and one sample, for each combination of these values."""
+    frame = pd.DataFrame(list(product(*VALUES.values())), columns=list(VALUES))
+    about_all = frame.drop(columns="kind").drop_duplicates().assign(kind="all")
+    return SimpleNamespace(rows=pd.concat([frame, about_all], ignore_index=True), samples=frame, runs=())
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "method"])
+def test_each_filter_leaves_exactly_what_has_its_value(every: Any, name: str) -> None:
+    for value in VALUES[name]:
+        filters = replace(Filters(), **{name: value})
+        for shown, whole in ((samples_of(filters, every), every.samples), (rows_of(filters, every), every.rows)):
+            expected = [i for i, row in whole.iterrows() if row[name] == value]
+            if whole is every.rows and name != "kind":
+                expected = [i for i in expected if whole.loc[i, "kind"] == "all"]
+            assert list(shown.index) == expected
+            assert len(shown) == len(expected) > 0
+
+
+def test_filters_together_leave_what_has_all_their_values(every: Any) -> None:
+    filters = Filters("scenes", "style", "count", "nf4", "gpu", ("polygon",), "first")
+    (found,) = rows_of(filters, every).to_dict("records")
+    assert found == {
+        "dataset": "scenes",
+        "split": "style",
+        "kind": "count",
+        "precision": "nf4",
+        "hardware": "gpu",
+        "run": "first",
+        "method": "polygon",
+    }
+    assert samples_of(filters, every).to_dict("records") == [found]
+
+
+def test_methods_are_chosen_one_or_several_and_none_is_all(every: Any) -> None:
+    def methods(*chosen_: str) -> set[str]:
+        return set(samples_of(Filters(methods=chosen_), every)["method"])
+
+    assert (methods("stamp"), methods("stamp", "polygon"), methods()) == (
+        {"stamp"},
+        {"stamp", "polygon"},
+        {"stamp", "polygon"},
+    )
+
+
+def test_every_filter_is_offered_and_comes_back_from_the_components() -> None:
+    given = ["scenes", "", None, "nf4", "cpu", "first", ["stamp"]]
+    assert chosen(given) == Filters("scenes", "all", "all", "nf4", "cpu", ("stamp",), "first")
+    assert chosen(["all"] * 6 + [None]) == Filters()

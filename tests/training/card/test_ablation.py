@@ -17,15 +17,14 @@ from stamp.training.card.ablation import (
     run_ablation,
     write_ablation,
 )
-from stamp.training.learning.checkpoint import export_checkpoint
-from stamp.training.learning.nano import build_model
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
+from tests.narrow import narrow_model
 from tests.training.conftest import STYLES
 
 
 def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
-    full = build_model(processor, seed=0)
+    full = narrow_model(processor)
     assert full.config.mask_position_mode == "image"
     real = torch.tensor([[1, 1, 1, 1, 0]])
     causal = VARIANTS["causal"].adopt(full)
@@ -48,11 +47,10 @@ def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
 
 
 def test_all_are_trained_and_measured_on_the_same_and_only_once(
-    library: ArtLibrary, processor: StampProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: ArtLibrary, narrow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_checkpoint(build_model(processor, seed=0), processor, tmp_path / "backbone")
     two = {name: VARIANTS[name] for name in ("full", "causal")}
-    plan = AblationPlan(tmp_path / "backbone", STYLES, steps=1, grid=6, images=2, batches=2, variants=two)
+    plan = AblationPlan(narrow, STYLES, steps=1, grid=6, images=2, batches=2, variants=two)
     rows = run_ablation(plan, library, tmp_path / "runs", torch.device("cpu"))
     assert [row["variant"] for row in rows] == ["full"] * 4 + ["causal"] * 4
     assert [row["seed"] for row in rows[:4]] == [row["seed"] for row in rows[4:]]

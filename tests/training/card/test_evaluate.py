@@ -1,10 +1,15 @@
 """The rule for right answers, what is asked of a scene, and scores from rows."""
 
+import math
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from stamp.training.card.evaluate import Row, is_answered, noun_request, scores
+from stamp.training.card.evaluate import Row, evaluate_scene, interval_of_mean, is_answered, noun_request, scores
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.talk.exchange import Exchange
 from tests.training.conftest import LEXICON, NOUN
@@ -60,3 +65,65 @@ def test_scores_are_means_with_intervals() -> None:
     rows = [Row(0, "panorama", kind, "q", "e", "a", score) for kind, score in (("a", 1.0), ("a", 0.0), ("b", 0.5))]
     assert scores(rows)["a"] == {"mean": 0.5, "low": 0.0, "high": 1.0, "n": 2}
     assert scores(rows)["b"] == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 1}
+
+
+def binomial_quantile(n: int, p: float, level: float) -> int:
+    """The least number of successes that as many or fewer have with this probability, summed up term by term."""
+    below = 0.0
+    for successes in range(n + 1):
+        below += math.comb(n, successes) * p**successes * (1 - p) ** (n - successes)
+        if below >= level:
+            return successes
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(200, 180, 220), (40, 29, 52)])
+def test_intervals_are_of_95_percent(right: int, low: int, high: int) -> None:
+    """Draws of right and wrong answers are binomial; a 90 % interval would end at 184 and 216, or 30 and 50."""
+    assert (binomial_quantile(400, right / 400, 0.025), binomial_quantile(400, right / 400, 0.975)) == (low, high)
+    found = interval_of_mean([1.0] * right + [0.0] * (400 - right))
+    assert (found["mean"], found["n"]) == (right / 400, 400)
+    assert 400 * found["low"] == pytest.approx(low, abs=1)
+    assert 400 * found["high"] == pytest.approx(high, abs=1)
+
+
+def test_intervals_of_many_scores_are_the_normal_ones() -> None:
+    values = np.random.default_rng(1).random(2000)
+    found = interval_of_mean(values.tolist())
+    error = 1.959964 * values.std() / math.sqrt(2000)
+    assert found["low"] == pytest.approx(values.mean() - error, abs=error / 12)
+    assert found["high"] == pytest.approx(values.mean() + error, abs=error / 12)
+
+
+class Scripted:
+    """Answers with a mask of the whole picture, or of nothing, or in words."""
+
+    def __init__(self, masks: int, response: str) -> None:
+        self.masks, self.response = masks, response
+        self.asked: list[str] = []
+
+    def encode_image(self, image: Image.Image) -> Image.Image:
+        return image
+
+    def segment(self, image: Image.Image, prompt: str) -> Any:
+        self.asked.append(prompt)
+        return SimpleNamespace(masks=np.ones((self.masks, image.height, image.width), bool), response=self.response)
+
+
+@pytest.mark.parametrize(("masks", "share"), [(1, 0.3), (2, 0.0), (0, 0.0)])
+def test_a_scene_is_asked_of_a_noun_of_an_absent_one_and_about_itself(masks: int, share: float) -> None:
+    """Anything but one mask for one noun is wrong, and so is a mask of something that is not there."""
+    scene = scene_of(("bee", (0, 0, 30, 80)))
+    predictor = Scripted(masks, "There is one bee.")
+    rows = list(evaluate_scene(predictor, scene, LEXICON))  # type: ignore[arg-type]
+    assert [row.question for row in rows] == predictor.asked
+    by_kind = {row.kind: row.score for row in rows}
+    assert list(by_kind)[:2] == ["segment", "segment_absent"]
+    assert by_kind["segment"] == pytest.approx(share)
+    assert by_kind["segment_absent"] == float(masks == 0)
+    assert by_kind["count"] == 1.0
+
+
+def test_scores_of_a_kind_are_of_its_rows_alone() -> None:
+    rows = [Row(0, "panorama", kind, "q", "e", "a", score) for kind, score in (("a", 1.0), ("b", 0.0), ("a", 0.5))]
+    assert {kind: (one["mean"], one["n"]) for kind, one in scores(rows).items()} == {"a": (0.75, 2), "b": (0.0, 1)}

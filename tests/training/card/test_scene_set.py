@@ -1,6 +1,7 @@
 """The evaluation set, read back by the benchmark's reader and compared with the scenes it was made from."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from stamp.training.learning.recipes import RECIPES
 from stamp.training.scenes.art import STYLE_SOURCES, ArtLibrary
 from stamp.training.scenes.scenes import TRAIN_SEEDS, SceneConfig, compose_scene
 from stamp.training.talk.answers import is_right
+from stamp.training.talk.phrases import SEGMENT
 from tests.training.conftest import LEXICON, STYLES
 
 
@@ -96,3 +98,36 @@ def test_kinds_differ_within_a_scene(written: Path) -> None:
         for part in ("expressions", "questions"):
             kinds = [entry["kind"] for entry in scene[part]]
             assert len(set(kinds)) == len(kinds)
+
+
+def test_half_of_the_sentences_are_put_as_training_never_hears_them(library: ArtLibrary) -> None:
+    """Of the requests by name alone, whose phrasings are known: the last of the list, and all the others."""
+    held_out, heard = (
+        {re.escape(phrase).replace(r"\{the\}", ".+") for phrase in phrases} for phrases in (SEGMENT[-1:], SEGMENT[:-1])
+    )
+    config = SceneConfig(STYLES, width=96, height=96)
+    entries = [
+        scene_entry("x", "known", compose_scene(TEST_SEEDS.start + seed, library, config), LEXICON)
+        for seed in range(150)
+    ]
+    texts = [one["text"] for entry in entries for one in entry["expressions"] if one["kind"] == "segment_absent"]
+    assert len(texts) == 150
+    new = [text for text in texts if any(re.fullmatch(one, text) for one in held_out)]
+    old = [text for text in texts if any(re.fullmatch(one, text) for one in heard)]
+    assert len(new) + len(old) == 150
+    assert 55 <= len(new) <= 95  # 3.3 standard deviations
+
+
+def test_a_scene_gets_three_requests_one_for_what_is_absent_and_three_questions(library: ArtLibrary) -> None:
+    scene = compose_scene(TEST_SEEDS.start + 1, library, SceneConfig(STYLES, width=96, height=96))
+    entry = scene_entry("x", "known", scene, LEXICON)
+    kinds = [one["kind"] for one in entry["expressions"]]
+    assert (len(kinds), kinds[3], len(entry["questions"])) == (4, "segment_absent", 3)
+    assert all((one["rle"] is None) == (one["kind"] == "segment_absent") for one in entry["expressions"])
+
+
+def test_pictures_are_square_wide_and_tall_in_turn(written: Path) -> None:
+    scenes = [json.loads(line) for line in (written / "scenes.jsonl").read_text().splitlines()]
+    assert [(scene["width"], scene["height"]) for scene in scenes[:4]] == [
+        *((384, 384), (448, 320), (320, 448), (384, 384))
+    ]

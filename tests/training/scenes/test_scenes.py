@@ -14,9 +14,15 @@ from stamp.training.scenes.compositing import Drawn, Placement, draw, paint_labe
 from stamp.training.scenes.nouns import Noun
 from stamp.training.scenes.placing import Plan, place_all
 from stamp.training.scenes.rasterise import write_png
-from stamp.training.scenes.scenes import TRAIN_SEEDS, VALIDATION_SEEDS, Scene, SceneConfig, compose_scene
+from stamp.training.scenes.scenes import (
+    TRAIN_SEEDS,
+    VALIDATION_SEEDS,
+    Scene,
+    SceneConfig,
+    compose_scene,
+)
 from stamp.training.scenes.sheets import BACKDROP, LABEL_PX, TILE_PX, TILES_IN_A_ROW, contact_sheet, vocabulary_sheets
-from tests.training.conftest import NOUNS, STYLES
+from tests.training.conftest import NOUN, NOUNS, STYLES
 
 CONFIG = SceneConfig(STYLES, width=96, height=80)
 SEEDS = range(40)
@@ -267,3 +273,65 @@ def test_contact_sheet_size(scenes: list[Scene]) -> None:
     assert contact_sheet(scenes[:5], columns=3).size == (3 * 96, 2 * 80 * 2)
     with pytest.raises(ValueError, match="at least one scene"):
         contact_sheet([], columns=3)
+
+
+def placed(name: str, x: float, y: float, width: float, height: float, depth: float) -> Placement:
+    return Placement(NOUN[name], "edgy" if name == "cat" else "round", x, y, width, height, 0.0, False, depth, False)
+
+
+def test_an_object_is_kept_if_it_shows_enough_of_itself_and_of_the_picture(
+    library: ArtLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The apple behind the cat, in a layout by hand; what each shows is counted on sprites drawn one by one."""
+    layout = [placed("apple", 28, 40, 28, 28, 1), placed("cat", 44, 40, 36, 44, 2), placed("bus", 80, 40, 26, 44, 3)]
+    monkeypatch.setattr("stamp.training.scenes.scenes.place_all", lambda *_: layout)
+    apple, cat, _ = (paint_labels([render(one, library)], 96, 80) > 0 for one in layout)
+    shown, whole = int((apple & ~cat).sum()), int(apple.sum())
+    assert 0.5 < shown / whole < 0.8 and shown > 200
+
+    def names(fraction: float, share: float = 0.001) -> list[str]:
+        limits = {"min_visible_fraction": fraction, "min_visible_share": share, "min_area_share": 0.2}
+        return [item.noun.name for item in compose_scene(0, library, replace(CONFIG, **limits)).objects]
+
+    assert names(shown / whole) == ["apple", "cat", "bus"]
+    assert names((shown + 1) / whole) == ["cat", "bus"]
+    assert names(0.1, shown / (96 * 80)) == ["apple", "cat", "bus"]
+    assert names(0.1, (shown + 1) / (96 * 80)) == ["cat", "bus"]
+
+
+def test_what_is_left_must_be_a_scene(library: ArtLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two kinds at least, and as many objects as are asked for."""
+    layout = [
+        placed("apple", 20, 20, 24, 24, 1),
+        placed("apple", 70, 20, 24, 24, 2),
+        placed("apple", 20, 60, 24, 24, 3),
+    ]
+    monkeypatch.setattr("stamp.training.scenes.scenes.place_all", lambda *_: layout)
+    with pytest.raises(RuntimeError, match="no layout for seed 0"):
+        compose_scene(0, library, CONFIG)
+    layout[0] = placed("cat", 20, 20, 24, 24, 1)
+    assert len(compose_scene(0, library, CONFIG).objects) == 3
+    with pytest.raises(RuntimeError, match="no layout for seed 0"):
+        compose_scene(0, library, replace(CONFIG, min_objects=4))
+
+
+def test_objects_show_what_the_limits_ask_for_in_crowds_and_most_of_themselves_elsewhere(
+    library: ArtLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fractions: list[float] = []
+
+    class Witness(Plan):
+        def __init__(self, width: int, height: int, share: float, fraction: float) -> None:
+            assert share == pytest.approx(1.05 * CONFIG.min_visible_share)
+            fractions.append(fraction)
+            super().__init__(width, height, share, fraction)
+
+    monkeypatch.setattr("stamp.training.scenes.placing.Plan", Witness)
+    for crowded, least, fraction in ((1.0, 0.5, 0.54), (0.0, 0.5, 0.85), (0.0, 0.9, 0.9), (1.0, 0.97, 1.0)):
+        place_all(
+            np.random.default_rng(0),
+            library,
+            replace(CONFIG, crowded_share=crowded, min_visible_fraction=least),
+            None,
+        )
+        assert fractions.pop() == pytest.approx(fraction)

@@ -1,0 +1,118 @@
+"""Which precision "auto" is, and whether the weights fit into memory: what is asked of a folder before it is loaded."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stamp import StampPredictor
+from stamp.checkpoints import loading
+from stamp.checkpoints.quantization import choose_quantization
+from stamp.errors import CheckpointError
+from stamp.training.learning.checkpoint import export_checkpoint
+
+MODELS = Path(__file__).parent / "parity" / "models"
+
+
+def load(path: Path | None, **options: object) -> StampPredictor:
+    return StampPredictor.from_pretrained(path, device="cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "device", "quantized", "amx", "expected"),
+    [
+        (6_000_000, "cpu", None, False, torch.float32),
+        (499_999_999, "cpu", None, False, torch.float32),
+        (500_000_000, "cpu", None, False, torch.bfloat16),
+        (2_200_000_000, "cpu", None, False, torch.bfloat16),
+        (6_000_000, "cpu", "nf4", False, torch.bfloat16),
+        (6_000_000, "cpu", None, True, torch.bfloat16),
+        (6_000_000, "cuda", None, False, torch.bfloat16),
+    ],
+)
+def test_auto_is_float32_for_a_small_model_on_a_cpu_without_matrix_units(
+    parameters: int,
+    device: str,
+    quantized: str | None,
+    amx: bool,
+    expected: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    auto = loading.LoadOptions(torch.device(device))
+    assert loading._choose_dtype(auto, parameters, quantized) == expected
+    for name in ("float32", "bfloat16", "float16"):  # what is asked for is what one gets
+        assert loading._choose_dtype(replace(auto, dtype=name), parameters, quantized) == getattr(torch, name)
+
+
+def test_auto_looks_at_the_size_of_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    size = sum(value.numel() for value in load_file(MODELS / "tied" / "model.safetensors").values())
+    for limit, dtype in ((size, torch.bfloat16), (size + 1, torch.float32)):
+        monkeypatch.setattr(loading, "FLOAT32_PARAMETERS", limit)
+        assert load(MODELS / "tied").model.dtype == dtype
+
+
+@pytest.mark.parametrize(("parameters", "mode"), [(999_999_999, "none"), (1_000_000_000, "nf4")])
+def test_auto_quantizes_from_a_billion_parameters_on(parameters: int, mode: str) -> None:
+    assert choose_quantization("auto", None, MODELS / "tied", parameters) == mode
+    assert choose_quantization("none", None, MODELS / "tied", parameters) == "none"
+    assert choose_quantization("int8", None, MODELS / "tied", parameters) == "int8"
+
+
+@pytest.mark.parametrize(
+    ("options", "in_text", "elsewhere"),
+    [
+        ({"dtype": "float32"}, 4, 4),
+        ({"dtype": "bfloat16"}, 2, 2),
+        ({"dtype": "bfloat16", "quantization": "int8"}, 1.01, 2),
+        ({"dtype": "bfloat16", "quantization": "nf4"}, 0.52, 2),
+    ],
+)
+def test_a_checkpoint_is_loaded_if_its_weights_just_fit(
+    options: dict[str, object], in_text: float, elsewhere: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not with a byte less. in_text, elsewhere: bytes of a weight of the text layers, and of all others.
+
+    What is needed is counted on the tensors themselves.
+    """
+    needed = 0.0
+    for name, value in load_file(MODELS / "tied" / "model.safetensors").items():
+        is_matrix = value.ndim == 2 and "layers." in name and "visual" not in name
+        needed += value.numel() * (in_text if is_matrix else elsewhere)
+    free = {"bytes": round(needed)}
+    memory = type("Memory", (), {"available": property(lambda _: free["bytes"]), "total": 10**12})()
+    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+    load(MODELS / "tied", **options)
+    free["bytes"] -= 1
+    with pytest.raises(CheckpointError, match="The weights need about") as raised:
+        load(MODELS / "tied", **options)
+    assert ("--quantization nf4" in str(raised.value)) == ("quantization" not in options)
+
+
+@pytest.mark.parametrize("quantization", ["none", "int8", "nf4"])
+def test_the_estimate_is_what_a_loaded_model_takes(
+    quantization: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nano's, by transformers' own count of parameters and buffers, constants of the blocks included."""
+    nano = load(None, dtype="bfloat16")
+    export_checkpoint(nano.model, nano.processor, tmp_path)
+    said: list[int] = []
+    monkeypatch.setattr(loading, "_refuse_without_memory", lambda needed, *_: said.append(needed))
+    model = load(tmp_path, dtype="bfloat16", quantization=quantization).model
+    constants = sum(
+        tensor.nbytes
+        for parameter in model.parameters()
+        for tensor in (getattr(parameter, "SCB", None), *_block_constants(parameter))
+        if tensor is not None
+    )
+    assert said[0] == pytest.approx(model.get_memory_footprint() + constants, rel=0.02)
+
+
+def _block_constants(parameter: torch.nn.Parameter) -> list[torch.Tensor]:
+    state = getattr(parameter, "quant_state", None)
+    if state is None:
+        return []
+    return [state.absmax, *([state.state2.absmax] if state.nested else [])]

@@ -1,0 +1,155 @@
+"""What `/segment` does around the model: one answer at a time, and the lock is free afterwards, come what may."""
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from demo import api
+from demo.api import WENT_WRONG, answer, segment_endpoint
+from demo.loading import LOAD_FAILED, ModelSlot, ModelUnavailableError
+from stamp import ImageError, PromptError, Segmentation
+from tests.demo.chat.test_chat import slot_of
+from tests.demo.fake import FakePredictor, half
+
+
+class Witness(FakePredictor):
+    """Notes whether another visitor's thread could have had the model while this one's answer was made."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.was_free: list[bool] = []
+
+    def segment(self, image: Image.Image, prompt: str, **options: Any) -> Segmentation:
+        self.was_free.append(is_free(self))
+        return super().segment(image, prompt, **options)
+
+
+def is_free(predictor: FakePredictor) -> bool:
+    """Whether another thread gets the lock."""
+    got: list[bool] = []
+
+    def attempt() -> None:
+        if predictor.lock.acquire(blocking=False):
+            predictor.lock.release()
+            got.append(True)
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    return bool(got)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "picture.png"
+    Image.new("RGB", (40, 30), "white").save(path)
+    return str(path)
+
+
+def never() -> bool:
+    return False
+
+
+def test_the_model_is_held_for_the_whole_answer_and_given_back(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From before the picture is opened until the overlay is drawn: pictures are large."""
+    predictor = Witness()
+    for name in ("load_image", "draw_overlay"):
+        whole = getattr(api, name)
+
+        def watched(*given: Any, whole: Any = whole) -> Any:
+            predictor.was_free.append(is_free(predictor))
+            return whole(*given)
+
+        monkeypatch.setattr(api, name, watched)
+    slot = slot_of(predictor)
+    slot.max_seconds = 12.5
+    overlay, record = answer(slot, picture, "halves", never)
+    assert predictor.was_free == [False, False, False]
+    assert is_free(predictor)
+    assert overlay.size == (40, 30)
+    assert [mask["area_px"] for mask in record["masks"]] == [int(half((30, 40), n).sum()) for n in (0, 1)]
+    assert predictor.limits == [12.5]
+
+
+def test_the_model_is_given_back_after_a_failure(picture: str, tmp_path: Path) -> None:
+    predictor = Witness(error=RuntimeError("secret"))
+    with pytest.raises(RuntimeError, match="secret"):
+        answer(slot_of(predictor), picture, "halves", never)
+    assert predictor.was_free == [False]
+    assert is_free(predictor)
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ImageError):
+        answer(slot_of(predictor), str(tmp_path / "text.png"), "halves", never)
+    assert is_free(predictor)
+
+
+def test_who_waits_in_vain_gets_no_answer_and_holds_no_lock(picture: str) -> None:
+    predictor = Witness()
+    slot = slot_of(predictor)
+    taken, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with predictor.lock:
+            taken.set()
+            done.wait(10)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert taken.wait(10)
+    with pytest.raises(ModelUnavailableError, match="nobody waits"):
+        answer(slot, picture, "halves", lambda: True)
+    assert not slot.has_questions
+    done.set()
+    other.join()
+    assert (predictor.was_free, is_free(predictor)) == ([], True)
+
+
+def test_what_is_wrong_is_said_before_anything_is_waited_for(picture: str) -> None:
+    slot = slot_of(FakePredictor())
+    for path, prompt, error in ((None, "halves", ImageError), (picture, " ", PromptError)):
+        with pytest.raises(error):
+            answer(slot, path, prompt, lambda: pytest.fail("it waited"))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("secret"), WENT_WRONG),
+        (PromptError("Shorten it."), "Shorten it."),
+        (ImageError("Too large."), "Too large."),
+    ],
+)
+def test_a_client_is_told_its_own_mistakes_only(picture: str, error: Exception, words: str) -> None:
+    endpoint = segment_endpoint(slot_of(FakePredictor(error=error)), SimpleNamespace(is_awaited=lambda _: True))  # type: ignore[arg-type]
+    with pytest.raises(gr.Error) as raised:
+        endpoint(picture, "halves", SimpleNamespace(session_hash="s"))
+    assert raised.value.message == words
+
+
+def test_a_client_that_went_away_stops_its_answer(picture: str) -> None:
+    """The page knows a client by its session."""
+    asked: list[str] = []
+
+    def is_awaited(session: str) -> bool:
+        asked.append(session)
+        return len(asked) < 3
+
+    predictor = FakePredictor()
+    endpoint = segment_endpoint(slot_of(predictor), SimpleNamespace(is_awaited=is_awaited))  # type: ignore[arg-type]
+    _, record = endpoint(picture, "halves", SimpleNamespace(session_hash="mine"))
+    assert record["finish_reason"] == "stopped"
+    assert (set(asked), predictor.written) == ({"mine"}, 2)
+
+
+def test_a_model_that_did_not_load_is_a_sentence(picture: str) -> None:
+    slot = ModelSlot(lambda: 1 / 0).start()  # type: ignore[arg-type, return-value]
+    assert slot.wait(5)
+    endpoint = segment_endpoint(slot, SimpleNamespace(is_awaited=lambda _: True))  # type: ignore[arg-type]
+    with pytest.raises(gr.Error) as raised:
+        endpoint(picture, "halves", SimpleNamespace(session_hash="s"))
+    assert raised.value.message == LOAD_FAILED
