@@ -1,40 +1,44 @@
 """The example pictures of the page: composed scenes with seeds no training uses, two photographs, and what to ask."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw
 
+from stamp.pictures.masks import encode_rle
 from stamp.training.scenes.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
 from stamp.training.scenes.scene_config import SceneConfig
 from stamp.training.scenes.scenes import VALIDATION_SEEDS, compose_scene
 
 
 @dataclass(frozen=True)
+class Ask:
+    """What to ask about a picture, and what is right.
+
+    objects: those of a scene whose masks the answer should have, from 1; none where it should have no mask.
+    outline: the same for a photograph, corners (x, y) in pixels, drawn by hand. says: one of these words stands in the
+    answer, where there is any.
+    """
+
+    prompt: str
+    objects: tuple[int, ...] = ()
+    outline: tuple[tuple[int, int], ...] = ()
+    says: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Example:
-    """One picture and what to ask about it."""
+    """One composed picture and what to ask about it."""
 
     name: str
     seed: int
     size_wh: tuple[int, int]
     style: str
-    prompts: tuple[str, ...]
-
-
-_FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
-EXAMPLES: tuple[Example, ...] = (
-    Example("octopuses", _FIRST + 8, (448, 640), "fluent3d", ("segment both octopuses",)),
-    Example("bus", _FIRST + 34, (640, 448), "twemoji", ("segment the pine and the watermelon",)),
-    Example("burrito", _FIRST + 7, (640, 448), "noto-v1", ("segment something you can eat",)),
-    Example(
-        "sunflower", _FIRST + 9, (512, 512), "noto", ("what is at the top?", "segment the object left of the flamingo")
-    ),
-    Example(
-        "cat", _FIRST + 12, (512, 512), "fluent3d", ("is there a telescope in the picture?", "segment the bigger mouth")
-    ),
-    Example("crab", _FIRST + 19, (640, 448), "noto-v1", ("segment the gizmo",)),
-)
+    asks: tuple[Ask, ...]
 
 
 @dataclass(frozen=True)
@@ -42,20 +46,38 @@ class ExamplePhotograph:
     """One photograph, which lies in `assets/examples`, and what to ask about it."""
 
     file: str
-    prompts: tuple[str, ...]
     licence: str
     notice: str
+    asks: tuple[Ask, ...]
 
 
+CAT = (
+    (38, 0), (30, 50), (34, 115), (15, 150), (0, 165), (0, 299), (395, 299), (375, 265), (335, 235), (345, 190),
+    (362, 140), (362, 90), (352, 65), (400, 0),
+)  # fmt: skip
+CUP = (
+    (175, 100), (190, 55), (240, 22), (300, 18), (370, 40), (405, 90), (408, 130), (385, 200), (350, 240), (318, 265),
+    (290, 283), (255, 280), (245, 300), (225, 308), (200, 300), (197, 275), (215, 240), (190, 200), (176, 140),
+)  # fmt: skip
 PHOTOGRAPHS = (
     ExamplePhotograph(
-        "chelsea.jpg", ("segment the cat",), "CC0-1.0", "Chelsea the cat, by Stéfan van der Walt; from scikit-image."
+        "chelsea.jpg",
+        "CC0-1.0",
+        "Chelsea the cat, by Stéfan van der Walt; from scikit-image.",
+        (Ask("segment the cat", outline=CAT),),
     ),
     ExamplePhotograph(
-        "coffee.jpg", ("segment the cup",), "CC0-1.0", "A cup of coffee, by Rachel Michetti; from scikit-image."
+        "coffee.jpg",
+        "CC0-1.0",
+        "A cup of coffee, by Rachel Michetti; from scikit-image.",
+        (Ask("segment the cup", outline=CUP),),
     ),
 )
 PHOTOGRAPHS_FOLDER = Path(__file__).resolve().parents[3] / "assets" / "examples"
+_FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
+EXAMPLES: tuple[Example, ...] = (
+    Example("lemon", _FIRST + 100, (512, 448), "noto-v1", (Ask("segment the lemon", (2,)),)),
+)
 
 
 def write_examples(art: ArtLibrary, folder: Path) -> None:
@@ -63,18 +85,21 @@ def write_examples(art: ArtLibrary, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for photo in PHOTOGRAPHS:
-        content = (PHOTOGRAPHS_FOLDER / photo.file).read_bytes()
-        (folder / photo.file).write_bytes(content)
-        entries += [{"image": photo.file, "prompt": prompt, "licence": photo.licence} for prompt in photo.prompts]
+        path = folder / photo.file
+        path.write_bytes((PHOTOGRAPHS_FOLDER / photo.file).read_bytes())
+        with Image.open(path) as opened:
+            size_wh = opened.size
+        entries += [_entry(photo.file, ask, photo.licence, _inside(ask.outline, size_wh)) for ask in photo.asks]
     for example in EXAMPLES:
         width, height = example.size_wh
         config = SceneConfig((example.style,), width, height, augment=False)
         scene = compose_scene(example.seed, art, config)
-        Image.fromarray(scene.image).save(folder / f"{example.name}.png", optimize=True)
+        file = f"{example.name}.webp"
+        Image.fromarray(scene.image).save(folder / file, quality=90, method=6)
         source = STYLE_SOURCES[example.style]
-        licence = f"{source.spec}, {source.licence}"
-        image = f"{example.name}.png"
-        entries += [{"image": image, "prompt": prompt, "licence": licence} for prompt in example.prompts]
+        for ask in example.asks:
+            mask = np.isin(scene.labels, ask.objects)
+            entries.append(_entry(file, ask, f"{source.spec}, {source.licence}", mask))
     (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n")
     used = {example.style: STYLE_SOURCES[example.style] for example in EXAMPLES}
     notices = [f"- {s.spec}, {s.licence}: {s.notice}" for s in (*used.values(), PANORAMA_SOURCE)]
@@ -89,3 +114,16 @@ def write_examples(art: ArtLibrary, folder: Path) -> None:
         ]
     )
     (folder / "LICENCES.md").write_text(text)
+
+
+def _entry(image: str, ask: Ask, licence: str, mask: np.ndarray) -> dict[str, Any]:
+    """mask: what the answer should show, together; empty where it should show none."""
+    entry: dict[str, Any] = {"image": image, "prompt": ask.prompt, "licence": licence, "says": list(ask.says)}
+    return entry | {"mask": encode_rle(mask) if mask.any() else None}
+
+
+def _inside(outline: Sequence[tuple[int, int]], size_wh: tuple[int, int]) -> np.ndarray:
+    drawing = Image.new("1", size_wh)
+    if outline:
+        ImageDraw.Draw(drawing).polygon(list(outline), fill=1)
+    return np.asarray(drawing)
