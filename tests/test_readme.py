@@ -108,3 +108,18 @@ def test_commands_named_in_the_documents_exist() -> None:
         assert len(lines) >= least
         for line in lines:
             parser.parse_args(line.split())
+
+
+def test_a_fork_checks_what_is_checked_here() -> None:
+    ours, theirs = ((ROOT / path).read_text() for path in (".ci/run", ".github/workflows/check.yml"))
+    for command in (
+        "torch==2.13.0",
+        "-r requirements-dev.txt",
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "lint-imports",
+    ):
+        assert command in ours and command in theirs, command
+    supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert supported == ">=3.11,<3.13" and 'python: ["3.11", "3.12"]' in theirs
