@@ -24,7 +24,7 @@ def _and_the(s: Situation, before: Exchange, it: SceneObject | None) -> Exchange
     asked = s.put(phrases.AND_THE, one=one if len(items) == 1 else many)
     if before.kind.startswith("segment"):
         return one_mask("follow_and", asked, noun.name if len(items) == 1 else noun.plural, items)
-    if before.kind == "count" and is_counted(noun) and noun not in s.scene.unmarked:
+    if before.kind == "count" and is_counted(noun) and noun in s.counted():
         told = count_of(s, (noun.name, noun.plural), items)
         question = s.put(phrases.AND_THE, one=many).replace("Now the", "Now count the")
         return Exchange("follow_count", question, told.answer, (), told.accepted, about=told.about)

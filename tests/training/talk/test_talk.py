@@ -14,14 +14,14 @@ from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene, SceneConfig, compose_scene
 from stamp.training.scenes.vocabulary import taught_nouns
 from stamp.training.talk import chat, questions, requests
-from stamp.training.talk.exchange import Exchange, a_noun, quantity, there_is
+from stamp.training.talk.exchange import MOST_COUNTED, Exchange, a_noun, quantity, there_is
 from stamp.training.talk.follow_ups import follow_up
 from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw
 from stamp.training.talk.situation import Situation
 from tests.training.conftest import LEXICON, NOUN, NOUNS, STYLES
 from tests.training.scenes.test_groups import MEMBERS
 from tests.training.talk.oracle import COLOURED, UNCOUNTED, forms, groups_in, holds, meant_by, named_in
-from tests.training.talk.scenes import SCENE
+from tests.training.talk.scenes import SCENE, scene_of
 
 Measure = Callable[[np.ndarray], float]
 
@@ -288,3 +288,13 @@ def test_typed_questions_keep_their_words() -> None:
     assert {"Is there a bee?", "is there a bee", "IS THERE A BEE?"} <= seen
     assert {"Hey, is there a bee?", "Is there a bee, please?", "Tell me: is there a bee"} <= seen
     assert not any(re.search(r"[A-Za-z][?][^?]", typed) for typed in seen)
+
+
+def test_more_than_can_be_counted_are_not_counted_in_a_follow_up_either() -> None:
+    """As in a photograph of a crowd: there is no word for so many."""
+    crowd = scene_of(
+        *(("apple", (10 * i, 0, 10 * i + 8, 10)) for i in range(MOST_COUNTED + 1)), ("bee", (0, 40, 30, 70))
+    )
+    situation = Situation(crowd, Random(0), LEXICON)
+    asked = [follow_up(situation, Exchange("count", "How many?", "One.")) for _ in range(50)]
+    assert {one.answer for one in asked if one is not None} == {"There is one bee."}
