@@ -13,7 +13,7 @@ from stamp import Done, Segmentation, StampPredictor, Turn
 from stamp.conversation import EncodedImage
 from stamp.inference.conversation_cache import ConversationCache, Prefix
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.png"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.webp"))
 QUESTIONS = ("segment everything you see", "What is on the left?", "segment the crab", "Is there a bee?")
 
 

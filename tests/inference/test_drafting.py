@@ -16,7 +16,7 @@ from stamp.inference.drafting import CONTEXT_TOKENS, GUESS_TOKENS, DraftBook
 from stamp.inference.generation import TextState
 
 PARITY = Path(__file__).parents[1] / "parity"
-EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.png"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.webp"))
 #: An answer of the tiny official checkpoint, whose own answers never have a mask: ids of words, 494 is <|seg|>.
 SCRIPT = (5, 6, 494, 7, 5, 6, 494, 8, 9)
 SEG, END = 494, 482

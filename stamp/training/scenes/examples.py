@@ -55,41 +55,40 @@ CAT = (
     (38, 0), (30, 50), (34, 115), (15, 150), (0, 165), (0, 299), (395, 299), (375, 265), (335, 235), (345, 190),
     (362, 140), (362, 90), (352, 65), (400, 0),
 )  # fmt: skip
-CUP = (
-    (175, 100), (190, 55), (240, 22), (300, 18), (370, 40), (405, 90), (408, 130), (385, 200), (350, 240), (318, 265),
-    (290, 283), (255, 280), (245, 300), (225, 308), (200, 300), (197, 275), (215, 240), (190, 200), (176, 140),
+PERSON = (
+    (175, 60), (225, 25), (275, 60), (285, 120), (270, 180), (310, 210), (320, 240), (390, 260), (430, 330), (400, 350),
+    (330, 360), (305, 420), (300, 511), (0, 511), (10, 400), (50, 290), (90, 255), (150, 225), (155, 190), (180, 170),
+    (165, 110),
 )  # fmt: skip
 PHOTOGRAPHS = (
     ExamplePhotograph(
         "chelsea.jpg",
         "CC0-1.0",
         "Chelsea the cat, by Stéfan van der Walt; from scikit-image.",
-        (Ask("segment the cat", outline=CAT),),
+        (Ask("segment the cat", outline=CAT), Ask("is there a dog in the picture?", says=("no",))),
     ),
     ExamplePhotograph(
-        "coffee.jpg",
-        "CC0-1.0",
-        "A cup of coffee, by Rachel Michetti; from scikit-image.",
-        (Ask("segment the cup", outline=CUP),),
+        "astronaut.jpg",
+        "public domain",
+        "Astronaut Eileen Collins, by NASA; from scikit-image.",
+        (Ask("segment the person", outline=PERSON),),
     ),
 )
 PHOTOGRAPHS_FOLDER = Path(__file__).resolve().parents[3] / "assets" / "examples"
 _FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
 EXAMPLES: tuple[Example, ...] = (
     Example("lemon", _FIRST + 100, (512, 448), "noto-v1", (Ask("segment the lemon", (2,)),)),
+    Example("salads", _FIRST + 106, (512, 448), "noto", (Ask("segment all salads", (1, 2, 3)),)),
+    Example("camel", _FIRST + 103, (512, 448), "noto-v1", (Ask("segment the camel", (5,)),)),
+    Example("poodle", _FIRST + 107, (512, 448), "noto-v1", (Ask("segment the poodle", (2,)),)),
+    Example("accordion", _FIRST + 104, (512, 448), "fluent3d", (Ask("segment the gizmo", says=("know",)),)),
 )
 
 
 def write_examples(art: ArtLibrary, folder: Path) -> None:
     """Write the pictures, `examples.json` and the notice of whose art and photographs they show."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = []
-    for photo in PHOTOGRAPHS:
-        path = folder / photo.file
-        path.write_bytes((PHOTOGRAPHS_FOLDER / photo.file).read_bytes())
-        with Image.open(path) as opened:
-            size_wh = opened.size
-        entries += [_entry(photo.file, ask, photo.licence, _inside(ask.outline, size_wh)) for ask in photo.asks]
+    entries: list[dict[str, Any]] = []
     for example in EXAMPLES:
         width, height = example.size_wh
         config = SceneConfig((example.style,), width, height, augment=False)
@@ -100,6 +99,12 @@ def write_examples(art: ArtLibrary, folder: Path) -> None:
         for ask in example.asks:
             mask = np.isin(scene.labels, ask.objects)
             entries.append(_entry(file, ask, f"{source.spec}, {source.licence}", mask))
+    for photo in PHOTOGRAPHS:
+        path = folder / photo.file
+        path.write_bytes((PHOTOGRAPHS_FOLDER / photo.file).read_bytes())
+        with Image.open(path) as opened:
+            size_wh = opened.size
+        entries += [_entry(photo.file, ask, photo.licence, _inside(ask.outline, size_wh)) for ask in photo.asks]
     (folder / "examples.json").write_text(json.dumps(entries, indent=1) + "\n")
     used = {example.style: STYLE_SOURCES[example.style] for example in EXAMPLES}
     notices = [f"- {s.spec}, {s.licence}: {s.notice}" for s in (*used.values(), PANORAMA_SOURCE)]

@@ -22,7 +22,7 @@ from stamp.inference.answer import PHASES
 from tests.benchmarks import tiny
 
 NANO = ["--device", "cpu", "--dtype", "float32", "--max-new-tokens", "24"]
-CRAB = EMBEDDED_CHECKPOINT.parent / "examples" / "crab.png"
+LEMON = EMBEDDED_CHECKPOINT.parent / "examples" / "lemon.webp"
 
 
 def options(*more: str) -> argparse.Namespace:
@@ -36,9 +36,9 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 def crab() -> MaskSample:
     """A request that the nano answers with a mask; nobody says here which one would be right."""
-    height, width = np.asarray(Image.open(CRAB)).shape[:2]
+    height, width = np.asarray(Image.open(LEMON)).shape[:2]
     nothing = np.zeros((height, width), dtype=bool)
-    return MaskSample("scenes", "known", "crab", "segment", CRAB, "segment the crab", False, lambda: Truth(nothing))
+    return MaskSample("scenes", "known", "lemon", "segment", LEMON, "segment the lemon", False, lambda: Truth(nothing))
 
 
 def test_the_released_algorithm_gives_equal_masks_with_more_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,10 +71,10 @@ def test_the_released_algorithm_takes_a_pass_for_each_mask() -> None:
     (method,) = load_methods(["stamp:released+none"], options())
     predictor: Any = method.predictor  # type: ignore[attr-defined]
     answer = "The crab: <|seg|> and the helmet: <|seg|>."
-    ours = segment_forced(predictor, CRAB, "segment it", 64, answer)
-    theirs = segment_released(predictor, CRAB, "segment it", 64, answer, refine="none")
+    ours = segment_forced(predictor, LEMON, "segment it", 64, answer)
+    theirs = segment_released(predictor, LEMON, "segment it", 64, answer, refine="none")
     assert theirs.forward_passes == ours.forward_passes + 1
-    plain, cut = theirs, segment_released(predictor, CRAB, "segment it", 64, answer)
+    plain, cut = theirs, segment_released(predictor, LEMON, "segment it", 64, answer)
     assert np.any(plain.masks != cut.masks)  # the refinement is the one that was asked for
 
 
