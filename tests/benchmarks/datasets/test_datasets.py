@@ -67,7 +67,7 @@ def test_scenes(tmp_path: Path) -> None:
         (lambda scene: scene["objects"][0].pop("noun"), "'noun' must be str"),
         (lambda scene: scene.update(id="known-0000"), "same id"),
         (lambda scene: scene.update(image="images/gone.png"), "1 of 2 pictures are missing"),
-        (lambda scene: scene.update(image="images/\0.png"), r"the file name 'images/\\x00\.png' holds characters"),
+        (lambda scene: scene.update(image="images/\0.png"), r"the file name 'images/\\x00\.png' contains characters"),
         (lambda scene: scene.update(width=2_000_000, height=2_000_000), "2,000,000 x 2,000,000 pixels"),
         (lambda scene: scene.update(width=-5), "from 1 x 1 to 40 million"),
         (lambda scene: scene.update(width=2**70), "'width' must be int"),
