@@ -6,7 +6,7 @@ from functools import cached_property
 
 from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
 
-#: Members of a group that can be asked for.
+#: A group needs this many members before people can ask for it.
 FEWEST_MEMBERS = 3
 
 
