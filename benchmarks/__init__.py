@@ -1,1 +1,1 @@
-"""Measurements of STAMP and of what it is compared with, each from raw records: masks, dialogue, speed, memory."""
+"""Measures STAMP and the methods it is compared with: masks, dialogue, speed, memory, all from raw records."""

@@ -18,55 +18,55 @@ def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure STAMP against others.")
     commands = parser.add_subparsers(dest="command", required=True)
-    add_run_options(commands.add_parser("run", help="methods over a dataset: one record for each answer"))
-    report = commands.add_parser("report", help="tables of a run, made from its records alone")
+    add_run_options(commands.add_parser("run", help="run methods over a dataset: one record per answer"))
+    report = commands.add_parser("report", help="write the tables of a run from its records alone")
     report.add_argument("folder", type=Path)
-    report.add_argument("--check", action="store_true", help="only say whether the stored report matches; 1 if not")
-    report.add_argument("--convention", default="ours", help="ours, lisa or gres: whose evaluation to follow")
-    compare = commands.add_parser("compare", help="two runs: status 1 if any score differs")
+    report.add_argument("--check", action="store_true", help="only check the stored report; exits with 1 if it differs")
+    report.add_argument("--convention", default="ours", help="evaluation to follow: ours, lisa or gres")
+    compare = commands.add_parser("compare", help="compare two runs: exits with 1 if any score differs")
     compare.add_argument("a", type=Path)
     compare.add_argument("b", type=Path)
-    compare.add_argument("--tolerance", type=float, default=0.0, help="how far scores may lie apart")
-    gallery = commands.add_parser("gallery", help="the worst answers of a method in a run, as one picture")
+    compare.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is ignored")
+    gallery = commands.add_parser("gallery", help="a method's worst answers in a run, as one picture")
     gallery.add_argument("folder", type=Path)
-    gallery.add_argument("--root", type=Path, help="folder of the dataset; the scenes come with the project")
+    gallery.add_argument("--root", type=Path, help="folder of the dataset; not needed for the project's own scenes")
     gallery.add_argument("--method", default="stamp", help="NAME or NAME:VARIANT")
-    gallery.add_argument("--each", type=int, default=2, help="answers of each kind of request")
+    gallery.add_argument("--each", type=int, default=2, help="answers per kind of request")
     gallery.add_argument("--out", type=Path, required=True, help="picture to write")
-    figures = commands.add_parser("figures", help="every figure of the nano's model card, and the card")
-    figures.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="checkpoint folder, written into")
-    figures.add_argument("--run", type=Path, help="folder of the training run (default: its record is with the model)")
+    figures = commands.add_parser("figures", help="measure every figure of the nano's model card and write the card")
+    figures.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="checkpoint folder; gets the card")
+    figures.add_argument("--run", type=Path, help="folder of the training run (default: the model's record)")
     figures.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-    figures.add_argument("--photos", type=Path, help="folder of photographs with masks, measured on its held-out ones")
+    figures.add_argument("--photos", type=Path, help="folder of photographs with masks; measures the held-out ones")
     figures.add_argument("--scenes", type=int, default=100, help="unseen scenes for precision and edges")
     figures.add_argument("--device", default="auto")
-    figures.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
-    speed = commands.add_parser("speed", help="seconds by phase: ours against the algorithm as released")
+    figures.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it is resumed")
+    speed = commands.add_parser("speed", help="seconds per phase: ours against the algorithm as released")
     speed.add_argument("--out", type=Path, required=True, help="folder for speed.jsonl and speed.json")
-    speed.add_argument("--masks", type=int, default=8, help="masks in the answer with many masks")
-    speed.add_argument("--repeats", type=int, default=3, help="measured runs of each method")
-    speed.add_argument("--warmups", type=int, default=1, help="runs of each method before the measured ones")
-    scale = commands.add_parser("scale", help="seconds of the four paradigms, with answers of given lengths")
+    speed.add_argument("--masks", type=int, default=8, help="number of masks in the many-mask answer")
+    speed.add_argument("--repeats", type=int, default=3, help="measured runs per method")
+    speed.add_argument("--warmups", type=int, default=1, help="warm-up runs per method")
+    scale = commands.add_parser("scale", help="time the four paradigms on answers of given lengths")
     scale.add_argument("--out", type=Path, required=True, help="folder for scale.jsonl and scale.json")
-    scale.add_argument("--polygon-tokens", type=int, default=221, help="of a polygon as text")
-    scale.add_argument("--patch-text-tokens", type=int, default=154, help="of 16 x 16 labels, run lengths by row")
-    scale.add_argument("--full-text-tokens", type=int, default=583, help="of 16 x 16 labels, one by one")
-    scale.add_argument("--talk-tokens", type=int, default=11, help="of the words in front of the mask")
-    scale.add_argument("--repeats", type=int, default=3, help="measured rounds over all methods")
-    scale.add_argument("--warmups", type=int, default=1, help="rounds before the measured ones")
-    footprint = commands.add_parser("footprint", help="load one checkpoint, answer once: seconds and memory")
-    footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file to which a row is added")
+    scale.add_argument("--polygon-tokens", type=int, default=221, help="tokens of a polygon as text")
+    scale.add_argument("--patch-text-tokens", type=int, default=154, help="tokens of 16 x 16 labels as run lengths")
+    scale.add_argument("--full-text-tokens", type=int, default=583, help="tokens of 16 x 16 labels, one by one")
+    scale.add_argument("--talk-tokens", type=int, default=11, help="tokens of the words before the mask")
+    scale.add_argument("--repeats", type=int, default=3, help="measured rounds; every method runs once per round")
+    scale.add_argument("--warmups", type=int, default=1, help="warm-up rounds")
+    footprint = commands.add_parser("footprint", help="seconds and memory to load one checkpoint and answer once")
+    footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file; a row is appended")
     threads = commands.add_parser(
-        "threads", help="seconds an answer by torch's threads, idle and beside busy processes"
+        "threads", help="seconds per answer by number of torch threads, idle and beside busy processes"
     )
     threads.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    threads.add_argument("--threads", type=int, nargs="+", help="numbers to try (default: 1 and one for each core)")
-    threads.add_argument("--busy", type=int, default=1, help="processes that count beside the second half")
-    threads.add_argument("--repeats", type=int, default=10, help="measured answers of each setting")
-    threads.add_argument("--warmups", type=int, default=2, help="answers of each setting before the measured ones")
+    threads.add_argument("--threads", type=int, nargs="+", help="thread counts to try (default: 1 and one per core)")
+    threads.add_argument("--busy", type=int, default=1, help="processes that load the CPU during the second half")
+    threads.add_argument("--repeats", type=int, default=10, help="measured answers per setting")
+    threads.add_argument("--warmups", type=int, default=2, help="warm-up answers per setting")
     threads.add_argument("--side-px", type=int, default=448, help="side of the square picture")
     add_model_options(threads)
-    _add_train(commands.add_parser("train", help="train a method of the comparison: sweep, training, card"))
+    _add_train(commands.add_parser("train", help="train a compared method: sweep, training, card"))
     for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
@@ -79,19 +79,19 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--method", required=True, help="stamp, polygon, patch_text or embedding")
     train.add_argument("--from", dest="backbone", type=Path, required=True, help="checkpoint folder to start from")
-    train.add_argument("--steps", type=int, required=True, help="of the whole training")
-    train.add_argument("--sweep-steps", type=int, help="of the short run for each rate (default: a tenth)")
+    train.add_argument("--steps", type=int, required=True, help="steps of the whole training")
+    train.add_argument("--sweep-steps", type=int, help="steps of the short run per rate (default: a tenth)")
     train.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4, 1e-3], help="learning rates to try")
-    train.add_argument("--grid", type=int, default=24, help="cells a side, about: 6, 12 or 24")
-    train.add_argument("--scenes", type=int, default=100, help="unseen scenes for the figures of the card")
+    train.add_argument("--grid", type=int, default=24, help="approximate cells per side: 6, 12 or 24")
+    train.add_argument("--scenes", type=int, default=100, help="unseen scenes for the card's figures")
     train.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
     train.add_argument("--device", default="auto")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
-    train.add_argument("--out", type=Path, required=True, help="folder of the run; one in it goes on")
+    train.add_argument("--out", type=Path, required=True, help="folder of the run; a run in it is resumed")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
+    """Run a command; returns the exit status. Bad input prints one sentence to stderr and returns 2."""
     let_threads_sleep()
     options = build_parser().parse_args(arguments)
     commands = {
@@ -167,12 +167,12 @@ def _train(options: argparse.Namespace) -> int:
     plan = TrainingPlan(options.method, options.backbone, options.steps, sweep_steps, rates, options.grid)
     art = ArtLibrary(options.art, plan.styles, taught_nouns())
     device = torch.device(choose_device(options.device))
-    for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
+    for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     try:
         print(train(plan, art, options.out, device, options.workers, options.scenes))
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with {options.out}", file=sys.stderr)
+        print(f"stopped; run the same command again to resume {options.out}", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -214,7 +214,7 @@ def _threads(options: argparse.Namespace) -> int:
 
 
 def speed_table(record: dict[str, Any]) -> str:
-    """Median seconds by case, method and phase; one line each."""
+    """Median seconds per case, method and phase; one line each."""
     clock = record["provenance"]["config"]["clock"]
     phases = ("vision", "prefill", "decode", "mask", "refine", "total")
     lines = [f"{f'median {clock} seconds':24}" + "".join(f"{phase:>9}" for phase in phases)]

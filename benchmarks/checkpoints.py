@@ -1,7 +1,7 @@
-"""The checkpoints of the comparison: where they lie, the options that name others, and what is left out without them.
+"""The checkpoints of the comparison: where they are, the options that name others, and what is skipped without them.
 
-One backbone, and what equal trainings made of it; they lie in `assets/` once they are trained. The shipped nano was
-trained longer, on its own.
+All were trained from one backbone under equal conditions; once trained, they are in `assets/`. The shipped nano was
+trained separately, and longer.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from stamp.options import add_model_options, add_refine_option, token_budget
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 BACKBONE = "backbone"
-#: By method, the folder in `assets/` that it answers with unless an option names another.
+#: Each method's default folder in `assets/`.
 CHECKPOINTS = MappingProxyType(
     {
         "stamp": "nano-stamp",
@@ -27,7 +27,7 @@ EQUAL_BUDGET = frozenset(folder for method, folder in CHECKPOINTS.items() if met
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> None:
-    """Everything that makers of methods ask for (`benchmarks.methods.MAKERS`)."""
+    """Every option that the makers of methods read (`benchmarks.methods.MAKERS`)."""
     parser.add_argument("--max-new-tokens", type=token_budget, help="default: 256, or 1536 where masks are text")
     add_refine_option(parser)
     parser.add_argument(
@@ -36,7 +36,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     named = parser.add_argument_group(
         "checkpoints of the comparison",
-        f"A folder or hub id each. Without --model, stamp is assets/{CHECKPOINTS['stamp']}, or the embedded nano.",
+        f"Each is a folder or hub id. Without --model, stamp is assets/{CHECKPOINTS['stamp']}, or the embedded nano.",
     )
     for method, folder in CHECKPOINTS.items():
         if method != "stamp":
@@ -44,12 +44,12 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
 
 
 def option_of(method: str) -> str:
-    """The option that names the checkpoint of a method, without its dashes: `model` is stamp's."""
+    """The option that names a method's checkpoint, without dashes: `model` for stamp."""
     return "model" if method == "stamp" else f"{method.replace('_', '-')}-model"
 
 
 def checkpoint_of(method: str, options: argparse.Namespace) -> str | None:
-    """What the method's option names, or else its folder in `assets/`; None where there is neither."""
+    """The checkpoint that the method's option names, or else its folder in `assets/`; None without either."""
     named: str | None = getattr(options, option_of(method).replace("-", "_"))
     folder = ASSETS / CHECKPOINTS[method]
     return named or (str(folder) if folder.is_dir() else None)
@@ -58,7 +58,7 @@ def checkpoint_of(method: str, options: argparse.Namespace) -> str | None:
 def missing_checkpoints(options: argparse.Namespace) -> dict[str, str]:
     """The methods that `--methods all` leaves out, each with a sentence that says why and what to do.
 
-    Without a checkpoint of its own, `stamp` is the shipped nano; then `stamp_nano` would be the same once more.
+    Without a checkpoint of its own, `stamp` is the shipped nano; then `stamp_nano` would only repeat it.
     """
     missing = {method: _advice(method) for method in CHECKPOINTS if checkpoint_of(method, options) is None}
     if missing.pop("stamp", None) is not None:
@@ -67,14 +67,14 @@ def missing_checkpoints(options: argparse.Namespace) -> dict[str, str]:
 
 
 def with_checkpoint(method: str, options: argparse.Namespace) -> argparse.Namespace:
-    """Options whose --model is the method's checkpoint. Raises ValueError where there is none; it says what to do."""
+    """Options with the method's checkpoint as --model. Raises ValueError if there is none; it says what to do."""
     if (model := checkpoint_of(method, options)) is None:
         raise ValueError(_advice(method))
     return changed(options, model=model, base=None, revision=None)
 
 
 def changed(options: argparse.Namespace, **changes: str | None) -> argparse.Namespace:
-    """A copy with other values."""
+    """A copy with some values replaced."""
     return argparse.Namespace(**(vars(options) | changes))
 
 

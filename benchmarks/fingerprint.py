@@ -1,4 +1,4 @@
-"""Hashes that say which files a figure was measured with."""
+"""Hashes that identify the files a figure was measured with."""
 
 import hashlib
 import os
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-#: Above this many bytes a bar shows how far the reading is.
+#: Above this many bytes, a bar shows the progress of reading.
 BAR_ABOVE_BYTES = 1_000_000_000
-#: What of a checkpoint's folder decides its answers; reports lie in there too.
+#: The files of a checkpoint folder that decide its answers; the folder also holds reports.
 CHECKPOINT_FILES = ("*config.json", "tokenizer.json", "vocab.json", "merges.txt", "*.jinja", "*.safetensors")
 
 
@@ -19,7 +19,7 @@ def checkpoint_sha256(folder: Path) -> str:
 
 
 def sha256_of(paths: Sequence[Path]) -> str:
-    """One hash of files, in this order: of their names, below the folder they share, and their contents."""
+    """One hash over files in this order: their names, relative to the folder they share, and their contents."""
     folder = Path(os.path.commonpath([path.parent for path in paths]))
     sizes = [path.stat().st_size for path in paths]
     digest = hashlib.sha256()

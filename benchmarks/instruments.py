@@ -1,4 +1,4 @@
-"""What is read off the machine: when an accelerator is done, and how much memory is and was in use."""
+"""Readings from the machine: when an accelerator is done, and how much memory is and was in use."""
 
 import resource
 import sys
@@ -9,7 +9,7 @@ import torch
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when an accelerator has done all that it was given; a CPU always has."""
+    """Wait until an accelerator has finished its work; returns at once on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -22,9 +22,9 @@ def resident_bytes(device: torch.device) -> int:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory that was in use at any time of this process.
+    """This process's peak memory.
 
-    Linux counts it in /proc; `getrusage` there hands down the peak of the process that started this one.
+    On Linux it is read from /proc, because `getrusage` inherits the peak of the parent process.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

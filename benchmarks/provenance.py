@@ -12,14 +12,14 @@ from stamp.checkpoints.provenance import Measured, git
 
 
 class MeasuredModel(Measured, Protocol):
-    """What is measured, with its weights."""
+    """The measured model, with its weights."""
 
     @property
     def model(self) -> nn.Module: ...
 
 
 def provenance(predictor: MeasuredModel, model: str | Path | None) -> dict[str, Any]:
-    """What every result file records. model: as given; only its last part is kept. Unknown is None."""
+    """The facts that every result file records. model: as given; only its last part is kept. Unknown is None."""
     return {
         "model": "stamp-nano" if model is None else Path(model).name,
         "parameters": sum(parameter.numel() for parameter in predictor.model.parameters()),
@@ -32,7 +32,7 @@ def provenance(predictor: MeasuredModel, model: str | Path | None) -> dict[str, 
 
 
 def weights_bytes(model: nn.Module) -> int:
-    """Bytes of a model's tensors as they lie in memory: tied ones once, the constants of quantized ones too."""
+    """Bytes of a model's tensors in memory; tied ones count once, and the constants of quantized ones count too."""
     state = model.state_dict(keep_vars=True).values()
     tensors = {tensor.data_ptr(): tensor.nbytes for tensor in state if isinstance(tensor, torch.Tensor)}
     return sum(tensors.values())

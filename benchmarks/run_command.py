@@ -1,4 +1,4 @@
-"""`python -m benchmarks run`: methods over a dataset, from the options to the report."""
+"""`python -m benchmarks run`: runs methods over a dataset, from the options to the report."""
 
 import argparse
 import sys
@@ -6,34 +6,34 @@ from pathlib import Path
 
 from benchmarks.checkpoints import add_method_options, missing_checkpoints
 
-#: As a shell reports a program that Ctrl-C has ended.
+#: The exit status that a shell reports after Ctrl-C.
 INTERRUPTED = 130
 
 
 def add_run_options(run: argparse.ArgumentParser) -> None:
-    """What the command is told."""
+    """The options of the command."""
     run.add_argument("--dataset", required=True, help="scenes, refcoco, refcoco+, refcocog, grefcoco, reasonseg, ...")
     run.add_argument("--split", nargs="+", default=["all"], help="splits, or all (default)")
-    run.add_argument("--root", type=Path, help="folder of the dataset; the scenes come with the project")
-    run.add_argument("--methods", nargs="+", default=["all"], help="NAME or NAME:VARIANT each, or all (default)")
-    run.add_argument("--limit", type=int, help="samples of each split; default all")
-    run.add_argument("--seed", type=int, default=0, help="draws the samples of --limit")
-    run.add_argument("--warmups", type=int, default=1, help="answers to a sample of each kind before measuring")
+    run.add_argument("--root", type=Path, help="folder of the dataset; not needed for the project's own scenes")
+    run.add_argument("--methods", nargs="+", default=["all"], help="NAME or NAME:VARIANT of each, or all (default)")
+    run.add_argument("--limit", type=int, help="samples per split (default: all)")
+    run.add_argument("--seed", type=int, default=0, help="seed that draws the samples of --limit")
+    run.add_argument("--warmups", type=int, default=1, help="warm-up answers to a sample of each kind")
     run.add_argument(
         "--memory",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="also measure each method's memory, behind the timed pass (default)",
+        help="also measure each method's memory after the timed pass (default)",
     )
-    run.add_argument("--retry-errors", action="store_true", help="measure again what ended in an error")
-    run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it goes on")
+    run.add_argument("--retry-errors", action="store_true", help="repeat measurements that ended in an error")
+    run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it is resumed")
     add_method_options(run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, write the report; returns the exit status. options: those of `add_run_options`.
+    """Measure and write the report; returns the exit status. options: from `add_run_options`.
 
-    Raises ValueError and OSError for what cannot be measured or read.
+    Raises ValueError and OSError if something cannot be measured or read.
     """
     from benchmarks.datasets import open_dataset
     from benchmarks.methods import load_methods, method_labels
@@ -60,10 +60,10 @@ def run(options: argparse.Namespace) -> int:
         if options.memory and process.rank == 0:
             samples = choose_samples(dataset.samples, config.limit, config.seed)
             requests = {label: one_of_each_kind(samples, one) for label, one in zip(labels, methods, strict=True)}
-            methods.clear()  # makes room for the processes that load them again
+            methods.clear()  # frees memory for the processes that load them again
             measure_memory(options.out, requests, options, options.retry_errors)
     except KeyboardInterrupt:
-        print(f"stopped; what was measured is in {options.out}, and the same command goes on", file=sys.stderr)
+        print(f"stopped; the results so far are in {options.out}; the same command resumes the run", file=sys.stderr)
         return INTERRUPTED
     if process.rank == 0:
         print(write_report(options.out))

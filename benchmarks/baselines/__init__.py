@@ -1,1 +1,1 @@
-"""The methods STAMP is compared with: how they write or predict masks. How they are trained: `benchmarks.training`."""
+"""The methods STAMP is compared with: how they write or predict masks. `benchmarks.training` trains them."""

@@ -1,6 +1,6 @@
 """Masks from one embedding: a `<|seg|>`'s hidden state prompts a small mask decoder over the image features.
 
-LISA takes the state that predicts its `[SEG]`, and this the state at `<|seg|>` itself, which has read one token more.
+LISA takes the state that predicts its `[SEG]`. We take the state at `<|seg|>` itself, which has read one more token.
 """
 
 from typing import Any, Self
@@ -31,7 +31,7 @@ class EmbeddingConfig(StampConfig):
     decoder_layers: int = 2
 
     def mask_decoder(self) -> SamMaskDecoderConfig:
-        """One mask, and no more of the unused guess of its IoU than the class insists on."""
+        """One mask. The IoU head is not used, so it is as small as the class allows."""
         return SamMaskDecoderConfig(
             hidden_size=self.decoder_width,
             mlp_dim=self.decoder_mlp_width,
@@ -43,10 +43,10 @@ class EmbeddingConfig(StampConfig):
 
 
 # Differences from StampForSegmentation:
-# - masks come from `mask_decoder` instead of mask tokens and `classifier`, which stays, unused, so that checkpoints of
-#   both load alike;
-# - `mask_pass` reads each `<|seg|>` once more, on top of the cache: the cache keeps no hidden states;
-# - logits are four times as fine as the grid, each way.
+# - masks come from `mask_decoder` instead of mask tokens and `classifier`; the unused `classifier` stays, so that
+#   checkpoints of both classes load the same way;
+# - `mask_pass` reads each `<|seg|>` again on top of the cache, because the cache keeps no hidden states;
+# - logits are four times as fine as the grid in each direction.
 class EmbeddingForSegmentation(StampForSegmentation):
     """Qwen2-VL with a mask decoder that one token prompts."""
 
@@ -60,7 +60,7 @@ class EmbeddingForSegmentation(StampForSegmentation):
 
     @classmethod
     def from_backbone(cls, model: StampForSegmentation, seed: int = 0) -> Self:
-        """The weights of a backbone and a fresh decoder; equal for equal seeds."""
+        """The weights of a backbone and a new decoder; the same seed gives the same weights."""
         config = EmbeddingConfig.from_dict(model.config.to_dict())
         torch.manual_seed(seed)
         grown = cls(config)
@@ -78,7 +78,7 @@ class EmbeddingForSegmentation(StampForSegmentation):
         return UPSCALE * grid_hw[0], UPSCALE * grid_hw[1]
 
     def mask_pass(self, cache: Cache, seg_slots: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-        """(S, 16 P) logits. Arguments as of StampForSegmentation; each `<|seg|>` sees what stands before it."""
+        """(S, 16 P) logits. Arguments as in StampForSegmentation; each `<|seg|>` sees everything before it."""
         seg_index, seg_position, _ = seg_slots.unbind(1)
         seg = torch.full((len(seg_slots), 1), self.config.seg_token_id or 0, device=seg_index.device)
         before = torch.arange(cache.get_seq_length(), device=seg.device) < seg_index.view(-1, 1, 1, 1)
@@ -97,7 +97,7 @@ class EmbeddingForSegmentation(StampForSegmentation):
         grid_thw: Tensor,
         seg_index: Tensor | None = None,
     ) -> StampRowsOutput:
-        """As of StampForSegmentation; `mask_logits` are (B, 16 P)."""
+        """As in StampForSegmentation; `mask_logits` are (B, 16 P)."""
         output = super().forward_rows(input_ids, attention_mask, image_embeds, grid_thw)
         if seg_index is not None:
             assert output.hidden_states is not None
@@ -107,6 +107,6 @@ class EmbeddingForSegmentation(StampForSegmentation):
         return output
 
 
-# As for the parent, whose registration goes by its own name.
+# The parent's registration is by class name, so this class needs its own.
 _CONVERSION: Any = get_checkpoint_conversion_mapping(Qwen2VLForConditionalGeneration.__name__)
 register_checkpoint_conversion_mapping(EmbeddingForSegmentation.__name__, _CONVERSION, overwrite=True)

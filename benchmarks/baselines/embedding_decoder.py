@@ -1,7 +1,7 @@
 """A mask from one embedding: Segment Anything's mask decoder over the image features that the language model reads.
 
-After LISA (arXiv 2308.00692): a hidden state -> two linear layers -> prompt of the decoder. LISA has a second vision
-tower, SAM's ViT-H, for the image features; here they are those of the model itself, projected.
+After LISA (arXiv 2308.00692): a hidden state -> two linear layers -> prompt of the decoder. LISA gets its image
+features from a second vision tower, SAM's ViT-H; here they are the model's own, projected.
 """
 
 from types import SimpleNamespace
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPositionalEmbedding
 
-#: Logits a cell and axis: the decoder's two transposed convolutions.
+#: Logits per cell along each axis: the decoder's two transposed convolutions.
 UPSCALE = 4
-#: Spread of the random frequencies: that of the original code; transformers has another, which weights always replace.
+#: Spread of the random frequencies, as in the original code; transformers' default differs but weights replace it.
 POSITIONS_SCALE = 1.0
 
 
 class EmbeddingDecoder(nn.Module):
-    """hidden_size: of the language model. config: of SAM's decoder; its defaults are the published size."""
+    """hidden_size: the language model's. config: SAM's decoder; its defaults are the published size."""
 
     def __init__(self, hidden_size: int, config: SamMaskDecoderConfig):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a way to write masks as text is, and masks in the words of an answer."""
+"""The interface of a text format for masks, and how to find masks in an answer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from stamp.pictures.masks import Mask
 
 
 class MaskTextError(ValueError):
-    """Text that was meant as a mask and is none."""
+    """Text that was meant to be a mask but cannot be read as one."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Part of an answer: words, or what is meant as a mask. start: of its first character in the answer."""
+    """Part of an answer: words, or text meant as a mask. start: index of its first character in the answer."""
 
     start: int
     text: str
@@ -23,9 +23,9 @@ class Piece:
 
 
 class MaskText(Protocol):
-    """One format. What `write` gives, `draw` reads, and `pieces` finds among words.
+    """One format. `write` makes the text, `draw` reads it, and `pieces` finds it among words.
 
-    name: that of the method that uses it.
+    name: the method that uses it.
     """
 
     @property
@@ -35,10 +35,10 @@ class MaskText(Protocol):
         """The text of an (h, w) mask. label: what the request calls the object."""
 
     def pieces(self, answer: str) -> Iterator[Piece]:
-        """An answer cut into words and masks, nothing left out. A mask may be damaged; `draw` tells."""
+        """An answer cut into words and masks, complete. A mask may be damaged; `draw` finds out."""
 
     def draw(self, text: str, image: Image.Image) -> Mask:
-        """The mask, bool (H, W) of the picture, that a text says. Raises MaskTextError."""
+        """The mask that a text describes: bool (H, W), at the picture's size. Raises MaskTextError."""
 
 
 def cut(answer: str, spans: Iterator[tuple[int, int]]) -> Iterator[Piece]:

@@ -1,8 +1,8 @@
 r"""Masks as patch labels: 16 rows of `others*5, crab*3, others*8`, joined by `\n`, for 16 x 16 patches.
 
-After the row-wise run-length codes of Text4Seg (arXiv 2410.09855, R-RLE), which has `|` between runs and more patches.
-A patch is the object's where the object covers at least half of it; if there is no such patch, the fullest one is. Any
-label but `others` is the object, so a label that is misspelt on the way does no harm.
+After the row-wise run-length codes of Text4Seg (arXiv 2410.09855, R-RLE), which puts `|` between runs and has more
+patches. A patch belongs to the object if the object covers at least half of it; if no patch does, the fullest one is
+taken. Any label but `others` means the object, so a misspelt label does no harm.
 """
 
 import re
@@ -20,18 +20,18 @@ from stamp.refinement.refiner import Refiner, refine_masks
 
 GRID = 16
 BACKGROUND = "others"
-#: Logit of a patch that is the object's; others have its negative. So large that only pixels between two patches that
-#: differ are unsure to a refiner.
+#: Logit of a patch of the object; other patches have its negative. It is large, so that a refiner is unsure only about
+#: pixels between two different patches.
 LABEL_LOGIT = 5.0
 _RUN = r"[^\W\d_][^\W\d_ -]*(?:[ -][^\W\d_]+)*\s?\*\s?\d*"
-#: Runs that follow each other; whether they make a grid is seen when they are read.
+#: Consecutive runs; whether they make a grid is checked when they are read.
 _MEANT_AS_PATCHES = re.compile(rf"{_RUN}(?:(?:,\s?|\n){_RUN})*")
 _WHOLE_RUN = re.compile(r"\s*([^*,]*[^*,\s])\s*\*\s*(\d{1,2})\s*")
 
 
 @dataclass(frozen=True)
 class PatchText:
-    """See the module docstring and MaskText. refiner: from labels to pixels; None is bicubic."""
+    """See the module docstring and MaskText. refiner: turns labels into pixels; None is bicubic."""
 
     refiner: Refiner | None = None
     name = "patch_text"
@@ -50,7 +50,7 @@ class PatchText:
 
 
 def patches_of(mask: Mask) -> NDArray[np.bool_]:
-    """The (16, 16) patches that are the object's; none only where the mask is empty."""
+    """The (16, 16) patches of the object; none only if the mask is empty."""
     coverage = coverage_grid(mask, (GRID, GRID))
     most = coverage.max()
     patches: NDArray[np.bool_] = coverage >= min(0.5, most) if most > 0 else np.zeros((GRID, GRID), dtype=bool)
@@ -58,7 +58,7 @@ def patches_of(mask: Mask) -> NDArray[np.bool_]:
 
 
 def draw_patches(labels: Mask, image: Image.Image, refiner: Refiner | None) -> Mask:
-    """(rows, columns) labels -> (H, W) mask: as logits, enlarged as STAMP's are, with the same refiner."""
+    """(rows, columns) labels -> (H, W) mask: as logits, enlarged like STAMP's, with the same refiner."""
     logits = np.where(labels, LABEL_LOGIT, -LABEL_LOGIT).astype(np.float32)
     masks, _ = refine_masks(logits[None], image, refiner)
     drawn: Mask = masks[0]
@@ -72,9 +72,9 @@ def write_patches(patches: NDArray[np.bool_], label: str) -> str:
 
 
 def read_patches(text: str) -> NDArray[np.bool_]:
-    """(16, 16) of what `write_patches` wrote; blanks do not matter.
+    """The (16, 16) patches that `write_patches` wrote; blanks do not matter.
 
-    Raises MaskTextError: not 16 rows, a row that is not of 16 patches, a run that is not `label*count`.
+    Raises MaskTextError: not 16 rows, a row without exactly 16 patches, a run that is not `label*count`.
     """
     lines = text.strip().split("\n")
     if len(lines) != GRID:

@@ -1,8 +1,8 @@
-"""Masks as polygons: `[[12, 34], [56, 78], ...]`, one list of x, y for each outer contour, joined by `, `.
+"""Masks as polygons: `[[12, 34], [56, 78], ...]`, one list of x, y per outer contour, joined by `, `.
 
 After SimpleSeg (arXiv 2601.19228), which writes x and y as decimals from 0 to 1. Here they are whole numbers from 0 to
-99, two digits at most, so that a corner takes about half the tokens: 0 is the centre of the first column or row of
-pixels, 99 that of the last, and centres between are rounded to the nearest step. A polygon contains its outline.
+99, at most two digits, so that a corner takes about half the tokens. 0 is the centre of the first column or row of
+pixels, 99 the centre of the last; other centres are rounded to the nearest step. A polygon contains its outline.
 Holes are not written.
 """
 
@@ -19,11 +19,11 @@ from stamp.pictures.masks import Mask
 
 LAST_STEP = 99
 MOST_CORNERS = 24
-#: Smaller parts of a mask, as a share of the picture, are left out, unless there is no larger one.
+#: Parts of a mask below this share of the picture are left out, unless there is no larger one.
 LEAST_AREA_SHARE = 0.002
-#: A contour may deviate by half a step of the coordinates from the start, and by so much more in each further try.
+#: A contour may deviate by half a coordinate step at first; each new try multiplies that by this factor.
 COARSER = 1.1
-#: A run of brackets and numbers in an answer; whether it is a list of polygons is seen when it is read.
+#: Consecutive brackets and numbers in an answer; whether they make a list of polygons is checked when they are read.
 _MEANT_AS_POLYGONS = re.compile(r"\[[][\d.,\s-]*(?<![,\s])")
 
 Polygon = list[tuple[int, int]]
@@ -50,15 +50,15 @@ class PolygonText:
 
 
 def write_polygons(polygons: Sequence[Polygon]) -> str:
-    """The text of some polygons."""
+    """The text of a list of polygons."""
     return ", ".join(str([[x, y] for x, y in polygon]) for polygon in polygons)
 
 
 def read_polygons(text: str) -> list[Polygon]:
-    """What `write_polygons` wrote; blanks may be missing or more.
+    """Read what `write_polygons` wrote; blanks may be missing or added.
 
-    Raises MaskTextError: brackets that do not match, fewer than three corners, a corner that is not two whole numbers
-    from 0 to 99.
+    Raises MaskTextError: unbalanced brackets, fewer than three corners, a corner that is not two whole numbers from 0
+    to 99.
     """
     try:
         polygons = json.loads(f"[{text}]")
@@ -106,11 +106,11 @@ def fill_polygons(polygons: Sequence[Polygon], size_hw: tuple[int, int]) -> Mask
 def outer_polygons(mask: Mask) -> list[Polygon]:
     """Polygons of the outer contours of an (h, w) mask, in steps 0..99; none for an empty mask.
 
-    Each goes clockwise, as seen, from its topmost, then leftmost corner and has at most 24 corners; they are in the
-    order of these first corners. Douglas-Peucker, as coarse as it must be. A part too thin to have three corners is
+    Each runs clockwise on screen from its topmost, then leftmost corner, and has at most 24 corners; polygons are
+    sorted by their first corners. Douglas-Peucker, as coarse as necessary. A part too thin for three corners is
     written as its box.
     """
-    import cv2  # for training alone
+    import cv2  # only for training
 
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     least = LEAST_AREA_SHARE * mask.size

@@ -12,7 +12,7 @@ from benchmarks.datasets.sample import Dataset, DatasetError
 from benchmarks.datasets.scenes import read_scenes
 
 SCENES_ROOT = Path(__file__).resolve().parent.parent.parent / "assets" / "scenes-val"
-#: "all" stands for every split but this one: a benchmark measures what was not trained on.
+#: "all" means every split but this one: a benchmark measures on data that was not trained on.
 TRAINING_SPLIT = "train"
 
 
@@ -46,7 +46,7 @@ READERS = {
 def open_dataset(name: str, splits: Sequence[str], root: Path | None = None) -> Dataset:
     """Read a dataset. splits: names, or "all". root: the folder; None is the project's own scenes, for "scenes" only.
 
-    Raises DatasetError: unknown dataset or split, files missing or damaged, two samples of one id.
+    Raises DatasetError: unknown dataset or split, files missing or damaged, two samples with the same id.
     """
     if name not in READERS:
         raise DatasetError(f"There is no dataset {name!r}; choose one of {', '.join(READERS)}.")
@@ -63,7 +63,7 @@ def open_dataset(name: str, splits: Sequence[str], root: Path | None = None) -> 
         dataset = reader.read(name, folder, chosen)
     except DatasetError:
         raise
-    except Exception as error:  # a file that lies makes readers raise almost anything
+    except Exception as error:  # a malformed file can make a reader raise almost anything
         raise DatasetError(f"{name} in {folder} cannot be read ({type(error).__name__}: {error}).") from error
     if len({(sample.split, sample.id) for sample in dataset.samples}) != len(dataset.samples):
         raise DatasetError(f"Two samples of {name} have the same id; the annotation file is damaged.")

@@ -1,4 +1,4 @@
-"""COCO annotations: `instances.json`, and segmentations in every form it has them in."""
+"""COCO annotations: `instances.json`, and segmentations in all of its formats."""
 
 import math
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Instances:
-    """`instances.json`. Its entries by id, each with where it stands; they are checked when one is asked for."""
+    """`instances.json`: its entries by id, each with its place in the file. An entry is checked when it is used."""
 
     images: dict[int, tuple[str, Any]]
     annotations: dict[int, tuple[str, Any]]
 
     def picture(self, number: int) -> Picture:
-        """Raises DatasetError: no such image, or one that cannot be."""
+        """Raises DatasetError: no such image, or an invalid entry."""
         if number not in self.images:
             raise DatasetError(f"instances.json has no image {number}.")
         where, image = self.images[number]
@@ -39,7 +39,7 @@ class Instances:
         return Picture(name, take_size(image, where))
 
     def segmentation(self, number: int) -> Any:
-        """As in the file, not decoded. Raises DatasetError: no such annotation, or one without it."""
+        """As in the file, not decoded. Raises DatasetError: no such annotation, or no segmentation in it."""
         if type(number) is not int or number not in self.annotations:
             raise DatasetError(f"instances.json has no annotation {number!r:.60}.")
         where, annotation = self.annotations[number]
@@ -47,7 +47,7 @@ class Instances:
 
 
 def read_instances(path: Path) -> Instances:
-    """Read `images` and `annotations` of a COCO file. Raises DatasetError. Entries without an id are of no use."""
+    """Read `images` and `annotations` of a COCO file, without entries that have no id. Raises DatasetError."""
     content = read_json(path, dict)
     images, annotations = (_by_id(content, name, path) for name in ("images", "annotations"))
     return Instances(images, annotations)
@@ -66,10 +66,10 @@ def _by_id(content: dict[str, Any], name: str, path: Path) -> dict[int, tuple[st
 def segmentation_mask(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
     """Bool (H, W) of one annotation, drawn by pycocotools.
 
-    Accepted: a list of polygons [x, y, x, y, ...], which are joined (the official readers add them up, and count a
-    pixel of two overlapping polygons as background); a run-length code, whose counts are a list, as crowds have, or a
-    compressed string; a list of such codes; an empty list for nothing. Beside a good polygon, one of less than three
-    points is skipped, as it has no area. Raises DatasetError.
+    Accepted: a list of polygons [x, y, x, y, ...], which are joined (the official readers add them up, so a pixel in
+    two overlapping polygons becomes background); a run-length code with counts as a list (crowds) or as a compressed
+    string; a list of such codes; an empty list for an empty mask. A polygon with fewer than three points has no area
+    and is skipped if there is a valid one. Raises DatasetError.
     """
     try:
         if isinstance(segmentation, dict):
@@ -101,7 +101,7 @@ def _run_length(code: dict[str, Any], size_hw: tuple[int, int]) -> Mask:
 
 
 def _check_polygon(polygon: list[float], size_hw: tuple[int, int]) -> None:
-    """At least three points (pycocotools takes two for a box), not farther off than the picture is large."""
+    """At least three points (pycocotools reads two as a box), none farther outside than the picture is large."""
     if len(polygon) < 6 or len(polygon) % 2:
         raise ValueError(f"a polygon needs x and y of at least 3 points, found {len(polygon)} numbers")
     if any(not -max(size_hw) <= float(value) <= 2 * max(size_hw) for value in polygon):

@@ -1,4 +1,4 @@
-"""Finding and reading dataset files, with errors that say which paths were looked for."""
+"""Finds and reads dataset files; errors list the paths that were tried."""
 
 import json
 import reprlib
@@ -11,7 +11,7 @@ from stamp.pictures.images import DEFAULT_LIMITS
 
 
 def first_existing(what: str, candidates: Sequence[Path]) -> Path:
-    """The first path that is there. Raises DatasetError, which lists them all."""
+    """The first path that exists. Raises DatasetError, which lists them all."""
     for path in candidates:
         if path.exists():
             return path
@@ -20,7 +20,7 @@ def first_existing(what: str, candidates: Sequence[Path]) -> Path:
 
 
 def read_json(path: Path, kind: type, encodings: Sequence[str] = ("utf-8",)) -> Any:
-    """The content of a JSON file, a `kind` (dict or list), in the first encoding that fits. Raises DatasetError."""
+    """The content of a JSON file, a `kind` (dict or list), in the first encoding that works. Raises DatasetError."""
     for encoding in encodings:
         try:
             content = json.loads(path.read_bytes().decode(encoding))
@@ -35,7 +35,7 @@ def read_json(path: Path, kind: type, encodings: Sequence[str] = ("utf-8",)) -> 
 
 
 def take(entry: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """`entry[name]`, checked: a `kind`, where True is not a number. Raises DatasetError, which says `where`."""
+    """`entry[name]`, checked to be a `kind`; True is not a number. Raises DatasetError, which names `where`."""
     value = entry.get(name) if isinstance(entry, dict) else None
     is_wrong = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
     if is_wrong or (isinstance(value, int) and _is_huge(value)):
@@ -45,15 +45,15 @@ def take(entry: Any, name: str, kind: type | tuple[type, ...], where: str) -> An
 
 
 def take_name(entry: Any, name: str, where: str) -> str:
-    """`take` of a file name or path below a folder. Raises DatasetError, also for characters no file name has."""
+    """`take` for a file name or path below a folder. Raises DatasetError, also for impossible characters."""
     value: str = take(entry, name, str, where)
     if not value.isprintable():
-        raise DatasetError(f"{where}: the file name {_short(value)} holds characters that no file name has.")
+        raise DatasetError(f"{where}: the file name {_short(value)} contains characters that no file name can have.")
     return value
 
 
 def take_size(entry: Any, where: str) -> tuple[int, int]:
-    """`height` and `width` of a picture, in pixels. Raises DatasetError for one that would not be loaded."""
+    """`height` and `width` of a picture, in pixels. Raises DatasetError if the picture could not be loaded."""
     height, width = (_whole(entry, name, where) for name in ("height", "width"))
     most = DEFAULT_LIMITS.max_pixels
     if min(height, width) < 1 or height * width > most:
@@ -65,7 +65,7 @@ def take_size(entry: Any, where: str) -> tuple[int, int]:
 
 
 def _whole(entry: Any, name: str, where: str) -> int:
-    """`take` of an int, which may be written 160.0."""
+    """`take` for an int, which may be written as 160.0."""
     value = entry.get(name) if isinstance(entry, dict) else None
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -84,12 +84,12 @@ def check_images(samples: Iterable[Sample], where: Path) -> None:
 
 
 def _is_huge(number: int) -> bool:
-    """Whether it is beyond 64 bits, as no id and no size is."""
+    """Whether it needs more than 64 bits; no id or size does."""
     return abs(number) >= 2**63
 
 
 def _short(value: Any) -> str:
-    """The value in at most 60 characters, however deep it is; written out in full it might fill the memory."""
+    """The value in at most 60 characters, however deeply nested; in full it might fill the memory."""
     if isinstance(value, int) and _is_huge(value):
         return "a huge int"
     text = reprlib.repr(value)

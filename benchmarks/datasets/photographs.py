@@ -1,12 +1,12 @@
 """Photographs with masks that training never saw (see `stamp.training.scenes.photographs`): `--dataset photos`.
 
-The one split, `heldout`, are the pictures that `heldout.txt` of each folder names. Of each picture is asked:
+The only split, `heldout`, holds the pictures that each folder's `heldout.txt` names. The requests for each picture:
 
-- by name, for up to two nouns whose objects together cover 3 % of it or more;
-- for one thing that other pictures show and this one does not, as far as that is known;
-- "Is there ...?" for one thing that is there and one that is not.
+- segment up to two nouns by name, if their objects together cover at least 3 % of the picture;
+- segment one thing that other pictures show and, as far as is known, this one does not;
+- "Is there ...?" about one thing that is there and one that is not.
 
-A picture's own name seeds what is asked about it.
+The picture's name is the seed for choosing them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ YES, NO = ("yes",), ("no",)
 
 
 def read_held_out(name: str, root: Path, splits: Sequence[str]) -> Dataset:
-    """What is asked about the held-out photographs. Raises DatasetError: no such folder, or damaged annotations."""
+    """The requests about the held-out photographs. Raises DatasetError: no such folder, or damaged annotations."""
     nouns = taught_nouns()
     try:
         photographs = [photo for photo in read_photographs(root, nouns, held_out=True) if photo.has_masks]
@@ -74,12 +74,12 @@ def _samples(photo: Photograph, root: Path, name: str, nouns: Sequence[Noun]) ->
 
 
 def _share(photo: Photograph, noun: Noun) -> float:
-    """How much of the picture the noun's objects cover."""
+    """The share of the picture that the noun's objects cover."""
     return float(_union([item for item in photo.objects if item.noun is noun]).mean())
 
 
 def _union(objects: Sequence[Marked]) -> np.ndarray:
-    """(H, W) bool: what some objects with masks cover together."""
+    """(H, W) bool: the union of the objects' masks."""
     masks = [item.read_mask() for item in objects if item.read_mask is not None]
     union: np.ndarray = np.logical_or.reduce(masks)
     return union

@@ -1,13 +1,12 @@
 """Reads pickles that hold plain data, and no others.
 
-A pickle is a program, and `pickle.load` runs it: it may import any module and call any function. All it has for that
-is to name what it wants to import; plain containers, strings, bytes and numbers need no name. So every name is
-refused, and what is left cannot run code.
+A pickle is a program, and `pickle.load` runs it: it may import any module and call any function. To do so, it must
+name what it imports; plain containers, strings, bytes and numbers need no name. So we refuse every name, and the rest
+cannot run code.
 
-Nor can a few bytes ask for gigabytes. The usual unpickler, in C, makes a table as long as the largest number under
-which a pickle notes an object, and believes whatever number stands there; Python's own, which is read here, notes
-objects in a dict. It takes 6 seconds instead of 2 for the largest official file. Bytearrays, whose length is believed
-as well, are no plain data.
+A few bytes cannot claim gigabytes either. The usual unpickler, in C, allocates a memo table as long as the largest
+index in the file, and trusts that index. Python's own unpickler, used here, keeps the memo in a dict; it takes 6
+seconds instead of 2 for the largest official file. Bytearrays are refused, because their length is trusted as well.
 """
 
 import io
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 
 from benchmarks.datasets.sample import DatasetError
 
-#: The largest official file, RefCOCOg's, has about 30 MB.
+#: The largest official file, RefCOCOg's, is about 30 MB.
 MAX_BYTES = 500_000_000
 
 
@@ -42,5 +41,5 @@ def read_plain_pickle(path: Path) -> Any:
         return _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="utf-8", errors="replace").load()
     except DatasetError as error:
         raise DatasetError(f"{path} was refused: {error}.") from error
-    except Exception as error:  # a damaged pickle makes the unpickler raise almost anything
+    except Exception as error:  # a damaged pickle can make the unpickler raise almost anything
         raise DatasetError(f"{path} is not a complete pickle of plain data. Download it again.") from error

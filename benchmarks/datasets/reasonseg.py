@@ -2,10 +2,10 @@
 
     ROOT/reason_seg/ReasonSeg/val/NAME.jpg and NAME.json, the same for train and test
 
-NAME.json: `shapes` (polygons `points` with a `label`), `text` (a list, of which the official evaluation asks the
-first), `is_sentence`. Polygons are painted as LISA's code does, from large to small, edge included: the label "flag"
-is left out, one with "ignore" in it marks pixels that do not count, any other the target. LISA paints with OpenCV;
-ours is Pillow, which differs from it in a few pixels at the edge.
+NAME.json: `shapes` (polygons `points` with a `label`), `text` (a list; the official evaluation uses the first entry),
+`is_sentence`. Polygons are painted as in LISA's code, from large to small, edges included: the label "flag" is left
+out, a label that contains "ignore" marks pixels that do not count, any other label marks the target. LISA paints with
+OpenCV; we use Pillow, which differs in a few pixels at the edge.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from benchmarks.datasets.files import first_existing, read_json, take
 from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, Truth
 from stamp.pictures.images import ImageError, load_image
 
-#: Folders that may hold the splits, below what the user names.
+#: Folders that may hold the splits, below the user's folder.
 BASES = ("reason_seg/ReasonSeg", "ReasonSeg", ".")
 #: The prompts of LISA's evaluation.
 SENTENCE_PROMPT = "{} Please output segmentation mask."
 PHRASE_PROMPT = "What is {} in this image? Please output segmentation mask."
-#: As the official reader: some files are in Windows' encoding.
+#: As in the official reader: some files use the Windows encoding.
 ENCODINGS = ("utf-8-sig", "cp1252")
 TARGET, IGNORE = 1, 2
 
@@ -36,7 +36,7 @@ Shape = tuple[int, tuple[tuple[int, int], ...]]
 
 
 def read_reasonseg(name: str, root: Path, splits: Sequence[str]) -> Dataset:
-    """One sample a picture, by file name. Raises DatasetError: nothing there, a picture without its .json."""
+    """One sample per picture, by file name. Raises DatasetError: no pictures, or a picture without its .json."""
     pairs = [(split, picture) for split in splits for picture in _pictures(root, split)]
     samples = tuple(_sample(name, split, picture) for split, picture in pairs)
     return Dataset(name, tuple(splits), samples, tuple(_annotation(picture) for _, picture in pairs))
@@ -57,7 +57,7 @@ def _annotation(picture: Path) -> Path:
 
 
 def _sample(name: str, split: str, picture: Path) -> MaskSample:
-    """A sample with a problem where its annotation is odd: one file in a thousand must not stop a run."""
+    """A sample; with a problem if its annotation is invalid, because one bad file in a thousand must not stop a run."""
     annotation = _annotation(picture)
     sample = MaskSample(name, split, picture.stem, "phrase", picture, "", no_target=False, truth=partial(_refuse, ""))
     try:
@@ -82,7 +82,7 @@ def _refuse(problem: str) -> Truth:
 
 def _is_sentence(content: dict[str, Any], annotation: Path) -> bool:
     value = content.get("is_sentence")
-    if value not in (True, False) or isinstance(value, float):  # 1 and 0 are in it
+    if value not in (True, False) or isinstance(value, float):  # 1 and 0 occur too
         raise DatasetError(f"{annotation}: 'is_sentence' must be true or false, found {value!r:.60}.")
     return bool(value)
 
@@ -90,21 +90,21 @@ def _is_sentence(content: dict[str, Any], annotation: Path) -> bool:
 def _question(content: dict[str, Any], annotation: Path) -> str:
     texts = take(content, "text", list, str(annotation))
     if not texts or not isinstance(texts[0], str) or not texts[0].strip():
-        raise DatasetError(f"{annotation}: 'text' must begin with what is asked.")
+        raise DatasetError(f"{annotation}: 'text' must begin with the question.")
     return texts[0].strip()
 
 
 def _shapes(content: dict[str, Any], annotation: Path) -> tuple[Shape, ...]:
-    """What is painted. Raises DatasetError without a target: ReasonSeg has no question of which nothing is right."""
+    """The painted shapes. Raises DatasetError without a target: every ReasonSeg question has one."""
     entries = take(content, "shapes", list, str(annotation))
     shapes = tuple(shape for entry in entries if (shape := _shape(entry, annotation)) is not None)
     if not any(value == TARGET for value, _ in shapes):
-        raise DatasetError(f"{annotation}: 'shapes' has no polygon of a target.")
+        raise DatasetError(f"{annotation}: 'shapes' has no target polygon.")
     return shapes
 
 
 def _shape(entry: Any, annotation: Path) -> Shape | None:
-    """(value to paint, corners in whole pixels), or None for what is not painted."""
+    """(value to paint, corners in whole pixels), or None for a shape that is not painted."""
     label = take(entry, "label", str, str(annotation)).lower()
     points = take(entry, "points", list, str(annotation))
     if label == "flag":
@@ -112,7 +112,7 @@ def _shape(entry: Any, annotation: Path) -> Shape | None:
     if any(not isinstance(point, list) or list(map(type, point)) not in _PAIRS for point in points):
         raise DatasetError(f"{annotation}: 'points' must be pairs of numbers.")
     try:
-        corners = tuple((int(x), int(y)) for x, y in points)  # towards zero, as OpenCV's int32
+        corners = tuple((int(x), int(y)) for x, y in points)  # towards zero, like OpenCV's int32
     except (ValueError, OverflowError) as error:  # NaN and infinity
         raise DatasetError(f"{annotation}: 'points' must be pairs of finite numbers.") from error
     if not corners or any(abs(value) > 100_000 for corner in corners for value in corner):
@@ -122,7 +122,7 @@ def _shape(entry: Any, annotation: Path) -> Shape | None:
 
 def _truth(shapes: tuple[Shape, ...], picture: Path) -> Truth:
     try:
-        size_wh = load_image(picture).size  # upright, as OpenCV reads it
+        size_wh = load_image(picture).size  # upright, as OpenCV loads it
     except ImageError as error:
         raise DatasetError(f"{picture.name}: {error}") from error
     areas = [np.count_nonzero(_paint([shape], size_wh)) for shape in shapes]
@@ -132,7 +132,7 @@ def _truth(shapes: tuple[Shape, ...], picture: Path) -> Truth:
 
 
 def _paint(shapes: list[Shape], size_wh: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8 with the value of the last shape that covers a pixel, 0 where none does."""
+    """(H, W) uint8: for each pixel the value of the last shape that covers it, or 0."""
     canvas = Image.new("L", size_wh)
     pen = ImageDraw.Draw(canvas)
     for value, corners in shapes:

@@ -5,10 +5,9 @@
     ROOT/refer_seg/grefcoco/grefs(unc).json
     ROOT/refer_seg/images/mscoco/images/train2014/COCO_train2014_000000581857.jpg ...
 
-Every sentence of every reference is a sample, as in the official evaluations. Its words are stripped and put in lower
-case, as there; the prompt around them is the first one of STAMP's own list, where the official evaluation draws one of
-six for each sentence. gRefCOCO's references have any number of objects, which make one mask together; crowds among
-them are drawn, which ReLA's reader leaves out.
+Every sentence of every reference is a sample, stripped and in lower case, as in the official evaluations. The prompt
+around it is the first of STAMP's own list; the official evaluation draws one of six for each sentence. A gRefCOCO
+reference has any number of objects, joined into one mask, crowds included; ReLA's reader leaves crowds out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,7 @@ from benchmarks.datasets.plain_pickle import read_plain_pickle
 from benchmarks.datasets.sample import Dataset, DatasetError, MaskSample, Truth
 
 PROMPT = "Please segment only the {} in the image."
-#: Folders that may hold the datasets, below what the user names, and those of the pictures below these.
+#: Folders that may hold the datasets, below the user's folder, and the picture folders below these.
 BASES = ("refer_seg", ".", "data")
 IMAGE_FOLDERS = ("images/mscoco/images/train2014", "images/coco_2014/train2014", "images/train2014", "train2014")
 NO_OBJECT = [-1]
@@ -33,16 +32,16 @@ NO_OBJECT = [-1]
 
 @dataclass(frozen=True)
 class ReferSource:
-    """Where one of the datasets lies: its folder, and names its file of references may have."""
+    """Where a dataset is: its folder, and the possible names of its reference file."""
 
     folder: str
     references: tuple[str, ...]
 
 
 def read_refer(source: ReferSource, name: str, root: Path, splits: Sequence[str]) -> Dataset:
-    """All sentences of the splits, in the order of the file. name: of the dataset, for the samples.
+    """All sentences of the splits, in file order. name: the dataset's name, for the samples.
 
-    Raises DatasetError: files or pictures missing, damaged or in another format, a pickle that is not plain data.
+    Raises DatasetError: files or pictures missing, damaged or in another format, or a pickle that is not plain data.
     """
     folders = [root / base / source.folder for base in BASES]
     references_file = first_existing(
@@ -70,7 +69,7 @@ def read_refer(source: ReferSource, name: str, root: Path, splits: Sequence[str]
 
 
 def _read_references(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """(where it stands, for errors; the reference), with a split in each."""
+    """(place in the file, for errors; the reference), each with a split."""
     content = read_plain_pickle(path) if path.suffix == ".p" else read_json(path, list)
     if not isinstance(content, list):
         raise DatasetError(f"{path} must hold a list of references, not a {type(content).__name__}.")
@@ -81,7 +80,7 @@ def _read_references(path: Path) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _samples(entry: dict[str, Any], where: str, instances: Instances, images: Path, name: str) -> Iterator[MaskSample]:
-    """One sample a sentence."""
+    """One sample per sentence."""
     picture = instances.picture(take(entry, "image_id", int, where))
     ids = take(entry, "ann_id", (int, list), where)
     ids = ids if isinstance(ids, list) else [ids]

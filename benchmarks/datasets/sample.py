@@ -1,6 +1,6 @@
-"""What a benchmark asks: a picture, a prompt, and what would be right.
+"""What a benchmark asks: a picture, a prompt, and the right answer.
 
-Readers make samples without opening a picture or decoding a mask; both happen when a sample is asked for them.
+Readers make samples without opening pictures or decoding masks; a sample does both on demand.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from stamp.pictures.masks import Mask
 
 
 class DatasetError(ValueError):
-    """A dataset, or one sample of it, that cannot be used. The message says what is wrong and what to do."""
+    """A dataset, or one of its samples, cannot be used. The message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What a predicted mask is compared with, in the pixels of the picture.
+    """The reference for a predicted mask, at the picture's size.
 
-    mask: bool (H, W), everything the prompt asks for, together. ignore: bool (H, W), pixels that do not count; or None.
+    mask: bool (H, W), the union of everything the prompt asks for. ignore: bool (H, W), pixels not counted; or None.
     """
 
     mask: Mask
@@ -33,8 +33,8 @@ class Sample:
     """One request about one picture.
 
     id: unique within its dataset and split. prompt: the whole sentence a person would type. phrase: the bare referring
-    expression in it, for methods with a prompt of their own; None where the prompt is not made around one. problem: why
-    its annotation cannot be used, or None; such a sample is not asked, and its records are errors with this sentence.
+    expression in it, for methods with their own prompt; None if the prompt contains none. problem: why its annotation
+    cannot be used, or None; such a sample is not run, and its records are errors with this sentence.
     """
 
     dataset: str
@@ -46,7 +46,7 @@ class Sample:
     problem: str | None = field(default=None, kw_only=True)
 
     def load_image(self) -> Image.Image:
-        """The upright RGB picture. Raises DatasetError, which names the file, or says what is wrong with the sample."""
+        """The upright RGB picture. Raises DatasetError, which names the file or the sample's problem."""
         if self.problem is not None:
             raise DatasetError(self.problem)
         try:
@@ -57,9 +57,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class MaskSample(Sample):
-    """A request for a mask. no_target: nothing in the picture fits, the right mask is empty.
+    """A request for a mask. no_target: nothing in the picture matches, so the right mask is empty.
 
-    truth: decodes the annotation; raises DatasetError where it is unusable.
+    truth: decodes the annotation; raises DatasetError if it is unusable.
     """
 
     no_target: bool
@@ -69,7 +69,7 @@ class MaskSample(Sample):
 
 @dataclass(frozen=True)
 class QuestionSample(Sample):
-    """A question with words for an answer; `stamp.training.talk.answers` says when one is right.
+    """A question that is answered in words; `stamp.training.talk.answers` decides when an answer is right.
 
     accepted: forms of the right answer. rivals: wrong answers, each with all its forms.
     """
@@ -82,7 +82,7 @@ class QuestionSample(Sample):
 class Dataset:
     """Samples in a fixed order, split by split.
 
-    files: what defines them (annotations, and pictures where they are few); hashed for the record.
+    files: the files that define them (annotations, and pictures if there are few); hashed for the record.
     """
 
     name: str

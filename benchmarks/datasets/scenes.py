@@ -1,6 +1,6 @@
-"""The scenes that come with the project, `assets/scenes-val`, and the format they are in.
+"""The scenes that come with the project, `assets/scenes-val`, and their format.
 
-    ROOT/scenes.jsonl    one scene a line, all splits in one file
+    ROOT/scenes.jsonl    one scene per line, all splits in one file
     ROOT/rivals.json     lists of things an answer may name, each thing with all its forms
     ROOT/images/...      the pictures, PNG, JPEG or WebP
 
@@ -15,8 +15,8 @@ Splits: `known` (styles and backgrounds of the training, new scenes), `style` (a
      "questions": [{"kind": "count", "text": "How many crabs are there?", "accepted": ["one", "1"],
                     "rivals": ["numbers", "nouns"]}]}
 
-`rle` is COCO's compressed run-length code of everything the text asks for, together; null where nothing fits, and then
-the right mask is empty. `phrase` is the bare referring expression, or null. `rivals` names lists of rivals.json,
+`rle` is COCO's compressed run-length code of everything the text asks for, as one mask; null if nothing matches, and
+then the right mask is empty. `phrase` is the bare referring expression, or null. `rivals` names lists of rivals.json,
 {"numbers": [["no", "none", "0"], ["one", "1"], ...], "nouns": [["crab", "crabs"], ...]}; an answer is wrong when it
 names a thing of these lists that is neither accepted nor named in the question (`stamp.training.talk.answers`).
 """
@@ -37,7 +37,7 @@ Things = tuple[tuple[str, ...], ...]
 
 
 def read_scenes(name: str, root: Path, splits: Sequence[str]) -> Dataset:
-    """Expressions and questions of the splits, scene by scene. Raises DatasetError, which names file and line."""
+    """The splits' expressions and questions, scene by scene. Raises DatasetError, which names file and line."""
     scenes_file = first_existing(f"{SCENES_FILE} of the dataset {name}", [root / SCENES_FILE])
     rivals_file = first_existing(f"{RIVALS_FILE} of the dataset {name}", [root / RIVALS_FILE])
     rivals = _read_rivals(rivals_file)
@@ -57,7 +57,7 @@ def read_scenes(name: str, root: Path, splits: Sequence[str]) -> Dataset:
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where it stands, for errors; the scene)."""
+    """(place in the file, for errors; the scene)."""
     try:
         lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -82,7 +82,7 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _samples(scene: dict[str, Any], where: str, name: str, root: Path, rivals: dict[str, Things]) -> Iterator[Sample]:
-    """Expressions first, then questions; ids count both within their scene."""
+    """Expressions first, then questions; both are numbered within their scene, for the ids."""
     scene_id, split = take(scene, "id", str, where), scene["split"]
     image = (root / take_name(scene, "image", where)).resolve()
     if not image.is_relative_to(root):

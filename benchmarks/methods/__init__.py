@@ -13,7 +13,7 @@ from benchmarks.methods.stamp import load_stamp, load_stamp_nano
 
 __all__ = ["MAKERS", "Method", "Prediction", "TalksOnly", "load_methods", "method_labels"]
 
-#: Makers: (variant, options of the command line) -> loaded method.
+#: Makers: (variant, command-line options) -> loaded method.
 MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = MappingProxyType(
     {
         "stamp": load_stamp,
@@ -24,19 +24,19 @@ MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = Map
         "backbone": load_backbone,
     }
 )
-#: Published models that cannot be measured here: only transformers' own classes and safetensors are loaded.
+#: Published models that cannot be measured here, because only transformers' own classes and safetensors are loaded.
 REFUSED = {
     "lisa": "its classes come with its own repository, and its weights are pickles, which can run code",
-    "text4seg": "its model type, llava_llama, is not one of transformers': it needs the code of its own repository",
+    "text4seg": "transformers has no model type llava_llama: it needs the code of its own repository",
     "sa2va": "its classes are remote code beside the weights",
     "simpleseg-kimi-vl": "its classes are remote code beside the weights; polygon:published is its twin on Qwen2.5-VL",
 }
 
 
 def method_labels(wanted: Sequence[str], absent: Collection[str] = ()) -> tuple[str, ...]:
-    """ "NAME" or "NAME:VARIANT" each, "all" spelled out, without those that are `absent`.
+    """The labels, "NAME" or "NAME:VARIANT", with "all" expanded to every method that is not `absent`.
 
-    Raises ValueError: unknown name, a model that is refused, or the same method twice.
+    Raises ValueError: unknown name, a refused model, or the same method twice.
     """
     present = [name for name in MAKERS if name not in absent]
     labels = tuple(label for one in wanted for label in (present if one == "all" else [one]))
@@ -51,6 +51,6 @@ def method_labels(wanted: Sequence[str], absent: Collection[str] = ()) -> tuple[
 
 
 def load_methods(labels: Sequence[str], options: argparse.Namespace) -> list[Method]:
-    """Load each of `method_labels`. Raises ValueError: an unknown variant, or what loading it raises."""
+    """Load each of `method_labels`. Raises ValueError: an unknown variant, or an error while loading it."""
     parts = [label.partition(":") for label in labels]
     return [MAKERS[name](variant, options) for name, _, variant in parts]

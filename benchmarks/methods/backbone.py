@@ -1,4 +1,4 @@
-"""The backbone before any mask was trained: what it can say, to compare what is left of it after."""
+"""The backbone before mask training: its dialogue scores show how much of that ability training keeps."""
 
 import argparse
 
@@ -11,7 +11,7 @@ from stamp.conversation import Segmentation, Turn
 
 
 class BackboneMethod(TalksOnly, StampMethod):
-    """Words alone: its mask head holds random numbers, so a `<|seg|>` it may write gets no mask."""
+    """Words only: its mask head has random weights, so a `<|seg|>` in its answer gets no mask."""
 
     def answer(self, image: Image.Image, prompt: str) -> Segmentation:
         """The text."""
@@ -22,5 +22,5 @@ class BackboneMethod(TalksOnly, StampMethod):
 
 
 def load_backbone(variant: str, options: argparse.Namespace) -> BackboneMethod:
-    """The backbone that --backbone-model names, or the one in `assets/`. Raises ValueError when there is none."""
+    """The backbone of --backbone-model, or the one in `assets/`. Raises ValueError if there is none."""
     return load_method(BackboneMethod, BACKBONE, variant, with_checkpoint(BACKBONE, options))

@@ -25,7 +25,7 @@ VARIANTS = tuple(name for name in REFINERS if name != "auto")
 
 @dataclass(frozen=True)
 class BilinearRefiner:
-    """Plain bilinear enlargement, as LISA and SAM have it."""
+    """Plain bilinear enlargement, as in LISA and SAM."""
 
     name = BILINEAR
 
@@ -37,7 +37,7 @@ class BilinearRefiner:
 
 @dataclass(frozen=True)
 class EmbeddingMethod(OnPredictor):
-    """A predictor whose masks come from a decoder. about: what `provenance` gives."""
+    """A predictor that gets its masks from a decoder. about: the value of `provenance`."""
 
     predictor: StampPredictor
     refiner: Refiner
@@ -62,7 +62,7 @@ class EmbeddingMethod(OnPredictor):
 
 
 def load_embedding(variant: str, options: argparse.Namespace) -> EmbeddingMethod:
-    """The baseline with bilinear enlargement, or the refiner that the variant names. Raises ValueError."""
+    """The baseline with bilinear enlargement, or with the variant's refiner. Raises ValueError."""
     if variant and variant not in VARIANTS:
         raise ValueError(f"embedding has no variant {variant!r}, only {', '.join(VARIANTS)}.")
     predictor, about = load_measured(with_checkpoint("embedding", options), EmbeddingForSegmentation)

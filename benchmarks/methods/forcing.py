@@ -1,8 +1,8 @@
-"""Answers that are given in advance, at the price of answers that are generated.
+"""Forces a given answer at the full cost of generating it.
 
-Random weights never write `<|seg|>`, and a fair timing needs the same answer from every method. So each token of a
-given answer takes the decode step that generation would spend on it: logits are computed, the greedy choice is read
-back from the device, and only then replaced.
+Random weights never write `<|seg|>`, and a fair timing needs the same answer from every method. So each token of the
+given answer takes a real decode step: the logits are computed, the greedy choice is read back from the device, and
+only then replaced.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from stamp.predictor import StampPredictor
 
 ONE_MASK = "Sure, here is the segmentation mask for '{}': <|seg|>"
 EARLIER = ONE_MASK.format("brown dog")
-#: An answer given in advance: text in which only `<|seg|>` is special, or token ids. Without the end token.
+#: A given answer: text in which only `<|seg|>` is special, or token ids. Without the end token.
 Forced = str | Sequence[int]
 
 
@@ -28,9 +28,9 @@ def forced_ids(processor: StampProcessor, forced: Forced) -> list[int]:
 
 
 def decode(answer: Answer, max_new_tokens: int, forced: Forced | None) -> None:
-    """Fill an answer's tokens one by one: greedily, or with a given answer and the end token behind it.
+    """Fill an answer's tokens one by one: greedily, or with a given answer followed by the end token.
 
-    The token budget counts for both: a given answer that is longer is cut, and finishes with "length".
+    The token budget applies to both: a longer given answer is cut and finishes with "length".
     """
     ids = None if forced is None else iter([*forced_ids(answer.processor, forced), answer.processor.end_token_id])
 
@@ -53,7 +53,7 @@ def segment_forced(
     max_new_tokens: int = 256,
     forced_response: Forced | None = None,
 ) -> Segmentation:
-    """`StampPredictor.segment` with a given answer: the same passes in the same order. Without one, the same call."""
+    """`StampPredictor.segment` with a given answer: the same passes in the same order. Without one: the plain call."""
     answer = predictor._begin([Turn("user", prompt, image)])
     decode(answer, max_new_tokens, forced_response)
     answer.predict_masks()
@@ -63,7 +63,7 @@ def segment_forced(
 def segment_drafted(
     predictor: StampPredictor, image: ImageLike, prompt: str, max_new_tokens: int, forced_response: Sequence[int]
 ) -> Segmentation:
-    """`segment_forced` with guesses from an earlier answer, of something else: see `stamp.inference.drafting`."""
+    """`segment_forced` with guesses from an earlier answer about something else: see `stamp.inference.drafting`."""
     predictor.drafts = DraftBook()
     try:
         answer = predictor._begin([Turn("user", prompt, image)])

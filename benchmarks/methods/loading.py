@@ -1,4 +1,4 @@
-"""Loads a method's checkpoint, and says what it was loaded from."""
+"""Loads a method's checkpoint and records where it came from."""
 
 import argparse
 from typing import Any
@@ -17,7 +17,7 @@ from stamp.predictor import StampPredictor
 def load_measured(
     options: argparse.Namespace, model_class: type[StampForSegmentation] = StampForSegmentation
 ) -> tuple[StampPredictor, dict[str, Any]]:
-    """(predictor of --model, its provenance). It writes token by token: no answer depends on the samples before it.
+    """(predictor of --model, its provenance). It decodes token by token, so no answer depends on earlier samples.
 
     Raises CheckpointError (a ValueError), which says what to do.
     """
@@ -32,7 +32,7 @@ def load_measured(
 
 
 class OnPredictor:
-    """What methods on a predictor have in common; see Method."""
+    """The shared part of methods with a predictor; see Method."""
 
     predictor: StampPredictor
 
@@ -48,5 +48,5 @@ class OnPredictor:
         return self.predictor.device
 
     def prompt(self, sample: Sample) -> str:
-        """The dataset's prompt: they answer plain requests, and training has the same for all."""
+        """The dataset's prompt: these methods answer plain requests, and all were trained on the same ones."""
         return sample.prompt

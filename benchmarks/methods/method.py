@@ -1,4 +1,4 @@
-"""What a method is to the benchmark: a picture and a prompt in, words and masks out."""
+"""The benchmark's interface of a method: a picture and a prompt in, words and masks out."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,9 +16,9 @@ class Prediction:
     """One answer.
 
     text: without special tokens; raw_output: everything the model wrote, masks in text form included. masks: bool
-    (S, H, W) at the picture's size, none or several. valid: the output could be used; an output that cannot be parsed,
-    or was cut before it said anything, is not. phases_s: seconds by phase, those of `stamp.inference.answer.PHASES`
-    where a method has them.
+    (S, H, W) at the picture's size, none or several. valid: the output is usable; it is not if it cannot be parsed or
+    was cut before it said anything. phases_s: seconds per phase, named as in `stamp.inference.answer.PHASES` where the
+    method has that phase.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Prediction:
 
 
 class Method(Protocol):
-    """A loaded model that answers. What it is loaded from is its maker's business (`benchmarks.methods`).
+    """A loaded model that answers. Its maker (`benchmarks.methods`) decides what to load.
 
     name, variant: identify its records. precision: quantization or dtype.
     """
@@ -49,14 +49,14 @@ class Method(Protocol):
     def device(self) -> torch.device: ...
 
     def prompt(self, sample: Sample) -> str:
-        """What the sample's request is in the words this method was trained on."""
+        """The sample's request in the words this method was trained on."""
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
-        """The answer about an RGB picture. Everything in here is timed."""
+        """The answer about an RGB picture. This whole call is timed."""
 
     def provenance(self) -> dict[str, Any]:
         """Checkpoint, its hash, parameters, dtype, versions, machine, commit, date; unknown is None."""
 
 
 class TalksOnly:
-    """Marks a method without masks: it is asked questions alone, and its rows have no scores of masks."""
+    """Marks a method without masks: it gets only questions, and its rows have no mask scores."""

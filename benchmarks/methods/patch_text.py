@@ -1,4 +1,4 @@
-"""Patch labels as text; labels become pixels as STAMP's logits do."""
+"""Patch labels as text; labels become pixels the way STAMP's logits do."""
 
 import argparse
 
@@ -12,7 +12,7 @@ VARIANTS = tuple(name for name in REFINERS if name != "auto")
 
 
 def load_patch_text(variant: str, options: argparse.Namespace) -> WrittenMaskMethod:
-    """The baseline with --refine, or the refiner that the variant names. Raises ValueError."""
+    """The baseline with --refine, or with the variant's refiner. Raises ValueError."""
     if variant and variant not in VARIANTS:
         raise ValueError(f"patch_text has no variant {variant!r}, only {', '.join(VARIANTS)}.")
     refine = check_refiner_name(variant or options.refine)

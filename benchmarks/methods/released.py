@@ -1,10 +1,10 @@
-"""STAMP's inference as the authors released it, rebuilt on our model as the baseline of the timings.
+"""STAMP's inference as its authors released it, rebuilt on our model as the baseline of the timings.
 
-Text is generated with a KV cache, as ours is. Then, for EACH `<|seg|>` of the answer: the vision tower runs again on
+Text is generated with a KV cache, as in ours. Then, for EACH `<|seg|>` of the answer: the vision tower runs again on
 the pixels, the KV cache up to that `<|seg|>` is copied, the whole sequence is embedded again, and one mask pass
-predicts one mask. That is all its extra work; decoding, mask pass and enlargement are the very code of `stamp`, and so
-are the outputs. One fault is left out: the released code misses the cache entry of a `<|seg|>` on which generation
-stopped, and predicts a wrong mask there.
+predicts one mask. That is all its extra work; decoding, mask pass and enlargement are `stamp`'s own code, so the
+outputs are the same. One fault is not reproduced: the released code misses the cache entry of a `<|seg|>` on which
+generation stopped, and predicts a wrong mask there.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from stamp.pictures.images import load_image
 from stamp.predictor import StampPredictor
 from stamp.refinement.refiner import refine_masks
 
-#: The parts of its mask phase that ours has not; "mask_pass" is the part that both have.
+#: The parts of its mask phase that ours does not have; both have "mask_pass".
 MASK_PARTS = ("mask_vision", "mask_cache_copy", "mask_embed", "mask_pass")
 
 
@@ -37,7 +37,7 @@ def segment_released(
     forced_response: Forced | None = None,
     refine: str = "auto",
 ) -> Segmentation:
-    """Answer one prompt about one image the released way; text and masks are those of `StampPredictor.segment`.
+    """Answer one prompt about one image the released way; text and masks equal those of `StampPredictor.segment`.
 
     forced_response: an answer given in advance, forced token by token through the same decode steps.
     In `timings_s`, "mask" is the whole mask phase, and "mask_vision", "mask_cache_copy", "mask_embed", "mask_pass" its
@@ -52,7 +52,7 @@ def segment_released(
     answer = Answer(predictor.model, predictor.processor, clock, prompt_ids, [encoded], end_token_ids, refiner)
     decode(answer, max_new_tokens, forced_response)
     if answer.state.seg_slots:
-        answer.state.next_logits()  # feeds a <|seg|> on which generation stopped
+        answer.state.next_logits()  # also feeds a <|seg|> on which generation stopped
         _predict_masks(predictor.model, answer, [*prompt_ids, *answer.token_ids], pixels)
     result = answer.result(predictor.versions())
     parts = {part: clock.seconds.get(part, 0.0) for part in MASK_PARTS}
@@ -65,9 +65,9 @@ def segment_released(
 
 @torch.inference_mode()
 def _predict_masks(model: StampForSegmentation, answer: Answer, sequence: Sequence[int], pixels: Tensor) -> None:
-    """One pass for each mask, with everything the released code repeats for it.
+    """One pass per mask, with everything the released code repeats for it.
 
-    sequence: ids of the prompt, image pads expanded, and of the answer. pixels: (patches, patch_dim).
+    sequence: ids of the prompt, with image pads expanded, and of the answer. pixels: (patches, patch_dim).
     """
     clock, image, state = answer.clock, answer.image, answer.state
     ids = torch.tensor([sequence], device=model.device)
@@ -92,7 +92,7 @@ def _predict_masks(model: StampForSegmentation, answer: Answer, sequence: Sequen
 
 
 def copy_cache(model: StampForSegmentation, cache: Cache, length: int) -> DynamicCache:
-    """A cache of its own that holds the first `length` tokens of another."""
+    """A separate cache with the first `length` tokens of another."""
     copy = DynamicCache(config=model.config)
     for number, layer in enumerate(cache.layers):
         assert isinstance(layer, DynamicLayer)

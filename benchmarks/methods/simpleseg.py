@@ -1,10 +1,10 @@
 """SimpleSeg as published, on Qwen2.5-VL: polygons as text, with transformers' own model class.
 
-Prompt and answer are those of its README (github.com/songtianhui/SimpleSeg): "Output the polygon coordinates of X in
-the image.", answered by lists of [x, y], decimals from 0 to 1 of the width and height, drawn by pycocotools and joined.
-What the README does not say, and this assumes: greedy decoding, the pixel limits of the checkpoint's own files, a
-question without an object as it is, and an answer in which no polygon stands, though brackets do, as invalid. The
-published weights have not been run here: loading is tested on random weights of the class.
+Prompt and answer follow its README (github.com/songtianhui/SimpleSeg): "Output the polygon coordinates of X in the
+image.", answered by lists of [x, y] as decimals from 0 to 1 of the width and height, drawn by pycocotools and joined.
+The README leaves some points open. We assume greedy decoding and the pixel limits in the checkpoint's files, send a
+question without an object unchanged, and count an answer with brackets but no polygon as invalid. The published
+weights have not been run here: loading is tested on random weights of the class.
 """
 
 import argparse
@@ -43,7 +43,7 @@ _POLYGON = re.compile(rf"\[\s*{_POINT}(?:\s*,\s*{_POINT})*\s*\]")
 
 @dataclass(frozen=True)
 class SimpleSegMethod:
-    """The published model. source: as given; checkpoint_sha256: of its folder."""
+    """The published model. source: as given by the user; checkpoint_sha256: the hash of its folder."""
 
     model: Qwen2_5_VLForConditionalGeneration
     processor: StampProcessor
@@ -64,18 +64,18 @@ class SimpleSegMethod:
         return self.model.device
 
     def prompt(self, sample: Sample) -> str:
-        """Its own prompt around the bare expression where there is one."""
+        """Its own prompt around the bare expression, if there is one."""
         phrase = sample.phrase if isinstance(sample, MaskSample) else None
         return sample.prompt if phrase is None else PROMPT.format(phrase)
 
     @torch.inference_mode()
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
-        """See Method. transformers' `generate` does all of it, so seconds by phase are unknown."""
+        """See Method. transformers' `generate` does everything, so seconds per phase are unknown."""
         patches, grid = self.processor.encode_image(image)
         turns = [Turn("user", prompt, image)]
         encoded = self.processor.encode_conversation(turns, [self.processor.n_image_tokens(grid[0])])
         ids = torch.tensor([encoded.input_ids], device=self.device)
-        model: Any = self.model  # transformers' types do not say that it generates
+        model: Any = self.model  # transformers' type hints lack `generate`
         generated = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -118,7 +118,7 @@ class SimpleSegMethod:
 
 
 def read_polygons(answer: str, size_hw: tuple[int, int]) -> np.ndarray | None:
-    """The union, bool (H, W), of all polygons in an answer. None where there is none, or one cannot be drawn."""
+    """The union, bool (H, W), of all polygons in an answer. None without polygons, or if one cannot be drawn."""
     polygons = [np.array(json.loads(text)) * size_hw[::-1] for text in _POLYGON.findall(answer)]
     try:
         return segmentation_mask([polygon.ravel().tolist() for polygon in polygons], size_hw) if polygons else None
@@ -127,7 +127,7 @@ def read_polygons(answer: str, size_hw: tuple[int, int]) -> np.ndarray | None:
 
 
 def load_simpleseg(options: argparse.Namespace) -> SimpleSegMethod:
-    """From --published-polygon-model. Raises ValueError: not named, not this model, not complete."""
+    """Load --published-polygon-model. Raises ValueError: not named, not this model, or incomplete."""
     if (source := options.published_polygon_model) is None:
         raise ValueError(
             "polygon:published needs weights: name the folder or hub id of SimpleSeg on Qwen2.5-VL with "
@@ -144,7 +144,7 @@ def load_simpleseg(options: argparse.Namespace) -> SimpleSegMethod:
     load: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained
     model, info = load(folder, dtype=dtype, use_safetensors=True, output_loading_info=True, device_map={"": place})
     if info["missing_keys"]:
-        raise ValueError(f"{source} is not complete; missing: {sorted(info['missing_keys'])[:5]}")
+        raise ValueError(f"{source} is incomplete; missing: {sorted(info['missing_keys'])[:5]}")
     processor = StampProcessor(_with_stamp_tokens(folder), Qwen2VLImageProcessorPil.from_pretrained(folder))
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     budget = options.max_new_tokens or MAX_NEW_TOKENS
@@ -152,7 +152,7 @@ def load_simpleseg(options: argparse.Namespace) -> SimpleSegMethod:
 
 
 def _with_stamp_tokens(folder: Path) -> PreTrainedTokenizerBase:
-    """Its tokenizer and the four tokens that StampProcessor insists on; no prompt has them, so the model never does."""
+    """Its tokenizer plus the four tokens that StampProcessor requires; no prompt contains them."""
     tokenizer = StampProcessor.read_tokenizer(folder)
     tokenizer.add_special_tokens({"additional_special_tokens": list(STAMP_TOKENS)}, replace_extra_special_tokens=False)
     return tokenizer

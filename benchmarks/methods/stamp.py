@@ -1,4 +1,4 @@
-"""All-mask prediction: STAMP itself, through the public predictor, or the way its authors released it."""
+"""All-mask prediction: STAMP itself, with the public predictor or with the algorithm as released."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from stamp.inference.conversation_cache import ConversationCache
 from stamp.predictor import StampPredictor
 from stamp.refinement import REFINERS, check_refiner_name
 
-#: Words a variant is made of, joined by "+": a dtype, a quantization, how masks are enlarged ("none" is one of these),
+#: Words that make a variant, joined by "+": a dtype, a quantization, how masks are enlarged ("none" is one of these),
 #: and the algorithm as released.
 DTYPE_WORDS = tuple(DTYPES)
 QUANTIZATION_WORDS = tuple(word for word in QUANTIZATIONS if word not in ("none", "auto"))
@@ -37,7 +37,7 @@ M = TypeVar("M", bound="StampMethod")
 class StampMethod(OnPredictor):
     """A predictor with its options.
 
-    about: what `provenance` gives. released: answer by the released algorithm: the same masks, with its extra work.
+    about: the value of `provenance`. released: use the released algorithm: the same masks, with its extra work.
     """
 
     predictor: StampPredictor
@@ -59,11 +59,11 @@ class StampMethod(OnPredictor):
         return self.predictor.segment(image, prompt, self.max_new_tokens, refine=self.refine)
 
     def stream(self, image: Image.Image, prompt: str, should_stop: Callable[[], bool]) -> Iterator[Piece]:
-        """See benchmarks.methods.streaming. Each mask comes in a pass of its own, where `predict` makes one for all."""
+        """See benchmarks.methods.streaming. Each mask takes its own pass, while `predict` makes one pass for all."""
         if self.released:
-            yield self.predict(image, prompt)  # the released algorithm has no answer before its end
+            yield self.predict(image, prompt)  # the released algorithm shows nothing before it is done
             return
-        self.predictor.conversation_cache = ConversationCache(0)  # nothing may be left of an earlier answer
+        self.predictor.conversation_cache = ConversationCache(0)  # nothing of an earlier answer may remain
         turns = [Turn("user", prompt, image)]
         options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop}
         for event in self.predictor.stream(turns, self.max_new_tokens, **options):
@@ -75,9 +75,9 @@ class StampMethod(OnPredictor):
 
 
 def prediction_of(result: Segmentation) -> Prediction:
-    """An answer whose masks stand for its `<|seg|>`.
+    """The prediction of an answer with one mask per `<|seg|>`.
 
-    One that ran out of tokens without a mask is not valid: nobody knows what it would say.
+    An answer that ran out of tokens before its first mask is invalid: its outcome is unknown.
     """
     return Prediction(
         text=result.text,
@@ -91,7 +91,7 @@ def prediction_of(result: Segmentation) -> Prediction:
 
 
 def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
-    """What --model names; without it STAMP as trained with the baselines' budget, or the shipped nano until then."""
+    """The checkpoint of --model; by default STAMP trained with the baselines' budget, or else the shipped nano."""
     return load_method(StampMethod, "stamp", variant, changed(options, model=checkpoint_of("stamp", options)))
 
 
@@ -101,11 +101,11 @@ def load_stamp_nano(variant: str, options: argparse.Namespace) -> StampMethod:
 
 
 def load_method(kind: type[M], name: str, variant: str, options: argparse.Namespace) -> M:
-    """Load --model as the options say, with what the variant changes. Raises ValueError."""
+    """Load --model with the options and the variant's changes. Raises ValueError."""
     changes, refine, released = _read_variant(name, variant, options.refine)
     check_refiner_name(refine)
     predictor, about = load_measured(changed(options, **changes))
-    predictor.refiner(refine)  # its weights are loaded here, and not in the first answer
+    predictor.refiner(refine)  # loads its weights now, not in the first answer
     shipped = find_checkpoint(options.model, options.revision).resolve() == EMBEDDED_CHECKPOINT
     return kind(
         predictor=predictor,

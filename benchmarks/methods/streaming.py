@@ -1,6 +1,6 @@
-"""An answer as it is written: what a method has said and drawn by which second.
+"""An answer while it is written: which words and masks were there at which second.
 
-A method may have a `stream`. One without it says everything at once, at the end of `predict`.
+A method may have a `stream`. Without one, everything comes at once at the end of `predict`.
 """
 
 import time
@@ -19,20 +19,20 @@ Piece = TextDelta | MaskReady | Prediction
 
 
 class Streaming(Protocol):
-    """A method that tells of its answer while it writes."""
+    """A method that shows its answer while it writes."""
 
     def stream(self, image: Image.Image, prompt: str, should_stop: Callable[[], bool]) -> Iterator[Piece]:
-        """Text and masks as they come, and the prediction last. Masks in the form of text are pieces of text.
+        """Text and masks as they come, and the prediction last. Masks in text form come as text.
 
-        should_stop: asked between tokens; what was written until then is the prediction.
+        should_stop: called between tokens; if true, the prediction is what was written so far.
         """
 
 
 @dataclass(frozen=True)
 class Moment:
-    """at_s: seconds since picture and prompt went in. text: all of it so far. mask: bool (H, W) that has just landed.
+    """at_s: seconds since picture and prompt went in. text: all text so far. mask: bool (H, W), if one is new.
 
-    prediction: the whole answer; the last moment alone has it.
+    prediction: the whole answer; only in the last moment.
     """
 
     at_s: float
@@ -42,7 +42,7 @@ class Moment:
 
 
 def moments(method: Method, image: Image.Image, prompt: str, should_stop: Callable[[], bool]) -> Iterator[Moment]:
-    """The answer of a method to an RGB picture, moment by moment, in the window of `benchmarks.running.measuring`."""
+    """A method's answer to an RGB picture, moment by moment, in the window of `benchmarks.running.measuring`."""
     wait_for(method.device)
     start, text = time.perf_counter(), ""
     for piece in _pieces(method, image, prompt, should_stop):

@@ -15,15 +15,15 @@ from stamp.conversation import TextDelta, Turn
 from stamp.inference.answer import Answer
 from stamp.predictor import StampPredictor
 
-#: Enough for the masks of a few objects: one takes 100 to 400 tokens.
+#: Enough for the masks of a few objects; each takes 100 to 400 tokens.
 MAX_NEW_TOKENS = 1536
 
 
 @dataclass(frozen=True)
 class WrittenMaskMethod(OnPredictor):
-    """A model that answers in words alone, and a reader of the masks among them.
+    """A model that answers only in words, and a parser for the masks among them.
 
-    about: what `provenance` gives.
+    about: the value of `provenance`.
     """
 
     predictor: StampPredictor
@@ -34,13 +34,13 @@ class WrittenMaskMethod(OnPredictor):
 
     @property
     def name(self) -> str:
-        """That of the format."""
+        """The name of the format."""
         return self.form.name
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
-        """See Method. Seconds of the tokens of masks are "mask", of other tokens "decode"; reading masks is "refine".
+        """See Method. Seconds for mask tokens are "mask", for other tokens "decode"; reading masks is "refine".
 
-        A mask that cannot be read makes the whole answer invalid, and so does the end of the token budget.
+        A mask that cannot be read makes the whole answer invalid, and so does running out of tokens.
         """
         answer = self.predictor._begin([Turn("user", prompt, image)])
         return self._prediction(answer, list(self._decode(answer)), image)
@@ -63,7 +63,7 @@ class WrittenMaskMethod(OnPredictor):
             yield answer.clock.seconds.get("decode", 0.0)
 
     def _prediction(self, answer: Answer, decode_s: Sequence[float], image: Image.Image) -> Prediction:
-        """Of a finished answer. decode_s: seconds of decoding up to each token."""
+        """The prediction of a finished answer. decode_s: seconds of decoding up to each token."""
         raw = answer.processor.decode(answer.token_ids)
         with answer.clock.phase("refine"):
             pieces = list(self.form.pieces(raw))
@@ -84,7 +84,7 @@ class WrittenMaskMethod(OnPredictor):
         )
 
     def _draw(self, pieces: Iterable[Piece], picture: Image.Image) -> np.ndarray | None:
-        """Bool (S, H, W), or None where one cannot be read."""
+        """Bool (S, H, W), or None if a mask cannot be read."""
         try:
             masks = [self.form.draw(piece.text, picture) for piece in pieces if piece.is_mask]
         except MaskTextError:
@@ -97,9 +97,9 @@ class WrittenMaskMethod(OnPredictor):
 
 
 def tokens_of(answer: Answer, raw: str, pieces: Sequence[Piece]) -> Iterator[bool]:
-    """For each token of an answer whether some of it belongs to a mask. raw: its text; pieces: of that text."""
+    """For each token of an answer, whether part of it belongs to a mask. raw: the text; pieces: its pieces."""
     tokenizer = answer.processor.tokenizer
-    written = tokenizer.convert_ids_to_tokens(answer.token_ids)  # one character a byte
+    written = tokenizer.convert_ids_to_tokens(answer.token_ids)  # one character per byte
     special = set(tokenizer.get_added_vocab().values())  # not in the text
     lengths = [0 if id_ in special else len(token) for id_, token in zip(answer.token_ids, written, strict=True)]
     spans = [(first := len(raw[: one.start].encode()), first + len(one.text.encode())) for one in pieces if one.is_mask]

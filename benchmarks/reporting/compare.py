@@ -10,13 +10,13 @@ from benchmarks.scoring.records import records_of
 from benchmarks.scoring.scores import SCORES, scores_of
 
 Row = tuple[str, str, str]
-#: Runs of other samples are not the same within any tolerance.
+#: Runs on different samples always differ, whatever the tolerance.
 COUNTS = ("samples", "errors")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One score of one row (dataset, split, method) in two runs; None where a run does not have it."""
+    """One score of one row (dataset, split, method) in two runs; None if a run does not have it."""
 
     row: Row
     score: str
@@ -24,14 +24,14 @@ class Difference:
     b: float | None
 
     def exceeds(self, tolerance: float) -> bool:
-        """Whether the runs differ by more; a score that only one run has, and any count, always does."""
+        """Whether the runs differ by more than the tolerance; unequal counts and scores of only one run always do."""
         if self.a is None or self.b is None or self.score in COUNTS:
             return self.a != self.b
         return abs(self.a - self.b) > tolerance
 
 
 def compare_runs(a: Path, b: Path) -> list[Difference]:
-    """Every score that one of the runs has, and how many samples it is of. Latency is not compared.
+    """Every score that either run has, and its number of samples. Latency is not compared.
 
     Raises ValueError when a folder holds no records.
     """
@@ -56,7 +56,7 @@ def _values(folder: Path) -> dict[tuple[Row, str], float]:
 
 
 def compare_table(differences: list[Difference], tolerance: float) -> str:
-    """Markdown, a line a score; those that differ by more than `tolerance` are marked."""
+    """Markdown, one line per score; differences above `tolerance` are marked."""
     rows = []
     for one in differences:
         delta = UNKNOWN if one.a is None or one.b is None else f"{one.b - one.a:+.6g}"

@@ -1,4 +1,4 @@
-"""The worst answers of a run as one picture: what was asked, what is right, what came."""
+"""The worst answers of a run as one picture: the request, the right mask, the predicted mask."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ PANEL_PX, TEXT_PX, COLUMNS = 220, 56, 3
 
 
 def worst_of_each_kind(records: Sequence[Record], a_kind: int) -> list[Record]:
-    """Requests for a mask with the lowest IoU, some of each kind, worst first; of equals the first measured."""
+    """Requests for a mask with the lowest IoU, some per kind, worst first; ties in the order of measurement."""
     asked = [record for record in records if record.union is not None]
     chosen: list[Record] = []
     for kind in dict.fromkeys(record.kind for record in asked):
@@ -27,7 +27,7 @@ def worst_of_each_kind(records: Sequence[Record], a_kind: int) -> list[Record]:
 def draw_gallery(records: Sequence[Record], dataset: Dataset) -> Image.Image:
     """A sheet: for each record the right mask (left) and the predicted one (right), prompt and answer below.
 
-    Raises ValueError for a record whose sample the dataset does not have.
+    Raises ValueError if the dataset does not have a record's sample.
     """
     samples = {(sample.split, sample.id): sample for sample in dataset.samples}
     panels = []

@@ -1,7 +1,7 @@
 """The report of a run: every score of every method and split, made from its records alone.
 
-`report.json` has all of it, `report.md` the tables. Latency, tokens and forward passes are those of requests for a
-mask; questions stand in the table by kind.
+`report.json` holds everything, `report.md` the tables. Latency, tokens and forward passes cover requests for a mask;
+questions are in the table by kind.
 """
 
 import json
@@ -23,9 +23,9 @@ from benchmarks.scoring.records import Record, records_of, write_atomically
 from benchmarks.scoring.scores import against, cost_of, scores_of
 
 REPORT_FILE, TABLE_FILE = "report.json", "report.md"
-#: The method, in its default variant, that all others are compared with.
+#: All other methods are compared with this one in its default variant.
 REFERENCE = "stamp"
-#: From this many records on a bar shows how far the report is.
+#: From this many records on, a bar shows the report's progress.
 BAR_ABOVE_RECORDS = 5000
 
 K = TypeVar("K", bound=Hashable)
@@ -89,7 +89,7 @@ def _row(label: str, records: Sequence[Record], reference: Sequence[Record], con
 
 
 def _before(records: Sequence[Record], backbone: Sequence[Record], convention: str) -> dict[str, Any] | None:
-    """Dialogue of the backbone that a method was trained from, and the method's minus the backbone's, paired."""
+    """The dialogue score of a method's backbone, and the method's score minus the backbone's, paired."""
     if not backbone:
         return None
     score = scores_of(backbone, CONVENTIONS[convention])["dialogue"]
@@ -110,9 +110,9 @@ def write_report(folder: Path, convention: str = "ours") -> str:
 
 
 def check_report(folder: Path) -> list[str]:
-    """What of a stored report its records no longer give; empty when all still matches. Raises ValueError without one.
+    """Where a stored report no longer matches its records; empty if it does. Raises ValueError without a report.
 
-    Figures may differ in the ninth digit: sums are not equal on every machine.
+    Figures may differ in the ninth digit, because sums differ slightly between machines.
     """
     path = folder / REPORT_FILE
     if not path.exists():

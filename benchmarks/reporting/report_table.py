@@ -7,7 +7,7 @@ from benchmarks.scoring.scores import COMPARED, SCORES
 
 UNKNOWN = "–"
 MB = 1e6
-#: Behind the name of a method that has a note.
+#: Follows the name of a method that has a note.
 MARK = "*"
 
 
@@ -18,12 +18,12 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int) -
 
 
 def _cell(text: str) -> str:
-    """Names come from files: a bar or a line break in one must not make another cell."""
+    """Escape a cell: names come from files, and a bar or line break in one must not start a new cell."""
     return " ".join(text.replace("|", "\\|").split())
 
 
 def report_tables(report: dict[str, Any]) -> str:
-    """Methods by split; each against the reference; by kind of request; what the figures come from."""
+    """Methods by split, each method against the reference, scores by kind of request, and the figures' origin."""
     rows, reference = report["rows"], report["reference"]
     scores = [name for name in SCORES if any(row["scores"][name] for row in rows)]
     names = ["dataset", "split", "method"]
@@ -59,7 +59,7 @@ def _main_row(row: dict[str, Any], scores: Sequence[str], with_before: bool) -> 
 
 
 def megabytes(memory: dict[str, Any] | None) -> tuple[str, str]:
-    """Weights, and the peak above what the process held before it loaded anything."""
+    """Size of the weights, and peak memory above what the process held before loading."""
     if memory is None or memory["peak_bytes"] is None:
         return UNKNOWN, UNKNOWN
     weights, peak = memory["weights_bytes"], memory["peak_bytes"] - memory["before_bytes"]
@@ -121,7 +121,7 @@ def _session(session: dict[str, Any]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three digits, or a dash for what is unknown."""
+    """Three digits, or a dash if unknown."""
     return UNKNOWN if value is None else f"{value:.3g}"
 
 

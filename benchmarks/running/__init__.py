@@ -1,1 +1,1 @@
-"""A run: samples in, records out, and the pass for memory behind it."""
+"""A run: samples in, records out, then the memory pass."""

@@ -1,4 +1,4 @@
-"""From a prediction and what was right to the figures of a record."""
+"""Compares a prediction with the right answer, for the figures of a record."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from stamp.training.talk.answers import is_right
 
 @dataclass(frozen=True)
 class Judgement:
-    """Fields of a Record: of a request for a mask, or of a question; what does not apply is None."""
+    """Fields of a Record, for a request for a mask or for a question; fields that do not apply are None."""
 
     intersection: int | None = None
     union: int | None = None
@@ -23,10 +23,10 @@ class Judgement:
 
 
 def judge(sample: Sample, prediction: Prediction | None, size_hw: tuple[int, int]) -> Judgement:
-    """Compare. Nothing usable, or no prediction at all, predicts nothing and answers wrong.
+    """Compare. An unusable prediction, or none, counts as an empty mask and a wrong answer.
 
-    All masks of an answer count together, as all objects of the annotation do. size_hw: of the picture.
-    Raises DatasetError: the annotation cannot be read, or is not of the picture's size.
+    All masks of an answer are joined, like all objects of the annotation. size_hw: the picture's.
+    Raises DatasetError: the annotation cannot be read, or does not have the picture's size.
     """
     usable = prediction if prediction is not None and prediction.valid else None
     if isinstance(sample, QuestionSample):
@@ -44,7 +44,7 @@ def judge(sample: Sample, prediction: Prediction | None, size_hw: tuple[int, int
 
 
 def judge_unread(sample: Sample) -> Judgement:
-    """What is known of a sample whose picture or annotation cannot be read."""
+    """The fields that are known when a sample's picture or annotation cannot be read."""
     if isinstance(sample, MaskSample):
         return Judgement(no_target=sample.no_target)
     return Judgement(correct=False)

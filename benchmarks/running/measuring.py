@@ -1,9 +1,9 @@
 """Runs methods over samples and yields a record of each answer.
 
-The window of a measurement is that of every figure here: PIL picture and prompt in, boolean masks at the picture's
-size out; the accelerator is waited for at both ends. Reading the picture, drawing the annotation and scoring lie
-outside. Every method answers a sample of each kind before it is measured, and methods take turns sample by sample, each
-going first as often as the others within each kind, so that a slow drift of the machine hits all of them alike.
+The measured window is the same for every figure: PIL picture and prompt in, boolean masks at the picture's size out,
+with the accelerator synchronized at both ends. Reading the picture, drawing the annotation and scoring are outside.
+Every method answers a sample of each kind before it is measured. Methods take turns sample by sample, and within each
+kind all go first equally often, so that a slow drift of the machine affects all alike.
 """
 
 import time
@@ -42,7 +42,7 @@ def measure(method: Method, image: Image.Image, prompt: str) -> tuple[Prediction
 def run_samples(
     methods: Sequence[Method], samples: Sequence[Sample], done: Collection[Key] = (), warmups: int = 1
 ) -> Iterator[Record]:
-    """Records in the order in which they are measured; what is `done` already is left out.
+    """Records in the order of measurement, without those already `done`.
 
     An exception of a method, a picture or an annotation becomes an error record. Stop iterating to stop.
     """
@@ -72,12 +72,12 @@ def run_samples(
 
 
 def is_asked(sample: Sample, method: Method) -> bool:
-    """Whether a method gets this sample: one without masks gets questions alone."""
+    """Whether a method gets this sample: a method without masks gets only questions."""
     return isinstance(sample, QuestionSample) or not isinstance(method, TalksOnly)
 
 
 def is_due(sample: Sample, method: Method, done: Collection[Key]) -> bool:
-    """Whether a method's answer to this sample is still to be measured."""
+    """Whether a method's answer to this sample still has to be measured."""
     return is_asked(sample, method) and record_key(sample, method) not in done
 
 
@@ -87,7 +87,7 @@ def record_key(sample: Sample, method: Method) -> Key:
 
 
 def warm_up(methods: Sequence[Method], samples: Iterable[Sample], warmups: int) -> None:
-    """Let every method answer each sample `warmups` times. A failure shows again, and is recorded, when measured."""
+    """Let every method answer each sample `warmups` times. A failure recurs in the measurement, which records it."""
     for sample in samples:
         for method in methods:
             for _ in range(warmups if is_asked(sample, method) else 0):
@@ -145,5 +145,5 @@ def _record(
 
 
 def _sentence(error: Exception) -> str:
-    """Errors meant for people as they are, others with the name of their class."""
+    """Errors meant for people unchanged; others with their class name."""
     return str(error) if isinstance(error, DatasetError) else f"{type(error).__name__}: {error}"

@@ -1,8 +1,7 @@
-"""What each method takes in memory: a pass of its own behind the timed one, each method in a new process.
+"""The memory of each method, measured in a separate pass after the timed one, with a new process per method.
 
-Peaks cannot be reset, and the process that is timed holds all methods at once. So a new one loads one method, lets it
-answer a sample of each kind, and says how far its memory went. On a CPU that is its resident set, on a GPU what torch
-allocated there.
+Peaks cannot be reset, and the timed process holds all methods at once. So a new process loads one method, lets it
+answer a sample of each kind, and reports its peak memory: the resident set on a CPU, torch's allocations on a GPU.
 """
 
 import argparse
@@ -26,7 +25,7 @@ if TYPE_CHECKING:  # a report reads the file and needs no model
     from benchmarks.methods import Method
 
 MEMORY_FILE = "memory.json"
-#: Picture and prompt of what a method is asked.
+#: Picture and prompt of a request.
 Request = tuple[Path, str]
 
 
@@ -34,9 +33,9 @@ Request = tuple[Path, str]
 class Memory:
     """Bytes of one method. Unknown is None; `error` says why.
 
-    weights_bytes: the tensors of the checkpoint as they lie in memory. before_bytes: in use before loading: Python and
-    libraries, nothing on a GPU. load_peak_bytes: the most in use until the method was loaded, mapped files included.
-    resident_bytes: in use after loading. peak_bytes: the most in use from start to end. answers: how many it gave.
+    weights_bytes: the checkpoint's tensors in memory. before_bytes: in use before loading: Python and libraries,
+    nothing on a GPU. load_peak_bytes: the peak until the method was loaded, mapped files included. resident_bytes: in
+    use after loading. peak_bytes: the peak from start to end. answers: how many it gave.
     """
 
     device: str | None = None
@@ -61,10 +60,10 @@ def one_of_each_kind(samples: "Sequence[Sample]", method: "Method") -> list[Requ
 def measure_memory(
     folder: Path, requests: Mapping[str, Sequence[Request]], options: argparse.Namespace, retry: bool = False
 ) -> None:
-    """Add to a run's `memory.json` what it does not hold yet, method by method. retry: errors are measured again.
+    """Measure the methods that are missing in a run's `memory.json` and add them. retry: measure errors again.
 
-    requests: by the method's label. options: of the command line, as for loading the method. Memory that this process
-    does not use any more is given back first.
+    requests: by the method's label. options: the command-line options that load the method. First frees the memory
+    that this process no longer uses.
     """
     import torch
 
@@ -81,31 +80,31 @@ def measure_memory(
 
 
 def read_memory(folder: Path) -> dict[str, dict[str, Any]]:
-    """By label the fields of Memory; empty without a file. Raises ValueError when it cannot be read."""
+    """The fields of Memory by label; empty without a file. Raises ValueError if it cannot be read."""
     path = folder / MEMORY_FILE
     if not path.exists():
         return {}
     try:
         return {label: asdict(Memory(**row)) for label, row in json.loads(path.read_text(encoding="utf-8")).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}; delete it, and the run measures memory again.") from error
+        raise ValueError(f"{path} cannot be read: {error}; delete it and the run will measure memory again.") from error
 
 
 def _in_new_process(label: str, options: argparse.Namespace, requests: Sequence[Request]) -> Memory:
-    """Ctrl-C ends the new process without a word; this one says what has to be said."""
+    """Ctrl-C ends the new process silently; this process prints the message."""
     context = multiprocessing.get_context("spawn")
     quiet = (signal.SIGINT, signal.SIG_DFL)
     with ProcessPoolExecutor(1, mp_context=context, initializer=signal.signal, initargs=quiet) as pool:
         try:
             return pool.submit(measure_here, label, options, requests).result()
         except BrokenProcessPool:
-            return Memory(error="The process ended before it was done; there may be too little memory.")
+            return Memory(error="The process ended too early; there may be too little memory.")
         except Exception as error:
             return Memory(error=f"{type(error).__name__}: {error}")
 
 
 def measure_here(label: str, options: argparse.Namespace, requests: Sequence[Request]) -> Memory:
-    """Load a method into this process, which should hold nothing else, and let it answer."""
+    """Load a method into this process, which should hold nothing else, and let it answer the requests."""
     import torch
 
     from benchmarks.instruments import peak_bytes, resident_bytes

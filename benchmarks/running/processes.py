@@ -1,4 +1,4 @@
-"""One process among several: `accelerate launch` starts them, each takes its share of the samples."""
+"""One process among several: `accelerate launch` starts them, and each takes its share of the samples."""
 
 import datetime
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-#: How long the first process waits for the last one. The default of half an hour would end a long run that is uneven.
+#: How long the first process waits for the last. The default of half an hour would end a long, uneven run.
 PATIENCE = datetime.timedelta(days=7)
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Process:
-    """rank: 0 .. world - 1, over all machines. device: the name of what this process computes on."""
+    """rank: 0 .. world - 1, over all machines. device: the name of the device this process uses."""
 
     rank: int
     world: int
@@ -27,7 +27,7 @@ class Process:
         return items[self.rank :: self.world]
 
     def wait_for_all(self) -> None:
-        """Return when every process has come to this point."""
+        """Wait until every process has reached this point."""
         if self.world > 1:
             from accelerate import PartialState
 
@@ -35,9 +35,9 @@ class Process:
 
 
 def this_process(device: str) -> Process:
-    """What the launcher says this process is; alone without one.
+    """This process as the launcher describes it; a single process without a launcher.
 
-    device: as on the command line. With several processes "auto" and "cuda" become one GPU each.
+    device: as on the command line. With several processes, "auto" and "cuda" mean one GPU each.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Process(0, 1, device)

@@ -1,4 +1,4 @@
-"""run.json: what a folder of records was measured with, so that a run only goes on as it began."""
+"""run.json: the settings a folder's records were measured with, so that a run is only resumed with the same ones."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ if TYPE_CHECKING:  # a report reads run.json and needs no model
     from benchmarks.methods import Method
 
 RUN_FILE = "run.json"
-#: May differ when a run goes on: what is asked for may grow, and another day or commit is noted as another session.
+#: May differ when a run is resumed: it may ask for more, and another day or commit is recorded as another session.
 SESSION_FIELDS = ("date", "commit", "uncommitted_changes")
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What to run. limit: samples of each split, drawn with `seed`; None is all. processes: that share the work."""
+    """What to run. limit: samples per split, drawn with `seed`; None is all. processes: how many share the work."""
 
     dataset: str
     splits: tuple[str, ...]
@@ -37,7 +37,7 @@ class RunConfig:
 
 
 def begin_run(folder: Path, config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]) -> None:
-    """Write `run.json`, or add a session to the one that is there.
+    """Write `run.json`, or add a session to the existing one.
 
     Raises ValueError when the folder holds records of another run; the message says what differs.
     """
@@ -46,15 +46,15 @@ def begin_run(folder: Path, config: RunConfig, dataset: "Dataset", methods: Sequ
     new = _describe(config, dataset, methods)
     if (old := read_run(folder)) is not None:
         if changed := list(_differences(_lasting(old), _lasting(new))):
-            raise ValueError(f"{folder} holds another run; name a new folder with --out. {'; '.join(changed)}.")
+            raise ValueError(f"{folder} holds a different run; name a new folder with --out. {'; '.join(changed)}.")
         new["sessions"] = old["sessions"] + [one for one in new["sessions"] if one not in old["sessions"]]
     elif record_files(folder):
-        raise ValueError(f"{folder} holds records but no {RUN_FILE}, so nobody knows of what; name a new folder.")
+        raise ValueError(f"{folder} holds records but no {RUN_FILE}, so their origin is unknown; name a new folder.")
     write_atomically(path, json.dumps(new, indent=1) + "\n")
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """The content of a folder's `run.json`; None without one. Raises ValueError when it cannot be read."""
+    """The content of a folder's `run.json`; None without one. Raises ValueError if it cannot be read."""
     path = folder / RUN_FILE
     if not path.exists():
         return None
@@ -64,7 +64,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
             return dict(content)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    raise ValueError(f"{path} does not say what was run.")
+    raise ValueError(f"{path} does not describe a run.")
 
 
 def _describe(config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _lasting(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    """ "methods.stamp.dtype: float32 there, bfloat16 now" for each leaf that is not equal."""
+    """ "methods.stamp.dtype: float32 there, bfloat16 now" for each leaf that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in dict.fromkeys([*old, *new]):
             yield from _differences(old.get(name), new.get(name), f"{where}.{name}" if where else name)

@@ -1,4 +1,4 @@
-"""A whole run: which samples, who measures them, where the records go."""
+"""A whole run: which samples, which process measures them, where the records go."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from benchmarks.scoring.scores import overlaps_of
 
 
 def choose_samples(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
-    """`limit` samples of each split, drawn with `seed` and in their order; a larger limit keeps those of a smaller."""
+    """`limit` samples per split, drawn with `seed`, in order; a larger limit keeps the samples of a smaller one."""
     if limit is None:
         return list(samples)
     chosen: list[Sample] = []
@@ -31,10 +31,10 @@ def choose_samples(samples: Sequence[Sample], limit: int | None, seed: int) -> l
 def run_benchmark(
     dataset: Dataset, methods: Sequence[Method], config: RunConfig, out: Path, process: Process, retry: bool = False
 ) -> None:
-    """Measure what the folder has no record of yet, and merge the records of all processes.
+    """Measure everything without a record in the folder, and merge the records of all processes.
 
-    retry: measure again what ended in an error. KeyboardInterrupt leaves every finished record in the folder.
-    Raises ValueError when the folder holds another run.
+    retry: repeat measurements that ended in an error. KeyboardInterrupt leaves every finished record in the folder.
+    Raises ValueError when the folder holds a different run.
     """
     if process.rank == 0:
         begin_run(out, config, dataset, methods)
@@ -55,12 +55,12 @@ def run_benchmark(
 
 
 def shard_name(process: Process) -> str:
-    """The file a process writes; a process alone writes the final one."""
+    """The file that a process writes; a single process writes the final one."""
     return RECORDS_FILE if process.world == 1 else f"records-{process.rank}-of-{process.world}.jsonl"
 
 
 def merge_records(folder: Path, samples: Sequence[Sample]) -> None:
-    """One file of all records, in the order of the samples, and no shards."""
+    """Merge all records into one file, in the order of the samples, and remove the shards."""
     files = record_files(folder)
     place = {(sample.dataset, sample.split, sample.id): number for number, sample in enumerate(samples)}
     records, _ = read_records(files)
@@ -72,7 +72,7 @@ def merge_records(folder: Path, samples: Sequence[Sample]) -> None:
 
 
 class Progress:
-    """A bar with the time left and each method's scores so far. Use in a `with`."""
+    """A bar with the remaining time and each method's scores so far. Use in a `with`."""
 
     def __init__(self, total: int, *, quiet: bool = False):
         self._bar = tqdm(total=total, desc="benchmark", unit="answer", disable=quiet)

@@ -1,1 +1,1 @@
-"""Records of answers, and scores with intervals from them."""
+"""Records of answers, and their scores with intervals."""

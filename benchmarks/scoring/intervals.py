@@ -1,9 +1,9 @@
-"""Bootstrap intervals (Efron 1979): how far a score could have come out differently with other samples.
+"""Bootstrap intervals (Efron 1979): how much a score could change with other samples.
 
-A statistic is a function of weights: how often each sample was drawn. All weights 1 give the score itself; thousands
-of random draws give its spread, all at once as one matrix. Statistics that share the weights are paired, so the
-interval of a difference or a ratio leaves out what both have in common. Pictures are drawn, not samples: samples of
-one picture resemble each other, and as independent ones they would make intervals too narrow.
+A statistic is a function of weights: how often each sample was drawn. With all weights 1 it is the score itself;
+thousands of random draws, computed at once as one matrix, give its spread. Statistics that share the weights are
+paired, so the interval of a difference or ratio excludes their common variation. We draw pictures, not samples: the
+samples of a picture resemble each other, and treating them as independent would make the intervals too narrow.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS, SEED, LEVEL = 2000, 0, 0.95
-#: Weights held at a time, which bounds the memory.
+#: Weights held at a time; limits the memory.
 WEIGHTS_AT_ONCE = 4_000_000
 
 Array = NDArray[np.float64]
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Statistic:
-    """of: weights (draws, samples) -> (draws,), NaN where undefined. n: how many of the samples it is about."""
+    """of: weights (draws, samples) -> (draws,), NaN where undefined. n: the number of samples it covers."""
 
     of: Callable[[Array], Array]
     n: int
@@ -29,7 +29,7 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Interval:
-    """A score of n samples, and the bounds of its interval. value: None where undefined; bounds: None where unknown."""
+    """A score of n samples and the bounds of its interval. value: None if undefined; bounds: None if unknown."""
 
     value: float | None
     low: float | None
@@ -38,19 +38,19 @@ class Interval:
 
 
 def ratio_of_sums(top: ArrayLike, bottom: ArrayLike, where: ArrayLike = True, epsilon: float = 0.0) -> Statistic:
-    """Weighted sum over (weighted sum + epsilon), both of the samples `where`; NaN where the lower one is 0."""
+    """Weighted sum / (weighted sum + epsilon), both over the samples `where`; NaN if the denominator is 0."""
     above, below, chosen = (np.asarray(column, dtype=np.float64) for column in np.broadcast_arrays(top, bottom, where))
     above, below = above * chosen, below * chosen
     return Statistic(lambda weights: _divide(weights @ above, weights @ below + epsilon), int(chosen.sum()))
 
 
 def mean(values: ArrayLike, where: ArrayLike = True) -> Statistic:
-    """Weighted mean of the samples `where`; NaN where none of them is drawn."""
+    """Weighted mean over the samples `where`; NaN if none of them is drawn."""
     return ratio_of_sums(values, 1.0, where)
 
 
 def median(values: ArrayLike) -> Statistic:
-    """The median of all values, each repeated by its weight; between two middle ones their mean, as in numpy."""
+    """The median of all values, each repeated by its weight; the mean of the two middle ones if even, as in numpy."""
     column = np.asarray(values, dtype=np.float64)
     order = np.argsort(column, kind="stable")
 
@@ -84,8 +84,8 @@ def bootstrap(
 ) -> dict[str, Interval]:
     """Each statistic's value on all samples, with a percentile interval from drawing whole groups.
 
-    groups: the picture each sample belongs to. With fewer than two groups nothing is known about the spread, and the
-    bounds are None. Draws in which a statistic is undefined are left out. Raises ValueError without samples.
+    groups: the picture that each sample belongs to. With fewer than two groups the spread is unknown and the bounds
+    are None. Draws in which a statistic is undefined are left out. Raises ValueError without samples.
     """
     if not len(groups):
         raise ValueError("there are no samples to draw from")

@@ -1,15 +1,14 @@
 """Scores of masks, from the intersection and the union of each sample.
 
-gIoU is the mean of the samples' IoU, and target gIoU that of the samples with a target alone. cIoU is the sum of all
-intersections over the sum of all unions, in which large objects weigh more. P@t is the share of the samples with a
-target whose IoU is at least t. N-acc is the share of the samples without a target for which a usable output has no
-mask, or an empty one; T-acc that of the others for which some pixel was predicted.
+gIoU is the mean IoU of the samples; target gIoU is the mean over samples with a target. cIoU is the sum of all
+intersections over the sum of all unions, so large objects weigh more. P@t is the share of samples with a target that
+reach an IoU of at least t. N-acc is the share of samples without a target for which a usable output has no mask or an
+empty one; T-acc is the share of samples with a target for which some pixel was predicted.
 
-Where both masks are empty, IoU is 1. An unusable output, and a crash, has IoU 0 and predicts nothing. Published
-figures follow the evaluation of LISA (which STAMP's is a copy of) or of ReLA (gRefCOCO); `Convention` says what they
-do differently. Two habits cannot be had from intersections and unions: STAMP's script scores the first mask of an
-answer alone, where ours are joined, and both LISA's and STAMP's count pixels of two overlapping polygons of one object
-as background.
+If both masks are empty, IoU is 1. An unusable output or a crash has IoU 0 and predicts nothing. Published figures
+follow the evaluation of LISA (STAMP's is a copy) or of ReLA (gRefCOCO); `Convention` lists the differences. Two
+differences cannot be reproduced from intersections and unions: STAMP's script scores only the first mask of an answer,
+where we join all masks; LISA's and STAMP's both count pixels in two overlapping polygons of one object as background.
 """
 
 from dataclasses import dataclass
@@ -26,11 +25,11 @@ THRESHOLDS = (0.5, 0.7, 0.9)
 
 @dataclass(frozen=True)
 class Convention:
-    """How an evaluation forms its scores.
+    """How an evaluation computes its scores.
 
-    epsilon: added to the union of each sample with one; ciou_epsilon: added to the sum of all unions.
-    unusable_is_empty: an unusable output is an empty mask, so IoU 1 on a sample without target, instead of 0.
-    empty_target_iou: of a sample with a target whose annotation has no pixel, and whose prediction has none.
+    epsilon: added to each union that is not empty; ciou_epsilon: added to the sum of all unions.
+    unusable_is_empty: an unusable output is an empty mask, so it has IoU 1 on a sample without target, not 0.
+    empty_target_iou: the IoU of a sample with a target if its annotation and its prediction have no pixel.
     """
 
     epsilon: float = 0.0
@@ -40,7 +39,7 @@ class Convention:
 
 
 #: "ours": style of this project. "lisa": LISA's `validate`, in which a perfect mask of A pixels scores A / (A + 1e-5).
-#: "gres": ReLA's evaluator, which knows a sample without target by its label, and not by its empty annotation.
+#: "gres": ReLA's evaluator, which recognises a sample without target by its label, not by its empty annotation.
 CONVENTIONS = MappingProxyType(
     {
         "ours": Convention(),
@@ -53,10 +52,10 @@ CONVENTIONS = MappingProxyType(
 def overlap_px(predicted: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[int, int, int]:
     """(intersection, union, predicted) in pixels of bool (H, W) masks, without the pixels of `ignore`.
 
-    Raises ValueError when the shapes differ.
+    Raises ValueError if the shapes differ.
     """
     if not predicted.shape == truth.shape == (truth if ignore is None else ignore).shape:
-        raise ValueError(f"masks must have one shape, got {predicted.shape} and {truth.shape}")
+        raise ValueError(f"masks must have the same shape, got {predicted.shape} and {truth.shape}")
     if ignore is not None:
         predicted, truth = predicted & ~ignore, truth & ~ignore
     counts = (np.count_nonzero(mask) for mask in (predicted & truth, predicted | truth, predicted))
@@ -66,10 +65,10 @@ def overlap_px(predicted: Mask, truth: Mask, ignore: Mask | None = None) -> tupl
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Samples as arrays, n of each; samples that are no requests for a mask may stand among them.
+    """Samples as arrays of length n; they may include samples that are not requests for a mask.
 
-    annotated: there is a mask to compare with; the other columns count only where it is. intersection, union,
-    predicted: int64 pixels; an unusable output has predicted nothing. no_target: nothing in the picture fits. usable:
+    annotated: there is a mask to compare with; the other columns count only where this is true. intersection, union,
+    predicted: int64 pixels; an unusable output predicts nothing. no_target: nothing in the picture matches. usable:
     the output could be read.
     """
 
@@ -91,7 +90,7 @@ class Overlaps:
 
 
 def mask_statistics(overlaps: Overlaps, convention: Convention) -> dict[str, Statistic]:
-    """All scores of masks, for `benchmarks.scoring.intervals.bootstrap`."""
+    """All mask scores, for `benchmarks.scoring.intervals.bootstrap`."""
     ious, every = overlaps.ious(convention), overlaps.annotated
     target, empty = every & ~overlaps.no_target, every & overlaps.no_target
     return {

@@ -1,7 +1,7 @@
-"""Records: one JSON line for each sample and method, written as soon as it is measured.
+"""Records: one JSON line per sample and method, written as soon as it is measured.
 
-Scores are made from these lines alone, later, without a model. A run that was stopped or killed goes on where it was:
-a last line that was cut is dropped, all others are kept.
+Scores are computed later, from these lines alone, without a model. A run that was stopped or killed resumes where it
+was: an incomplete last line is dropped, all others are kept.
 """
 
 import json
@@ -28,14 +28,14 @@ class Record:
     """One answer of one method. Unknown is None.
 
     sample: id within dataset and split. image: file name, which groups the samples of one picture. prompt: as sent.
-    method, variant: who answered, and with which options ("" is the default). precision: quantization or dtype.
-    status: "ok"; "invalid", the output cannot be used; "error", the method or the sample failed, `error` says how.
-    order: position in the sequence of measurements of one process. text: the answer; raw_output: what the model wrote.
-    masks: COCO run-length codes in the pixels of the picture. intersection, union, predicted: pixels, of a request for
-    a mask. no_target: its right mask is empty. correct: of a question. phases_s: seconds by phase; total_s: the whole
-    window, picture and prompt in, masks of the picture's size out.
+    method, variant: which method answered, with which options ("" is the default). precision: quantization or dtype.
+    status: "ok"; "invalid", the output is unusable; "error", the method or the sample failed, and `error` says how.
+    order: position among the measurements of one process. text: the answer; raw_output: everything the model wrote.
+    masks: COCO run-length codes at the picture's size. intersection, union, predicted: pixels, for a request for a
+    mask. no_target: its right mask is empty. correct: for a question. phases_s: seconds per phase; total_s: the whole
+    window, from picture and prompt to masks of the picture's size.
 
-    Raises ValueError for a field of a wrong type, or fields that contradict each other.
+    Raises ValueError for fields of a wrong type and fields that contradict each other.
     """
 
     dataset: str
@@ -68,23 +68,23 @@ class Record:
             if not _fits(value := getattr(self, name), hint):
                 raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}, got {value!r:.60}")
         if (self.status == "error") != (self.error is not None):
-            raise ValueError("an error has a sentence in `error`, and nothing else has")
+            raise ValueError("records with status error, and only those, have a sentence in `error`")
         if (self.no_target is None) == (self.correct is None):
-            raise ValueError("a record is of a request for a mask (no_target) or of a question (correct)")
+            raise ValueError("a record belongs to a request for a mask (no_target) or to a question (correct)")
         areas = (self.intersection, self.union, self.predicted)
         if len({area is None for area in areas}) > 1 or (self.intersection is not None and self.no_target is None):
-            raise ValueError("intersection, union and predicted belong together, and to a request for a mask")
+            raise ValueError("intersection, union and predicted must come together, and only for a request for a mask")
         if self.union is not None and not 0 <= (self.intersection or 0) <= (self.predicted or 0) <= self.union:
             raise ValueError(f"expected 0 <= intersection <= predicted <= union, got {areas}")
 
     @property
     def key(self) -> Key:
-        """What there is one record of."""
+        """What identifies a record."""
         return self.dataset, self.split, self.sample, self.method, self.variant
 
     @property
     def label(self) -> str:
-        """The method as it is named on the command line."""
+        """The method's name on the command line."""
         return f"{self.method}:{self.variant}" if self.variant else self.method
 
     def to_line(self) -> str:
@@ -93,7 +93,7 @@ class Record:
 
     @classmethod
     def from_line(cls, line: str) -> Self:
-        """Raises ValueError: not JSON, fields missing or unknown or of a wrong type."""
+        """Raises ValueError: not JSON, or fields that are missing, unknown or of a wrong type."""
         content = json.loads(line)
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
@@ -108,7 +108,7 @@ _RLE_HINTS = get_type_hints(Rle)
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value is of an annotated type; True is no number, and numbers are finite."""
+    """Whether a JSON value has an annotated type; True is not a number, and numbers must be finite."""
     if hint in (str, int, bool, NoneType):
         return type(value) is hint
     if hint is float:
@@ -128,7 +128,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
-    """(records, what could not be read) of some files. Of two records with one key the later one counts."""
+    """(records, unreadable lines) of some files. If two records have the same key, the later one counts."""
     records: dict[Key, Record] = {}
     problems: list[str] = []
     for path in paths:
@@ -145,23 +145,23 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The files of a run's records: the merged one, then those of processes that were not merged yet.
+    """The files of a run's records: the merged file, then files of processes that are not merged yet.
 
-    Merging removes the latter, so a user's file of a similar name is none of them.
+    Merging removes the latter, so a user's file with a similar name is not included.
     """
     found = [path for path in folder.glob("records*.jsonl") if _RECORD_NAME.fullmatch(path.name) and path.is_file()]
     return sorted(found, key=lambda path: (path.name != RECORDS_FILE, path.name))
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[str]]:
-    """`read_records` of a run's folder. Raises ValueError when there is none."""
+    """`read_records` of a run's folder. Raises ValueError if there are none."""
     if not (paths := record_files(folder)):
         raise ValueError(f"{folder} holds no {RECORDS_FILE}; `python -m benchmarks run --out {folder}` writes it.")
     return read_records(paths)
 
 
 class RecordLog:
-    """A file of records that grows line by line. Opening it drops a last line that was cut. Use in a `with`."""
+    """A file of records that grows line by line. Opening it drops an incomplete last line. Use in a `with`."""
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ class RecordLog:
         self._file.truncate(whole)
 
     def append(self, record: Record) -> None:
-        """Write a line and hand it to the operating system at once."""
+        """Write a line and flush it at once."""
         self._file.write(record.to_line().encode("ascii"))
         self._file.flush()
 
@@ -183,7 +183,7 @@ class RecordLog:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that readers see the old or the new content, and nothing between."""
+    """Replace a file atomically: readers see either the old or the new content."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(text.encode("utf-8"))
     os.replace(temporary, path)

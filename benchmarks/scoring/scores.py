@@ -1,4 +1,4 @@
-"""Scores of a group of records: accuracy with intervals, and what the answers cost."""
+"""Scores of a group of records: accuracy with intervals, and the cost of the answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from benchmarks.scoring.intervals import DRAWS, Interval, Statistic, bootstrap, 
 from benchmarks.scoring.metrics import Convention, Overlaps, mask_statistics
 from benchmarks.scoring.records import Record
 
-#: In the order of the tables. Accuracy of masks, then of words.
+#: In the order of the tables: accuracy of masks, then of words.
 SCORES = ("gIoU", "target gIoU", "cIoU", "P@0.5", "P@0.7", "P@0.9", "N-acc", "T-acc", "invalid", "dialogue")
-#: Those whose difference from the reference is given.
+#: Scores that are also given as a difference from the reference.
 COMPARED = ("gIoU", "dialogue")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What answers took: seconds, tokens and forward passes. Unknown is None; n answers were measured."""
+    """The cost of n measured answers: seconds, tokens and forward passes. Unknown is None."""
 
     n: int
     median_s: float | None
@@ -28,7 +28,7 @@ class Cost:
 
 
 def overlaps_of(records: Sequence[Record]) -> Overlaps:
-    """The records as arrays. A crash is as unusable as an invalid output."""
+    """The records as arrays. A crash counts as an unusable output."""
     return Overlaps(
         annotated=np.array([record.union is not None for record in records], dtype=bool),
         intersection=np.array([record.intersection or 0 for record in records], dtype=np.int64),
@@ -40,12 +40,12 @@ def overlaps_of(records: Sequence[Record]) -> Overlaps:
 
 
 def iou_of(record: Record) -> float:
-    """IoU of one request for a mask, as reports count it: two empty masks have 1, an unusable output 0."""
+    """IoU of one request for a mask, as in reports: 1 for two empty masks, 0 for an unusable output."""
     return float(overlaps_of([record]).ious(Convention())[0])
 
 
 def scores_of(records: Sequence[Record], convention: Convention, draws: int = DRAWS) -> dict[str, Interval | None]:
-    """Every name of SCORES; None where there is nothing to score. draws: 0 for values without intervals."""
+    """Every score in SCORES; None if there is nothing to score. draws: 0 for values without intervals."""
     found = bootstrap(_statistics(records, convention), [record.image for record in records], draws=draws)
     return {name: found[name] if found[name].n else None for name in SCORES}
 
@@ -59,7 +59,7 @@ def _statistics(records: Sequence[Record], convention: Convention) -> dict[str, 
 
 
 def cost_of(records: Sequence[Record]) -> Cost:
-    """Over the answers that were measured."""
+    """The cost of the answers that were measured."""
     measured = [record for record in records if record.total_s is not None]
     seconds = [record.total_s for record in measured if record.total_s is not None]
     phases = dict.fromkeys(phase for record in measured for phase in record.phases_s)
@@ -83,10 +83,10 @@ def _quantile(values: Sequence[float | int | None], share: float) -> float | Non
 def against(
     records: Sequence[Record], reference: Sequence[Record], convention: Convention
 ) -> dict[str, Interval | None]:
-    """A method next to the reference, on the samples that both have records of; None where there are none.
+    """Compare a method with the reference on the samples that both have records of; None if there are none.
 
-    times_s: median seconds of a request for a mask over the reference's. gIoU, dialogue: the score minus the
-    reference's. Intervals are paired: what makes a sample hard or slow for both cancels.
+    times_s: median seconds per request for a mask, divided by the reference's. gIoU, dialogue: the score minus the
+    reference's. Intervals are paired: whatever makes a sample hard or slow for both cancels out.
     """
     others = {record.key[:3]: record for record in reference}
     pairs = [(record, others[record.key[:3]]) for record in records if record.key[:3] in others]

@@ -1,1 +1,1 @@
-"""Studies of their own: speed, scale, threads, footprint, refusals, and the figures of the model card."""
+"""Separate studies: speed, scale, threads, footprint, refusals, and the figures of the model card."""

@@ -1,6 +1,6 @@
-"""All figures of the nano's model card, measured again, and the card itself: what `python -m benchmarks figures` does.
+"""Measures all figures of the nano's model card again and writes the card: `python -m benchmarks figures`.
 
-Not the ablation, which trains: `python -m stamp.training ablation`.
+It leaves out the ablation, which needs training: `python -m stamp.training ablation`.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from stamp.predictor import StampPredictor
 from stamp.training import __main__ as training
 from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
 
-#: Where the records of photographs lie in the folder of the records.
+#: Subfolder for the records of photographs.
 PHOTOS_FOLDER = "photos"
 #: Scores of photographs by source.
 SHOWN = ("target gIoU", "P@0.5")
@@ -35,11 +35,11 @@ SHOWN = ("target gIoU", "P@0.5")
 def write_figures(
     model: Path, run: Path, art: Path, photos: Path | None, out: Path, studied_scenes: int, device: str
 ) -> int:
-    """Measure `model` on the shipped scenes, photographs, unseen words and in the studies of a card; write the card.
+    """Measure `model` on the shipped scenes, photographs, unseen words and the card's studies, and write the card.
 
-    run: folder of the training run. photos: folder of photographs with masks; None leaves the card's figures of
-    photographs as they are. out: folder for the records, where a stopped run goes on. Files of the card go into
-    `model`. Returns the status of the benchmark: not 0 when it was stopped or failed, and then no card is written.
+    run: folder of the training run. photos: folder of photographs with masks; None leaves the card's figures for
+    photographs unchanged. out: folder for the records; a stopped run is resumed there. The card's files go into
+    `model`. Returns the benchmark's exit status; if it is not 0 (stopped or failed), no card is written.
     """
     parser = argparse.ArgumentParser()
     add_run_options(parser)
@@ -70,7 +70,7 @@ def write_figures(
 
 
 def scores_by_source(records: Sequence[Record]) -> dict[str, Any]:
-    """Scores of masks of what is there, for each folder of photographs: the first part of a sample's name."""
+    """Mask scores for things that are there, per folder of photographs, which is the first part of a sample's name."""
     asked = [record for record in records if record.no_target is False]
     sources = group(asked, lambda record: record.sample.partition("/")[0])
     return {

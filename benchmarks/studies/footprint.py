@@ -1,7 +1,7 @@
-"""What a checkpoint takes: seconds to load, memory, and seconds by phase of one answer with a mask.
+"""The cost of a checkpoint: seconds to load, memory, and seconds per phase of one answer with a mask.
 
-One process measures one checkpoint once, from the import of torch on: peaks of memory cannot be reset. Rows are
-appended to a JSON-lines file, and the table is made from the rows.
+One process measures one checkpoint once, starting with the import of torch, because memory peaks cannot be reset. Rows
+are appended to a JSON-lines file, and the table is made from the rows.
 """
 
 import json
@@ -33,11 +33,11 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Footprint:
-    """One measurement. Memory is the process's resident set, or what torch allocated on a GPU.
+    """One measurement. Memory is the process's resident set, or torch's allocations on a GPU.
 
-    seconds: by phase, of one answer of `new_tokens` tokens with one mask of `mask_tokens` tokens, without warm-up.
-    clock: what seconds and load_s count, a key of `benchmarks.studies.speed.CLOCKS`.
-    load_peak_bytes: until the model was loaded. peak_bytes: until the answer was there.
+    seconds: per phase, for one answer of `new_tokens` tokens with one mask of `mask_tokens` tokens, without warm-up.
+    clock: the clock for seconds and load_s, a key of `benchmarks.studies.speed.CLOCKS`.
+    load_peak_bytes: until the model was loaded. peak_bytes: until the answer was complete.
     """
 
     load_s: float
@@ -54,7 +54,7 @@ class Footprint:
 def measure_footprint(
     load: Callable[[], StampPredictor], model: str | Path | None, side_px: int = 896, clock: str = "wall"
 ) -> Footprint:
-    """Load by `load`, answer once about a square picture of `side_px`, and say what it took."""
+    """Call `load`, answer once about a square picture of `side_px`, and return the cost."""
     start = CLOCKS[clock]()
     predictor = load()
     load_s = CLOCKS[clock]() - start
@@ -76,7 +76,7 @@ def measure_footprint(
 
 
 def append_footprint(footprint: Footprint, path: Path) -> None:
-    """Add one row to a file, which is made if it is not there."""
+    """Append a row to a file; creates the file if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(asdict(footprint)) + "\n")
@@ -88,7 +88,7 @@ def read_footprints(path: Path) -> list[Footprint]:
 
 
 def footprint_table(rows: Sequence[Footprint]) -> str:
-    """Markdown, one line a row, and one with what all rows have in common."""
+    """Markdown, one line per row, and a line with what all rows have in common."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 3) + "---|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     for hardware in dict.fromkeys(row.provenance["hardware"] for row in rows):

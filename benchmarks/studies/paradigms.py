@@ -1,8 +1,8 @@
-"""Four ways from an answer to a mask, with answers given in advance: what a way costs, whatever the weights say.
+"""Four ways from an answer to a mask, timed on given answers, so that the cost does not depend on the weights.
 
-Every token of an answer takes its decode step (`benchmarks.methods.forcing`). The steps that choose the text of a mask
-count as its mask phase, and so does what predicts a mask without text: STAMP's mask pass, the embedding's decoder. What
-makes pixels of it counts as refine. The text of random weights says nothing, so a stand-in of the same size is painted.
+Every token of an answer takes its decode step (`benchmarks.methods.forcing`). Decode steps for a mask's text count as
+the mask phase, and so does predicting a mask without text: STAMP's mask pass, the embedding's decoder. Turning it into
+pixels counts as refine. The text of random weights means nothing, so a stand-in of the same size is painted.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,17 +21,17 @@ from benchmarks.methods.forcing import decode
 from stamp.inference.answer import Answer
 from stamp.pictures.masks import Mask
 
-#: "[0.123, 0.456], " where digits are single tokens, as Qwen2's are.
+#: "[0.123, 0.456], " with one token per digit, as in Qwen2.
 TOKENS_A_VERTEX = 12
-#: Text4Seg's labels: 16 x 16 of them a picture.
+#: Text4Seg's labels: 16 x 16 per picture.
 LABELS_HW = (16, 16)
 
 
 @dataclass(frozen=True)
 class Paradigm:
-    """One way. text_tokens: of the mask, 0 where it is predicted without text.
+    """One way. text_tokens: length of the mask's text, 0 if it is predicted without text.
 
-    mask: bool (H, W) of a finished answer, given the hidden state (D,) that chose its last token.
+    mask: makes the bool (H, W) mask of a finished answer from the hidden state (D,) that chose its last token.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Paradigm:
 def answer_by(paradigm: Paradigm, answer: Answer, talk: list[int], filler: list[int], text_tokens: int) -> Mask:
     """Write an answer token by token, and make its mask.
 
-    talk: the words in front of the mask. filler: tokens its text is made of, over and over, `text_tokens` of them. A
-    mask without text has one token, `<|seg|>`, which counts as talk.
+    talk: the words before the mask. filler: tokens repeated until the mask's text has `text_tokens` tokens. A mask
+    without text has one token, `<|seg|>`, which counts as talk.
     """
     with lm_head_inputs(answer) as hidden:
         decode(answer, len(talk), talk)
@@ -61,7 +61,7 @@ def answer_by(paradigm: Paradigm, answer: Answer, talk: list[int], filler: list[
 
 @contextmanager
 def lm_head_inputs(answer: Answer) -> Iterator[list[Tensor]]:
-    """A list that holds, of the last pass, the hidden state (D,) whose logits are read."""
+    """A list with the hidden state (D,) of the last pass that produced the logits."""
     kept: list[Tensor] = []
 
     def keep(_: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -84,7 +84,7 @@ def all_mask(answer: Answer, _: Tensor) -> Mask:
 
 
 def polygon(vertices: int) -> Callable[[Answer, Tensor], Mask]:
-    """Vertices as text, filled: as many on an ellipse."""
+    """Vertices as text, then filled: an ellipse with the same number of vertices stands in."""
 
     def fill(answer: Answer, _: Tensor) -> Mask:
         height, width = answer.image.size_hw
@@ -99,7 +99,7 @@ def polygon(vertices: int) -> Callable[[Answer, Tensor], Mask]:
 
 
 def patch_text(answer: Answer, _: Tensor) -> Mask:
-    """A label for each of 16 x 16 patches as text, enlarged by the refinement that STAMP's grid gets."""
+    """A label for each of 16 x 16 patches as text, enlarged with the same refinement as STAMP's grid."""
     y, x = np.indices(LABELS_HW)
     inside = np.hypot((y + 0.5) / LABELS_HW[0] - 0.5, (x + 0.5) / LABELS_HW[1] - 0.5) < 0.3
     with answer.clock.phase("refine"):
@@ -107,7 +107,7 @@ def patch_text(answer: Answer, _: Tensor) -> Mask:
 
 
 def embedding(decoder: EmbeddingDecoder) -> Callable[[Answer, Tensor], Mask]:
-    """One token's hidden state through a mask decoder, enlarged bilinearly."""
+    """One token's hidden state through a mask decoder, then bilinear enlargement."""
 
     @torch.inference_mode()
     def predict(answer: Answer, hidden: Tensor) -> Mask:

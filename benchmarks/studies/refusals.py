@@ -1,4 +1,4 @@
-"""Words that a checkpoint does not know: how often it says so, and how often it says so of words it was taught."""
+"""Unknown words: how often a checkpoint declines them, and how often it wrongly declines words it was taught."""
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
@@ -11,9 +11,9 @@ from benchmarks.scoring.records import Record
 from stamp.predictor import StampPredictor
 from stamp.training.talk.chat import UNKNOWN_ANSWER
 
-#: The kind of samples about words that no checkpoint was taught.
+#: The kind of the samples with words that no checkpoint was taught.
 UNKNOWN = "unknown"
-#: A hundred words that training has neither among its nouns nor among the words it calls unknown, made up or listed.
+#: A hundred words that are neither among the training's nouns nor among its unknown words, made up or listed.
 UNSEEN = (
     "acorn almond ankle antelope apron armadillo artichoke ashtray asparagus badger ballerina bassoon bonnet "
     "bracket brooch button calculator cashew cello cement chalk cinnamon collar confetti corridor cymbal "
@@ -26,7 +26,7 @@ UNSEEN = (
 
 
 def ask_unseen(predictor: StampPredictor, dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Each unseen word once, of one picture after the other: the word, the answer, how many masks came."""
+    """Ask for each unseen word once, on one picture after the other: the word, the answer, the number of masks."""
     images = list({sample.image: sample for sample in dataset.samples}.values())
     for word, sample in tqdm(list(zip(UNSEEN.split(), cycle(images), strict=False)), desc="unseen words", unit="word"):
         result = predictor.segment(predictor.encode_image(sample.load_image()), f"segment the {word}")
@@ -34,9 +34,9 @@ def ask_unseen(predictor: StampPredictor, dataset: Dataset) -> Iterator[dict[str
 
 
 def refusals(answers: Sequence[dict[str, Any]], records: Sequence[Record]) -> dict[str, Any]:
-    """Counts: of unseen words, and of answers in the records about taught ones; of both how many were declined.
+    """Counts of unseen words and of recorded answers about taught words, and how many of each were declined.
 
-    Declined is the sentence that training has for it, and no mask.
+    Declined means training's sentence for unknown words, and no mask.
     """
     accepted = [one for one in answers if not _is_declined(one["answer"], one["masks"])]
     known = [record for record in records if record.kind != UNKNOWN and record.text is not None]

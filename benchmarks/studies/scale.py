@@ -1,10 +1,10 @@
-"""Seconds of the four paradigms at the shapes of a published checkpoint: random weights, forced answers, no IoU.
+"""Times the four paradigms at the size of a published checkpoint: random weights, forced answers, no IoU.
 
-Picture and prompt are the same for all, so vision and prefill are too: a round computes and times them once, and each
-row of the round says so (`shared_s`). A method goes on from that cache, less the prompt's last token, which it feeds
-again (its own "prefill", which no total counts). From there on everything is its own: a pass for each token, the mask,
-the pixels. Nothing is extrapolated. Methods take turns, each round another one first; warm-up rounds write short texts.
-Raw rows are written first, the summary is made from the rows alone.
+Picture and prompt are the same for all methods, and so are vision and prefill: each round computes and times them once
+and records them in all its rows (`shared_s`). A method continues from that cache without the prompt's last token, which
+it feeds again (its own "prefill", in no total). Everything after that is the method's own: a pass per token, the mask,
+the pixels. Nothing is extrapolated. Methods take turns, and each round starts with another one; warm-up rounds write
+short texts. Raw rows are written first; the summary is made from the rows alone.
 """
 
 import json
@@ -35,17 +35,17 @@ from stamp.predictor import StampPredictor
 ROWS_FILE, SUMMARY_FILE = "scale.jsonl", "scale.json"
 REFERENCE = "stamp"
 SHARED_PHASES = ("vision", "prefill")
-#: What is a method's own in its total, and which of that is the way from words to pixels.
+#: The method's own phases in its total, and those of them that lead from words to pixels.
 OWN_PHASES = ("decode", "mask", "refine", "other")
 MASK_PHASES = ("mask", "refine")
-#: The most text of a mask in a warm-up round.
+#: The longest mask text in a warm-up round, in tokens.
 WARMUP_TOKENS = 4
 FILLER = "[[0.123, 0.456], [0.789, 0.012]]"
 
 
 @dataclass(frozen=True)
 class ScaleConfig:
-    """What to measure. Tokens are those of a mask as text, behind `talk_tokens` of words; side_px: see SpeedConfig.
+    """What to measure. Tokens are those of a mask as text, after `talk_tokens` of words; side_px: see SpeedConfig.
 
     polygon_tokens: about what SimpleSeg writes for a polygon (arXiv 2601.19228). patch_text_tokens, full_text_tokens:
     Text4Seg's 16 x 16 labels, with and without run lengths by row (arXiv 2410.09855). clock: a key of speed.CLOCKS.
@@ -72,9 +72,9 @@ class ScaleConfig:
 class Row:
     """One measurement, in seconds.
 
-    shared_s: vision and prefill, measured once for all rows of the round. own_s: by phase; "other" is what no phase
-    claims. wall_s: real time of the method's own part. text_tokens: of the mask. forward_passes: of the language model,
-    the shared prefill included. iou: nobody knows, the weights are random.
+    shared_s: vision and prefill, measured once for all rows of the round. own_s: per phase; "other" is the time outside
+    all phases. wall_s: real time of the method's own part. text_tokens: length of the mask's text. forward_passes: of
+    the language model, including the shared prefill. iou: always unknown, because the weights are random.
     """
 
     method: str
@@ -90,7 +90,7 @@ class Row:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """By phase, as if the method had computed everything itself."""
+        """Seconds per phase, as if the method had computed everything itself."""
         phases = {name: self.shared_s[name] for name in SHARED_PHASES} | {name: self.own_s[name] for name in OWN_PHASES}
         return phases | {"mask phase": sum(phases[name] for name in MASK_PHASES), "total": sum(phases.values())}
 
@@ -111,7 +111,7 @@ def paradigms(predictor: StampPredictor, config: ScaleConfig) -> list[Paradigm]:
 
 
 class Round:
-    """One picture and prompt, computed once, from which every method goes on."""
+    """One picture and prompt, computed once; every method continues from here."""
 
     def __init__(self, predictor: StampPredictor, image: Image.Image, talk_tokens: int):
         self.predictor = predictor
@@ -129,7 +129,7 @@ class Round:
         return self.predictor._begin(self.turns, "auto", self.memory)
 
     def measure(self, paradigm: Paradigm, number: int) -> Row:
-        """Answer by a paradigm. number: of the round, from 0; negative in a warm-up, which writes little."""
+        """Answer with a paradigm. number: the round, from 0; negative in a warm-up, which writes only a short text."""
         tokens = paradigm.text_tokens if number >= 0 else min(WARMUP_TOKENS, paradigm.text_tokens)
         wait_for(self.predictor.device)
         start, start_wall = self.predictor.read_clock(), time.perf_counter()
@@ -156,7 +156,7 @@ class Round:
 
 
 def measure_all(predictor: StampPredictor, image: Image.Image, config: ScaleConfig) -> Iterator[Row]:
-    """Rows in the order in which they are measured: round by round, each beginning with the next method."""
+    """Rows in the order of measurement: round by round, each starting with the next method."""
     ways = paradigms(predictor, config)
     numbers = range(-config.warmups, config.repeats)
     with tqdm(total=len(numbers) * (len(ways) + 1), desc="scale", unit="run") as bar:
@@ -173,7 +173,7 @@ def measure_all(predictor: StampPredictor, image: Image.Image, config: ScaleConf
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """By method: tokens, passes, median seconds, and times stamp's: of the medians, least and most of the rounds."""
+    """Per method: tokens, passes, median seconds, and the ratio to stamp: of the medians, and its range over rounds."""
     measured = [row for row in rows if not row.warmup]
     by_method: dict[str, dict[int, Row]] = {}
     for row in measured:
@@ -205,7 +205,7 @@ def _median_seconds(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def run_scale(predictor: StampPredictor, model: str | Path | None, out: Path, config: ScaleConfig) -> dict[str, Any]:
-    """Measure; write `scale.jsonl` (a row as soon as it is measured) and `scale.json`; return what the latter holds."""
+    """Measure; write `scale.jsonl` (each row once it is measured) and `scale.json`; return the latter's content."""
     prepare(predictor, config.clock)
     image = picture(config.side_px)
     out.mkdir(parents=True, exist_ok=True)
@@ -225,7 +225,7 @@ def run_scale(predictor: StampPredictor, model: str | Path | None, out: Path, co
 
 
 def scale_table(record: dict[str, Any]) -> str:
-    """Markdown, one line a method, and one with what all have in common."""
+    """Markdown, one line per method, and a line with what all have in common."""
     phases = (*SHARED_PHASES, "decode", "mask", "refine", "total")
     header = ["method", "text tokens", "passes", *(f"{phase} s" for phase in phases)]
     lines = [

@@ -1,16 +1,16 @@
-"""Seconds: ours against the algorithm as released, on the same weights, pictures and answers, in one run.
+"""Times ours against the algorithm as released, on the same weights, pictures and answers, in one run.
 
-The parts of an answer. *Vision* turns the picture into features. *Prefill* reads the whole prompt in one pass.
-*Decode* writes the answer, one pass a token. *Mask* predicts the masks, P mask tokens each. *Refine* enlarges them.
-Answers are given in advance (`benchmarks.methods.forcing`), so every method writes the same tokens.
+The parts of an answer: *Vision* turns the picture into features. *Prefill* reads the whole prompt in one pass.
+*Decode* writes the answer, one pass per token. *Mask* predicts the masks, P mask tokens each. *Refine* enlarges them.
+Answers are forced (`benchmarks.methods.forcing`), so every method writes the same tokens.
 
-The window of a measurement: PIL picture and prompt in, boolean masks at the picture's size out. Loading lies outside,
-the accelerator is waited for at both ends, every method is warmed up, and methods take turns (ours, released,
-released, ours ...) so that a slow drift of the machine hits both. Raw rows are written first, the summary is made
-from the rows alone.
+The measured window: PIL picture and prompt in, boolean masks at the picture's size out. Loading is outside, the
+accelerator is synchronized at both ends, every method is warmed up, and methods take turns (ours, released, released,
+ours ...) so that a slow drift of the machine affects both. Raw rows are written first; the summary is made from the
+rows alone.
 
-On a CPU that others use as well, count "cpu" instead of "wall": the seconds for which the process had a processor, all
-threads together. With one thread on an idle processor both are the same.
+On a shared CPU, use the clock "cpu" instead of "wall": the processor time of the process, summed over its threads.
+With one thread on an idle processor both are the same.
 """
 
 import json
@@ -45,7 +45,7 @@ Method = Callable[[StampPredictor, Image.Image, str, int, Sequence[int]], Segmen
 
 @dataclass(frozen=True)
 class SpeedConfig:
-    """What to measure. At least one warm-up, for the first follow-up question only fills the cache.
+    """What to measure. At least one warm-up is needed, because the first follow-up question only fills the cache.
 
     side_px: of the square picture; 896 gives published checkpoints 32 x 32 = 1024 mask tokens. clock: a key of CLOCKS.
     """
@@ -66,9 +66,9 @@ class SpeedConfig:
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison. compared: the phase whose ratio answers the question. answer: ids without the end token.
+    """One comparison. compared: the phase to compare. answer: ids without the end token.
 
-    warm_up: run in the warm-up rounds, which is not needed where another case has the same methods.
+    warm_up: run in the warm-up rounds; not needed if another case has the same methods.
     """
 
     name: str
@@ -80,9 +80,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. Seconds by phase; "total" is the whole window, "other" what no phase claims.
+    """One measurement. Seconds per phase; "total" is the whole window, "other" the time outside all phases.
 
-    repeat: number of the round, from 0; negative in a warm-up. wall_s: real time, whatever the seconds count.
+    repeat: number of the round, from 0; negative in a warm-up. wall_s: real time, whatever the clock.
     max_logit_difference: largest difference of a mask logit from the case's first method in the same round, else None.
     """
 
@@ -99,9 +99,9 @@ class Row:
 
 
 def speed_cases(processor: StampProcessor, config: SpeedConfig) -> list[Case]:
-    """The comparisons: a usual answer with one mask, end to end; many masks in one answer, their phase; a second
-    question about the same picture, on the conversation's cache and from nothing; and a usual answer written with
-    guesses from an earlier one, and token by token as in all other cases.
+    """The comparisons: a usual answer with one mask, end to end; the mask phase of an answer with many masks; a second
+    question about the same picture, with and without the conversation cache; and a usual answer written with guesses
+    from an earlier one, and token by token as in all other cases.
     """
     seg = processor.seg_token_id
     usual = tuple(processor.encode_response(ONE_MASK.format("white horse")))
@@ -116,13 +116,13 @@ def speed_cases(processor: StampProcessor, config: SpeedConfig) -> list[Case]:
 
 
 def picture(side_px: int) -> Image.Image:
-    """A square RGB picture with something in it everywhere; always the same."""
+    """A square RGB picture with detail everywhere; always the same."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side_px, side_px, 3), dtype=np.uint8))
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a method gave, and how long it took: see Row."""
+    """A method's result and its seconds: see Row."""
 
     seconds: dict[str, float]
     wall_s: float
@@ -144,12 +144,12 @@ def measure(predictor: StampPredictor, image: Image.Image, case: Case, method: s
 
 
 def prepare(predictor: StampPredictor, clock: str) -> None:
-    """Let a predictor time its phases by a key of CLOCKS, and write token by token, whatever it wrote before.
+    """Let a predictor time its phases by a key of CLOCKS and decode token by token, independent of earlier answers.
 
-    Raises ValueError: processor time of a GPU.
+    Raises ValueError: processor time on a GPU.
     """
     if clock == "cpu" and predictor.device.type != "cpu":
-        raise ValueError(f"the clock cpu says nothing about {predictor.device}; take wall")
+        raise ValueError(f"the clock cpu cannot time {predictor.device}; use wall")
     predictor.read_clock = CLOCKS[clock]
     predictor.drafts = None
 
@@ -157,7 +157,7 @@ def prepare(predictor: StampPredictor, clock: str) -> None:
 def measure_all(
     predictor: StampPredictor, image: Image.Image, cases: Sequence[Case], config: SpeedConfig
 ) -> Iterator[Row]:
-    """Rows in the order in which they are measured: rounds over the cases, methods in turn."""
+    """Rows in the order of measurement: rounds over the cases, methods in turn."""
     due = [(number, case) for number in range(-config.warmups, config.repeats) for case in cases]
     due = [(number, case) for number, case in due if number >= 0 or case.warm_up]
     with tqdm(total=sum(len(case.methods) for _, case in due), desc="speed", unit="run") as bar:
@@ -173,7 +173,7 @@ def measure_all(
 
 
 def _row(case: Case, method: str, number: int, run: Run, first: Segmentation | None) -> Row:
-    """number: of the round, from 0; negative in a warm-up. first: what the case's first method gave."""
+    """number: the round, from 0; negative in a warm-up. first: the result of the case's first method."""
     result, difference = run.result, None
     if first is not None:
         difference = float(np.abs(np.stack(result.mask_logits) - np.stack(first.mask_logits)).max())
@@ -192,7 +192,7 @@ def _row(case: Case, method: str, number: int, run: Run, first: Segmentation | N
 
 
 def summarise(rows: Sequence[Row], cases: Sequence[Case]) -> dict[str, Any]:
-    """By case: medians in seconds of each method, and "ratio" = a method's median over the first method's."""
+    """Per case: each method's medians in seconds, and "ratio" = its median over the first method's."""
     summary: dict[str, Any] = {}
     for case in cases:
         medians: dict[str, dict[str, float]] = {}
@@ -221,9 +221,9 @@ def _ratios(seconds: dict[str, float], base: dict[str, float]) -> dict[str, floa
 
 
 def run_speed(predictor: StampPredictor, model: str | Path | None, out: Path, config: SpeedConfig) -> dict[str, Any]:
-    """Measure; write `speed.jsonl` (a row as soon as it is measured) and `speed.json`; return what the latter holds.
+    """Measure; write `speed.jsonl` (each row as soon as it is measured) and `speed.json`; return the latter's content.
 
-    model: what `predictor` was loaded from, for the record.
+    model: where `predictor` was loaded from, for the record.
     """
     prepare(predictor, config.clock)
     image = picture(config.side_px)

@@ -1,11 +1,11 @@
-"""Seconds an answer takes on a CPU by how many threads torch has and how they wait, on an idle and on a busy machine.
+"""Seconds per answer on a CPU, by the number of torch's threads and how they wait, on an idle and on a busy machine.
 
-How threads wait is read when torch is imported, so each setting has a process of its own, which loads the model once.
-The processes take turns, answer by answer, so that a drift of the machine hits all of them alike; who does not answer
-sleeps. Then the same again beside processes that do nothing but count. The window is that of
+The wait policy is read when torch is imported, so each setting has its own process, which loads the model once. The
+processes take turns, answer by answer, so that a drift of the machine affects all alike; the others sleep meanwhile.
+Then everything is repeated beside processes that only burn CPU time. The measured window is that of
 `benchmarks.studies.speed`.
 
-A machine on which something else runs has no idle half: the seconds are then null.
+If something else runs on the machine, the idle half cannot be measured and its seconds are null.
 """
 
 import argparse
@@ -29,15 +29,15 @@ from benchmarks.studies.speed import SpeedConfig, measure, picture, prepare, spe
 from stamp.options import load_predictor
 
 POLICY = "OMP_WAIT_POLICY"
-#: Above this share of all cores, in use before anything is measured, a machine is not idle.
+#: A machine is not idle if more than this share of all cores is in use before the measurement.
 MOST_LOAD_WHEN_IDLE = 0.05
 LOAD_WINDOW_S = 3.0
-BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # and ends with who started it
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with the process that started it
 
 
 @dataclass(frozen=True)
 class Setting:
-    """policy: how threads wait, "PASSIVE" (asleep), or None for what libgomp does unasked. threads: of torch."""
+    """policy: how threads wait, "PASSIVE" (asleep), or None for libgomp's default. threads: torch's."""
 
     policy: str | None
     threads: int
@@ -45,7 +45,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class ThreadsConfig:
-    """What to measure. threads: numbers to try. busy: processes that count beside the second half."""
+    """What to measure. threads: numbers to try. busy: processes that load the CPU during the second half."""
 
     threads: tuple[int, ...]
     busy: int = 1
@@ -58,7 +58,7 @@ class ThreadsConfig:
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.threads or min(self.threads) < 1:
-            raise ValueError(f"threads must be numbers from 1 on, got {self.threads}")
+            raise ValueError(f"threads must all be at least 1, got {self.threads}")
 
     def settings(self) -> list[Setting]:
         """All of them."""
@@ -66,7 +66,7 @@ class ThreadsConfig:
 
 
 def run_threads(options: argparse.Namespace, config: ThreadsConfig, out: Path) -> dict[str, Any]:
-    """Measure, write the record to the file `out`, and return it. options: of the command line, as for loading."""
+    """Measure, write the record to the file `out`, and return it. options: command-line options for loading."""
     load = psutil.cpu_percent(LOAD_WINDOW_S) / 100
     settings = config.settings()
     with ExitStack() as stack:
@@ -74,7 +74,7 @@ def run_threads(options: argparse.Namespace, config: ThreadsConfig, out: Path) -
         try:
             about = [worker.recv() for worker in workers][0]
         except EOFError as error:
-            raise ValueError("The model could not be loaded; what stands above says why.") from error
+            raise ValueError("The model could not be loaded; see the error above.") from error
         idle = None if load > MOST_LOAD_WHEN_IDLE else _rounds(workers, config, "idle")
         for _ in range(config.busy):
             stack.enter_context(_busy_process())
@@ -106,7 +106,7 @@ def _rounds(workers: Sequence[Connection], config: ThreadsConfig, name: str) -> 
 
 @contextmanager
 def _worker(setting: Setting, options: argparse.Namespace, side_px: int) -> Iterator[Connection]:
-    """A process with one setting: sends where its figures come from, then the seconds of an answer whenever asked."""
+    """A process with one setting: sends its provenance, then answers each request with the seconds of one answer."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     before = os.environ.pop(POLICY, None)
@@ -114,7 +114,7 @@ def _worker(setting: Setting, options: argparse.Namespace, side_px: int) -> Iter
         os.environ[POLICY] = setting.policy
     process = context.Process(target=_answer_on_demand, args=(there, setting.threads, options, side_px), daemon=True)
     try:
-        process.start()  # with this environment
+        process.start()  # with the environment of this setting
     finally:
         os.environ.pop(POLICY, None)
         if before is not None:
@@ -141,7 +141,7 @@ def _answer_on_demand(parent: Connection, threads: int, options: argparse.Namesp
         parent.send(provenance(predictor, options.model))
         while parent.recv():
             parent.send(measure(predictor, image, case, "ours").wall_s)
-    except (EOFError, BrokenPipeError):  # nobody asks any more
+    except (EOFError, BrokenPipeError):  # the parent is done
         pass
 
 
@@ -156,7 +156,7 @@ def _busy_process() -> Iterator[None]:
 
 
 def threads_table(record: dict[str, Any]) -> str:
-    """Markdown: median seconds of an answer, and in brackets times the fastest setting of the column."""
+    """Markdown: median seconds per answer, and in brackets the ratio to the fastest setting of the column."""
     about = record["provenance"]
     beside = f"beside {about['config']['busy']} busy"
     names = {"idle_s": "idle", "busy_s": beside}

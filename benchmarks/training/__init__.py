@@ -1,1 +1,1 @@
-"""How the methods of the comparison are trained: objectives, recipe, sweep, card."""
+"""Trains the methods of the comparison: objectives, recipe, sweep, card."""

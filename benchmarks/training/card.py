@@ -1,4 +1,4 @@
-"""The card of a trained method: written from the files beside it, never by hand."""
+"""The card of a trained method, always written from the files beside it, never by hand."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,7 @@ EDGE = "\nThe best rate is at the end of the sweep: a better one may lie beyond 
 
 
 def card(model: Path) -> str:
-    """Of a folder with sweep.json, figures.json and training.json."""
+    """The card for a folder with sweep.json, figures.json and training.json."""
     sweep, figures, training = (
         json.loads((model / name).read_text()) for name in (SWEEP_FILE, FIGURES_FILE, "training.json")
     )
@@ -82,7 +82,7 @@ def card(model: Path) -> str:
 
 
 def sweep_table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: a row for each rate, the score it is chosen by, and its losses."""
+    """Markdown: one row per rate, with the score that decides and the losses."""
     names = [name for name in rows[0]["losses"] if name != "cells"]
     lines = [["rate", "words + mask", *names], ["---:"] * (len(names) + 2)]
     for row in rows:

@@ -21,20 +21,20 @@ from stamp.training.learning.nano import CELL_PX
 from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 
-#: What an answer calls the object of a mask: "... mask for the white horse: <|seg|>".
+#: Finds the object's name before a mask: "... mask for the white horse: <|seg|>".
 _LABEL = re.compile(r"(?:for|and|,) the ([^:]+): $")
 
 
 @dataclass(frozen=True)
 class WrittenMasks:
-    """Masks as words: the text of a mask stands where STAMP would write `<|seg|>`, and is learned like other words."""
+    """Masks as words: the text of a mask replaces STAMP's `<|seg|>` and is learned like other words."""
 
     form: MaskText
     mask_tokens = False
 
     @property
     def name(self) -> str:
-        """That of the format."""
+        """The name of the format."""
         return self.form.name
 
     def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
@@ -42,12 +42,12 @@ class WrittenMasks:
         return model
 
     def answer(self, exchange: Exchange, scene: Scene) -> str:
-        """See MaskObjective. Raises ValueError for a mask without a name in front of it."""
+        """See MaskObjective. Raises ValueError for a mask without a name before it."""
         first, *rest = exchange.answer.split(SEG_TOKEN)
         answer = first
         for mask_ids, words in zip(exchange.targets, rest, strict=True):
             if (label := _LABEL.search(answer)) is None:
-                raise ValueError(f"no name in front of a mask: {exchange.answer!r}")
+                raise ValueError(f"no name before a mask: {exchange.answer!r}")
             answer += self.form.write(np.isin(scene.labels, mask_ids), label[1]) + words
         return answer
 
@@ -58,7 +58,7 @@ class WrittenMasks:
 
 @dataclass(frozen=True)
 class EmbeddingMasks:
-    """Masks from the hidden state of `<|seg|>`. seed: of the decoder's first weights."""
+    """Masks from the hidden state of `<|seg|>`. seed: for the decoder's initial weights."""
 
     seed: int = 0
     name = "embedding"

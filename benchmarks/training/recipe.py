@@ -1,4 +1,4 @@
-"""How the methods that are compared are trained: the same scenes, exchanges, steps and choice of rates for each."""
+"""How the compared methods are trained: the same scenes, exchanges, steps and choice of rates for each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
 from stamp.training.scenes.vocabulary import TRAINING_STYLES
 
-#: Learning rate of the vision tower, as a share of the language model's: the backbone's tower can see already.
+#: Learning rate of the vision tower relative to the language model's: the backbone's tower is already trained.
 VISION_SHARE = 0.5
 WARMUP_SHARE, DECAY_SHARE = 0.05, 0.5
-#: The scenes are not those of the nano's own training.
+#: A seed that differs from the nano's own training, for other scenes.
 SEED_OFFSET = 5 * 10**8
-#: For choosing a rate: away from those that evaluate (the first ones) and those of the scene sets (the last ones).
+#: For choosing a rate: apart from the seeds for evaluation (the first ones) and for the scene sets (the last ones).
 CHOICE_SEEDS = range(VALIDATION_SEEDS.start + 10**5, VALIDATION_SEEDS.start + 2 * 10**5)
 
 
@@ -28,7 +28,7 @@ class TrainingPlan:
     """What is trained and for how long.
 
     method: a key of `OBJECTIVES`. backbone: the checkpoint that all methods start from. steps: of the whole training;
-    sweep_steps: of the short one for each rate. grid: cells a side, about. images: a step.
+    sweep_steps: of the short one for each rate. grid: approximate cells per side. images: per step.
     """
 
     method: str
@@ -48,10 +48,10 @@ class TrainingPlan:
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.rates or min(self.rates) <= 0 or len(set(self.rates)) < len(self.rates):
-            raise ValueError(f"rates must be different numbers above 0, got {self.rates}")
+            raise ValueError(f"rates must be distinct and above 0, got {self.rates}")
 
     def config(self, rate: float, steps: int) -> TrainingConfig:
-        """One stage on pictures. A step has a request for masks and six exchanges of each picture."""
+        """One stage on pictures. A step has one request for masks and six exchanges per picture."""
         plan = BatchPlan(self.grid, self.images, 1, 1, 6, seed_offset=SEED_OFFSET, styles=self.styles)
         warmup = max(1, round(WARMUP_SHARE * steps))
         return TrainingConfig(
@@ -70,7 +70,7 @@ def choice_batches(trainer: Trainer, n_batches: int) -> Iterator[Batch]:
 
 @torch.no_grad()
 def validation_losses(trainer: Trainer, n_batches: int) -> dict[str, float]:
-    """Mean of each loss, and of the figures only shown, on batches that training does not see."""
+    """Mean of each loss and of each displayed figure, on batches that training does not see."""
     (stage,) = trainer.config.stages
     trainer.model.eval()
     rows = []
@@ -83,5 +83,5 @@ def validation_losses(trainer: Trainer, n_batches: int) -> dict[str, float]:
 
 
 def choice_score(losses: dict[str, float]) -> float:
-    """What the rate is chosen by, lower is better: the losses of words and masks, without the help beside them."""
+    """The score that chooses the rate, lower is better: the losses of words and masks, without auxiliary losses."""
     return losses["text"] + losses.get("mask", 0.0)

@@ -1,6 +1,6 @@
-"""`python -m benchmarks train`: a short run for each learning rate, a long one at the best, and a card.
+"""`python -m benchmarks train`: a short run per learning rate, a long run at the best rate, and a card.
 
-Everything goes on after an interruption: finished rates are kept in sweep.json, an unfinished run in its own state.
+Everything resumes after an interruption: finished rates are kept in sweep.json, an unfinished run in its own state.
 """
 
 import json
@@ -33,7 +33,7 @@ from stamp.training.scenes.groups import Lexicon
 def train(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.device, workers: int, scenes: int) -> str:
     """Sweep, train, measure masks on `scenes` scenes, write the card into `out/model`; returns the card.
 
-    Raises ValueError when `out` holds a run of another plan.
+    Raises ValueError if `out` holds a run of another plan.
     """
     rate = choose_rate(plan, art, out, device, workers)
     trainer = make_trainer(plan, rate, plan.steps, art, out, device, workers)
@@ -58,7 +58,7 @@ def train(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.device, 
 
 
 def choose_rate(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.device, workers: int) -> float:
-    """The best of the plan's rates; every finished one is in `out/sweep.json` and not run again."""
+    """The best of the plan's rates; finished rates are in `out/sweep.json` and are not run again."""
     out.mkdir(parents=True, exist_ok=True)
     sweep = _open_sweep(plan, out / SWEEP_FILE)
     done = {row["rate"] for row in sweep["rows"]}
@@ -106,13 +106,13 @@ def make_trainer(
 
 
 def load_trained(name: str, model: Path, device: torch.device) -> Method:
-    """The method with a folder of weights."""
+    """The method, loaded from a folder of weights."""
     (method,) = load_methods([name], default_options(name, str(model), str(device)))
     return method
 
 
 def segment_rows(method: Method, art: ArtLibrary, n_scenes: int) -> list[dict[str, Any]]:
-    """Answers to "segment the NOUN" on unseen scenes, at most one each; the IoU of an unusable one is 0."""
+    """Answers to "segment the NOUN" on unseen scenes, at most one per scene; an unusable answer has IoU 0."""
     rows = []
     lexicon = Lexicon.of(art.nouns)
     for scene in tqdm(validation_scenes(art, n_scenes), total=n_scenes, desc="figures", unit="scene"):
@@ -127,7 +127,7 @@ def segment_rows(method: Method, art: ArtLibrary, n_scenes: int) -> list[dict[st
 
 
 def segment_figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean IoU of `segment_rows` with its interval, and how many answers could not be used."""
+    """Mean IoU of `segment_rows` with its interval, and the number of unusable answers."""
     ious = [row["iou"] for row in rows]
     found = bootstrap({"gIoU": mean(ious)}, [str(row["seed"]) for row in rows])["gIoU"]
     invalid = sum(not row["valid"] for row in rows)

@@ -1,1 +1,1 @@
-"""Weights: where they come from, checked, loaded, made smaller, written."""
+"""Checkpoints: finding, checking, loading, quantizing and writing weights."""

@@ -1,4 +1,4 @@
-"""LoRA adapters (PEFT) on a Qwen2-VL base: put in place, or merged into it."""
+"""LoRA adapters (PEFT) on a Qwen2-VL base: attached to it or merged into it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,16 +15,16 @@ from stamp.errors import CheckpointError, reading
 from stamp.model.configuration_stamp import STAMP_TOKENS
 from stamp.model.modeling_stamp import StampForSegmentation
 
-#: PEFT writes these beside the weights they repeat when the vocabulary was resized.
+#: PEFT writes these copies next to the originals when the vocabulary was resized.
 REDUNDANT_KEYS = (".modules_to_save.", ".original_module.")
 CLASSIFIER = "classifier.weight"
 _ON_A_TIED_MATRIX = re.compile(r"\.(embed_tokens|lm_head)\.(?:lora_|token_adapter\.|trainable_tokens)")
-#: How the names end under which PEFT stores an embedding or a head with rows for new tokens.
+#: Endings of the names under which PEFT stores an embedding or a head with rows for new tokens.
 WHOLE_MATRIX = ("weight", "base_layer.weight", "token_adapter.trainable_tokens_delta")
 
 
 def add_stamp_tokens(tokenizer: Any) -> None:
-    """Add the four tokens a plain Qwen2-VL tokenizer lacks."""
+    """Add the four tokens that a plain Qwen2-VL tokenizer lacks."""
     missing = [token for token in STAMP_TOKENS if token not in tokenizer.get_added_vocab()]
     if missing:
         tokenizer.add_special_tokens({"additional_special_tokens": missing}, replace_extra_special_tokens=False)
@@ -42,29 +42,29 @@ def fit_embeddings(model: StampForSegmentation, tokenizer: Any) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """A folder of weights, by the names and shapes in their headers."""
+    """A folder of weights, described by the names and shapes in the file headers."""
 
     name: str
     shapes: Mapping[str, tuple[int, ...]]
 
     def holds(self, *endings: str) -> bool:
-        """Whether a tensor is stored whose name ends so."""
+        """Whether a stored tensor's name has one of these endings."""
         return any(name.endswith(endings) for name in self.shapes)
 
     def rows(self, matrix: str) -> int:
-        """Rows of "embed_tokens" or "lm_head"; 0 where it is not stored."""
+        """Rows of "embed_tokens" or "lm_head"; 0 if it is not stored."""
         return max((shape[0] for name, shape in self.shapes.items() if name.endswith(f"{matrix}.weight")), default=0)
 
 
 def refuse_random_weights(
     base: Part, adapter: Part, base_tokens: Mapping[str, int], tokens: Mapping[str, int], *, tied: bool
 ) -> None:
-    """Raise CheckpointError, which names them, when weights that STAMP adds to Qwen2-VL are stored nowhere.
+    """Raise CheckpointError, which names them, if weights that STAMP adds to Qwen2-VL are stored nowhere.
 
-    They are the classifier and the rows of the four tokens, in the embedding and in the head. Loading makes missing
-    ones at random, and the masks are then random as well.
-    base_tokens, tokens: ids of the tokens that the base's tokenizer adds, and the one in use. tied: the base's head is
-    its embedding; an adapter may bring another.
+    They are the classifier and the rows of the four tokens, in the embedding and in the head. Loading would fill
+    missing weights at random, and the masks would be random too.
+    base_tokens, tokens: ids of the added tokens in the base's tokenizer and in the one in use. tied: the base's head is
+    its embedding; an adapter may bring its own head.
     """
 
     def is_stored(token: str, matrix: str) -> bool:
@@ -86,10 +86,10 @@ def refuse_random_weights(
 
 
 def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = False) -> StampForSegmentation:
-    """The model with the adapter's LoRA layers beside its own, or merged into them (exact only in full precision).
+    """The model with the adapter's LoRA layers attached, or merged into its own (exact only in full precision).
 
-    Weights the adapter stores whole (embeddings, lm_head, classifier) replace the base's; no second copy is kept.
-    Raises CheckpointError when the adapter does not fit the base or is not LoRA.
+    Weights that the adapter stores whole (embeddings, lm_head, classifier) replace the base's; no second copy is kept.
+    Raises CheckpointError if the adapter does not fit the base or is not LoRA.
     """
     from peft import LoraConfig, PeftConfig, get_peft_model, set_peft_model_state_dict
 
@@ -125,7 +125,7 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
 
 
 def _refuse_on_tied(model: StampForSegmentation, weights: Iterable[str], folder: Path) -> None:
-    """LoRA or single rows on a matrix that is embedding and head at once: PEFT changes one use of it, not the other."""
+    """Refuse LoRA or single rows on a tied embedding and head: PEFT changes only one use of the shared matrix."""
     touched = sorted({found[1] for name in weights if (found := _ON_A_TIED_MATRIX.search(name))})
     if model.config.tie_word_embeddings and touched:
         raise CheckpointError(
@@ -135,7 +135,7 @@ def _refuse_on_tied(model: StampForSegmentation, weights: Iterable[str], folder:
 
 
 def _tie_what_is_equal(model: StampForSegmentation) -> None:
-    """Where an adapter brought a head of its own to a tied base, both are kept; otherwise one copy is."""
+    """Keep both matrices if an adapter brought its own head to a tied base; otherwise keep one copy."""
     embedding: Any = model.get_input_embeddings()
     head: Any = model.get_output_embeddings()
     if not model.config.tie_word_embeddings or head.weight is embedding.weight:
@@ -152,7 +152,7 @@ def _without_redundant(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _present_name(name: str) -> str:
-    """Before transformers 4.52 the language model and the vision tower stood one level higher."""
+    """Before transformers 4.52 the language model and the vision tower were one level higher."""
     for old, new in (("visual.", "model.visual."), ("model.", "model.language_model.")):
         rest = name.removeprefix(f"base_model.model.{old}")
         if rest != name and not rest.startswith(("language_model.", "visual.")):
@@ -161,7 +161,7 @@ def _present_name(name: str) -> str:
 
 
 def _stored_rank(weights: dict[str, Tensor]) -> int:
-    """The largest rank of the LoRA matrices; 0 without any."""
+    """The largest rank of the LoRA matrices; 0 if there are none."""
     matrices = (value for name, value in weights.items() if "lora_" in name and value.ndim == 2)
     return max((min(value.shape) for value in matrices), default=0)
 
@@ -176,7 +176,7 @@ def _refuse_incomplete(outcome: Any, folder: Path) -> None:
 
 
 def _keep_one_copy(model: nn.Module) -> None:
-    """Replace each ModulesToSaveWrapper, which holds the base's weights as well, by the copy in use."""
+    """Replace each ModulesToSaveWrapper, which also holds the base's weights, with the copy in use."""
     from peft.utils import ModulesToSaveWrapper
 
     for name, module in list(model.named_modules()):

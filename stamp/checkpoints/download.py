@@ -1,4 +1,4 @@
-"""A hub id to a local folder: what is fetched, how far it is, and what to do when it cannot be had."""
+"""Downloads a hub id to a local folder: which files, the progress, and what to do if it fails."""
 
 import io
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 from stamp.errors import CheckpointError
 
-#: What is fetched from a hub: no `.bin`, no Python.
+#: The files to download from a hub: no `.bin`, no Python.
 DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "merges.txt")
 REPORT_EVERY_S = 2.0
 
@@ -17,7 +17,7 @@ Report = Callable[[str], None]
 def download(repo_id: str, revision: str | None, report: Report | None) -> Path:
     """The snapshot of a hub id in the local cache.
 
-    report: gets a line with the time left every few seconds; None leaves the hub's own progress bar.
+    report: gets a line with the remaining time every few seconds; None keeps the hub's own progress bar.
     Raises CheckpointError: no such id or revision, gated, no network and not cached.
     """
     from huggingface_hub import snapshot_download
@@ -36,7 +36,7 @@ def download(repo_id: str, revision: str | None, report: Report | None) -> Path:
             f"There is neither a folder nor a hub model {repo_id}. Check the spelling; a private model needs "
             "`hf auth login`."
         ) from error
-    except Exception as error:  # the hub's client raises all sorts when a connection breaks
+    except Exception as error:  # the hub's client raises many kinds of errors when a connection breaks
         raise CheckpointError(
             f"{repo_id} is not in the local cache and the hub cannot be reached. Connect to the network, or download "
             f"it elsewhere (`hf download {repo_id}`) and give the folder."
@@ -44,7 +44,7 @@ def download(repo_id: str, revision: str | None, report: Report | None) -> Path:
 
 
 def progress_reporter(title: str, report: Report) -> type[Any]:
-    """A tqdm class that writes nothing itself: "TITLE: 1.2 GB of 4.4 GB, 02:10 left" goes to `report`."""
+    """A tqdm class that prints nothing; it sends "TITLE: 1.2 GB of 4.4 GB, 02:10 left" to `report`."""
     from tqdm.auto import tqdm
 
     class Reporter(tqdm):

@@ -1,4 +1,4 @@
-"""Whether a checkpoint's files agree with each other, and hold numbers; before anything large is made of them."""
+"""Checks that a checkpoint's files agree with each other and hold finite numbers, before anything large is built."""
 
 from collections.abc import Mapping
 from math import prod
@@ -11,18 +11,18 @@ from torch import nn
 from stamp.errors import CheckpointError, reading
 
 #: nf4 packs two weights into a stored byte, and a head tied to the embedding is stored once: configuration and files
-#: of an honest checkpoint differ by less than this factor.
+#: of a valid checkpoint differ by less than this factor.
 MOST_TIMES_STORED = 4
-#: Of each tensor so many values are looked at on loading. All of them would read a file that is otherwise only mapped;
-#: a single bad value is noticed when it reaches an answer (`stamp.inference.generation`).
+#: Values checked per tensor on loading. Checking all would read a file that is otherwise only mapped; a single bad
+#: value is noticed when it reaches an answer (`stamp.inference.generation`).
 VALUES_LOOKED_AT = 4096
 
 
 def refuse_other_sizes(folder: Path, shapes: Mapping[str, tuple[int, ...]], model_class: type[Any]) -> None:
     """Raise CheckpointError when config.json describes a much larger model than the files hold.
 
-    The model is made in the sizes of the configuration before the weights are read, so these are not simply believed.
-    shapes: of all stored tensors by name.
+    The model is built in the configuration's sizes before the weights are read, so these sizes need a check first.
+    shapes: of all stored tensors, by name.
     """
     path = folder / "config.json"
     with reading(path):
@@ -35,11 +35,11 @@ def refuse_other_sizes(folder: Path, shapes: Mapping[str, tuple[int, ...]], mode
 
 
 def refuse_no_numbers(model: nn.Module, folder: Path) -> None:
-    """Raise CheckpointError, which names a tensor, for weights that are NaN or infinite, as failed trainings leave."""
+    """Raise CheckpointError, which names a tensor, for NaN or infinite weights, as failed trainings leave them."""
     for name, parameter in model.named_parameters():
         start = parameter.detach().reshape(-1)[:VALUES_LOOKED_AT]
         if start.is_floating_point() and not torch.isfinite(start).all():
             raise CheckpointError(
-                f"{folder.name} holds values that are no finite numbers, for example in {name}: its training or its "
+                f"{folder.name} holds values that are not finite numbers, for example in {name}: its training or its "
                 "conversion failed. Take another revision."
             )

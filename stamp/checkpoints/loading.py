@@ -1,4 +1,4 @@
-"""A checkpoint folder to a model and its processor, checked first: full weights, adapters, quantized; and back."""
+"""Loads a checkpoint folder as model and processor, after checks (full weights, adapters, quantized), and saves one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-#: A CPU without bfloat16 matrix units computes faster in float32; larger models stay in bfloat16 for the memory.
+#: A CPU without bfloat16 matrix units is faster in float32; larger models stay in bfloat16 to save memory.
 FLOAT32_PARAMETERS = 500_000_000
 CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
 
@@ -37,7 +37,7 @@ CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
 class LoadOptions:
     """How to load. min_pixels, max_pixels: of a picture after resizing; None keeps the checkpoint's.
 
-    report: gets a line at each step; None shows bars in the terminal. model_class: what the weights are of.
+    report: gets a line at each step; None shows bars in the terminal. model_class: the class to load.
     """
 
     device: torch.device
@@ -54,8 +54,8 @@ class LoadOptions:
 def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
     """(model, processor, quantization in effect) of a local folder.
 
-    Raises CheckpointError: not STAMP, weights missing or misshapen or not in safetensors, an adapter without its
-    base, too little memory, unknown dtype or quantization, no bitsandbytes. Nothing is left at random values.
+    Raises CheckpointError: not STAMP, weights missing, of a wrong shape or not in safetensors, an adapter without its
+    base, too little memory, unknown dtype or quantization, no bitsandbytes. No weight stays random.
     """
     quiet_bitsandbytes()
     check_files(folder)
@@ -71,7 +71,7 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
 
 
 def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
-    """The base, then the adapter on it; the tokenizer is the adapter's where it has one."""
+    """The base with the adapter on it; the tokenizer is the adapter's if it has one."""
     base = find_base(folder, options.base, options.report)
     check_files(base)
     of_base = StampProcessor.read_tokenizer(base)
@@ -97,7 +97,7 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
 
 
 def _is_tied(folder: Path) -> bool:
-    """Whether the head is the embedding."""
+    """Whether the head shares the embedding's matrix."""
     with reading(folder / "config.json"):
         return bool(StampConfig.from_pretrained(folder).tie_word_embeddings)
 
@@ -138,7 +138,7 @@ def _read_weights(
             attn_implementation="sdpa",
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported in `info`, and refused below
+            ignore_mismatched_sizes=True,  # reported in `info` and refused below
             device_map={"": options.device},
             quantization_config=bitsandbytes_config(mode, dtype),
         )
@@ -157,9 +157,9 @@ def _read_weights(
 
 
 def _let_go_of_files(model: StampForSegmentation) -> None:
-    """Copy what quantization left as it was, so that the mapped files with the full weights leave memory.
+    """Copy the tensors that quantization left unchanged, so that the mapped files with the full weights leave memory.
 
-    The small ones first: a norm of a few kilobytes holds the whole file it lies in.
+    Small tensors first: a norm of a few kilobytes keeps its whole file mapped.
     """
     for parameter in sorted(model.parameters(), key=torch.numel):
         if parameter.is_floating_point():
@@ -167,7 +167,7 @@ def _let_go_of_files(model: StampForSegmentation) -> None:
 
 
 def _refuse_other_dtype(folder: Path, wanted: str, saved: Quantization) -> None:
-    """What an export in few bits leaves as it was keeps its dtype; in another, layers would not fit together."""
+    """The unquantized tensors of an export in few bits must keep their dtype, or layers would not fit together."""
     kept = str(read_json(folder / "config.json").get("dtype", wanted))
     if wanted not in ("auto", kept):
         raise CheckpointError(f"{folder.name} is saved in {saved} with {kept}; leave --dtype out.")
@@ -213,10 +213,10 @@ def _memory_bytes(shapes: dict[str, tuple[int, ...]], mode: Quantization, dtype:
 
 
 def _refuse_without_memory(needed: int, device: torch.device, mode: str) -> None:
-    """Compare the weights with what is free; activations and caches come on top, so this errs on the kind side."""
+    """Compare the weights with the free memory. It ignores activations and caches, so it may accept too much."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     if needed > free:
-        advice = "take --quantization nf4, " if mode == "none" else ""
+        advice = "use --quantization nf4, " if mode == "none" else ""
         raise CheckpointError(
             f"The weights need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free on {device}: "
             f"{advice}close other programs, or use a machine with more memory."
@@ -224,10 +224,10 @@ def _refuse_without_memory(needed: int, device: torch.device, mode: str) -> None
 
 
 def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, quantization: str, folder: Path) -> None:
-    """Write weights (safetensors), configuration, tokenizer and image sizes: the way back from `load_checkpoint`.
+    """Write weights (safetensors), configuration, tokenizer and image sizes: the inverse of `load_checkpoint`.
 
-    model: fresh from loading, for bitsandbytes changes its 8-bit weights with the first forward pass.
-    Raises CheckpointError for an adapter that is not merged, a checkpoint that is an export in few bits already, and a
+    model: just loaded, because bitsandbytes changes its 8-bit weights in the first forward pass.
+    Raises CheckpointError for an adapter that is not merged, a checkpoint that is already exported in few bits, and a
     folder that is not empty.
     """
     check_target(folder)

@@ -1,4 +1,4 @@
-"""Where a figure comes from: the machine, the commit, the day, the versions."""
+"""Where a figure comes from: machine, commit, date, versions."""
 
 import datetime
 import importlib.metadata
@@ -14,7 +14,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class Measured(Protocol):
-    """A model under measurement, such as a StampPredictor."""
+    """A model to be measured, such as a StampPredictor."""
 
     @property
     def device(self) -> torch.device: ...
@@ -24,17 +24,17 @@ class Measured(Protocol):
 
 
 def package_versions() -> dict[str, str]:
-    """Of the packages that results depend on."""
+    """Versions of the packages that results depend on."""
     return {name: importlib.metadata.version(name) for name in ("torch", "transformers", "Pillow", "numpy")}
 
 
 def provenance(predictor: Measured) -> dict[str, Any]:
-    """What every measurement of a predictor records. Unknown is None."""
+    """The facts that every measurement of a predictor records. Unknown is None."""
     return {**provenance_of(predictor.device), **predictor.versions()}
 
 
 def provenance_of(device: torch.device) -> dict[str, Any]:
-    """The machine, the day and the commit of a measurement."""
+    """The machine, date and commit of a measurement."""
     return {
         "hardware": hardware_name(device),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -43,7 +43,7 @@ def provenance_of(device: torch.device) -> dict[str, Any]:
 
 
 def hardware_name(device: torch.device) -> str:
-    """The processor that computes: the GPU's name, or the CPU's with its cores."""
+    """The processor in use: the GPU's name, or the CPU's name and number of cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
@@ -53,7 +53,7 @@ def hardware_name(device: torch.device) -> str:
 
 
 def git(*arguments: str) -> str | None:
-    """What git prints about this checkout; None outside a repository or without git."""
+    """Git's output about this checkout; None outside a repository or without git."""
     try:
         command = ["git", "-C", str(_ROOT), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,7 +1,7 @@
-"""What a published STAMP checkpoint holds: sizes, tensor names and shapes, configuration, special tokens.
+"""The contents of a published STAMP checkpoint: sizes, tensor names and shapes, configuration, special tokens.
 
-The layout is the one transformers 4.57.1 writes for Qwen2-VL (`visual.*`, `model.layers.*`), which JiaZL/STAMP-2B-uni
-and its siblings use; `StampForSegmentation` converts it while loading.
+JiaZL/STAMP-2B-uni and its siblings use the layout that transformers 4.57.1 writes for Qwen2-VL (`visual.*`,
+`model.layers.*`); `StampForSegmentation` converts it while loading.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from stamp.model.configuration_stamp import STAMP_TOKENS
 
-#: Qwen2-VL's special tokens, in its order; the four STAMP tokens follow.
+#: Qwen2-VL's special tokens in their order; the four STAMP tokens follow.
 QWEN_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -29,7 +29,7 @@ QWEN_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-#: ChatML as Qwen2-VL renders it: a default system turn, an image in front of the words of its turn.
+#: ChatML as Qwen2-VL renders it: a default system turn, and images before the words of their turn.
 CHAT_TEMPLATE = (
     "{%- for m in messages -%}"
     "{%- if loop.first and m.role != 'system' -%}"
@@ -46,15 +46,15 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
 PATCH_PX, TEMPORAL_PATCH, MERGE, MLP_RATIO, CHANNELS = 14, 2, 2, 4, 3
-#: Stock pixel limits: 4 to 16384 mask tokens a picture.
+#: Stock pixel limits: 4 to 16384 mask tokens per picture.
 MIN_PIXELS, MAX_PIXELS = 56 * 56, 28 * 28 * 16384
 
 
 @dataclass(frozen=True)
 class Size:
-    """The numbers in which published checkpoints differ, and the vision tower they share.
+    """The numbers that differ between published checkpoints, and the vision tower they share.
 
-    ordinary_tokens: vocabulary rows in front of the special tokens. tied: no `lm_head.weight` of its own.
+    ordinary_tokens: vocabulary rows before the special tokens. tied: no separate `lm_head.weight`.
     """
 
     hidden: int
@@ -70,7 +70,7 @@ class Size:
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads or self.heads % self.kv_heads or self.vision_width % self.vision_heads:
-            raise ValueError(f"widths must be multiples of their heads, and heads of the kv heads: {self}")
+            raise ValueError(f"widths must be multiples of the number of heads, and heads of the kv heads: {self}")
 
     @property
     def head_dim(self) -> int:
@@ -79,7 +79,7 @@ class Size:
 
     @property
     def vocabulary(self) -> int:
-        """Rows of the embedding after STAMP's resize: exactly the tokenizer's length."""
+        """Embedding rows after STAMP's resize: exactly the tokenizer's length."""
         return self.ordinary_tokens + len(QWEN_TOKENS) + len(STAMP_TOKENS)
 
     def token_id(self, token: str) -> int:
@@ -95,7 +95,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def tensor_shapes(size: Size) -> Shapes:
-    """Every tensor of a checkpoint by its published name, in the order in which it is used."""
+    """Every tensor of a checkpoint by its published name, in the order of use."""
     shapes = {"model.embed_tokens.weight": (size.vocabulary, size.hidden), **_vision_shapes(size)}
     for layer in range(size.layers):
         shapes |= _layer_shapes(size, f"model.layers.{layer}")
@@ -142,7 +142,7 @@ def _layer_shapes(size: Size, layer: str) -> Shapes:
 
 
 def model_config(size: Size) -> dict[str, Any]:
-    """`config.json`. `tie_word_embeddings` stands in `text_config` when true, outside when false."""
+    """`config.json`. `tie_word_embeddings` is inside `text_config` if true, outside if false."""
     config = {
         "dtype": "bfloat16",
         "image_token_id": size.token_id("<|image_pad|>"),
@@ -218,7 +218,7 @@ def generation_config(size: Size) -> dict[str, Any]:
 
 
 def preprocessor_config() -> dict[str, Any]:
-    """`preprocessor_config.json`: CLIP's mean and deviation, stock pixel limits."""
+    """`preprocessor_config.json`: CLIP's mean and standard deviation, stock pixel limits."""
     return {
         "do_convert_rgb": True,
         "do_normalize": True,
@@ -261,7 +261,7 @@ def tokenizer_config(size: Size) -> dict[str, Any]:
 
 
 def byte_level_tokenizer(model: models.BPE) -> Tokenizer:
-    """A byte-level BPE tokenizer that normalises, splits and decodes as Qwen2's does, without special tokens."""
+    """A byte-level BPE tokenizer that normalises, splits and decodes like Qwen2's, without special tokens."""
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -1,4 +1,4 @@
-"""Weights in fewer bits, by bitsandbytes: which mode, which layers, and how much memory it takes."""
+"""Weights in fewer bits with bitsandbytes: the mode, the layers, and the memory they take."""
 
 import importlib.util
 import logging
@@ -12,21 +12,21 @@ from stamp.errors import CheckpointError
 
 Quantization = Literal["none", "int8", "nf4"]
 QUANTIZATIONS = ("none", "int8", "nf4", "auto")
-#: "auto" quantizes from this many parameters on; a small model gains nothing worth a loss.
+#: "auto" quantizes from this many parameters on; a small model gains too little to justify the loss.
 AUTO_PARAMETERS = 1_000_000_000
-#: A checkpoint may say itself what "auto" is for it, by measurement.
+#: A checkpoint may record which mode "auto" means for it, from a measurement.
 AUTO_FILE = "quantization.json"
 #: Kept in full precision. The vision tower's features make the mask; the classifier has one row, which bitsandbytes
-#: cannot quantize. A list replaces transformers' own, hence lm_head.
+#: cannot quantize. This list replaces transformers' default, so it must include lm_head.
 SKIPPED_MODULES = ("lm_head", "classifier", "model.visual")
-#: Bytes a weight, constants of the blocks included.
+#: Bytes per weight, including the constants of the blocks.
 BYTES_PER_WEIGHT = {"int8": 1.01, "nf4": 0.52}
 
 
 def choose_quantization(wanted: str, saved: Quantization | None, folder: Path, parameters: int) -> Quantization:
-    """What is done on loading: "auto" as the folder records it, or by size; nothing for what is saved quantized.
+    """The mode to apply on loading: "auto" as the folder records it, or by size; none if it was saved quantized.
 
-    Raises CheckpointError: unknown mode, another mode than the checkpoint was saved in, no bitsandbytes.
+    Raises CheckpointError: unknown mode, a mode other than the saved one, no bitsandbytes.
     """
     if wanted not in QUANTIZATIONS:
         raise CheckpointError(f"Unknown quantization {wanted!r}; choose one of {', '.join(QUANTIZATIONS)}.")
@@ -79,25 +79,25 @@ def bitsandbytes_config(mode: Quantization, compute_dtype: torch.dtype) -> Any:
 
 
 def is_quantizable(name: str, shape: tuple[int, ...]) -> bool:
-    """A weight matrix of the text layers, by its name in either key layout."""
+    """Whether the name, in either key layout, is a weight matrix of the text layers."""
     in_text = ("layers." in name) and "visual." not in name
     return in_text and len(shape) == 2 and name.endswith(".weight")
 
 
 def _require_bitsandbytes(mode: str) -> None:
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise CheckpointError(f"{mode} needs bitsandbytes: pip install bitsandbytes, or take --quantization none.")
+        raise CheckpointError(f"{mode} needs bitsandbytes: pip install bitsandbytes, or use --quantization none.")
 
 
 def quiet_bitsandbytes() -> None:
-    """Before anything imports it (peft does, too)."""
+    """Call this before anything imports bitsandbytes (peft does, too)."""
     for name in ("bitsandbytes.backends.cpu.ops", "bitsandbytes.autograd._functions"):
         logging.getLogger(name).addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """bitsandbytes advises to install a package that downloads native code; it works without, and so do we.
+    """Drop bitsandbytes' advice to install a package that downloads native code; it works without it.
 
-    In 8 bits it also says in each layer of each pass that it casts to float16, which is how it works.
+    In 8 bits, also drop its note, in each layer of each pass, that it casts to float16, which is normal.
     """
     return not any(known in str(record.msg) for known in ("kernels-community", "MatMul8bitLt: inputs will be cast"))

@@ -1,9 +1,9 @@
 """Rehearsal checkpoints: random weights in the exact shapes, names and files of the published ones.
 
-They know nothing, but load, take memory and run exactly as JiaZL/STAMP-2B-uni and its 7B sibling do, so that loading,
-quantization, speed and the page can be tried before, or without, downloading anything. Every answer is one mask of
-nonsense: the layers are random but whisper, and three rows of the embedding lead from the line break in front of an
-answer to `<|seg|>`, and from there to the end.
+They know nothing, but load, take memory and run exactly like JiaZL/STAMP-2B-uni and its 7B sibling, so that loading,
+quantization, speed and the page can be tried without downloading anything. Every answer is one meaningless mask: the
+random layers add very little, and three rows of the embedding lead from the line break before an answer to `<|seg|>`,
+and from there to the end.
 """
 
 import json
@@ -39,19 +39,19 @@ from stamp.model.configuration_stamp import STAMP_TOKENS
 __all__ = ["SIZES", "Size", "write_checkpoint", "write_rehearsal"]
 
 GB = 1e9
-#: A shard is built in memory before it is written; a tensor above the limit gets a shard of its own.
+#: A shard is built in memory before it is written; a tensor above the limit gets its own shard.
 SHARD_BYTES = 1_000_000_000
 BYTES_PER_VALUE = 2  # bfloat16
-#: Room for everything that is not a weight: the tokenizer above all.
+#: Disk space for everything that is not a weight, mostly the tokenizer.
 OTHER_FILES_BYTES = 50_000_000
 STD = 0.02
-#: What a layer adds to the residual stream is this small, so that the embedding of the last token decides what follows.
+#: Scale of what a layer adds to the residual stream: small, so that the last token's embedding decides what follows.
 WHISPER = 1e-3
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
-#: Values drawn once and repeated. A prime, so that no two rows of a matrix start at the same place.
+#: Values drawn once and repeated. It is prime, so that no two rows of a matrix start at the same place.
 TILE = 4_194_301
 README = "Random weights: a rehearsal of a published STAMP checkpoint's shapes and files. Its masks are nonsense.\n"
-#: What the few byte-pair merges are learned from; all other words are spelled in smaller pieces.
+#: Text for learning the few byte-pair merges; all other words are spelled in smaller pieces.
 PHRASES = (
     "system You are a helpful assistant. user assistant",
     "Please segment only the white horse in the image.",
@@ -67,7 +67,7 @@ LINE_BREAK = "Ċ"
 def write_rehearsal(size: str, folder: Path) -> None:
     """Write a random checkpoint of size "2b" (4.4 GB) or "7b" (16.6 GB) into a new or empty folder.
 
-    Raises: ValueError for an unknown size; CheckpointError when the folder is not empty; OSError when the disk is too
+    Raises: ValueError for an unknown size; CheckpointError if the folder is not empty; OSError if the disk is too
     small.
     """
     if size not in SIZES:
@@ -76,10 +76,10 @@ def write_rehearsal(size: str, folder: Path) -> None:
 
 
 def write_checkpoint(size: Size, folder: Path, *, shard_bytes: int = SHARD_BYTES, seed: int = 0) -> None:
-    """Write all files of a checkpoint; the index comes last, so that a half-written folder never loads.
+    """Write all files of a checkpoint; the index comes last, so that an incomplete folder never loads.
 
-    The weights depend on `seed` and the tensors' names only. Peak memory is about one shard.
-    Raises: CheckpointError and OSError as `write_rehearsal`.
+    The weights depend only on `seed` and the tensors' names. Peak memory is about one shard.
+    Raises: CheckpointError and OSError, as in `write_rehearsal`.
     """
     shapes = tensor_shapes(size)
     check_target(folder)
@@ -112,10 +112,10 @@ def _check_disk(folder: Path, weight_bytes: int) -> None:
 
 
 def build_tokenizer(size: Size) -> Tokenizer:
-    """Byte-level BPE whose special tokens have the published ids.
+    """Byte-level BPE that gives the special tokens their published ids.
 
-    A few merges are learned from `PHRASES`; the rest of the vocabulary are fillers (" w700", " w701", ...) that no
-    text is encoded to, but that decode as a word when random weights choose them.
+    A few merges are learned from `PHRASES`. The rest of the vocabulary is fillers (" w700", " w701", ...): no text is
+    encoded to them, but they decode as a word when random weights choose them.
     """
     trainer = trainers.BpeTrainer(
         vocab_size=min(LEARNED_TOKENS, size.ordinary_tokens),
@@ -154,7 +154,7 @@ def _write_weights(shapes: Shapes, folder: Path, shard_bytes: int, seed: int, sc
 
 
 def _plan_shards(shapes: Shapes, shard_bytes: int) -> Iterator[list[str]]:
-    """Names in order, cut so that no shard is above the limit unless it is a single tensor."""
+    """Names in order, split so that no shard exceeds the limit unless it is a single tensor."""
     names: list[str] = []
     size = 0
     for name, shape in shapes.items():
@@ -167,7 +167,7 @@ def _plan_shards(shapes: Shapes, shard_bytes: int) -> Iterator[list[str]]:
 
 
 def _tensor(name: str, shape: tuple[int, ...], tile: Tensor, script: tuple[int, ...]) -> Tensor:
-    """Random values, with what makes every answer one mask. script: ids of line break, `<|seg|>` and `<|im_end|>`."""
+    """Random values that make every answer one mask. script: ids of line break, `<|seg|>` and `<|im_end|>`."""
     values = _random_tensor(EMBEDDING if name == OUTPUT else name, shape, tile)
     if name in (EMBEDDING, OUTPUT):
         line_break, seg, end = script
@@ -179,7 +179,7 @@ def _tensor(name: str, shape: tuple[int, ...], tile: Tensor, script: tuple[int, 
 
 
 def _random_tensor(name: str, shape: tuple[int, ...], tile: Tensor) -> Tensor:
-    """Biases 0, norms 1, the rest cut from `tile` (twice TILE values) at a place that depends on the name."""
+    """Biases 0, norms 1, all else taken from `tile` (twice TILE values) at an offset that depends on the name."""
     if len(shape) == 1:
         return torch.full(shape, float(name.endswith(".weight")), dtype=tile.dtype)
     start = crc32(name.encode()) % TILE

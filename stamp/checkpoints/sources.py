@@ -1,6 +1,6 @@
 """Where checkpoints come from: short names, folders, hub ids, and the base model of an adapter.
 
-Everything ends as a local folder. Nothing is downloaded unless a hub id was named, by the user or by an adapter.
+Each becomes a local folder. Nothing is downloaded unless the user or an adapter names a hub id.
 """
 
 import json
@@ -22,9 +22,9 @@ IMAGE_PROCESSOR = "preprocessor_config.json"
 LFS_POINTER = b"version https://git-lfs"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+\.safetensors")
 MOST_LAYERS = 1000
-#: The names of what a checkpoint was trained to know, where that is a list.
+#: The nouns that a checkpoint was trained on, if there is a list.
 NOUNS_FILE = "nouns.json"
-#: How well it does on photographs that training never saw: the report, and the scores of each source.
+#: Results on photographs that training never saw: the report, and the scores per source.
 PHOTO_FIGURES_FILE = "photos-val.json"
 
 
@@ -60,7 +60,7 @@ def find_base(adapter: Path, base: str | None = None, report: Report | None = No
     if base is not None:
         return find_checkpoint(base, report=report)
     if not isinstance(recorded, str) or not recorded:
-        raise CheckpointError(f"The adapter {adapter.name} does not record its base model; name it with --base.")
+        raise CheckpointError(f"The adapter {adapter.name} does not record its base model; give it with --base.")
     candidates = [Path(recorded)] if Path(recorded).is_absolute() else []
     candidates += [folder / recorded for folder in (adapter.resolve(), *adapter.resolve().parents)]
     for candidate in candidates:
@@ -79,12 +79,12 @@ def find_base(adapter: Path, base: str | None = None, report: Report | None = No
 
 
 def is_adapter(folder: Path) -> bool:
-    """The folder holds a PEFT adapter, not a whole model."""
+    """Whether the folder holds a PEFT adapter rather than a whole model."""
     return (folder / ADAPTER_CONFIG).exists()
 
 
 def check_files(folder: Path) -> None:
-    """Raise CheckpointError unless the folder holds a whole Qwen2-VL model, or an adapter, in safetensors."""
+    """Raise CheckpointError unless the folder holds a whole Qwen2-VL model or an adapter, in safetensors."""
     _refuse_pointers(folder)
     if not is_adapter(folder):
         for name in ("config.json", IMAGE_PROCESSOR):
@@ -100,20 +100,20 @@ def check_files(folder: Path) -> None:
         others = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))
         found = f"; {', '.join(others[:3])} can run code when loaded and is refused" if others else ""
         raise CheckpointError(
-            f"{folder} has no .safetensors weights{found}. Convert them to safetensors, or take another revision."
+            f"{folder} has no .safetensors weights{found}. Convert them to safetensors, or use another revision."
         )
     if lost := [name for name in _weight_files(folder) if not (folder / name).exists()]:
         raise CheckpointError(f"{folder} is incomplete: it lacks {', '.join(lost[:3])}. Fetch it again.")
 
 
 def _refuse_pointers(folder: Path) -> None:
-    """Raise CheckpointError for a clone made without git-lfs: a few words stand in place of each large file."""
+    """Raise CheckpointError for a clone made without git-lfs: short pointers replace the large files."""
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".txt"):
             with path.open("rb") as file:
                 if file.read(len(LFS_POINTER)) == LFS_POINTER:
                     raise CheckpointError(
-                        f"{path.name} in {folder} is only a pointer of git-lfs: install git-lfs and run `git lfs pull` "
+                        f"{path.name} in {folder} is only a git-lfs pointer: install git-lfs and run `git lfs pull` "
                         "there, or download the checkpoint again."
                     )
 
@@ -125,7 +125,7 @@ def _nests_image_processor(folder: Path) -> bool:
 
 
 def _check_layers(config: dict[str, Any], folder: Path) -> None:
-    """Raise CheckpointError for more layers than any model has: transformers makes lists of that length unasked."""
+    """Raise CheckpointError for more layers than any model has: transformers allocates lists of that length."""
     for part in (config, config.get("text_config"), config.get("vision_config")):
         for name in ("num_hidden_layers", "depth"):
             layers = part.get(name, 1) if isinstance(part, dict) else 1
@@ -134,7 +134,7 @@ def _check_layers(config: dict[str, Any], folder: Path) -> None:
 
 
 def _weight_files(folder: Path) -> list[str]:
-    """The files that hold the weights: one, or those that the index names."""
+    """The weight files: a single one, or those in the index."""
     if is_adapter(folder):
         return [ADAPTER_WEIGHTS]
     if not (folder / INDEX_FILE).exists():
@@ -145,13 +145,13 @@ def _weight_files(folder: Path) -> list[str]:
     for name in weight_map.values():
         if not isinstance(name, str) or not _WEIGHTS_NAME.fullmatch(name):
             raise CheckpointError(
-                f"{folder / INDEX_FILE} is damaged: it names {str(name)[:60]!r} for a file of weights; fetch it again."
+                f"{folder / INDEX_FILE} is damaged: it names {str(name)[:60]!r} as a weight file; fetch it again."
             )
     return sorted(set(weight_map.values()))
 
 
 def check_target(folder: Path) -> None:
-    """Raise CheckpointError unless a folder to write is new or empty."""
+    """Raise CheckpointError unless the output folder is new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} is not empty; name a new folder, or remove this one first.")
 

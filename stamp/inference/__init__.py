@@ -1,1 +1,1 @@
-"""From a prompt to an answer: decoding with masks, and what is kept of earlier turns."""
+"""From a prompt to an answer: decoding with masks, and the cache of earlier turns."""

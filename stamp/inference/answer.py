@@ -1,4 +1,4 @@
-"""One answer in the making: the prompt is prefilled, then tokens and masks are collected until there is a result."""
+"""One answer in progress: prefills the prompt, then collects tokens and masks until there is a result."""
 
 import math
 import time
@@ -19,13 +19,13 @@ from stamp.model.processing_stamp import StampProcessor
 from stamp.refinement.refiner import Refiner, refine_masks
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
-#: Mask tokens that may share one pass: bounds its memory, however many masks an answer has. More are no faster (CPU).
+#: Mask tokens that may share one pass. Limits the memory for any number of masks; more would be no faster (CPU).
 MAX_MASK_TOKENS_PER_PASS = 4096
 _HALF_CHARACTER = "\ufffd"
 
 
 class Answer:
-    """Tokens, masks and timings of one answer. images: all of the conversation; the last one is segmented.
+    """Tokens, masks and timings of one answer. images: all images of the conversation; the last one is segmented.
 
     refiner: how logits become masks; None is bicubic enlargement. cache: holds a prefix of `input_ids`, or None.
     drafts: guesses tokens, and learns from the answer; None decodes token by token.
@@ -75,8 +75,8 @@ class Answer:
     ) -> Iterator[int]:
         """Generate: yield each new token id; masks may be predicted between two of them.
 
-        should_stop: asked before every token. max_seconds: no token begins later than this after the first one.
-        end_repetition: end an answer that goes on and on with the same words (see `stamp.inference.repetition`). Masks
+        should_stop: called before every token. max_seconds: no token begins later than this after the first one.
+        end_repetition: end an answer that keeps repeating the same words (see `stamp.inference.repetition`). Masks
         written as text may repeat a run, so methods that write them leave this off.
         """
         generator = torch.Generator().manual_seed(seed)
@@ -104,11 +104,11 @@ class Answer:
             self.drafts.remember(self._written())
 
     def guess(self) -> tuple[int, ...]:
-        """Tokens that may come next."""
+        """Tokens that may follow."""
         return () if self.drafts is None else self.drafts.guess(self._written())
 
     def _written(self) -> tuple[int, ...]:
-        """The answer so far, behind the last tokens of the prompt."""
+        """The last tokens of the prompt and the answer so far."""
         return (*self.input_ids[-CONTEXT_TOKENS:], *self.token_ids)
 
     def force(self, token_ids: Sequence[int]) -> Tensor:
@@ -122,7 +122,7 @@ class Answer:
         return torch.cat(logits).float().cpu()
 
     def predict_masks(self) -> list[MaskReady]:
-        """Masks of every `<|seg|>` that has none yet, together in one pass (or few, when there are many)."""
+        """Predict masks for every `<|seg|>` without one, together in one pass (or a few, if there are many)."""
         image = self.image
         group = max(1, MAX_MASK_TOKENS_PER_PASS // len(image.embeds))
         first, end = len(self.masks), len(self.state.seg_slots)
@@ -135,7 +135,7 @@ class Answer:
         return self.masks[first:]
 
     def new_text(self, *, final: bool = False) -> str:
-        """Text that was not handed out yet. An unfinished character is held back until `final`."""
+        """Text that was not returned before. An incomplete character is held back until `final`."""
         text = self.processor.decode(self.token_ids)
         if not final and text.endswith(_HALF_CHARACTER):
             return ""
@@ -144,7 +144,7 @@ class Answer:
         return fresh
 
     def prefix(self) -> Prefix:
-        """What a later turn can build on."""
+        """The prefix that a later turn can reuse."""
         self.state.take_back()
         length = self.state.cache.get_seq_length()
         return Prefix(self.state.cache, (*self.input_ids, *self.token_ids)[:length], self.images)

@@ -1,6 +1,6 @@
-"""What is kept of earlier turns: vision features of pictures and KV caches of conversations, bounded in bytes.
+"""Keeps data of earlier turns: vision features of pictures and KV caches of conversations, limited in bytes.
 
-A follow-up question feeds only what is new. Whatever was dropped is computed again, with the same answer.
+A follow-up question feeds only what is new. Whatever was dropped is computed again, and the answer is the same.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ DEFAULT_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class Prefix:
-    """A KV cache and the tokens in it. ids: as many as the cache is long; images: all of the conversation."""
+    """A KV cache and its tokens. ids: as many as the cache is long; images: all images of the conversation."""
 
     cache: DynamicCache
     ids: tuple[int, ...]
@@ -28,7 +28,7 @@ class Prefix:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of keys, values and vision features."""
+        """Bytes of keys, values and vision features."""
         layers: list[Any] = list(self.cache.layers)
         tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
         tensors += [image.embeds for image in self.images]
@@ -36,9 +36,9 @@ class Prefix:
 
 
 class ConversationCache:
-    """The conversations answered last, the oldest forgotten first. Safe to use from several threads.
+    """The most recent conversations; the oldest is dropped first. Thread-safe.
 
-    A prefix is taken out while an answer grows on it, so no two answers ever share one.
+    A prefix is taken out while an answer extends it, so two answers never share one.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_BYTES):
@@ -53,7 +53,7 @@ class ConversationCache:
         return sum(prefix.n_bytes for prefix in self._prefixes) + self._image_bytes()
 
     def take(self, ids: Sequence[int], images: Sequence[EncodedImage]) -> DynamicCache | None:
-        """Keys and values of the longest cached prefix of a conversation, at least one token short of it; or None."""
+        """Keys and values of the longest cached prefix, at least one token shorter than the conversation; or None."""
         with self._lock:
             usable = [prefix for prefix in self._prefixes if _same(prefix.images, images[: len(prefix.images)])]
             best = max(usable, key=lambda prefix: _common(prefix.ids, ids), default=None)
@@ -65,14 +65,14 @@ class ConversationCache:
         return best.cache
 
     def put(self, prefix: Prefix) -> None:
-        """Keep a prefix as the newest; older ones go until all fit."""
+        """Keep a prefix as the newest; older ones are dropped until all fit."""
         with self._lock:
             self._prefixes.append(prefix)
             while self._prefixes and self.n_bytes > self.max_bytes:
                 self._prefixes.pop(0)
 
     def find_image(self, image: Image.Image) -> tuple[bytes, EncodedImage | None]:
-        """(digest, features or None) of a picture, by its pixels."""
+        """(digest, features or None) of a picture, looked up by its pixels."""
         digest = hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).digest()
         with self._lock:
             found = self._images.get(digest)
@@ -81,7 +81,7 @@ class ConversationCache:
         return digest, found
 
     def keep_image(self, digest: bytes, image: EncodedImage) -> None:
-        """Keep a picture's features; they and the pictures may take a quarter of the memory."""
+        """Keep a picture's features; features and pictures may take a quarter of the memory."""
         with self._lock:
             self._images[digest] = image
             while len(self._images) > 1 and self._image_bytes() > self.max_bytes // 4:

@@ -1,23 +1,23 @@
-"""Guesses of how an answer goes on, looked up in the answers before it.
+"""Guesses how an answer continues, from earlier answers.
 
-Answers are much alike ("Sure, here is the segmentation mask for 'crab': <|seg|>"), and a pass that reads ten tokens
-takes little longer than one that reads one. So the tokens that followed the last few tokens in an earlier answer are
-read along, and those that the model then chooses itself cost no pass of their own. A wrong guess is taken back: what
-is written depends on the model's choices alone (see `stamp.inference.generation.TextState`).
+Answers resemble each other ("Sure, here is the segmentation mask for 'crab': <|seg|>"), and a pass over ten tokens
+takes little longer than a pass over one. So each pass also feeds the tokens that followed the last few tokens in an
+earlier answer; those that the model then chooses itself need no pass of their own. A wrong guess is removed, so the
+text depends only on the model's choices (see `stamp.inference.generation.TextState`).
 """
 
 from collections.abc import Sequence
 
-#: The longest run of tokens that is looked up; if it is unknown, shorter ones are.
+#: The longest run of tokens to look up; if it is unknown, shorter runs are tried.
 CONTEXT_TOKENS = 3
 GUESS_TOKENS = 16
 MAX_RUNS = 10_000
 
 
 class DraftBook:
-    """What followed each short run of tokens when it was last seen; the runs seen longest ago are forgotten.
+    """The continuation of each short run of tokens when it was last seen; the runs seen longest ago are dropped.
 
-    Safe to use from several threads: at worst a guess is missed.
+    Thread-safe: at worst a guess is missed.
     """
 
     def __init__(self, max_runs: int = MAX_RUNS):
@@ -25,7 +25,7 @@ class DraftBook:
         self._followers: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def remember(self, ids: Sequence[int]) -> None:
-        """Learn from a finished answer, given with the last tokens of its prompt."""
+        """Learn from a finished answer, preceded by the last tokens of its prompt."""
         followers = self._followers
         for end in range(1, len(ids)):
             for start in range(max(0, end - CONTEXT_TOKENS), end):
@@ -36,7 +36,7 @@ class DraftBook:
             followers.pop(run, None)
 
     def guess(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """The tokens that may follow; none where nothing alike was seen."""
+        """The tokens that may follow; none if the last tokens are unknown."""
         for length in range(min(CONTEXT_TOKENS, len(ids)), 0, -1):
             if found := self._followers.get(tuple(ids[-length:])):
                 return found

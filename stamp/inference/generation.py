@@ -1,7 +1,7 @@
-"""Decoding with masks: one KV cache, tokens out one by one, a mask pass wherever `<|seg|>` was written.
+"""Decoding with masks: one KV cache, tokens one by one, and a mask pass for every `<|seg|>`.
 
-Prefill reads the whole prompt in one pass; decode feeds one new token a pass; the mask pass feeds P mask tokens
-at once and leaves the cache as it is.
+Prefill reads the whole prompt in one pass; decode feeds one new token per pass; the mask pass feeds P mask tokens
+at once and leaves the cache unchanged.
 """
 
 import time
@@ -21,10 +21,10 @@ from stamp.model.modeling_stamp import StampForSegmentation
 
 @dataclass
 class PhaseClock:
-    """Seconds and passes by phase. Waits for the accelerator at both ends of a phase.
+    """Seconds and passes per phase. Synchronizes the accelerator at both ends of a phase.
 
-    turn: the lock under which a model computes; a phase holds it, and waiting for it is not counted.
-    read: what is counted, in seconds: real time, or on a busy CPU the time that this process was given.
+    turn: the model's lock; a phase holds it, and waiting for it is not counted.
+    read: the clock, in seconds: real time, or on a busy CPU the processor time of this process.
     """
 
     device: torch.device
@@ -51,32 +51,32 @@ class PhaseClock:
 class TextState:
     """The KV cache of one answer, and the tokens that are not in it yet.
 
-    Tokens are pushed when they are chosen and fed when somebody needs what follows from them: the next logits or
-    a mask. So a `<|seg|>` on which generation stops is fed before its mask is predicted (the released code
-    forgets it), and no pass is spent on a last token nobody asks about.
+    Tokens are pushed when they are chosen, and fed when the next logits or a mask are needed. So a `<|seg|>` on which
+    generation stops is fed before its mask is predicted (the released code forgets it), and no pass is wasted on a
+    last token that nothing depends on.
 
-    Tokens that may follow can be fed in the same pass. If they are pushed next, their logits are there already; the
-    first other token that is pushed takes them out of the cache again.
+    Guessed tokens can be fed in the same pass. If they are pushed next, their logits are already known; the first
+    different token that is pushed removes them from the cache.
     """
 
     def __init__(self, model: StampForSegmentation, clock: PhaseClock, cache: DynamicCache | None = None):
         self.model = model
         self.clock = clock
         self.cache = DynamicCache(config=model.config) if cache is None else cache
-        #: Of each pushed <|seg|>: index in the cache, its rotary position, and that of its image's first token.
+        #: For each pushed <|seg|>: its index in the cache, its rotary position, and that of its image's first token.
         self.seg_slots: list[tuple[int, int, int]] = []
         self._image_position = 0  # of the last image
         self._length = 0  # tokens of the prompt and pushed ones
         self._position_minus_index = 0
         self._pending: list[int] = []
         self._next_logits: Tensor | None = None
-        self._ahead: list[tuple[int, Tensor]] = []  # fed but not pushed, each with the logits behind it
+        self._ahead: list[tuple[int, Tensor]] = []  # fed but not pushed, each with the logits after it
 
     @torch.inference_mode()
     def prefill(self, input_ids: Tensor, image_embeds: Tensor | None, grid_thw: Tensor | None) -> None:
         """Feed the prompt: (1, L) ids, (n, H) features of all its images, (N, 3) their patch grids.
 
-        What the cache already holds must be a prefix of the ids; only the rest is fed.
+        The cache's tokens must be a prefix of the ids; only the rest is fed.
         """
         known = self.cache.get_seq_length()
         with self.clock.phase("prefill"):
@@ -93,7 +93,7 @@ class TextState:
         self._position_minus_index = int(positions.max()) + 1 - self._length
 
     def push(self, token_id: int) -> None:
-        """Append a token; it is fed with the next pass, unless it was fed ahead."""
+        """Append a token; the next pass feeds it, unless it was fed ahead."""
         if token_id == self.model.config.seg_token_id:
             self.seg_slots.append((self._length, self._length + self._position_minus_index, self._image_position))
         self._length += 1
@@ -104,14 +104,14 @@ class TextState:
             self._pending.append(token_id)
 
     def take_back(self) -> None:
-        """Remove from the cache what was fed ahead and not pushed."""
+        """Remove tokens from the cache that were fed ahead but not pushed."""
         if self._ahead:
             self.cache.crop(-len(self._ahead))
         self._ahead = []
 
     @torch.inference_mode()
     def flush(self, ahead: Sequence[int] = ()) -> Tensor:
-        """Feed the pushed tokens, and others ahead, in one pass -> (n, V) logits behind each of the n pushed ones."""
+        """Feed the pushed tokens, and others ahead, in one pass -> (n, V) logits after each of the n pushed tokens."""
         n_pushed = len(self._pending)
         with self.clock.phase("decode"):
             ids = torch.tensor([[*self._pending, *ahead]], device=self.model.device)
@@ -125,7 +125,7 @@ class TextState:
         return logits[:n_pushed]
 
     def next_logits(self, guess: Callable[[], Sequence[int]] = tuple) -> Tensor:
-        """(V,) logits of the token that follows everything pushed so far. guess: tokens to feed ahead, if it must."""
+        """(V,) logits of the token after everything pushed so far. guess: tokens to feed ahead if a pass is needed."""
         if self._pending:
             self.flush(guess())
         if self._next_logits is None:
@@ -134,7 +134,7 @@ class TextState:
 
     @torch.inference_mode()
     def mask_logits(self, which: range, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
-        """Masks of the pushed `<|seg|>` numbers `which`, in one pass: (len(which), rows, columns) float32 on the CPU.
+        """Logits of the pushed `<|seg|>` numbers `which`, in one pass: (len(which), rows, columns) float32 on the CPU.
 
         Rows and columns are those of `model.mask_grid`.
         """
@@ -148,16 +148,16 @@ class TextState:
 
 
 def _refuse_no_numbers(logits: Tensor) -> None:
-    """Raise CheckpointError where the model computes NaN: each answer would be the same nonsense, each mask empty."""
+    """Raise CheckpointError if the model computes NaN: every answer would be nonsense and every mask empty."""
     if torch.isnan(logits).any():
         raise CheckpointError(
-            "The model computes values that are no finite numbers. Its weights are damaged, or too large for float16: "
-            "take --dtype float32, or fetch the checkpoint again."
+            "The model computes values that are not finite. Its weights are damaged, or too large for float16: "
+            "use --dtype float32, or fetch the checkpoint again."
         )
 
 
 def choose_token(logits: Tensor, temperature: float, generator: torch.Generator | None) -> int:
-    """Greedy at temperature 0, otherwise a draw from the softmax of `logits / temperature`."""
+    """Greedy at temperature 0, otherwise sampled from the softmax of `logits / temperature`."""
     if temperature == 0:
         return int(logits.argmax())
     probabilities = torch.softmax(logits.float().cpu() / temperature, dim=-1)
@@ -172,11 +172,11 @@ def generate_tokens(
     why_stop: Callable[[], FinishReason | None],
     guess: Callable[[], Sequence[int]] = tuple,
 ) -> Iterator[int | FinishReason]:
-    """Yield the generated ids (without the end token), and last the reason why the text ended.
+    """Yield the generated ids (without the end token), and finally the reason why the text ended.
 
-    why_stop: asked before every token; a reason ends the text. The caller may run mask passes on `state` between two
+    why_stop: called before every token; a reason ends the text. The caller may run mask passes on `state` between two
     tokens.
-    guess: asked before a pass for tokens that may follow.
+    guess: called before a pass, for tokens that may follow.
     """
     for _ in range(max_new_tokens):
         if (reason := why_stop()) is not None:

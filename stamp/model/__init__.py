@@ -1,1 +1,1 @@
-"""Qwen2-VL plus what differs: configuration, processor, the model with its mask pass."""
+"""STAMP's differences from Qwen2-VL: configuration, processor, and the model with its mask pass."""

@@ -1,4 +1,4 @@
-"""Configuration of a STAMP model: Qwen2-VL plus what the mask pass needs to know."""
+"""Configuration of a STAMP model: Qwen2-VL's plus the settings of the mask pass."""
 
 from typing import Any, Literal
 
@@ -7,7 +7,7 @@ from transformers import Qwen2VLConfig
 
 SEG_TOKEN = "<|seg|>"
 MASK_TOKEN = "<|mask|>"
-#: Added to a Qwen2-VL tokenizer in this order, right behind its own special tokens.
+#: Added to a Qwen2-VL tokenizer in this order, right after its own special tokens.
 STAMP_TOKENS = (SEG_TOKEN, MASK_TOKEN, "<|yes|>", "<|no|>")
 
 VisionStem = Literal["patches", "efficientnet-lite0"]
@@ -15,16 +15,16 @@ VisionStem = Literal["patches", "efficientnet-lite0"]
 
 @strict
 class StampConfig(Qwen2VLConfig):
-    """Qwen2-VL's configuration and four fields of our own.
+    """Qwen2-VL's configuration and four more fields.
 
     Differences from the parent:
     - `seg_token_id`, `mask_token_id`: ids of `<|seg|>` and `<|mask|>`. Published checkpoints do not record
       them; the loader fills them in from the tokenizer.
     - `mask_position_mode`: rotary positions of the mask tokens. "sequential" (what the released code does):
-      `pos(<|seg|>) + 1 + k` on all three axes. "grid": row and column on the height and width axes, as image
-      patches have (present in the released source, never activated there). "image": exactly those of the image's
-      own tokens, so that a mask token and the word before it are as far apart as its patch and that word.
-    - `vision_stem`: what turns pixels into patch vectors. "patches": Qwen2-VL's projection of each patch, as published.
+      `pos(<|seg|>) + 1 + k` on all three axes. "grid": row and column on the height and width axes, like image
+      patches (in the released source, but never activated there). "image": exactly those of the image's own tokens,
+      so that a mask token is as far from the preceding words as its patch is.
+    - `vision_stem`: turns pixels into patch vectors. "patches": Qwen2-VL's projection of each patch, as published.
       "efficientnet-lite0": a convolutional stem (`stamp.model.vision_stem`).
     """
 

@@ -26,7 +26,7 @@ class StampRowsOutput(ModelOutput):
     """Output of `StampForSegmentation.forward_rows`.
 
     hidden_states: (B, L, H) final-norm hidden states of the text and image tokens.
-    mask_logits: (B, P) one logit a merged patch, row-major over the grid; > 0 is foreground. None without masks.
+    mask_logits: (B, P) one logit per merged patch, row-major over the grid; > 0 is foreground. None without masks.
     """
 
     hidden_states: Tensor | None = None
@@ -34,7 +34,7 @@ class StampRowsOutput(ModelOutput):
 
 
 class PatchProjection(nn.Conv3d):
-    """The vision tower's first layer. Kernel = stride = input: one matrix product, ten times faster on a CPU."""
+    """The vision tower's first layer. Kernel = stride = input: one matrix product is ten times faster on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(patches, C, T, P, P) pixels -> (patches, D)."""
@@ -42,10 +42,10 @@ class PatchProjection(nn.Conv3d):
 
 
 # Differences from Qwen2VLForConditionalGeneration:
-# - `classifier`, one logit for each mask token;
+# - `classifier`, one logit per mask token;
 # - `mask_pass` (inference, on top of the KV cache) and `forward_rows` (training, uncached): P tokens
 #   embed(<|mask|>) + image feature that see the prefix up to their `<|seg|>` and each other, both directions;
-# - image features and rotary positions are arguments, never state of the model, so calls do not disturb each other.
+# - image features and rotary positions are arguments, never model state, so calls do not affect each other.
 class StampForSegmentation(Qwen2VLForConditionalGeneration):
     """Qwen2-VL with all-mask prediction. Attention must be "sdpa" or "eager" (explicit 4-D masks)."""
 
@@ -70,7 +70,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         return int(grid_thw[1]) // merge, int(grid_thw[2]) // merge
 
     def mask_grid(self, grid_hw: tuple[int, int]) -> tuple[int, int]:
-        """(rows, columns) of a mask's logits: one a merged patch. Subclasses may give more."""
+        """(rows, columns) of a mask's logits: one per merged patch. Subclasses may give more."""
         return grid_hw
 
     def encode_images(self, pixel_values: Tensor, grid_thw: Tensor) -> tuple[Tensor, ...]:
@@ -119,14 +119,14 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
     def mask_pass(self, cache: Cache, seg_slots: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]) -> Tensor:
         """All-mask prediction on top of a KV cache: ONE forward pass, (S, P) mask logits.
 
-        cache: of one conversation; must already hold every `<|seg|>` asked for. It is left as it is.
-        seg_slots: (S, 3) index in the cache of each `<|seg|>`, and rotary positions of it and of the first token of
-        the image to segment.
+        cache: of one conversation; must already hold every requested `<|seg|>`. It is not changed.
+        seg_slots: (S, 3) each `<|seg|>`'s index in the cache, its rotary position, and that of the first token of the
+        image to segment.
         image_embeds: (P, H) features of the image to segment.
 
-        The released code misses the key and value of a `<|seg|>` on which generation stopped and encodes the
-        image once more for each mask; here the caller feeds every `<|seg|>` first and features are an argument.
-        Several masks share the pass as a batch: each sees its own part of the one prefix, and its own P tokens.
+        The released code misses the key and value of a `<|seg|>` on which generation stopped, and encodes the image
+        again for each mask; here the caller feeds every `<|seg|>` first and passes the features as an argument.
+        Several masks share the pass as a batch: each sees its own part of the shared prefix and its own P tokens.
         """
         seg_index, seg_position, image_position = seg_slots.unbind(1)
         n_masks, n_tokens = len(seg_slots), image_embeds.shape[0]
@@ -150,12 +150,12 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         grid_thw: Tensor,
         seg_index: Tensor | None = None,
     ) -> StampRowsOutput:
-        """Uncached forward for training: text and, for each row, the mask tokens of one `<|seg|>` behind it.
+        """Uncached forward for training: text, followed in each row by the mask tokens of one `<|seg|>`.
 
         input_ids, attention_mask: (B, L) right-padded; each row holds one image and all rows one grid size.
         image_embeds: (B, P, H); grid_thw: (B, 3) patches.
-        seg_index: (B,) index of the `<|seg|>` to predict in each row, or None for text only. Text behind that
-        `<|seg|>` is invisible to the mask tokens, so one row trains answer and mask together.
+        seg_index: (B,) index of the `<|seg|>` to predict in each row, or None for text only. The mask tokens do not
+        see text after that `<|seg|>`, so one row trains answer and mask together.
         """
         n_rows, length = input_ids.shape
         embeds = self.embed_prompt(input_ids, image_embeds.flatten(0, 1))
@@ -179,7 +179,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         )
 
     def row_attention(self, attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
-        """Who may attend to whom in training rows, see `hybrid_attention`."""
+        """The attention mask of training rows, see `hybrid_attention`."""
         return hybrid_attention(attention_mask, seg_index, n_mask_tokens)
 
     def _run_text(
@@ -198,7 +198,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
 
 
 class _PrefixLayer(DynamicLayer):
-    """Keys and values of one prefix for a whole batch of continuations, none of which is kept."""
+    """Keys and values of one prefix, shared by a batch of continuations that are not kept."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """(B, heads, n, D) new keys and values -> the prefix's and theirs, (B, heads, L + n, D)."""
@@ -210,7 +210,7 @@ class _PrefixLayer(DynamicLayer):
 
 
 def shared_prefix(cache: Cache) -> DynamicCache:
-    """The same keys and values, not copied, that several continuations can read at once."""
+    """The same keys and values, not copied, for several continuations to read at once."""
     shared = DynamicCache()
     for layer in cache.layers:
         assert isinstance(layer, DynamicLayer)
@@ -221,10 +221,10 @@ def shared_prefix(cache: Cache) -> DynamicCache:
 
 
 def hybrid_attention(attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
-    """Who may attend to whom, bool (B, 1, L+P, L+P) [query, key].
+    """The attention mask, bool (B, 1, L+P, L+P) [query, key].
 
     attention_mask: (B, L), 1 for real tokens, right-padded. Text is causal; mask tokens see the text up to and
-    including `seg_index` (B,) and each other. Padding sees itself only, so that no softmax is empty.
+    including `seg_index` (B,) and each other. Padding sees only itself, so that no softmax is empty.
     """
     n_rows, length = attention_mask.shape
     index = torch.arange(length, device=attention_mask.device)
@@ -241,12 +241,12 @@ def hybrid_attention(attention_mask: Tensor, seg_index: Tensor | None, n_mask_to
 
 
 def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
-    """bool -> 0 / -inf: eager attention adds its mask, so a boolean one would be silently wrong there."""
+    """bool -> 0 / -inf: eager attention adds its mask, so a boolean mask would be silently wrong."""
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, float("-inf"))
 
 
 # Published files use the older key layout (`visual.*`, `model.layers.*`). The conversion is registered by class
-# name and not inherited; without it the language model would be silently left at random values.
+# name and not inherited; without it the language model would silently keep random values.
 register_checkpoint_conversion_mapping(
     StampForSegmentation.__name__,
     get_checkpoint_conversion_mapping(Qwen2VLForConditionalGeneration.__name__),

@@ -1,4 +1,4 @@
-"""From pictures and words to tensors, and from mask logits back to pixels.
+"""Converts pictures and words to tensors, and mask logits back to pixels.
 
 A StampProcessor joins a tokenizer with transformers' PIL image processor (the one that matches the official
 preprocessing bit for bit; no torchvision). Text typed by a user can never become a special token here.
@@ -23,9 +23,9 @@ from stamp.model.configuration_stamp import MASK_TOKEN, SEG_TOKEN
 
 IMAGE_TOKEN = "<|image_pad|>"
 END_OF_TURN = "<|im_end|>"
-#: (min, max) pixels as Qwen2-VL ships them, in its own file and in transformers' default.
+#: (min, max) pixels that Qwen2-VL ships, in its own file and in transformers' default.
 STOCK_PIXELS = ((56 * 56, 28 * 28 * 1280), (56 * 56, 28 * 28 * 16384))
-#: What the released STAMP code sets: about 1024 to 1280 mask tokens.
+#: The released STAMP code's limits: about 1024 to 1280 mask tokens.
 OFFICIAL_PIXELS = (1024 * 28 * 28, 1280 * 28 * 28)
 _SLOT = re.compile("\ue000(\\d+)\ue001")
 
@@ -34,8 +34,8 @@ _SLOT = re.compile("\ue000(\\d+)\ue001")
 class EncodedConversation:
     """Token ids of a rendered conversation.
 
-    input_ids: image pads already expanded. is_answer: True where the model has to learn the token (assistant
-    words and the `<|im_end|>` that closes them).
+    input_ids: image pads already expanded. is_answer: True for the tokens to learn (assistant words and the
+    `<|im_end|>` after them).
     """
 
     input_ids: list[int]
@@ -66,7 +66,7 @@ class StampProcessor:
 
     @staticmethod
     def read_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-        """The tokenizer with its chat template; it may still lack STAMP's four tokens, or a template."""
+        """The tokenizer with its chat template; STAMP's four tokens or the template may still be missing."""
         with reading(f"The tokenizer of {folder}"):
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             if tokenizer.chat_template is None:
@@ -87,7 +87,7 @@ class StampProcessor:
         return processor
 
     def limit_pixels(self, min_pixels: int | None, max_pixels: int | None) -> None:
-        """Override the pixels a picture has after resizing; None keeps a limit. Raises ValueError when min > max."""
+        """Change the pixel limits of a resized picture; None keeps a limit. Raises ValueError if min > max."""
         size: Any = self.image_processor.size
         low = size["shortest_edge"] if min_pixels is None else min_pixels
         high = size["longest_edge"] if max_pixels is None else max_pixels
@@ -102,7 +102,7 @@ class StampProcessor:
         size["shortest_edge"], size["longest_edge"] = low, high
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write what `from_pretrained` reads."""
+        """Write the files that `from_pretrained` reads."""
         self.tokenizer.save_pretrained(folder)
         self.image_processor.save_pretrained(folder)
 
@@ -122,13 +122,13 @@ class StampProcessor:
         return inputs["pixel_values"], inputs["image_grid_thw"]
 
     def n_image_tokens(self, grid_thw: Tensor) -> int:
-        """Image tokens of one (3,) patch grid: merged patches, the P of the mask pass."""
+        """Number of image tokens of one (3,) patch grid: merged patches, the P of the mask pass."""
         return int(grid_thw.prod()) // self.image_processor.merge_size**2
 
     # -- text --------------------------------------------------------------------------------------------------
 
     def encode_plain(self, text: str) -> list[int]:
-        """Ids of text in which nothing is special: a typed `<|seg|>` stays five ordinary characters and more."""
+        """Ids of text in which nothing is special: a typed `<|seg|>` stays ordinary characters."""
         return list(self.plain_tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_response(self, response: str) -> list[int]:
@@ -158,8 +158,8 @@ class StampProcessor:
     ) -> EncodedConversation:
         """Render the chat template around the turns' words.
 
-        The template is rendered with a slot for each text, tokenised without the texts, and the texts' own ids
-        are put into the slots: whatever a user types, only the template yields special tokens.
+        The template is rendered with a slot for each text and tokenised without the texts; then the texts' own ids go
+        into the slots. So whatever a user types, only the template yields special tokens.
         n_image_tokens: P of each image in the conversation, in order.
         """
         messages: list[dict[str, Any]] = [
@@ -190,7 +190,7 @@ class StampProcessor:
     ) -> EncodedConversation:
         n_pads = ids.count(self.image_token_id)
         if n_pads != len(n_image_tokens):
-            raise ValueError(f"{n_pads} images in the conversation, but features of {len(n_image_tokens)}")
+            raise ValueError(f"{n_pads} images in the conversation, but features for {len(n_image_tokens)}")
         counts = iter(n_image_tokens)
         repeats = [next(counts) if token_id == self.image_token_id else 1 for token_id in ids]
         return EncodedConversation(
@@ -200,7 +200,7 @@ class StampProcessor:
 
 
 def _template_of_old(path: Path) -> str | None:
-    """The template as processors were saved before transformers 4.52; None without such a file."""
+    """The template in the form that processors saved before transformers 4.52; None without such a file."""
     if not path.exists():
         return None
     template = json.loads(path.read_text(encoding="utf-8")).get("chat_template")
@@ -214,7 +214,7 @@ def _content(turn: Turn, slot: str) -> str | list[dict[str, str]]:
 
 
 def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """A stateless copy of the tokenizer that knows no added token, hence cannot produce one."""
+    """A stateless copy of the tokenizer without added tokens, so it cannot produce one."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state["added_tokens"] = []
     return Tokenizer.from_str(json.dumps(state))

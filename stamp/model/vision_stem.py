@@ -1,9 +1,9 @@
-"""A convolutional stem beside the vision tower's patch projection: EfficientNet-lite0, a switch of the configuration.
+"""A convolutional stem beside the vision tower's patch projection: EfficientNet-lite0, optional in the configuration.
 
 The published checkpoints project each patch by itself (`vision_stem="patches"`). A tower as small as the nano's cannot
 learn to see from thousands of pictures; this stem brings what a classifier learned from 1.3 million (ImageNet). Its
-features of stride 16, and beside them those of stride 32, become one vector for each patch, which is added to the
-patch's projection; Qwen2-VL's blocks follow.
+features of stride 16 and of stride 32 together become one vector per patch, which is added to the patch's projection;
+Qwen2-VL's blocks follow.
 
 Architecture: EfficientNet (arXiv 1905.11946), "lite0": no squeeze-and-excitation, ReLU6; without the last two
 blocks and the classifier. Batch normalisation is folded into the convolutions, so they have biases. N images of H x W
@@ -20,14 +20,14 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransforme
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112))
 STAGES_OF_STRIDE_32 = ((3, 5, 2, 6, 192),)
 FIRST_CHANNELS, STRIDE = 32, 16
-#: Numbers of a patch: channels, two equal frames, rows and columns.
+#: Values per patch: channels, two equal frames, rows and columns.
 PATCH_VALUES = 3 * 2 * STRIDE * STRIDE
-#: Pixels as the stem wants them, (x - 127) / 128 of 0..255, in the terms of an image processor.
+#: The stem's pixel normalisation, (x - 127) / 128 for x in 0..255, as image processor settings.
 IMAGE_MEAN, IMAGE_STD = 127 / 255, 128 / 255
 
 
 class SameConv(nn.Conv2d):
-    """Padded as TensorFlow does: what does not divide evenly goes to the right and to the bottom."""
+    """Padding as in TensorFlow: uneven padding goes to the right and to the bottom."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, ceil(H / stride), ceil(W / stride), C')."""
@@ -39,7 +39,7 @@ class SameConv(nn.Conv2d):
 
 
 class InvertedBottleneck(nn.Module):
-    """Expand, convolve each channel by itself, project; the input is added where the shape allows it.
+    """Expand, convolve each channel separately, project; the input is added if the shape allows it.
 
     Channels come last, so that expanding and projecting are matrix products.
     """
@@ -62,9 +62,9 @@ class InvertedBottleneck(nn.Module):
 
 
 class ConvStem(nn.Module):
-    """Pictures to one vector a patch of 16 px."""
+    """Turns pictures into one vector per 16 px patch."""
 
-    #: Blocks up to stride 8 see edges and textures, which need no more training.
+    #: Blocks up to stride 8 detect edges and textures, which need no more training.
     GENERAL_BLOCKS = 5
 
     def __init__(self, width: int) -> None:
@@ -73,11 +73,11 @@ class ConvStem(nn.Module):
         self.fine = _stages(FIRST_CHANNELS, STAGES)
         self.coarse = _stages(STAGES[-1][-1], STAGES_OF_STRIDE_32)
         channels = STAGES[-1][-1] + STAGES_OF_STRIDE_32[-1][-1]
-        self.norm = nn.LayerNorm(channels)  # features of 20 would drown the projected patches
+        self.norm = nn.LayerNorm(channels)  # features of length 20 would drown the projected patches
         self.project = nn.Linear(channels, width)
 
     def pretrained_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """Those with ImageNet's weights: of the first layers, which training leaves as they are, and of the others."""
+        """The parameters with ImageNet's weights: the first layers, which training does not change, and the others."""
         general = [*self.first.parameters(), *self.fine[: self.GENERAL_BLOCKS].parameters()]
         return general, [*self.fine[self.GENERAL_BLOCKS :].parameters(), *self.coarse.parameters()]
 
@@ -98,23 +98,23 @@ def _stages(channels: int, stages: tuple[tuple[int, int, int, int, int], ...]) -
     return nn.Sequential(*blocks)
 
 
-# Differences from Qwen2VisionTransformerPretrainedModel: `patch_embed` is left to `patch_projection` and `stem`, which
-# are added up before the parent's forward; the stem needs the grid, which `patch_embed` does not get.
+# Differences from Qwen2VisionTransformerPretrainedModel: `patch_projection` and `stem` replace `patch_embed`; they are
+# added before the parent's forward, because the stem needs the grid, which `patch_embed` does not get.
 class StemmedVisionTower(Qwen2VisionTransformerPretrainedModel):
-    """Qwen2-VL's tower with a convolutional stem. Takes the same patches, of 16 px."""
+    """Qwen2-VL's tower with a convolutional stem. Takes the same patches, with 16 px."""
 
     def __init__(self, config: Qwen2VLVisionConfig) -> None:
         super().__init__(config)
         if config.patch_size != STRIDE:
             raise ValueError(
-                f"the convolutional stem sees patches of {STRIDE} px, the configuration has {config.patch_size}"
+                f"the convolutional stem needs patches of {STRIDE} px, the configuration has {config.patch_size}"
             )
         self.patch_embed: nn.Module = nn.Identity()  # type: ignore[assignment]
         self.patch_projection = nn.Linear(PATCH_VALUES, config.embed_dim, bias=False)
         self.stem = ConvStem(config.embed_dim)
 
     def forward(self, hidden_states: Tensor, grid_thw: Tensor, **options: object) -> object:
-        """(patches, C * T * 16 * 16), (N, 3) patches: see the parent. Images of one size go through as one batch."""
+        """(patches, C * T * 16 * 16), (N, 3) patches: see the parent. Images of the same size form one batch."""
         merge = self.spatial_merge_size
         grids = [tuple(grid) for grid in grid_thw.tolist()]
         pixels = hidden_states.to(self.stem.project.weight.dtype).split([t * h * w for t, h, w in grids])
@@ -128,14 +128,14 @@ class StemmedVisionTower(Qwen2VisionTransformerPretrainedModel):
 
 
 def _unpatch(pixels: Tensor, grid: tuple[int, ...], merge: int) -> Tensor:
-    """(t * h * w, C * T * P * P) patches, grouped as they will be merged -> (t, h * P, w * P, C): the first frames."""
+    """(t * h * w, C * T * P * P) patches, grouped for merging -> (t, h * P, w * P, C): the first frames."""
     t, h, w = grid
     patches = pixels.view(t, h // merge, w // merge, merge, merge, 3, -1, STRIDE, STRIDE)[..., 0, :, :]
     return patches.permute(0, 1, 3, 6, 2, 4, 7, 5).reshape(t, h * STRIDE, w * STRIDE, 3)
 
 
 def _patch_order(features: Tensor, merge: int) -> Tensor:
-    """(t, h, w, D) -> (t * h * w, D), grouped as they will be merged."""
+    """(t, h, w, D) -> (t * h * w, D), grouped for merging."""
     t, h, w, width = features.shape
     grouped = features.view(t, h // merge, merge, w // merge, merge, width).transpose(2, 3)
     return grouped.reshape(-1, width)

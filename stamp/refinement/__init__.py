@@ -1,4 +1,4 @@
-"""From logits on the coarse patch grid to masks of the original size: the ways to enlarge them, by name."""
+"""The ways to enlarge logits on the coarse patch grid to masks of the original size, by name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from stamp.refinement.refiner import BicubicRefiner, Refiner
 if TYPE_CHECKING:
     import torch
 
-#: What "auto" means: the best on composed scenes (the nano's model card); on photographs it has not been measured.
+#: The refiner for "auto": the best on composed scenes (the nano's model card); not measured on photographs.
 DEFAULT_REFINER = "grabcut"
 REFINERS = {
     "none": "bicubic enlargement of the logits",

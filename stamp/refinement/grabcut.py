@@ -1,7 +1,7 @@
-"""`grabcut`: the outline moves to where the colours of the object end (GrabCut, Rother et al. 2004; OpenCV's).
+"""`grabcut`: moves the outline to where the object's colours end (GrabCut, Rother et al. 2004, from OpenCV).
 
-Pixels whose logit is sure stay as they are; the others are cut along edges of the image, by mixtures of the colours
-inside and around the mask. Only a window around the mask takes part, so that its surroundings are what it is told from.
+Pixels with a confident logit stay unchanged; the others are cut along image edges, using colour mixtures of the inside
+and the surroundings of the mask. Only a window around the mask is used, so that its surroundings are the background.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ from stamp.pictures.resizing import enlarge_logits, shrunk_pixels
 if TYPE_CHECKING:
     import torch
 
-#: It works at this longest side; larger images get its logits enlarged, so that time stays bounded.
+#: It works at this longest side; for larger images its logits are enlarged, which limits the time.
 MAX_SIDE_PX = 512
-#: A logit beyond this (98 %) is sure; lower bounds gain on good masks, higher ones on those that are half wrong.
+#: Logits beyond this (98 %) are confident. A lower bound helps good masks, a higher one masks that are half wrong.
 SURE_LOGIT = 3.9
-#: Cells of the grid around everything that may be the object.
+#: Margin, in grid cells, around everything that may be the object.
 MARGIN_CELLS = 2
 ITERATIONS = 2
-#: The five colours of a mixture need more pixels than that, inside and around.
+#: The five colours of a mixture need more pixels than this, both inside and around.
 FEWEST_PX = 16
-#: A cut with less IoU than that to the model's own mask follows colours that are not the object's: it is dropped.
+#: A cut with a lower IoU to the model's own mask follows colours of other things and is dropped.
 LEAST_AGREEMENT = 0.4
-#: What the cut gives pixels that the model held for the other side: barely more than a half.
+#: Logit for pixels that the cut moves to the other side: barely above one half.
 EDGE_LOGIT = 0.1
 
 
@@ -55,7 +55,7 @@ class GrabCutRefiner:
 
 
 def _window(near: NDArray[np.bool_], margin_px: list[int]) -> tuple[slice, slice]:
-    """The rectangle of what is true in (h, w), and the margin around it; empty where nothing is."""
+    """The rectangle of the true values in (h, w), plus the margin; empty if none is true."""
     slices = []
     for axis, margin in enumerate(margin_px):
         found = np.flatnonzero(near.any(axis=1 - axis))
@@ -64,7 +64,7 @@ def _window(near: NDArray[np.bool_], margin_px: list[int]) -> tuple[slice, slice
 
 
 def _cut(logits: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(h, w) logits and their (h, w, 3) RGB pixels -> (h, w) logits; those not sure have the sign of the cut."""
+    """(h, w) logits and their (h, w, 3) RGB pixels -> (h, w) logits; uncertain ones get the sign of the cut."""
     import cv2
 
     inside = logits > 0
@@ -73,9 +73,9 @@ def _cut(logits: NDArray[np.float32], pixels: NDArray[np.uint8]) -> NDArray[np.f
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[logits > SURE_LOGIT] = cv2.GC_FGD
     labels[logits < -SURE_LOGIT] = cv2.GC_BGD
-    cv2.setRNGSeed(0)  # of this thread; mixtures begin with drawn pixels
+    cv2.setRNGSeed(0)  # the seed of this thread; mixtures start from sampled pixels
     backdrop, figure = np.zeros((1, 65)), np.zeros((1, 65))
-    whole = (0, 0, 0, 0)  # a rectangle, which nothing looks at where there are labels
+    whole = (0, 0, 0, 0)  # a rectangle, which is ignored when there are labels
     cv2.grabCut(np.ascontiguousarray(pixels), labels, whole, backdrop, figure, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     cut = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     if intersection_over_union(cut, inside) < LEAST_AGREEMENT:

@@ -1,4 +1,4 @@
-"""`guided`: the outline moves to the edges of the image, by the guided filter (He et al. 2010)."""
+"""`guided`: moves the outline to the edges of the image with the guided filter (He et al. 2010)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from stamp.pictures.resizing import enlarge_logits, shrunk_pixels
 if TYPE_CHECKING:
     import torch
 
-#: The guided filter works at this longest side; larger images get its logits enlarged, so that memory stays bounded.
+#: The guided filter works at this longest side; for larger images its logits are enlarged, which limits the memory.
 GUIDED_MAX_SIDE_PX = 1024
-#: So many masks share what only depends on the image, which is most of the work.
+#: This many masks share the work that depends only on the image, which is most of it.
 GUIDED_MASKS_AT_ONCE = 4
-#: Added to the local variance of the image (0..1): edges much weaker than its root, 0.01, do not count.
+#: Added to the local variance of the image (0..1): edges much weaker than its square root, 0.01, do not count.
 GUIDED_EPS = 1e-4
 
 
 @dataclass(frozen=True)
 class GuidedRefiner:
-    """`guided`: the outline moves to the edges of the image (guided filter, He et al. 2010, colour as the guide).
+    """`guided`: moves the outline to the edges of the image (guided filter, He et al. 2010, colour as the guide).
 
-    What is filtered is the sigmoid of the enlarged logits, so that a very sure cell counts no more than a sure one.
-    The radius is half a grid cell; with a whole cell it loses to bicubic on photographs.
+    It filters the sigmoid of the enlarged logits, so that an extremely confident cell counts no more than a confident
+    one. The radius is half a grid cell; with a whole cell it is worse than bicubic on photographs.
     """
 
     device: "str | torch.device" = "cpu"
@@ -48,5 +48,5 @@ class GuidedRefiner:
 
 
 def _window_px(side_px: int, cells: int) -> int:
-    """Odd filter window of half a cell to each side, at most the image's own side."""
+    """Odd filter window, half a cell to each side, at most as wide as the image."""
     return 2 * min(round(side_px / cells / 2), (side_px - 1) // 2) + 1

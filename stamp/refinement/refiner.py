@@ -1,8 +1,8 @@
-"""From logits on the coarse patch grid to masks of the original size.
+"""Enlarges logits on the coarse patch grid to masks of the original size.
 
-The released code thresholds on the grid and enlarges with nearest neighbour. Here LOGITS are enlarged first and the
-threshold comes last: with oracle coverage in place of a model, that lifts the best possible mean IoU of a 24x24 grid
-from 0.80 to 0.91. A Refiner says how they are enlarged; `python -m stamp.training refinement` compares them.
+The released code thresholds on the grid and enlarges with nearest neighbour. We enlarge the LOGITS first and threshold
+last: with oracle coverage in place of a model, that raises the best possible mean IoU of a 24x24 grid from 0.80 to
+0.91. A Refiner does the enlarging; `python -m stamp.training refinement` compares them.
 """
 
 from collections.abc import Iterator
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Refiner(Protocol):
-    """Enlarges masks one or a few at a time, so that memory stays bounded however many there are."""
+    """Enlarges one or a few masks at a time, so that memory stays limited for any number of masks."""
 
     @property
     def name(self) -> str:
         """Its key in REFINERS."""
 
     def __call__(self, logits: "torch.Tensor", image: Image.Image) -> Iterator["torch.Tensor"]:
-        """Logits (S, gh, gw) float32 on the CPU and their RGB image (H, W) -> S times (H, W) float32 on the CPU."""
+        """Logits (S, gh, gw) float32 on the CPU and their RGB image (H, W) -> S arrays (H, W) float32 on the CPU."""
 
 
 @dataclass(frozen=True)
 class BicubicRefiner:
-    """`none`: plain bicubic enlargement; of the image only the size matters."""
+    """`none`: plain bicubic enlargement; uses only the image's size."""
 
     name = "none"
 
@@ -48,10 +48,10 @@ def refine_masks(
 ) -> tuple[NDArray[np.bool_], list[float | None]]:
     """Boolean masks (S, H, W) and a score per mask from (S, gh, gw) logits and their image; None is bicubic.
 
-    A pixel is in the mask when its refined logit is above 0. The score is the mean sigmoid, 0..1, of the refined
+    A pixel is in the mask if its refined logit is above 0. The score is the mean sigmoid, 0..1, of the refined
     logits inside the mask; None for an empty mask.
 
-    Raises: ValueError when the logits are not (S, gh, gw).
+    Raises: ValueError if the logits are not (S, gh, gw).
     """
     grid = as_grid(logits)
     masks = np.zeros((len(grid), image.height, image.width), dtype=bool)

@@ -1,14 +1,14 @@
 """The paper's optional last stage: Segment Anything redraws the coarse mask in three passes.
 
 The coarse mask becomes 10 points inside it, 10 outside, and a 256x256 mask prompt of logits within +-6.9. SAM predicts
-one mask from them, then twice more with its own low-resolution logits as the mask prompt. Faults of the released
-stage that are fixed here, and kept by `released_prompts` for comparing with it:
+one mask from them, then twice more with its own low-resolution logits as the mask prompt. Three faults of the released
+stage are fixed here, and kept in `released_prompts` for comparison:
 
-- the padding of images that are not square became foreground (+6.9); it is background;
-- a mask of exactly 256x256 skipped the resize and got negative logits inside and outside; it is scaled as any other;
-- points came from the global random state; they are drawn with a fixed seed, the same for every mask.
+- the padding of non-square images became foreground (+6.9); here it is background;
+- a mask of exactly 256x256 skipped the resize and got negative logits everywhere; here it is scaled like any other;
+- points came from the global random state; here they are drawn with a fixed seed, the same for every mask.
 
-The coarse mask itself is better too: bicubic logits, thresholded at SAM's own size, instead of enlarged squares.
+The coarse mask is better too: bicubic logits, thresholded at SAM's own size, instead of enlarged squares.
 """
 
 import weakref
@@ -39,7 +39,7 @@ PROMPT_EPS = 1e-3  # logit(1 - eps) = 6.9
 
 @dataclass(frozen=True)
 class SamPrompt:
-    """What SAM is asked.
+    """The prompts for SAM.
 
     points_xy: (n, 2) float32, (x, y) in pixels of SAM's input. labels: (n,) int64, 1 inside the mask, 0 outside.
     mask_logits: (256, 256) float32 over the padded input.
@@ -53,8 +53,7 @@ class SamPrompt:
 class SamRefiner:
     """`sam`: see the module docstring. Float32; an image is encoded once for all its masks.
 
-    The features of the last image are kept, so that masks which arrive one by one, or in later turns of a conversation,
-    share them.
+    The features of the last image are kept for masks that come one by one or in later turns of a conversation.
     """
 
     name = "sam"
@@ -72,8 +71,8 @@ class SamRefiner:
     def from_pretrained(cls, path_or_id: str | Path, device: str | torch.device = "cpu") -> Self:
         """Load the safetensors of a transformers SamModel (facebook/sam-vit-huge, -large, -base or a folder).
 
-        Raises: CheckpointError when it cannot be had; ValueError when it is another model or incomplete; OSError when
-        there is nothing to read.
+        Raises: CheckpointError if it cannot be found or downloaded; ValueError if it is another model or incomplete;
+        OSError if there is nothing to read.
         """
         from transformers import AutoConfig, SamModel
 
@@ -81,7 +80,7 @@ class SamRefiner:
         config = AutoConfig.from_pretrained(folder)
         if config.model_type != "sam":
             raise ValueError(f"{path_or_id} holds a model of type {config.model_type!r}; a SamModel ('sam') is needed")
-        config.mask_decoder_config.layer_norm_eps = 1e-5  # as in the official code; transformers assumes 1e-6
+        config.mask_decoder_config.layer_norm_eps = 1e-5  # as in the official code; transformers' default is 1e-6
         load: Any = SamModel.from_pretrained
         model, info = load(folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
         if info["missing_keys"]:
@@ -90,7 +89,7 @@ class SamRefiner:
 
     @torch.inference_mode()
     def __call__(self, logits: Tensor, image: Image.Image) -> Iterator[Tensor]:
-        """See Refiner. A coarse mask that is empty or full says nothing to SAM: it stays as it is, enlarged."""
+        """See Refiner. An empty or full coarse mask gives SAM no information, so it is only enlarged."""
         size_hw = image.height, image.width
         for plane in logits:
             coarse = self._coarse_mask(plane, size_hw)
@@ -102,7 +101,7 @@ class SamRefiner:
 
     @torch.inference_mode()
     def encode(self, image: Image.Image) -> Tensor:
-        """Features (1, C, 64, 64) of an RGB image of any size; those of the last image are remembered."""
+        """Features (1, C, 64, 64) of an RGB image of any size; those of the last image are cached."""
         last = self._last  # read once: another thread may replace it
         if last is not None and last[0]() is image:
             return last[1]
@@ -112,7 +111,7 @@ class SamRefiner:
         return features
 
     def prompt(self, coarse: Mask) -> SamPrompt:
-        """Points and mask prompt of a boolean (h, w) mask in any size of the image's own shape."""
+        """Points and mask prompt of a boolean (h, w) mask of any size with the image's aspect ratio."""
         points_xy, labels = draw_points(coarse, torch.Generator().manual_seed(self.seed))
         input_h, input_w = fit_size(coarse.shape, INPUT_SIDE_PX)
         scale = torch.tensor([input_w / coarse.shape[1], input_h / coarse.shape[0]], dtype=torch.float64)
@@ -120,7 +119,7 @@ class SamRefiner:
 
     @torch.inference_mode()
     def passes(self, features: Tensor, prompt: SamPrompt) -> Iterator[tuple[Tensor, float]]:
-        """After each of the three passes: logits (256, 256) over the padded input, and the IoU SAM predicts."""
+        """The result of each of the three passes: logits (256, 256) over the padded input, and SAM's predicted IoU."""
         device = self.model.device
         mask_logits = prompt.mask_logits.to(device)
         for _ in range(PASSES):
@@ -143,7 +142,7 @@ class SamRefiner:
         return logits
 
     def _coarse_mask(self, plane: Tensor, size_hw: tuple[int, int]) -> Mask:
-        """Boolean mask of (gh, gw) logits: at SAM's size from bicubic logits, or as released, at the image's size."""
+        """Boolean mask of (gh, gw) logits: at SAM's size from bicubic logits, or at the image's size as released."""
         if self.released_prompts:
             squares = functional.interpolate((plane > 0)[None, None].float(), size=size_hw, mode="nearest")
             return squares[0, 0].bool().numpy()

@@ -1,7 +1,7 @@
 """The training pipeline: `python -m stamp.training {art,sheet,scenes,train,quantization,refinement,card,examples}`.
 
-In that order. `scenes` writes the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures
-all that a model card shows, and writes it.
+Run them in that order. `scenes` writes the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures`
+measures everything that a model card shows, and writes the card.
 """
 
 import argparse
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """One command for each step; every default fits the others."""
+    """One command per step; the defaults fit together."""
     parser = argparse.ArgumentParser(prog="python -m stamp.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     steps = {
         "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
         "sheet": "draw a contact sheet of scenes or of nouns",
         "train": "train the nano checkpoint; continues where an earlier run stopped",
-        "quantization": "measure a checkpoint in bfloat16, int8 and nf4; writes what auto means into its folder",
+        "quantization": "measure a checkpoint in bfloat16, int8 and nf4; records what auto means in its folder",
         "card": "write the model card from the records beside the checkpoint",
         "examples": "compose the example pictures of the page",
         "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
@@ -45,27 +45,27 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
     sheet = commands.choices["sheet"]
     sheet.add_argument("--vocabulary", action="store_true", help="every noun of the vocabulary, not only taught ones")
-    sheet.add_argument("--styles", nargs="+", help="these styles instead, such as emojione, which is held out")
-    sheet.add_argument("--held-out", action="store_true", help="on the panoramas that no training uses")
-    sheet.add_argument("--nouns", action="store_true", help="pages of every drawing of every noun instead of scenes")
+    sheet.add_argument("--styles", nargs="+", help="use these styles instead, for example the held-out emojione")
+    sheet.add_argument("--held-out", action="store_true", help="use the panoramas held out of training")
+    sheet.add_argument("--nouns", action="store_true", help="show every drawing of every noun instead of scenes")
     ablation = commands.choices["ablation"]
     ablation.add_argument("--backbone", type=Path, default=Path("assets/nano-backbone"))
     ablation.add_argument("--steps", type=int, default=300)
     train = commands.choices["train"]
     recipes = ("words", "eyes", "backbone", "nano")
-    train.add_argument("--recipe", choices=recipes, default="nano", help="in this order; nano starts from a backbone")
+    train.add_argument("--recipe", choices=recipes, default="nano", help="in order of training; nano needs a backbone")
     train.add_argument(
         "--photos", type=Path, help="folder of photographs with masks (see stamp.training.scenes.photographs)"
     )
-    train.add_argument("--text-from", type=Path, help="take over the text model of this checkpoint")
-    train.add_argument("--eyes-from", type=Path, help="take over the vision tower of this checkpoint")
+    train.add_argument("--text-from", type=Path, help="copy the text model of this checkpoint")
+    train.add_argument("--eyes-from", type=Path, help="copy the vision tower of this checkpoint")
     train.add_argument("--out", type=Path, default=Path("runs/nano"))
-    train.add_argument("--init-from", type=Path, help="start from these weights with a fresh optimizer")
+    train.add_argument("--init-from", type=Path, help="start from these weights with a new optimizer")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
     train.add_argument("--compile", action="store_true", help="torch.compile the text model (needs a C++ compiler)")
     card = commands.choices["card"]
-    card.add_argument("--run", type=Path, help="folder of the training run (default: its record is with the model)")
-    card.add_argument("--note", help="what a reader must know about this run, in a sentence or two")
+    card.add_argument("--run", type=Path, help="folder of the training run (default: the model's record)")
+    card.add_argument("--note", help="what readers must know about this run, in a sentence or two")
     return parser
 
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_art(options: argparse.Namespace) -> None:
-    """Install every style; goes on where one is not to be had."""
+    """Install every style; skips a style that is not available."""
     from stamp.training.scenes.art import STYLE_SOURCES, install_art
     from stamp.training.scenes.rasterise import ArtError
     from stamp.training.scenes.vocabulary import load_vocabulary
@@ -94,7 +94,7 @@ def run_art(options: argparse.Namespace) -> None:
 
 
 def run_sheet(options: argparse.Namespace) -> None:
-    """Scenes of the validation seeds, or the nouns, for looking at."""
+    """Draw scenes of the validation seeds, or the nouns, for inspection."""
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.scene_config import SceneConfig
     from stamp.training.scenes.scenes import VALIDATION_SEEDS, compose_scene
@@ -113,7 +113,7 @@ def run_sheet(options: argparse.Namespace) -> None:
 
 
 def run_scenes(options: argparse.Namespace) -> None:
-    """Write the evaluation set, `--scenes` a split."""
+    """Write the evaluation set, with `--scenes` per split."""
     from stamp.training.card.scene_set import Split, write_scene_set
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
@@ -153,7 +153,7 @@ def run_train(options: argparse.Namespace) -> None:
     if options.recipe == "nano" and not (options.init_from or options.text_from):
         raise SystemExit("The recipe nano starts from a backbone: name its folder with --init-from.")
     config = replace(RECIPES[options.recipe](), compile=options.compile)
-    for number in (signal.SIGINT, signal.SIGTERM):  # save and end, also where the shell started it in the background
+    for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     workers, team = options.workers, Team.join()
     trainer = Trainer(
@@ -174,7 +174,7 @@ def run_train(options: argparse.Namespace) -> None:
 
 
 def run_quantization(options: argparse.Namespace) -> None:
-    """Measure each mode, write the record into the checkpoint, print the table."""
+    """Measure each mode, write the record into the checkpoint and print the table."""
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.predictor import StampPredictor
     from stamp.training.card.evaluate import evaluate
@@ -197,7 +197,7 @@ def run_quantization(options: argparse.Namespace) -> None:
 
 
 def run_refinement(options: argparse.Namespace) -> None:
-    """Compare, write rows and scores, print the table."""
+    """Compare, write rows and scores, and print the table."""
     from stamp.predictor import StampPredictor
     from stamp.training.card.refinement_study import study, write_study
     from stamp.training.scenes.art import ArtLibrary
@@ -210,7 +210,7 @@ def run_refinement(options: argparse.Namespace) -> None:
 
 
 def run_ablation(options: argparse.Namespace) -> None:
-    """Train and measure each variant, write rows and scores, print the table."""
+    """Train and measure each variant, write rows and scores, and print the table."""
     import torch
 
     from stamp.checkpoints.provenance import provenance_of
@@ -248,7 +248,7 @@ def run_examples(options: argparse.Namespace) -> None:
 
 
 def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
-    """What a measurement on validation scenes depends on."""
+    """The facts that a measurement on validation scenes depends on."""
     from stamp.checkpoints.provenance import provenance
     from stamp.training.scenes.scenes import VALIDATION_SEEDS
     from stamp.training.scenes.vocabulary import TRAINING_STYLES

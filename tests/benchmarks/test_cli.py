@@ -120,7 +120,7 @@ def test_ctrl_c_is_not_an_error(
 
     monkeypatch.setattr(StampPredictor, "segment", segment)
     assert main(arguments(scenes, tmp_path / "out", *NANO)) == 130
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"stopped; what was measured is in {tmp_path / 'out'}")
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"stopped; the results so far are in {tmp_path / 'out'}")
     assert len(records_of(tmp_path / "out")[0]) == 2
 
 

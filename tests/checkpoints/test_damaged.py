@@ -55,7 +55,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 )
 def test_an_index_names_files_of_its_folder_only(tied: Path, file: object) -> None:
     (tied / INDEX_FILE).write_text(json.dumps({"weight_map": {"a": "model.safetensors", "b": file}}))
-    with pytest.raises(CheckpointError, match=r"index\.json is damaged: it names .* for a file of weights"):
+    with pytest.raises(CheckpointError, match=r"index\.json is damaged: it names .* as a weight file"):
         load(tied)
 
 
@@ -130,7 +130,7 @@ def test_weights_that_are_no_numbers(tied: Path, part: str, values: float) -> No
     weights = load_file(tied / "model.safetensors")
     spoilt = {name: torch.full_like(value, values) if part in name else value for name, value in weights.items()}
     save_file(spoilt, tied / "model.safetensors", {"format": "pt"})
-    with pytest.raises(CheckpointError, match="tied holds values that are no finite numbers") as caught:
+    with pytest.raises(CheckpointError, match="tied holds values that are not finite numbers") as caught:
         load(tied)
     assert part.removeprefix("model.") in str(caught.value)
 
@@ -140,7 +140,7 @@ def test_a_single_nan_is_noticed_when_it_reaches_an_answer(tied: Path, part: str
     stamp = load(tied)
     with torch.no_grad():
         stamp.model.get_parameter(stamp_name(stamp, part))[-1, -1] = torch.nan
-    with pytest.raises(CheckpointError, match="computes values that are no finite numbers"):
+    with pytest.raises(CheckpointError, match="computes values that are not finite"):
         stamp.predict_masks(PICTURE, "Hi", "<|seg|>")
 
 
@@ -178,5 +178,5 @@ def test_an_adapter_of_no_numbers(adapter: Path) -> None:
     weights = load_file(adapter / "adapter_model.safetensors")
     spoilt = {name: value * torch.nan if "lora_B" in name else value for name, value in weights.items()}
     save_file(spoilt, adapter / "adapter_model.safetensors")
-    with pytest.raises(CheckpointError, match="adapter holds values that are no finite numbers"):
+    with pytest.raises(CheckpointError, match="adapter holds values that are not finite numbers"):
         load(adapter, base=str(PARITY / "models" / "lora_base"))

@@ -1,1 +1,1 @@
-"""What a trained checkpoint can do, measured, and its model card."""
+"""Measures what a trained checkpoint can do, and writes its model card."""

@@ -1,7 +1,7 @@
-"""What matters in all-mask prediction, at a small equal budget: each variant trains from the same backbone.
+"""What matters in all-mask prediction: each variant trains from the same backbone with the same small budget.
 
 The paper reports 79.1 / 76.2 / 73.3 for hybrid attention / causal attention / no patch features, at 2B. Here: mean IoU
-on the grid of masks in answers given in advance, on validation scenes. Raw rows first, scores from the rows.
+on the grid, for masks in forced answers on validation scenes. Raw rows first, scores from the rows.
 """
 
 import copy
@@ -32,7 +32,7 @@ TRAIN_OFFSET, VALIDATION_OFFSET = 6 * 10**8, 3 * 10**5
 
 
 class CausalMaskStamp(StampForSegmentation):
-    """A mask token sees the mask tokens before it only."""
+    """A mask token sees only the mask tokens before it."""
 
     def row_attention(self, attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
         """See `hybrid_attention`."""
@@ -43,7 +43,7 @@ class CausalMaskStamp(StampForSegmentation):
 
 
 class PlainQueryStamp(StampForSegmentation):
-    """Mask tokens do not know what their patch shows: all of them are the embedding of `<|mask|>`."""
+    """Mask tokens do not know what their patch shows: each is just the embedding of `<|mask|>`."""
 
     def mask_queries(self, image_embeds: Tensor) -> Tensor:
         """(..., P, H) -> (..., P, H), the same for every patch."""
@@ -51,7 +51,7 @@ class PlainQueryStamp(StampForSegmentation):
 
 
 class SequentialStamp(StampForSegmentation):
-    """Mask tokens are numbered in a row, like words."""
+    """Mask tokens have sequential positions, like words."""
 
     def __init__(self, config: StampConfig):
         config = copy.deepcopy(config)
@@ -61,7 +61,7 @@ class SequentialStamp(StampForSegmentation):
 
 @dataclass(frozen=True)
 class Variant(AllMask):
-    """All-mask training of a changed model. takes: what is unlike the full method, in words."""
+    """All-mask training of a changed model. takes: how it differs from the full method, in words."""
 
     model_class: type[StampForSegmentation] = StampForSegmentation
     takes: str = "nothing"
@@ -83,7 +83,7 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class AblationPlan:
-    """The equal budget: steps of `images` pictures, about `grid` cells a side, then `batches` to measure."""
+    """The equal budget: steps of `images` pictures with about `grid` cells per side, then `batches` to measure."""
 
     backbone: Path
     styles: tuple[str, ...]
@@ -102,7 +102,7 @@ class AblationPlan:
 
 
 def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, device: torch.device) -> list[dict[str, Any]]:
-    """Train and measure every variant, unless it was measured before. Rows: variant, scene seed, IoU."""
+    """Train and measure every variant that was not measured before. Rows: variant, scene seed, IoU."""
     rows: list[dict[str, Any]] = []
     for name, variant in plan.variants.items():
         folder = out / name.replace(" ", "-")
@@ -119,7 +119,7 @@ def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, device: torch.d
 
 @torch.no_grad()
 def measure(trainer: Trainer, plan: AblationPlan) -> list[dict[str, Any]]:
-    """IoU on the grid of one mask a picture, in validation scenes."""
+    """IoU on the grid of one mask per picture, on validation scenes."""
     rows_plan = replace(trainer.config.stages[0].plan, seed_offset=VALIDATION_OFFSET, text_rows=0)
     masks, seeds = trainer.masks, VALIDATION_SEEDS
     maker = BatchMaker(rows_plan, trainer.processor, trainer.art, plan.batches, masks=masks, seeds=seeds)
@@ -136,7 +136,7 @@ def measure(trainer: Trainer, plan: AblationPlan) -> list[dict[str, Any]]:
 
 
 def write_ablation(rows: Sequence[dict[str, Any]], provenance: dict[str, Any], folder: Path) -> str:
-    """`ablation.jsonl` and `ablation.json` (scores with intervals) into a folder; returns the table."""
+    """Write `ablation.jsonl` and `ablation.json` (scores with intervals) into a folder; returns the table."""
     ious: dict[str, list[float]] = {}
     for row in rows:
         ious.setdefault(row["variant"], []).append(row["iou"])
@@ -147,7 +147,7 @@ def write_ablation(rows: Sequence[dict[str, Any]], provenance: dict[str, Any], f
 
 
 def ablation_table(record: dict[str, Any]) -> str:
-    """Markdown: a variant a line."""
+    """Markdown: one line per variant."""
     lines = ["| variant | what it takes away | mean IoU on the grid | 95 % interval | n |", "|---|---|---|---|---|"]
     for name, score in record["scores"].items():
         mean, low, high = (f"{score[key]:.3f}" for key in ("mean", "low", "high"))

@@ -10,11 +10,11 @@ PANELS = {
     "share of object cells named right": ("cells",),
     "mask IoU on the grid": ("iou",),
 }
-COLOUR = "#777777"  # axes and words: legible on a light page and on a dark one
+COLOUR = "#777777"  # axes and words: legible on light and dark pages
 
 
 def draw_curves(log: Sequence[dict[str, Any]], out: Path) -> None:
-    """An SVG: each figure over the minutes of training, with a line where a stage begins. log: rows of log.jsonl."""
+    """An SVG of each figure over the minutes of training, with a line where a stage begins. log: rows of log.jsonl."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.2), layout="constrained")
@@ -41,7 +41,7 @@ def draw_curves(log: Sequence[dict[str, Any]], out: Path) -> None:
 
 
 def elapsed_minutes(log: Sequence[dict[str, Any]]) -> list[float]:
-    """Minutes of training up to each row. A run that began anew from another's weights counts on from there."""
+    """Minutes of training up to each row. A run that started from another's weights continues its count."""
     minutes, before, last = [], 0.0, 0.0
     for row in log:
         if row["seconds"] < last:

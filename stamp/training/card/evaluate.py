@@ -1,6 +1,6 @@
-"""What the studies of a checkpoint ask on scenes it has never seen: mask IoU and right answers of a few plain kinds.
+"""The questions of a checkpoint's studies on unseen scenes: mask IoU and right answers for a few simple kinds.
 
-The shipped set (`scene_set`), which `python -m benchmarks run` measures on, has all kinds; nothing is chosen there.
+`python -m benchmarks run` measures on the shipped set (`scene_set`), which has all kinds and is never used for choices.
 Raw rows first, scores from the rows.
 """
 
@@ -24,7 +24,7 @@ from stamp.training.talk.answers import is_right
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.situation import Situation
 
-#: Widths and heights in pixels, taken in turn: square, wide and tall.
+#: Widths and heights in pixels, used in turn: square, wide and tall.
 SIZES_WH = ((384, 384), (448, 320), (320, 448))
 BOOTSTRAP_DRAWS = 2000
 
@@ -76,7 +76,7 @@ def evaluate_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) ->
 
 
 def is_answered(exchange: Exchange, answer: str, lexicon: Lexicon) -> bool:
-    """Whether an answer is right. Rivals are those that the evaluation set names, and nouns in every kind of answer."""
+    """Whether an answer is right. Rivals are those of the evaluation set, and nouns for every kind of answer."""
     lists = rivals(lexicon.nouns)
     things = [thing for name in (*RIVALS.get(exchange.kind, ()), "nouns") for thing in lists[name]]
     return is_right(answer, exchange.question, exchange.accepted, things)

@@ -1,8 +1,8 @@
-"""Which enlargement of the logits gives the better masks: nearest as released, bicubic, or two along image edges?
+"""Which enlargement of the logits gives the best masks: nearest as released, bicubic, or two along image edges?
 
-Unseen scenes, two inputs: "oracle", the exact coverage of the true mask on the model's grid as logits, which is the
-best a grid can do, and "model", the logits of the predictor asked to "segment the NOUN". Every enlargement sees the
-same logits. An answer without exactly one mask scores 0 for each. Raw rows first, scores from the rows.
+Unseen scenes and two inputs: "oracle", the exact coverage of the true mask on the model's grid as logits, which is the
+best a grid can do, and "model", the predictor's logits for "segment the NOUN". Every enlargement gets the same logits.
+An answer without exactly one mask scores 0 for each. Raw rows first, scores from the rows.
 """
 
 import importlib.metadata
@@ -30,12 +30,12 @@ from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene
 
-#: Oracle coverage is clipped to eps .. 1 - eps: mildly, which suits bicubic better than a hard clip.
+#: Oracle coverage is clipped to eps .. 1 - eps; this mild clip suits bicubic better than a hard one.
 COVERAGE_EPS = 0.01
 
 
 class NearestRefiner:
-    """The released enlargement: each cell a rectangle."""
+    """The released enlargement: each cell becomes a rectangle."""
 
     name = "nearest"
 
@@ -61,7 +61,7 @@ def coverage_logits(mask: Mask, grid_hw: tuple[int, int]) -> NDArray[np.float32]
 
 
 def study_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) -> Iterator[Row]:
-    """Two inputs times all enlargements for one noun, the one that `evaluate` asks for; kind: "oracle nearest" ..."""
+    """Both inputs with all enlargements, for the one noun that `evaluate` asks for; kind: "oracle nearest" ..."""
     picture = Image.fromarray(scene.image)
     image = predictor.encode_image(picture)
     exchange = noun_request(scene, Random(scene.seed), lexicon)
@@ -103,7 +103,7 @@ def _differences(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def write_study(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -> str:
-    """`refinement.jsonl` (the rows) and `refinement.json` (provenance and scores) into a folder; returns a table."""
+    """Write `refinement.jsonl` (rows) and `refinement.json` (provenance, scores) into a folder; returns a table."""
     (folder / "refinement.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     figures = study_scores(rows)
     settings: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Writes an evaluation set of scenes: pictures, expressions with their masks, questions with accepted answers.
 
 The format is the one `benchmarks.datasets.scenes` reads. Half of the sentences use phrasings that training never
-hears. Scenes come from the last part of the validation seeds, which nothing else uses.
+uses. Scenes come from the last part of the validation seeds, which nothing else uses.
 """
 
 import json
@@ -47,13 +47,13 @@ QUESTION_MAKERS: tuple[Maker, ...] = (
     questions.ask_bigger,
     chat.ask_unknown,
 )
-#: Of each scene, beside one request for something that is not there.
+#: Per scene, in addition to one request for something that is not there.
 EXPRESSIONS_A_SCENE, QUESTIONS_A_SCENE = 3, 3
 WEBP_QUALITY = 85
 LICENCES_HEAD = (
     "# Licences of the pictures\n\nScenes composed by this project. `scenes.jsonl` says which art each shows.\n"
 )
-#: Which lists of rivals.json an answer of a kind may not name.
+#: For each kind of question, the lists of rivals.json that its answer must not name.
 RIVALS = {
     "count": ("numbers",),
     "exists": ("yes_no",),
@@ -65,7 +65,7 @@ RIVALS = {
 
 @dataclass(frozen=True)
 class Split:
-    """A part of the set. panorama_share: of scenes on panoramas; the library decides which panoramas those are."""
+    """A part of the set. panorama_share: share of scenes on panoramas; the library decides which ones."""
 
     name: str
     art: ArtLibrary
@@ -73,7 +73,7 @@ class Split:
 
 
 def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> None:
-    """`scenes.jsonl`, `rivals.json`, `images/` and whose art they show; the same bytes for the same art and code."""
+    """Write `scenes.jsonl`, `rivals.json`, `images/` and the art's notices; same bytes for the same art and code."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for number, split in enumerate(splits):
@@ -135,7 +135,7 @@ def _situation(scene: Scene, rng: Random, lexicon: Lexicon) -> Situation:
 
 
 def _draw_different(makers: Sequence[Maker], scene: Scene, rng: Random, lexicon: Lexicon, count: int) -> list[Exchange]:
-    """Exchanges of different kinds, as many as asked for or as the scene allows."""
+    """Exchanges of different kinds, as many as requested or as the scene allows."""
     order = rng.sample(makers, len(makers))
     drawn: Iterator[Exchange | None] = (make(_situation(scene, rng, lexicon)) for make in order)
     return [exchange for exchange in drawn if exchange is not None][:count]

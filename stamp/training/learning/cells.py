@@ -1,4 +1,4 @@
-"""A scene as the cells of the grid show it: what covers each cell, and what an object there is like as a whole."""
+"""A scene on the cells of the grid: what covers each cell, and attributes of the whole objects there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from stamp.training.learning.nano import CELL_PX
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene
 
-#: Attributes of a cell: the way to the centre of its object, and how large that is.
+#: Attributes of a cell: the offset to the centre of its object, and the object's size.
 OFFSET_X, OFFSET_Y, AREA = range(N_ATTRIBUTES := 3)
-#: The first attributes, which become a place in the picture once the cell's own place is added.
+#: The first attributes; adding the cell's own place makes them a place in the picture.
 N_PLACE = 2
 #: The logarithms of area shares of the image that count as -1 and as 1.
 SMALL_LOG_AREA, LARGE_LOG_AREA = np.log(0.025), np.log(0.4)
@@ -21,9 +21,9 @@ SMALL_LOG_AREA, LARGE_LOG_AREA = np.log(0.025), np.log(0.4)
 class Grid:
     """A scene's cells. objects: (P, 1 + objects) coverage; nouns, parts: (P, 1 + nouns); attributes: (P, N_ATTRIBUTES).
 
-    Column 0 of objects and nouns is the background. parts: what share of an object of the noun a cell holds; over all
-    cells they add up to the number of such objects. Attributes are those of the objects in a cell, by coverage: the
-    offset from the cell's centre to the object's (a tower with rotary positions sees what is relative), and its area.
+    Column 0 of objects and nouns is the background. parts: the share of an object of the noun in a cell; over all
+    cells they add up to the number of such objects. Attributes are those of a cell's objects, weighted by coverage: the
+    offset from the cell's centre to the object's (rotary positions are relative), and the object's area.
     """
 
     scene: Scene
@@ -44,12 +44,12 @@ class Grid:
 
     @property
     def weights(self) -> np.ndarray:
-        """(P,) float32, 0..1: how far the coverage of each cell is to be trusted."""
+        """(P,) float32, 0..1: how much to trust the coverage of each cell."""
         trusted: np.ndarray = 1 - (1 - np.float32(self.scene.background_weight)) * self.objects[:, 0]
         return trusted
 
     def cover(self, mask_ids: Sequence[int]) -> np.ndarray:
-        """(P,) coverage by some of the objects together."""
+        """(P,) coverage by the union of some objects."""
         covered: np.ndarray = self.objects[:, list(mask_ids)].sum(1)
         return covered
 
@@ -67,7 +67,7 @@ def cell_places(rows: int, columns: int) -> np.ndarray:
 
 
 def object_coverage(scene: Scene) -> np.ndarray:
-    """(P, 1 + objects) float32: share of each 16 px cell taken by the background (0) or by the object k (k)."""
+    """(P, 1 + objects) float32: share of each 16 px cell covered by the background (0) or by object k (k)."""
     height, width = scene.labels.shape
     blocks = scene.labels.reshape(height // CELL_PX, CELL_PX, width // CELL_PX, CELL_PX)
     cells = blocks.transpose(0, 2, 1, 3).reshape(-1, CELL_PX * CELL_PX)
@@ -75,7 +75,7 @@ def object_coverage(scene: Scene) -> np.ndarray:
 
 
 def by_noun(scene: Scene, cells: np.ndarray, lexicon: Lexicon) -> np.ndarray:
-    """Objects added up to nouns: (P, 1 + objects) -> (P, 1 + nouns) float32; column 0 stays."""
+    """Sum objects into nouns: (P, 1 + objects) -> (P, 1 + nouns) float32; column 0 stays."""
     nouns = np.zeros((cells.shape[0], len(lexicon.nouns) + 1), np.float32)
     nouns[:, 0] = cells[:, 0]
     for item in scene.objects:
@@ -84,7 +84,7 @@ def by_noun(scene: Scene, cells: np.ndarray, lexicon: Lexicon) -> np.ndarray:
 
 
 def object_attributes(scene: Scene) -> np.ndarray:
-    """(1 + objects, N_ATTRIBUTES) float32 of objects as a whole; row 0, the background, is zero.
+    """(1 + objects, N_ATTRIBUTES) float32 of whole objects; row 0, the background, is zero.
 
     Box centre from -1 (left, top) to 1 (right, bottom); log of the visible area from -1 to 1.
     """

@@ -1,4 +1,4 @@
-"""A model in training as a checkpoint folder, ready to ship."""
+"""Writes a model in training as a checkpoint folder, ready to ship."""
 
 import json
 from collections import Counter
@@ -18,11 +18,11 @@ def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, fo
     """Write a loadable checkpoint folder: bfloat16 safetensors in shards of at most 10 MB, tokenizer, image sizes."""
     weights = {name: value.detach().to("cpu", torch.bfloat16) for name, value in model.state_dict().items()}
     if model.config.tie_word_embeddings:
-        del weights["lm_head.weight"]  # it is the embedding, stored once
+        del weights["lm_head.weight"]  # tied to the embedding, which is stored once
     model.save_pretrained(folder, state_dict=weights, max_shard_size="9MB")
     processor.save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text())
-    for part in config.values():  # the parts' own would contradict
+    for part in config.values():  # the parts' own values would contradict this
         if isinstance(part, dict):
             part.pop("dtype", None)
     _write_json(folder / "config.json", config | {"dtype": "bfloat16"})
@@ -32,7 +32,7 @@ def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, fo
 
 
 def write_nouns(art: ArtLibrary, photographs: PhotoLibrary | None, folder: Path) -> None:
-    """Write `nouns.json`: for each noun the drawings of each style and the photographs it is learned from, counted."""
+    """Write `nouns.json`: for each noun, how many drawings of each style and photographs it is learned from."""
     photographed: Counter[str] = Counter()
     for photo in photographs.photographs if photographs else ():
         photographed.update({item.noun.name for item in photo.objects})

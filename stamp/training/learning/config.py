@@ -1,4 +1,4 @@
-"""What a training run is: its stages, and what all of them share."""
+"""The configuration of a training run: its stages and their shared settings."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,9 +12,9 @@ from stamp.training.learning.data import BatchPlan
 class Stage:
     """One stage. A learning rate of 0 freezes its part of the model; words move only together with the vision tower.
 
-    Rates rise over `warmup_steps`, stay, and fall linearly over the last `decay_share` of the steps.
-    perfect_share: image features go this far, at most, towards those of a perfect vision tower, each picture's by a
-    random share of the way. So text trains on a frozen tower, and meets what a better one will give.
+    Rates rise over `warmup_steps`, stay constant, and fall linearly over the last `decay_share` of the steps.
+    perfect_share: moves the image features of each picture by a random share, at most this, towards those of a perfect
+    vision tower. So text trains on a frozen tower but also sees the features of a better one.
     """
 
     name: str
@@ -34,16 +34,16 @@ class Stage:
             raise ValueError(f"stage {self.name!r} trains dialogue or masks: it needs rows")
 
     def lr_factor(self, step: int) -> float:
-        """Share of the peak learning rate at a step."""
+        """The learning rate at a step, as a share of its peak."""
         decay_steps = max(1, round(self.steps * self.decay_share))
         return min(1.0, (step + 1) / max(1, self.warmup_steps), (self.steps - step) / decay_steps)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A whole run. `precision` "auto" is bf16 where the hardware has matrix units for it, float32 elsewhere.
+    """A whole run. `precision` "auto" is bf16 if the hardware has matrix units for it, otherwise float32.
 
-    vision_stem: the eyes of a model that starts from nothing.
+    vision_stem: the stem of a model that starts from random weights.
     compile: torch.compile the text model (1.3 times as fast on a CPU, after a minute of compiling).
     """
 
@@ -59,7 +59,7 @@ class TrainingConfig:
 
 
 def config_fingerprint(config: TrainingConfig) -> str:
-    """What must be equal for one run to continue another. Stages may be made longer or shorter in between."""
+    """The settings that must be equal for one run to continue another. The stages' lengths may change."""
     values = asdict(config)
     for free in ("checkpoint_minutes", "log_every", "compile"):
         del values[free]

@@ -1,7 +1,7 @@
-"""From seeds to training batches: compose scenes, talk about them, tokenise, and lay out rows.
+"""From seeds to training batches: compose scenes, make exchanges about them, tokenise, and lay out rows.
 
-Everything is a pure function of (stage, step): a DataLoader worker makes whole batches, and a resumed run sees
-exactly the batches it would have seen.
+Everything is a pure function of (stage, step): a DataLoader worker makes whole batches, and a resumed run gets
+exactly the batches that it would have had.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw, draw_after
 from stamp.training.talk.situation import Situation
 
-#: About 6x6, 12x12, 16x16 and 24x24 mask tokens; three shapes each, one shape a batch.
+#: About 6x6, 12x12, 16x16 and 24x24 mask tokens; three shapes each, one shape per batch.
 SHAPES_CELLS = {
     6: ((6, 6), (5, 7), (7, 5)),
     12: ((12, 12), (10, 14), (14, 10)),
@@ -40,17 +40,17 @@ SHAPES_CELLS = {
 }
 
 
-#: A composed scene of many things: more to learn from in a picture.
+#: A composed scene with many things, to learn more from one picture.
 CROWD: dict[str, Any] = {"min_objects": 5, "max_objects": 8, "min_area_share": 0.02, "min_visible_share": 0.015}
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a stage's batches hold. `seed_offset` keeps the scenes of different stages apart.
+    """The content of a stage's batches. `seed_offset` keeps the scenes of different stages apart.
 
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
-    photographs: share of the pictures that are photographs, where there are any. hardened: share in unusual looks.
-    crowds: share of the composed scenes that show many things.
+    photographs: share of photographs among the pictures, if there are any. hardened: share with an unusual look.
+    crowds: share of composed scenes that show many things.
     """
 
     grid: int
@@ -78,9 +78,9 @@ class Rows:
     """R right-padded token rows, each about one image of the batch.
 
     input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
-    look_index: (K, 3) head, row and query of each look; look_shares: (K, L + P) how much it should give to each token.
-    seg_index: (R,) index of the `<|seg|>` whose mask is trained; target: (R, logits of a mask) soft coverage, P logits
-    unless the model is finer. Both are None where only words are trained.
+    look_index: (K, 3) head, row and query of each look; look_shares: (K, L + P) its target attention to each token.
+    seg_index: (R,) index of the `<|seg|>` that is trained; target: (R, logits of a mask) soft coverage, P logits unless
+    the model is finer. Both are None if only words are trained.
     """
 
     input_ids: Tensor
@@ -102,11 +102,11 @@ class Rows:
 class Batch:
     """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows.
 
-    weights: (N, P) how far the coverage of each cell is to be trusted, 0..1.
+    weights: (N, P) how much to trust the coverage of each cell, 0..1.
 
-    pixel_values is None where a stage does not look at pictures.
-    attributes: (N, P, N_ATTRIBUTES) of each cell, see `cells.Grid`; places: (N, P, N_PLACE) what the offsets among
-    them point at, where the objects of a cell are in the picture; the cell's own place where there is no object.
+    pixel_values is None if a stage does not use pictures.
+    attributes: (N, P, N_ATTRIBUTES) of each cell, see `cells.Grid`; places: (N, P, N_PLACE) the places in the picture
+    that the attributes' offsets point to, where a cell's objects are; the cell's own place if it has no object.
     """
 
     pixel_values: Tensor | None
@@ -136,7 +136,7 @@ class _Row:
 
 
 class BatchMaker(Dataset[Batch]):
-    """Batch number `step` of a stage, made from its own seeds: those of `seeds` from the plan's offset on."""
+    """Batch number `step` of a stage, made from its own part of `seeds`, which starts at the plan's offset."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class BatchMaker(Dataset[Batch]):
         )
 
     def _scene(self, seed: int, config: SceneConfig) -> Scene:
-        """A photograph or a composed scene, sometimes with many things, sometimes in unusual looks."""
+        """A photograph or a composed scene, sometimes with many things, sometimes with an unusual look."""
         rng = Random(seed)
         if self.photographs is not None and rng.random() < self.plan.photographs:
             scene = self.photographs.scene(seed, config.width, config.height)
@@ -211,7 +211,7 @@ class BatchMaker(Dataset[Batch]):
         return pixels
 
     def _mask_row(self, grid: Grid, index: int, rng: Random) -> _Row:
-        """A request for masks, sometimes after other turns; one `<|seg|>` of the row, where it has any, is trained."""
+        """A request for masks, sometimes after other turns; one `<|seg|>` of the row, if there is any, is trained."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         while rng.random() < 0.25:
@@ -228,7 +228,7 @@ class BatchMaker(Dataset[Batch]):
         return replace(row, seg_index=segs[which], target=target)
 
     def _text_row(self, grid: Grid, index: int, rng: Random) -> _Row:
-        """Several questions in a row, each answered; a request for a mask may stand between them."""
+        """Several questions in a row, each with its answer; a request for a mask may be among them."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         for _ in range(self.plan.exchanges_per_text_row):

@@ -1,7 +1,7 @@
-"""Losses on the inside of the text model: where it looks (`looks`), and what it knows of image tokens on the way.
+"""Losses inside the text model: where it looks (`looks`), and what its hidden states know about image tokens.
 
-What layers add soon outgrows what came in with the image features, and with it what and where things are: later layers
-would have to find it in the noise. So hidden states are asked for it where it is needed.
+The layers' outputs soon outweigh the image features, which say what is where, and later layers would have to find that
+in the noise. So these losses ask hidden states for it wherever it is needed.
 """
 
 from functools import partial
@@ -16,21 +16,21 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.learning.data import Rows
 from stamp.training.learning.looks import HEADS, Head
 
-#: The first layer adds to each image token where it is; the inputs of these have it: they match words with places.
+#: The first layer adds its place to each image token. The inputs of these layers have it; they match words with places.
 PLACED_LAYERS = (1, 3)
-#: The input of this layer still says of image tokens which noun they show; answers take it from there,
+#: At this layer's input, image tokens still say which noun they show; answers read it from there,
 KEPT_LAYER = 3
-#: and the input of this one says of an answer's tokens what was found.
+#: and at the input of this one, an answer's tokens say what was found.
 NAMED_LAYER = 4
-#: The input of the first says of each noun where what it names is, how large and how many; of the second, answers know
-#: it of the noun they were asked about: "where", "how many" and "is there" are then only words to find.
+#: At the first one's input, each noun knows where its objects are, how large and how many. At the second's, answers
+#: know this about the noun in the question, so "where", "how many" and "is there" only need the right words.
 TOLD_LAYER, ANSWERED_LAYER = 2, 3
-#: Numbers told apart: at least one, two, three and four.
+#: Numbers to distinguish: at least one, two, three and four.
 MOST_TOLD = 4
 
 
 class Grounding:
-    """Keeps what layers were given in the last forward pass of the model, to compute attention weights again."""
+    """Keeps the layers' inputs of the model's last forward pass, to compute attention weights again."""
 
     def __init__(self, model: StampForSegmentation):
         self._given: dict[int, tuple[Any, dict[str, Any]]] = {}
@@ -50,7 +50,7 @@ class Grounding:
         self._inputs[number] = functional.rms_norm(hidden, hidden.shape[-1:])
 
     def image_states(self, rows: Rows, n_tokens: int, layer: int) -> Tensor:
-        """What a layer was given, normed: (R, P, H) of image tokens, then (R, P, H) of mask tokens, if any."""
+        """A layer's normed input: (R, P, H) of image tokens, then (R, P, H) of mask tokens, if any."""
         states = self._inputs[layer]
         length = rows.input_ids.shape[1]
         is_image = rows.input_ids == self._image_token_id
@@ -58,7 +58,7 @@ class Grounding:
         return torch.cat([image, states[:, length:]]) if states.shape[1] > length else image
 
     def named_loss(self, rows: Rows, coverage: Tensor, vectors: Tensor) -> Tensor:
-        """Cross-entropy of the nouns that FOUND looks find, read off the tokens that look.
+        """Cross-entropy of the nouns that FOUND looks find, read from the tokens that look.
 
         coverage: (N, P, 1 + nouns) of the batch's images; vectors: (1 + nouns, H).
         """
@@ -70,10 +70,10 @@ class Grounding:
         return -(wanted * logits.float().log_softmax(-1)).sum() / max(1, len(row))
 
     def told_states(self, rows: Rows, marks: Tensor) -> tuple[Tensor, Tensor]:
-        """States (K, H) that should know what nouns stand for, and what that is (K, M + MOST_TOLD).
+        """States (K, H) that should know about a noun's objects, and the facts they should know (K, M + MOST_TOLD).
 
-        marks: (N, P, M) of the batch's images; their means over what a noun names, 0 where there is nothing, are
-        followed by 1 for each of "at least one", "at least two", ... that holds.
+        marks: (N, P, M) of the batch's images. The facts are the means of the marks over the noun's objects, 0 without
+        any, then 1 for each of "at least one", "at least two", ... that is true.
         """
         head, row, query = rows.look_index.unbind(1)
         names, answers = head == Head.CELLS, (head == Head.ASKED) & (rows.look_shares.max(1).values == 1)
@@ -88,14 +88,14 @@ class Grounding:
         return torch.cat(states), torch.cat([known, of_token[row[answers], noun]])
 
     def _looked_at(self, rows: Rows, looks: Tensor, cells: Tensor) -> Tensor:
-        """What some looks see of their images' cells: means of (N, P, C) by share, (K, C). looks: which, bool."""
+        """What some looks see in their images' cells: means of (N, P, C) by share, (K, C). looks: bool, which ones."""
         row = rows.look_index[looks, 1]
         is_image = (rows.input_ids == self._image_token_id)[row]
         shares = rows.look_shares[looks][:, : is_image.shape[1]][is_image].view(len(row), cells.shape[1])
         return torch.einsum("kp,kpc->kc", shares, cells[rows.image_index[row]])
 
     def look_loss(self, rows: Rows) -> Tensor:
-        """Kullback-Leibler divergence of attention from where it should be: the mean of each kind's looks, added up."""
+        """Kullback-Leibler divergence of attention from its target: the mean per kind of look, summed over kinds."""
         loss = rows.look_shares.new_zeros(())
         queries_keys = {layer: self._queries_keys(layer) for layer in self._given}
         for head, (layer, numbers) in HEADS.items():

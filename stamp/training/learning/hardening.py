@@ -1,6 +1,6 @@
-"""Pictures as people also send them: without colour, as a drawing, in few colours, out of focus, in odd light.
+"""Pictures that people also send: without colour, as a drawing, in few colours, out of focus, in odd light.
 
-Each changes the looks and leaves every object where it is, so that a model learns shapes and not one rendering of them.
+Each change keeps every object in place, so that a model learns shapes and not one rendering of them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Change = Callable[[np.random.Generator, Image.Image], Image.Image]
 
 
 def harden(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> the same size: one of the changes."""
+    """(H, W, 3) uint8 -> the same size, with one of the changes."""
     change = CHANGES[int(rng.integers(len(CHANGES)))]
     return np.asarray(change(rng, Image.fromarray(image)).convert("RGB"))
 
@@ -22,14 +22,14 @@ def _grey(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
 
 
 def _line_art(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Dark outlines on white: how much darker than its own blur the picture is."""
+    """Dark outlines on white: how much darker the picture is than its own blur."""
     grey = ImageOps.grayscale(picture)
     soft = grey.filter(ImageFilter.GaussianBlur(float(rng.uniform(1.5, 4))))
     return ImageOps.invert(ImageChops.subtract(soft, grey, scale=0.25))
 
 
 def _flat(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Few colours, as posters and simple drawings have."""
+    """Few colours, as in posters and simple drawings."""
     return picture.filter(ImageFilter.MedianFilter(5)).quantize(int(rng.integers(4, 16))).convert("RGB")
 
 
@@ -43,7 +43,7 @@ def _noise(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
 
 
 def _hue(rng: np.random.Generator, picture: Image.Image) -> Image.Image:
-    """Every colour turned by the same angle."""
+    """Every hue turned by the same angle."""
     hue, saturation, value = picture.convert("HSV").split()
     turned = (np.asarray(hue).astype(np.int16) + int(rng.integers(20, 236))) % 256
     return Image.merge("HSV", (Image.fromarray(turned.astype(np.uint8)), saturation, value))

@@ -1,4 +1,4 @@
-"""Which earlier runs a checkpoint came from: a record of them goes on from run to run."""
+"""The earlier runs behind a checkpoint: each run passes their record on to the next."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def record_of(checkpoint: Path) -> dict[str, Any] | None:
-    """The `training.json` of the run that made a checkpoint, beside it or in its folder; None where there is none."""
+    """The `training.json` of the run that made a checkpoint, beside it or in its folder; None if there is none."""
     for path in (checkpoint / "training.json", checkpoint.parent / "training.json"):
         if path.is_file():
             record: dict[str, Any] = json.loads(path.read_text())
@@ -15,9 +15,9 @@ def record_of(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def lineage(*checkpoints: Path | None) -> list[dict[str, Any]]:
-    """All runs before the one that starts from these checkpoints, the first one first, each once.
+    """All runs before one that starts from these checkpoints, earliest first, each once.
 
-    Each is its own `training.json` without the runs before it.
+    Each entry is the run's own `training.json` without earlier runs.
     """
     runs: list[dict[str, Any]] = []
     for checkpoint in checkpoints:

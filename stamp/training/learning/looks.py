@@ -1,7 +1,7 @@
-"""Where the tokens of a row should look: targets for the attention of a few heads.
+"""Where the tokens of a row should look: attention targets for a few heads.
 
-Matching words with the picture takes thousands of steps to emerge by itself and settles in the last layer, where no
-later layer can use it. Shown where to look, heads learn it in hundreds.
+Without help, matching words with the picture takes thousands of steps to emerge and settles in the last layer, where no
+later layer can use it. When heads are shown where to look, they learn it in hundreds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,17 @@ import numpy as np
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.scenes.groups import Lexicon
 
-#: Answers to questions with more nouns are checklists, which name each noun themselves.
+#: Answers to questions with more nouns are checklists and name each noun themselves.
 MOST_ASKED = 2
 
 
 class Head(IntEnum):
-    """Which head is shown what. What is not there is looked for at the first token of a row, the sink.
+    """What each head is shown. For something that is not there, it looks at the first token of the row, the sink.
 
     CELLS: a noun looks at the cells that show it. EACH: it looks equally at each of its objects, large or small, and as
-    much at the sink, whose share so tells how many there are. NAMED: a mask token of the object looks at the noun
-    before its `<|seg|>`, others at the sink. ASKED: an answer looks at the noun in its question. FOUND: words of an
-    answer in front of a noun that the question leaves open look at its objects.
+    much at the sink, so the sink's share tells how many there are. NAMED: a mask token of the object looks at the noun
+    before its `<|seg|>`, other mask tokens at the sink. ASKED: an answer looks at the noun in its question. FOUND: if
+    the question leaves a noun open, the answer's words before it look at its objects.
     """
 
     CELLS = 0
@@ -33,8 +33,8 @@ class Head(IntEnum):
     FOUND = 4
 
 
-#: Text layer (from 0) and heads of each look: first words are matched with the picture, then answers use it. What is
-#: found has to be named: a single head hands on a third of what its cells say.
+#: Text layer (from 0) and heads of each look: first words are matched with the picture, then answers use it. FOUND has
+#: several heads, because answers must name what is found and a single head passes on a third of what its cells say.
 HEADS = {
     Head.CELLS: (1, (0,)),
     Head.EACH: (1, (1,)),
@@ -46,7 +46,7 @@ HEADS = {
 
 @dataclass(frozen=True)
 class Mention:
-    """A noun, or a word for several, in a row: tokens first..last; nouns are numbered from 1."""
+    """A noun, or a word for several nouns, in a row: tokens first..last; nouns are numbered from 1."""
 
     first: int
     last: int
@@ -55,7 +55,7 @@ class Mention:
 
 @dataclass(frozen=True)
 class Look:
-    """Token `query` of a row should look at the keys, in these shares (they add up to 1)."""
+    """Token `query` of a row should look at the keys in these shares (their sum is 1)."""
 
     head: Head
     query: int
@@ -64,7 +64,7 @@ class Look:
 
 
 class NounMentions:
-    """Finds nouns and words for groups of them in token ids: with or without a blank or a capital letter in front."""
+    """Finds nouns and words for groups of nouns in token ids, with or without a leading blank or capital letter."""
 
     def __init__(self, processor: StampProcessor, lexicon: Lexicon):
         words: dict[str, tuple[int, ...]] = {}
@@ -82,7 +82,7 @@ class NounMentions:
         self._longest = max(map(len, self._forms))
 
     def find(self, ids: Sequence[int]) -> list[Mention]:
-        """In order; of two that begin together, the longer one."""
+        """The mentions in order; if two begin at the same token, the longer one."""
         found = []
         start = 0
         while start < len(ids):
@@ -106,7 +106,7 @@ def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray,
 def answer_looks(
     mentions: Sequence[Mention], is_answer: Sequence[bool], found: Sequence[Sequence[np.ndarray]], image_start: int
 ) -> Iterator[Look]:
-    """ASKED and FOUND. found: for each answer, the (P,) coverage of what each noun in it had to be found by."""
+    """ASKED and FOUND. found: for each answer, the (P,) coverage of the objects of each noun that it had to find."""
     for (asked_from, start, end), objects in zip(turns(is_answer), found, strict=True):
         asked = [mention.last for mention in mentions if asked_from <= mention.last < start]
         if 1 <= len(asked) <= MOST_ASKED:
@@ -121,14 +121,14 @@ def answer_looks(
 
 
 def turns(is_answer: Sequence[bool]) -> Iterator[tuple[int, int, int]]:
-    """(end of the answer before, start, end) of each answer, ends exclusive."""
+    """(end of the previous answer, start, end) of each answer, ends exclusive."""
     edges = [i for i in range(1, len(is_answer)) if is_answer[i] != is_answer[i - 1]]
     edges += [len(is_answer)] * (len(edges) % 2)
     yield from zip((0, *edges[1::2]), edges[::2], edges[1::2], strict=False)
 
 
 def mask_looks(mentions: Sequence[Mention], seg_index: int, length: int, target: np.ndarray) -> Iterator[Look]:
-    """NAMED. length: of the batch's padded rows, behind which the mask tokens stand; target: (P,) soft coverage."""
+    """NAMED. length: of the batch's padded rows, which the mask tokens follow; target: (P,) soft coverage."""
     nouns = [mention.last for mention in mentions if mention.last < seg_index]
     if nouns:
         for cell, share in enumerate(target.tolist()):

@@ -1,4 +1,4 @@
-"""How a request for a mask is answered, and what beside the words its rows are trained on."""
+"""How a request for a mask is answered, and what its rows train besides words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from stamp.training.talk.exchange import Exchange
 class MaskObjective(Protocol):
     """One way to make a model answer with masks; scenes, questions and all other losses are the same for each.
 
-    name: goes into the run's files. mask_tokens: whether mask tokens stand behind a row, one a cell, that are shown
+    name: goes into the run's files. mask_tokens: whether mask tokens, one per cell, follow each row; they are shown
     where to look.
     """
 
@@ -29,30 +29,30 @@ class MaskObjective(Protocol):
     def mask_tokens(self) -> bool: ...
 
     def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
-        """The model to train, made from a backbone's."""
+        """The model to train, made from a backbone."""
 
     def answer(self, exchange: Exchange, scene: Scene) -> str:
         """The answer to learn, in which only `<|seg|>` is special."""
 
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32] | None:
-        """What the logits of one mask are trained on with `mask_loss`: soft coverage 0..1, flat and row-major, as many
-        as the model gives. None where the answer's words are all there is to learn.
+        """The target of one mask's logits for `mask_loss`: soft coverage 0..1, flat and row-major, one per logit.
+        None if there are only words to learn.
         """
 
 
 @dataclass(frozen=True)
 class AllMask:
-    """STAMP's own: `<|seg|>`, and one logit for each cell of the grid."""
+    """STAMP's own objective: `<|seg|>`, and one logit per cell of the grid."""
 
     name = "stamp"
     mask_tokens = True
 
     def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
-        """See MaskObjective. Mask tokens of a backbone begin with a look that it knows, the other way round.
+        """See MaskObjective. A backbone's mask tokens start with a look that it already knows, in reverse.
 
-        There a noun looks for the cells that show it; with queries and keys exchanged, a cell looks for its noun.
+        There a noun looks for the cells that show it; with queries and keys swapped, a cell looks for its noun.
         """
-        if not bool(model.classifier.bias.any()):  # no mask was ever trained
+        if not bool(model.classifier.bias.any()):  # masks were never trained
             _exchange_look(model)
         return model
 
@@ -67,7 +67,7 @@ class AllMask:
 
 @torch.no_grad()
 def _exchange_look(model: StampForSegmentation) -> None:
-    """Give the head that NAMED trains the queries of CELLS as keys, and its keys as queries."""
+    """Copy the queries of the CELLS head to the keys of the NAMED head, and its keys to the queries."""
     (layer, (source,)), (_, (head,)) = HEADS[Head.CELLS], HEADS[Head.NAMED]
     attention: Any = model.model.language_model.layers[layer].self_attn
     rows = torch.arange(attention.head_dim)

@@ -1,10 +1,10 @@
-"""Means of what a training logs."""
+"""Averages the figures that a training logs."""
 
 import math
 
 
 class Meter:
-    """Means of named numbers since the last reading."""
+    """Means of named numbers since they were last read."""
 
     def __init__(self) -> None:
         self._rows: list[dict[str, float]] = []

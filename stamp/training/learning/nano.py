@@ -1,4 +1,4 @@
-"""The nano checkpoint before training: Qwen2-VL's architecture in a tiny size, and a tokenizer of its own dialogue."""
+"""The nano checkpoint before training: Qwen2-VL's architecture at a tiny size, and a tokenizer for its own dialogue."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -31,19 +31,19 @@ CELL_PX = PATCH_PX * MERGE
 VOCAB_SIZE = 4500
 #: 1 / sqrt(width): Qwen2-VL's 0.02 is for widths of thousands and stalls a narrow model.
 INIT_STD = 0.07
-#: The same of the matrices whose output is added to the hidden state.
+#: The same for matrices that write into the residual stream.
 SUM_STD = 0.01
-#: Pairs of rotary dimensions for time, rows and columns. The fastest come first: in Qwen2-VL's proportions (8, 12, 12)
-#: columns get the slowest, which turn by 0.002 rad across a picture this small, and left and right look alike.
+#: Pairs of rotary dimensions for time, rows and columns. The fastest come first. In Qwen2-VL's proportions (8, 12, 12)
+#: columns would get the slowest, which turn by 0.002 rad across such a small picture: left and right would look alike.
 MROPE_SECTION = [4, 6, 22]
 
 
-#: Masks written as text, as the benchmark's baselines do: vertices, and run lengths of patches.
+#: Masks written as text, as in the benchmark's baselines: vertices, and run lengths of patches.
 MASKS_AS_TEXT = ("[[12, 34], [56, 78]], [[90, 3]]", "others*12, apple*4\nothers*16")
 
 
 def tokenizer_corpus(lexicon: Lexicon) -> Iterable[str]:
-    """Every phrase of the dialogue with every noun it can hold: what the byte-pair merges are counted on."""
+    """Every phrase of the dialogue with every noun that fits: the corpus for the byte-pair merges."""
     yield from ("You are a helpful assistant.", "system", "user", "assistant") * 50
     yield from MASKS_AS_TEXT * 400
     rng = Random(0)
@@ -77,7 +77,7 @@ def tokenizer_corpus(lexicon: Lexicon) -> Iterable[str]:
 
 
 def build_processor(lexicon: Lexicon) -> StampProcessor:
-    """A byte-level BPE tokenizer of what is said of these nouns, Qwen2-VL's and STAMP's special tokens, image sizes."""
+    """A byte-level BPE tokenizer for dialogue about these nouns, Qwen2-VL's and STAMP's special tokens, image sizes."""
     backend = byte_level_tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
@@ -95,10 +95,10 @@ def build_processor(lexicon: Lexicon) -> StampProcessor:
 
 
 def image_processor(grid: int | None, like: Qwen2VLImageProcessorPil | None = None) -> Qwen2VLImageProcessorPil:
-    """Qwen2-VL's preprocessing with the nano's patches, and pixel values as its stem wants them.
+    """Qwen2-VL's preprocessing with the nano's patches and its stem's pixel values.
 
-    grid: every picture is resized to at most grid x grid cells and not much fewer; None leaves sizes as they are.
-    like: the processor of a checkpoint whose pixel values were others.
+    grid: every picture is resized to at most grid x grid cells and not much fewer; None keeps sizes.
+    like: the processor of a checkpoint that uses other pixel values.
     """
     largest = 10**9 if grid is None else (grid * CELL_PX) ** 2
     smallest = 1 if grid is None else round(0.84 * largest)
@@ -114,7 +114,7 @@ def image_processor(grid: int | None, like: Qwen2VLImageProcessorPil | None = No
 
 
 def build_config(processor: StampProcessor, vision_stem: VisionStem = "efficientnet-lite0") -> StampConfig:
-    """About 8.5 million parameters: the stem 2, vision 6 layers wide 192, text 6 layers wide 192."""
+    """About 8.5 million parameters: the stem has 2 million; vision and text have 6 layers each, 192 wide."""
     special = processor.tokenizer.get_added_vocab()
     text = Qwen2VLTextConfig(
         vocab_size=len(processor.tokenizer),
@@ -159,9 +159,9 @@ def build_config(processor: StampProcessor, vision_stem: VisionStem = "efficient
 def build_model(
     processor: StampProcessor, seed: int, vision_stem: VisionStem = "efficientnet-lite0"
 ) -> StampForSegmentation:
-    """A model with fresh random weights, its stem with those of ImageNet.
+    """A model with new random weights and a stem with ImageNet's.
 
-    What a text layer adds begins small: among random sums of full size the image features would be lost.
+    Text layers add little at first; among random sums of full size the image features would be lost.
     """
     torch.manual_seed(seed)
     model = StampForSegmentation(build_config(processor, vision_stem))

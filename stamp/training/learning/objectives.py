@@ -1,4 +1,4 @@
-"""The losses: language-model cross-entropy on answers, BCE + Dice on masks, and nouns for each image cell."""
+"""The losses: cross-entropy on the words of answers, BCE + Dice on masks, cross-entropy on the nouns of image cells."""
 
 from collections.abc import Sequence
 
@@ -13,18 +13,18 @@ from stamp.training.scenes.groups import Group, Lexicon
 from stamp.training.scenes.nouns import Noun
 
 BCE_WEIGHT, DICE_WEIGHT, DICE_SMOOTH = 0.3, 0.7, 1.0
-#: Length of the vector that stands for a noun among image features. Close to that of word embeddings: features that may
-#: grow freely get thirty times as long, drown what the text layers add to a mask token, and every mask is "any object".
+#: Length of a noun's vector among image features, close to that of word embeddings. Without this limit, features grow
+#: thirty times as long and drown what the text layers add to a mask token, so that every mask becomes "any object".
 WORD_FEATURE_NORM = 3.0
-#: Length of what an attribute of value 1 adds: where the object is, how large.
+#: Length that an attribute of value 1 adds: the object's place and size.
 ATTRIBUTE_FEATURE_NORM = 2.0
-#: Directions kept free of nouns: room for more attributes without moving those there are.
+#: Directions kept free of nouns, so that attributes can be added without moving the existing ones.
 N_DIRECTIONS = 9
-#: Length of what the vectors of all nouns have in common: "here is an object".
+#: Length of the common part of all nouns' vectors: "here is an object".
 OBJECT_FEATURE_NORM = 1.5
-#: Weights of a noun's synonyms, and of the groups it belongs to, beside its own name.
+#: Weights of a noun's synonyms and of its groups, relative to its own name.
 SYNONYM_WEIGHT, GROUP_WEIGHT = 0.7, 0.6
-#: Words of groups that tell nothing of their members.
+#: Words in the names of groups that say nothing about their members.
 EMPTY_WORDS = frozenset(
     ("something", "things", "you", "can", "that", "of", "piece", "pieces", "the", "in", "on", "with")
     + ("has", "have", "gives", "give", "lives", "live", "tells", "tell", "play")
@@ -32,9 +32,9 @@ EMPTY_WORDS = frozenset(
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """0.3 BCE + 0.7 Dice for each mask: (S, P) logits, (S, P) targets 0..1 -> (S,) losses.
+    """0.3 BCE + 0.7 Dice per mask: (S, P) logits, (S, P) targets 0..1 -> (S,) losses.
 
-    Dice is on the sigmoid, smooth 1, not squared (arXiv 2512.00395; fixture `train/`). A batch averages over masks.
+    Dice uses the sigmoid, smooth 1, not squared (arXiv 2512.00395; fixture `train/`). A batch averages over masks.
     """
     logits, target = logits.float(), target.float()
     bce = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
@@ -46,7 +46,7 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def grid_ious(logits: Tensor, target: Tensor) -> Tensor:
-    """(S,) IoU on the grid, of logits > 0 against coverage >= 1/2, both (S, P); two empty masks have 1."""
+    """(S,) IoU on the grid: logits > 0 against coverage >= 1/2, both (S, P); 1 for two empty masks."""
     predicted, wanted = logits > 0, target >= 0.5
     union = (predicted | wanted).sum(1)
     return torch.where(union == 0, 1.0, (predicted & wanted).sum(1) / union.clamp(min=1))
@@ -72,14 +72,14 @@ def dense_loss(logits: Tensor, coverage: Tensor, weights: Tensor) -> Tensor:
 
 
 class NounFeatures(nn.Module):
-    """What an image feature should be: the word of the noun its cell shows, and attributes of the object it belongs to.
+    """The target of an image feature: the words for the noun in its cell, and the attributes of its object.
 
-    The vector of a noun adds up the embeddings of the words for it: singular and plural, synonyms, and the groups it
-    belongs to, so that "the animal" is found as a "horse" is. Less the mean of all nouns (which is most of it, and
-    would make every noun look like every other) it gets length WORD_FEATURE_NORM; that mean is added at length
-    OBJECT_FEATURE_NORM. The background's vector is the embedding of `<|image_pad|>`: not zero, for the
-    text model's RMSNorm would blow a zero up to noise. Attributes (`cells`) have directions of their own, at right
-    angles to each other and to all nouns: so "the leftmost" or "the biggest" can be read off an object's cells.
+    A noun's vector sums the embeddings of its words: singular and plural, synonyms, and the groups it belongs to, so
+    that "the animal" is found like a "horse". The mean of all nouns is subtracted, because it dominates and would make
+    all nouns look alike; the rest is scaled to WORD_FEATURE_NORM, and the mean is added at length OBJECT_FEATURE_NORM.
+    The background's vector is the embedding of `<|image_pad|>`, not zero, because the text model's RMSNorm would
+    amplify a zero to noise. Attributes (`cells`) have their own directions, orthogonal to each other and to all nouns,
+    so that "the leftmost" or "the biggest" can be read from an object's cells.
     """
 
     word_weights: Tensor
@@ -123,13 +123,13 @@ class NounFeatures(nn.Module):
         return features @ self.vectors(embeddings).T + self.bias
 
     def marks_loss(self, states: Tensor, marks: Tensor) -> Tensor:
-        """Mean squared error of what states show along the first directions: (..., H), (..., marks) -> scalar."""
+        """Mean squared error of the states along the first directions: (..., H), (..., marks) -> scalar."""
         shown = states @ self.directions[: marks.shape[-1]].T / ATTRIBUTE_FEATURE_NORM
         return functional.mse_loss(shown.float(), marks)
 
 
 def word_shares(noun: Noun, groups: Sequence[Group]) -> dict[str, float]:
-    """The words that make a noun's vector, with their weights. Of "something you can eat" only "eat" counts."""
+    """The words that make a noun's vector, with their weights. In "something you can eat" only "eat" counts."""
     told = (group.name.split() + group.plural.split() for group in groups if noun in group)
     shares = {word: GROUP_WEIGHT for words in told for word in words if word not in EMPTY_WORDS}
     shares |= dict.fromkeys((*noun.synonyms, *noun.synonym_plurals), SYNONYM_WEIGHT)

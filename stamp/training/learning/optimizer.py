@@ -14,15 +14,15 @@ from stamp.training.learning.objectives import NounFeatures
 
 #: Muon's learning rate as a multiple of AdamW's.
 MUON_RATIO = 3.0
-#: The same of its weight decay. With AdamW's, matrices grow until every layer shouts down the ones before.
+#: The same for its weight decay. With AdamW's, matrices grow until every layer drowns out the ones before.
 MUON_DECAY_RATIO = 10.0
-#: Learning rate of a pretrained stem against that of the tower behind it.
+#: Learning rate of a pretrained stem relative to that of the tower after it.
 STEM_LR_RATIO = 0.15
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a model, with its peak learning rate. blocks: the transformer layers among the parameters, if any."""
+    """A part of a model with its peak learning rate. blocks: the transformer layers among the parameters, if any."""
 
     parameters: list[nn.Parameter]
     blocks: nn.Module | None
@@ -51,7 +51,7 @@ def parts_of(model: StampForSegmentation, nouns: NounFeatures, stage: Stage) -> 
 
 
 class Optimizers:
-    """One optimizer out of several. A part whose learning rate is 0 is frozen: it gets no gradient at all."""
+    """Several optimizers as one. A part with learning rate 0 is frozen: it gets no gradient at all."""
 
     def __init__(self, parts: Iterable[Part], weight_decay: float):
         muon_groups: list[dict[str, Any]] = []
@@ -75,7 +75,7 @@ class Optimizers:
         ]
 
     def step(self, lr_factor: float) -> None:
-        """One step at a share of the peak learning rates; gradients are cleared."""
+        """Take one step at a share of the peak learning rates, then clear the gradients."""
         for member in self._members:
             for group in member.param_groups:
                 group["lr"] = group["peak_lr"] * lr_factor
@@ -83,7 +83,7 @@ class Optimizers:
             member.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """All that `load_state_dict` needs."""
+        """Everything that `load_state_dict` needs."""
         return [member.state_dict() for member in self._members]
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:

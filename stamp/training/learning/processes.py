@@ -1,4 +1,4 @@
-"""Several processes train one model: each takes batches of its own, and gradients are averaged before every step."""
+"""Several processes train one model: each takes its own batches, and gradients are averaged before every step."""
 
 import os
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from torch import distributed, nn
 
 @dataclass(frozen=True)
 class Team:
-    """This process (rank) among `size`. One of size 1 works alone."""
+    """This process (rank) among `size`. With size 1 it works alone."""
 
     rank: int = 0
     size: int = 1
 
     @staticmethod
     def join() -> "Team":
-        """The processes that `torchrun` or `accelerate launch` started, or this one alone."""
+        """The processes started by `torchrun` or `accelerate launch`, or this one alone."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return Team()
         if not distributed.is_initialized():
@@ -25,7 +25,7 @@ class Team:
         return Team(distributed.get_rank(), distributed.get_world_size())
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Every process ends up with the mean of all processes' gradients; one exchange for all of them."""
+        """Give every process the mean of all processes' gradients, in one exchange for all parameters."""
         if self.size == 1:
             return
         gradients = [p.grad for p in parameters if p.grad is not None]

@@ -5,8 +5,8 @@
     backbone   dialogue on those eyes, no masks: assets/nano-backbone
     nano       masks: assets/stamp-nano
 
-`words` and `eyes` need nothing of each other and can run at the same time; `backbone` starts from both, `nano` from the
-backbone, or from eyes that took over the words of an earlier nano. Each stage has scenes of its own.
+`words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
+or from eyes that took over the words of an earlier nano. Each stage has its own scenes.
 """
 
 from stamp.training.learning.config import Stage, TrainingConfig
@@ -18,7 +18,7 @@ STYLES = (*TRAINING_STYLES, PHOTO_STYLE)
 
 
 def words_recipe() -> TrainingConfig:
-    """Words on perfect features, on a coarse grid, which costs the least; then masks too."""
+    """Words on perfect features, on a coarse grid, which is cheapest; then masks too."""
     words = BatchPlan(6, 8, 0, 1, 6, 10**8, STYLES, checklists=0.3, requests=0.3, photographs=0.25)
     masks = BatchPlan(12, 4, 1, 1, 6, 2 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.3)
     return TrainingConfig(
@@ -30,20 +30,20 @@ def words_recipe() -> TrainingConfig:
 
 
 def eyes_recipe() -> TrainingConfig:
-    """The vision tower, nearly half of the time on photographs."""
+    """The vision tower, with photographs nearly half of the time."""
     plan = BatchPlan(12, 16, 0, 0, 0, 10**6, STYLES, photographs=0.4, hardened=0.25, crowds=0.6)
     return TrainingConfig((Stage("eyes 12x12", "vision", plan, 2600, 0.0, 5e-4, warmup_steps=60, decay_share=0.8),))
 
 
 def backbone_recipe() -> TrainingConfig:
-    """It talks and has never been asked for a mask's pixels: words on the tower, frozen, with ever less help."""
+    """Dialogue without any mask training: words on the frozen tower, with less and less help."""
     plan = BatchPlan(12, 6, 0, 1, 6, 5 * 10**8, STYLES, checklists=0.2, requests=0.35, photographs=0.4)
     stage = Stage("talk 12x12", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, perfect_share=0.5)
     return TrainingConfig((stage,))
 
 
 def nano_recipe() -> TrainingConfig:
-    """Masks, and words, on the tower, frozen."""
+    """Masks and words on the frozen tower."""
     plan = BatchPlan(
         12, 6, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4, hardened=0.15, crowds=0.4
     )

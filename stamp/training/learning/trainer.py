@@ -1,10 +1,10 @@
 """Train the nano in stages, on a CPU or a GPU, with checkpoints that survive a kill.
 
-Stages: "words" trains dialogue and all-mask prediction with a perfect vision tower, whose features are the word
-embeddings of what a cell shows: matching words with cells takes thousands of steps to emerge, and here they are cheap.
+Stages: "words" trains dialogue and all-mask prediction with a perfect vision tower: its features are the word
+embeddings of what a cell shows. Matching words with cells takes thousands of steps to emerge; here steps are cheap.
 "vision" then teaches the vision tower to give such features, and "joint" trains everything on pictures, first on a
-coarse grid, then on a fine one. Batches are pure functions of the step, so a resumed run continues with the very
-numbers of an uninterrupted one.
+coarse grid, then on a fine one. Batches are pure functions of the step, so a resumed run gives exactly the numbers of
+an uninterrupted one.
 """
 
 import json
@@ -41,20 +41,20 @@ from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary
 
-#: Weight of the losses on the inside of the text model, against the loss of answers.
+#: Weight of the losses inside the text model, relative to the loss of answers.
 GROUNDING_WEIGHT = 0.1
-#: Weights against that: of where image tokens are, of what they show, of what answers have found, and of what is known
-#: of the nouns in questions.
+#: Weights relative to that: where image tokens are, what they show, what answers have found, and what is known about
+#: the nouns in questions.
 PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT, TOLD_WEIGHT = 10.0, 1.0, 3.0, 60.0
-#: Weights of the squared errors of image features, against their cross-entropy as nouns.
+#: Weights of the squared errors of image features, relative to their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
-#: Noise on the perfect features of a "words" stage, against a length of 3.
+#: Noise on the perfect features of a "words" stage, which have length 3.
 FEATURE_NOISE = 0.05
 
 
 @dataclass
 class Progress:
-    """Where a run stands. seconds: training time so far, without pauses."""
+    """The progress of a run. seconds: training time so far, without pauses."""
 
     stage: int = 0
     step: int = 0
@@ -63,11 +63,11 @@ class Progress:
 
 @dataclass
 class Trainer:
-    """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (all that resuming needs).
+    """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (everything that resuming needs).
 
     masks: how requests for a mask are answered and trained.
-    init_from: a checkpoint to go on from; text_from: one whose text model a new one takes
-    over; eyes_from: one whose vision tower any takes over (`transfer`).
+    init_from: a checkpoint to continue from; text_from: a checkpoint that gives a new model its text model;
+    eyes_from: a checkpoint that gives its vision tower (`transfer`).
     """
 
     config: TrainingConfig
@@ -114,7 +114,7 @@ class Trainer:
     # -- running -----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train from where `progress` stands to the end; save every few minutes, after each stage and on Ctrl-C."""
+        """Train from the current `progress` to the end; save every few minutes, after each stage and on Ctrl-C."""
         for index in range(self.progress.stage, len(self.config.stages)):
             if index != self.progress.stage:
                 self.progress = Progress(index, 0, self.progress.seconds)
@@ -176,7 +176,7 @@ class Trainer:
         return {name: float(value.detach()) for name, value in (losses | shown).items()}
 
     def losses(self, stage: Stage, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(losses to add up, figures only to show). Image features are computed once for all rows of an image."""
+        """(losses to sum, figures for display only). Image features are computed once for all rows of an image."""
         embeddings: Any = self.model.get_input_embeddings().weight
         ideal = self.nouns.ideal(batch.coverage, batch.attributes, embeddings)
         losses: dict[str, Tensor] = {}
@@ -218,7 +218,7 @@ class Trainer:
         )
 
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(loss of the answers, loss on the inside, mask logits) of some rows."""
+        """(loss of the answers, loss inside the text model, mask logits) of some rows."""
         output = self._run_rows(rows, batch, embeds)
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
@@ -275,9 +275,9 @@ class Trainer:
         (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
 
     def resume(self) -> bool:
-        """Continue from `out/state.pt`; False when there is none.
+        """Continue from `out/state.pt`; False if there is none.
 
-        Raises ValueError for another configuration, or another way to answer with masks.
+        Raises ValueError for another configuration or another mask objective.
         """
         path = self.out / "state.pt"
         if not path.exists():
@@ -313,6 +313,6 @@ def _one_thread(_: int) -> None:
 
 @torch.no_grad()
 def _object_cell_accuracy(logits: Tensor, coverage: Tensor) -> Tensor:
-    """Share of object cells (background below one half) whose largest logit is the noun that covers them most."""
+    """Share of object cells (background below one half) with the largest logit at the noun that covers them most."""
     on_object = coverage[..., 0] < 0.5
     return (logits.argmax(-1) == coverage.argmax(-1))[on_object].float().mean()

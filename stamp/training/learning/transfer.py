@@ -1,4 +1,4 @@
-"""A new nano takes over what an earlier one knows of language: its vocabulary, its eyes and its sizes may differ."""
+"""Copies the language of an earlier nano into a new one, which may differ in vocabulary, vision tower and sizes."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from stamp.model.vision_stem import StemmedVisionTower
 
 @torch.no_grad()
 def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> int:
-    """Copy text layers and classifier of a checkpoint, and the embeddings of the tokens that both tokenizers have.
+    """Copy text layers and classifier of a checkpoint, and the embeddings of tokens that both tokenizers have.
 
     Other tokens keep their random embeddings: the layers have learned to match any word with the cells that show it.
-    Returns how many tokens were copied.
+    Returns the number of copied tokens.
     """
     other = StampForSegmentation.from_pretrained(folder, dtype=torch.float32)
     theirs, ours = StampProcessor.from_pretrained(folder).tokenizer.get_vocab(), processor.tokenizer.get_vocab()
@@ -32,7 +32,7 @@ def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: P
 
 @torch.no_grad()
 def adopt_eyes(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
-    """Copy the vision tower of a checkpoint. One without a stem gets one that adds nothing yet."""
+    """Copy the vision tower of a checkpoint. If it has no stem, the new stem adds nothing at first."""
     other = StampForSegmentation.from_pretrained(folder, dtype=torch.float32)
     tower, theirs = model.model.visual, other.model.visual
     if isinstance(theirs, StemmedVisionTower) == isinstance(tower, StemmedVisionTower):

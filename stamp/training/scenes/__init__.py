@@ -1,1 +1,1 @@
-"""Artwork, nouns and photographs to composed pictures with exact masks."""
+"""Composes pictures with exact masks from artwork, nouns and photographs."""

@@ -74,7 +74,7 @@ PANORAMA_SOURCE = ArtSource(
     "HDR panoramas of Poly Haven and others, dedicated to the public domain.",
 )
 
-#: 50 landscapes, 500 px wide. The package is MIT; nobody says so of each photograph: for training alone.
+#: 50 landscapes, 500 px wide. The package is MIT, but each photograph's licence is not stated: only for training.
 BACKDROP_SOURCE = ArtSource(
     "tabler-ui",
     "0.0.34",
@@ -84,18 +84,18 @@ BACKDROP_SOURCE = ArtSource(
 )
 
 
-#: Things cut out of photographs (`stamp.training.scenes.cutouts`); which there are is found in the folder.
+#: Things cut out of photographs (`stamp.training.scenes.cutouts`), as found in the folder.
 PHOTO_STYLE = "photo"
 
 
 class ArtLibrary:
-    """Sprites by (style, noun) and backgrounds; loads lazily and travels to worker processes.
+    """Sprites by (style, noun), and backgrounds; loads lazily and can be sent to worker processes.
 
-    A style need not draw every noun, and may draw one several times: `drawings` counts them, `nouns_in` lists what
-    some styles draw. `sprite` gives (h, w, 4) uint8 RGBA, not premultiplied, trimmed to its visible box, longest side
-    256 px for installed art. `panoramas` gives (256, 512, 3) uint8 equirectangular images,
-    tone-mapped, horizon on the middle row; with `held_out` the six of `HELD_OUT_PANORAMAS`, else the others.
-    `backdrops` are landscapes, (h, w, 3) uint8, which the held-out library does not have.
+    A style need not draw every noun, and may draw one several times: `drawings` counts them, `nouns_in` lists the
+    nouns of some styles. `sprite` gives (h, w, 4) uint8 RGBA, not premultiplied, trimmed to its visible box, longest
+    side 256 px for installed art. `panoramas` gives (256, 512, 3) uint8 equirectangular images, tone-mapped, horizon on
+    the middle row; with `held_out` the six of `HELD_OUT_PANORAMAS`, otherwise the others. `backdrops` are landscapes,
+    (h, w, 3) uint8; the held-out library has none.
     """
 
     def __init__(self, folder: Path, styles: Sequence[str], nouns: Sequence[Noun], held_out: bool = False) -> None:
@@ -131,7 +131,7 @@ class ArtLibrary:
         return library
 
     def drawings(self, style: str, noun: Noun) -> int:
-        """How many drawings of a noun this library has in one style; 0 where the style does not show it."""
+        """The number of drawings of a noun in one style; 0 if the style does not show it."""
         if self._arrays:
             return int((style, noun.name) in self._arrays)
         return len(self._files(style, noun)) if style in self.styles else 0
@@ -150,7 +150,7 @@ class ArtLibrary:
         return self._nouns_in[key]
 
     def sprite(self, style: str, noun: Noun, drawing: int = 0) -> np.ndarray:
-        """(h, w, 4) uint8 RGBA of one drawing of a noun. Raises ArtError when there is none."""
+        """(h, w, 4) uint8 RGBA of one drawing of a noun. Raises ArtError if there is none."""
         if not 0 <= drawing < self.drawings(style, noun):
             raise ArtError(f"this library holds no drawing {drawing} of {noun.name!r} in style {style!r}")
         if self._arrays:
@@ -173,7 +173,7 @@ class ArtLibrary:
         return self._mipmaps[key]
 
     def opacity_mipmap(self, style: str, noun: Noun, drawing: int = 0) -> tuple[Image.Image, ...]:
-        """The levels of `mipmap` as opacity alone, mode "L"."""
+        """The levels of `mipmap` as opacity only, mode "L"."""
         key = (style, noun.name, drawing)
         if key not in self._opacities:
             self._opacities[key] = tuple(level.getchannel("a") for level in self.mipmap(style, noun, drawing))
@@ -197,7 +197,7 @@ class ArtLibrary:
 
     @property
     def backdrops(self) -> list[np.ndarray]:
-        """Landscapes to put things on, in order of name; none where they are not installed."""
+        """Landscapes to put things on, in order of name; none if they are not installed."""
         if self._backdrops is None:
             paths = [] if self._held_out else sorted((self.folder / "backdrops").glob("*.jpg"))
             self._backdrops = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
@@ -225,18 +225,18 @@ def find_cutouts(art_folder: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def sprite_path(folder: Path, style: str, drawing: str) -> Path:
-    """Where the sprite of a drawing (an emoji code, or the name of a render) lies."""
+    """The path of a drawing's sprite; a drawing is an emoji code or the name of a render."""
     return folder / "sprites" / style / f"{drawing}.png"
 
 
 def _absent(folder: Path, style: str, nouns: Sequence[Noun]) -> list[str]:
-    """The drawings that are not installed."""
+    """The drawings that are not yet installed."""
     drawings = [drawing for noun in nouns for drawing in noun.drawings_in(style)]
     return [drawing for drawing in drawings if not sprite_path(folder, style, drawing).is_file()]
 
 
 def install_art(folder: Path, styles: Sequence[str], nouns: Sequence[Noun], with_panoramas: bool = True) -> None:
-    """Downloads, checks and rasterises the artwork of `styles`; does only what is not yet in `folder`.
+    """Downloads, checks and rasterises the artwork of `styles`; skips what is already in `folder`.
 
     Raises:
         ArtError: an unknown style, a registry's client missing or failing, a wrong checksum, or a drawing that is not

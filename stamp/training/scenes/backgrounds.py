@@ -1,7 +1,7 @@
 """Backgrounds of composed scenes: perspective crops of panoramas, and procedural patterns.
 
-Both are made at low resolution where nothing is lost (a 70 degree crop of a 512 px panorama holds about
-100 px) and scaled up; every function is a pure function of its random generator and arguments.
+Both are made at low resolution and scaled up if nothing is lost (a 70 degree crop of a 512 px panorama holds about
+100 px). Every function is a pure function of its random generator and arguments.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def photograph_crop(rng: np.random.Generator, photograph: np.ndarray, width: int
 
 
 def _sample_bilinear(panorama: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Samples (h, w, 3) at v in 0..1 downwards and u in turns (wraps around). Returns (rows, columns, 3) uint8."""
+    """Samples (h, w, 3) at v in 0..1 downwards and u in full turns (wraps around). Returns (rows, columns, 3) uint8."""
     height, width = panorama.shape[:2]
     y = np.clip(v.astype(np.float32) * height - 0.5, 0, height - 1.01)
     x = np.mod(u.astype(np.float32) * width - 0.5, width)
@@ -63,13 +63,13 @@ def _sample_bilinear(panorama: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.n
 
 
 def vary(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """The view in other light, often mirrored, often with the fine texture that a low-resolution panorama lacks.
+    """The view in different light, often mirrored, often with the fine texture that a low-resolution panorama lacks.
 
     Args:
         image: (h, w, 3) uint8.
 
     Returns:
-        (h, w, 3) uint8; rows stay where they are, so that a horizon does.
+        (h, w, 3) uint8; rows, and so the horizon, stay in place.
     """
     if rng.random() < 0.5:
         image = image[:, ::-1]
@@ -80,7 +80,7 @@ def vary(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _with_texture(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """The image with grey noise at two scales, as grass, gravel or plaster have."""
+    """The image with grey noise at two scales, like grass, gravel or plaster."""
     height, width = image.shape[:2]
     total = np.zeros((height, width), np.int16)
     for cell_px in (rng.uniform(1.5, 3), rng.uniform(4, 10)):
@@ -101,7 +101,7 @@ def procedural_background(rng: np.random.Generator, width: int, height: int) -> 
 
 
 def _colour(rng: np.random.Generator) -> Colour:
-    """A random colour, more often pale or muted than loud, as backgrounds are."""
+    """A random colour, more often pale or muted than strong, as in real backgrounds."""
     grey, spread = rng.uniform(40, 235), rng.uniform(5, 80)
     return np.clip(grey + rng.uniform(-spread, spread, 3), 0, 255).astype(np.float32)
 
@@ -221,7 +221,7 @@ def _dots(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def _shapes(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """Ellipses, boxes, triangles and lines of any colour: edges that belong to nothing one could name."""
+    """Ellipses, boxes, triangles and lines of any colour: edges that belong to no nameable object."""
     image = Image.new("RGB", (width, height), tuple(_colour(rng).astype(int).tolist()))
     pen = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(4, 24))):

@@ -54,11 +54,11 @@ class Drawn:
 
     @cached_property
     def silhouette_px(self) -> int:
-        """The number of solid pixels, also outside the image."""
+        """The number of solid pixels, including those outside the image."""
         return int(np.count_nonzero(self.solid))
 
     def clip(self, width: int, height: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The rows and columns that lie inside the image (maybe none): of the image, and of the sprite."""
+        """The rows and columns inside the image (maybe none), in the image's and in the sprite's coordinates."""
         x1, y1 = max(0, self.left), max(0, self.top)
         x2 = max(x1, min(width, self.left + self.pixels.shape[1]))
         y2 = max(y1, min(height, self.top + self.pixels.shape[0]))
@@ -72,7 +72,7 @@ def render(placement: Placement, art: ArtLibrary) -> Drawn:
 
 
 def render_opacity(placement: Placement, art: ArtLibrary, scale: float) -> Drawn:
-    """The opacity of the sprite alone, at `scale` times the scene's resolution."""
+    """Only the opacity of the sprite, at `scale` times the scene's resolution."""
     return _transform(placement, art.opacity_mipmap(placement.style, placement.noun, placement.drawing), scale)
 
 
@@ -119,7 +119,7 @@ def draw(
 ) -> np.ndarray:
     """The image of the placements, in their order, over a copy of the (H, W, 3) uint8 background.
 
-    `recolour_share` of the objects change their saturation and, a little, their hue.
+    `recolour_share` of the objects change in saturation and, a little, in hue.
     """
     image = background.copy()
     mean = background[::8, ::8].reshape(-1, 3).mean(axis=0)
@@ -138,7 +138,7 @@ def draw(
 
 
 def _recoloured(rng: np.random.Generator, sprite: Drawn, noun: Noun) -> Drawn:
-    """The sprite with its chroma scaled and turned in YIQ; a noun whose colour is known keeps its hue."""
+    """The sprite with its chroma scaled and turned in YIQ; a noun with a known colour keeps its hue."""
     strength = rng.uniform(0.7, 1.3) if noun.colour else rng.uniform(0.45, 1.4)
     turn = np.radians(rng.normal(0, 2 if noun.colour else 9))
     cos, sin = strength * np.cos(turn), strength * np.sin(turn)

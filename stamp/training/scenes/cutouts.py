@@ -1,4 +1,4 @@
-"""Things cut out of photographs, as one more style of art, and photographs as backgrounds of composed scenes."""
+"""Things cut out of photographs, as another style of art, and photographs as backgrounds of composed scenes."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from stamp.training.scenes.photographs import Photograph
 from stamp.training.scenes.rasterise import fit_sprite, write_png
 
 CUTOUT_SIDE_PX = 192
-#: Smaller ones show nothing when they are enlarged; more of one noun would only fill memory.
+#: Smaller cut-outs show nothing when enlarged; more per noun would only fill memory.
 MIN_CUTOUT_PX, MOST_OF_A_NOUN = 1500, 60
 
 
 def write_cutouts(photographs: Sequence[Photograph], art_folder: Path) -> None:
-    """Write one PNG for each whole object: `sprites/photo/<noun>/<number>.png`. Does nothing where that exists."""
+    """Write one PNG per whole object: `sprites/photo/<noun>/<number>.png`. Does nothing if the folder exists."""
     target = art_folder / "sprites" / PHOTO_STYLE
     if (target / "complete").is_file():
         return
@@ -39,7 +39,7 @@ def write_cutouts(photographs: Sequence[Photograph], art_folder: Path) -> None:
 
 
 def cut_out(picture: Image.Image, mask: np.ndarray) -> Image.Image:
-    """The masked pixels as RGBA with a soft edge just inside the mask, which is rarely exact; longest side 192 px."""
+    """The masked pixels as RGBA, longest side 192 px. The soft edge is just inside the mask, which is rarely exact."""
     alpha = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(3))
     picture = picture.copy()
     picture.putalpha(alpha.filter(ImageFilter.GaussianBlur(0.7)))
@@ -49,5 +49,5 @@ def cut_out(picture: Image.Image, mask: np.ndarray) -> Image.Image:
 
 
 def _is_whole(mask: np.ndarray) -> bool:
-    """Large enough, and not cut off by the picture's edge, the lower one aside (people stand on it)."""
+    """Whether it is large enough and not cut off by the picture's edge, except the lower one (people stand on it)."""
     return bool(mask.sum() >= MIN_CUTOUT_PX and not (mask[0].any() or mask[:, 0].any() or mask[:, -1].any()))

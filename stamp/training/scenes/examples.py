@@ -1,4 +1,4 @@
-"""The example pictures of the page: composed scenes with seeds no training uses, two photographs, and what to ask."""
+"""The page's example pictures: composed scenes with seeds that no training uses, two photographs, and questions."""
 
 import json
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from stamp.training.scenes.scenes import VALIDATION_SEEDS, compose_scene
 
 @dataclass(frozen=True)
 class Ask:
-    """What to ask about a picture, and what is right.
+    """A question about a picture, and the right answer.
 
-    objects: those of a scene whose masks the answer should have, from 1; none where it should have no mask.
-    outline: the same for a photograph, corners (x, y) in pixels, drawn by hand. says: one of these words stands in the
-    answer, where there is any.
+    objects: the numbers, from 1, of the scene's objects that the answer should mask; empty if it should have no mask.
+    outline: the same for a photograph, as corners (x, y) in pixels, drawn by hand. says: if not empty, the answer
+    contains one of these words.
     """
 
     prompt: str
@@ -32,7 +32,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Example:
-    """One composed picture and what to ask about it."""
+    """One composed picture and its questions."""
 
     name: str
     seed: int
@@ -43,7 +43,7 @@ class Example:
 
 @dataclass(frozen=True)
 class ExamplePhotograph:
-    """One photograph, which lies in `assets/examples`, and what to ask about it."""
+    """One photograph in `assets/examples` and its questions."""
 
     file: str
     licence: str
@@ -75,7 +75,7 @@ PHOTOGRAPHS = (
     ),
 )
 PHOTOGRAPHS_FOLDER = Path(__file__).resolve().parents[3] / "assets" / "examples"
-_FIRST = VALIDATION_SEEDS.start + 5000  # behind the seeds of the evaluation
+_FIRST = VALIDATION_SEEDS.start + 5000  # after the seeds of the evaluation
 EXAMPLES: tuple[Example, ...] = (
     Example("lemon", _FIRST + 100, (512, 448), "noto-v1", (Ask("segment the lemon", (2,)),)),
     Example("salads", _FIRST + 106, (512, 448), "noto", (Ask("segment all salads", (1, 2, 3)),)),
@@ -86,7 +86,7 @@ EXAMPLES: tuple[Example, ...] = (
 
 
 def write_examples(art: ArtLibrary, folder: Path) -> None:
-    """Write the pictures, `examples.json` and the notice of whose art and photographs they show."""
+    """Write the pictures, `examples.json` and the licence notices of their art and photographs."""
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     for example in EXAMPLES:
@@ -122,7 +122,7 @@ def write_examples(art: ArtLibrary, folder: Path) -> None:
 
 
 def _entry(image: str, ask: Ask, licence: str, mask: np.ndarray) -> dict[str, Any]:
-    """mask: what the answer should show, together; empty where it should show none."""
+    """mask: the union of what the answer should show; empty if it should show nothing."""
     entry: dict[str, Any] = {"image": image, "prompt": ask.prompt, "licence": licence, "says": list(ask.says)}
     return entry | {"mask": encode_rle(mask) if mask.any() else None}
 

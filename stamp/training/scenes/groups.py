@@ -6,15 +6,15 @@ from functools import cached_property
 
 from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
 
-#: Of a group one can ask for.
+#: A group needs this many members before people can ask for it.
 FEWEST_MEMBERS = 3
 
 
 @dataclass(frozen=True)
 class Group:
-    """Nouns with something in common. `name` and `plural` stand where a noun could; `the` names the only member.
+    """Nouns with something in common. `name` and `plural` can replace a noun; `the` names a single member.
 
-    nouns: those that belong to it; doubtful: those of which people would not agree.
+    nouns: its members; doubtful: nouns on which people would disagree.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Lexicon:
 
     @cached_property
     def categories(self) -> tuple[Group, ...]:
-        """Groups that are a noun themselves: "animal", and "car", of which a taxi is one."""
+        """Groups with a noun as their name: "animal", and "car", which includes taxis."""
         kinds = {kind for noun in self.nouns for kind in noun.kinds}
         words = {noun.name: (noun.name, noun.plural) for noun in self.nouns if noun.name in kinds}
         return tuple(self._groups(words | CATEGORY_WORDS, "the {}"))
@@ -68,11 +68,11 @@ class Lexicon:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """Groups that some nouns belong to and others do not."""
+        """Groups that contain some nouns but not all."""
         return (*self.categories, *self.uses)
 
     def meant_by(self, name: str) -> tuple[int, ...]:
-        """The numbers of the nouns that a noun's name is true of: a "taxi" is a "car" too."""
+        """The numbers of all nouns that a noun's name covers: a "taxi" is a "car" too."""
         return tuple(number for noun, number in self.numbers.items() if noun.fits(name))
 
     def _groups(self, words: dict[str, tuple[str, str]], the: str) -> Iterator[Group]:

@@ -1,23 +1,23 @@
-"""What a noun is, and what may truly be said of it. The nouns themselves are in `stamp.training.scenes.vocabulary`."""
+"""The definition of a noun and the facts about it. The nouns themselves are in `stamp.training.scenes.vocabulary`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Noun:
-    """One kind of object, and what may truly be said of it.
+    """One kind of object and the facts about it.
 
-    category: the group it belongs to, a key of `CATEGORY_WORDS` where one can ask for it.
+    category: its group, a key of `CATEGORY_WORDS` if people can ask for that group.
     flies: scenes may let it float (birds drawn in flight, clouds); not the same as the function "that flies".
-    article: "a", "an", or "" for what is not counted ("bread") or drawn as a pair or a heap ("socks", "grapes").
+    article: "a", "an", or "" for nouns that are not counted ("bread") or drawn as a pair or a heap ("socks", "grapes").
     kinds: broader words that are also true: categories, or the names of other nouns ("taxi" is a "car").
-    colour: its colour, where that is the same in every drawing; else empty.
+    colour: its colour if it is the same in every drawing, else empty.
     synonyms: other words people type, none shared with another noun; one may contain another noun's name ("pine tree"
-    and "tree"), so look for the longest first. `synonym_plurals` runs beside it.
-    functions: keys of `FUNCTION_WORDS`, what fits behind "something ...": "you can eat", "that flies".
-    arguable: kinds and functions that some people would grant it and others not (is a tomato a fruit?).
+    and "tree"), so look for the longest first. `synonym_plurals` has the same order.
+    functions: keys of `FUNCTION_WORDS`, which complete "something ...": "you can eat", "that flies".
+    arguable: kinds and functions on which people disagree (is a tomato a fruit?).
     drawings: (style, key) of every drawing.
-    taught: the shipped checkpoint learns it.
+    taught: whether the shipped checkpoint learns it.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Noun:
         return tuple(key for drawn_in, key in self.drawings if drawn_in == style)
 
     def fits(self, word: str) -> bool | None:
-        """Whether a name, category, kind or function is true of it; None where people would not agree."""
+        """Whether a name, category, kind or function is true of it; None if people would disagree."""
         if word in self.arguable:
             return None
         return word in (self.name, self.category, *self.kinds, *self.functions)
 
 
-#: Categories that people ask for by a word, as one and as many.
+#: Categories that people ask for by name, singular and plural.
 CATEGORY_WORDS: dict[str, tuple[str, str]] = {
     "animal": ("animal", "animals"),
     "bird": ("bird", "birds"),
@@ -88,7 +88,7 @@ _USES = (
     "read",
     "play music with",
 )
-#: How people ask for what has a function, as one and as many.
+#: How people ask for things with a function, singular and plural.
 FUNCTION_WORDS: dict[str, tuple[str, str]] = {
     **{f"you can {use}": (f"something you can {use}", f"things you can {use}") for use in _USES},
     "that flies": ("something that flies", "things that fly"),

@@ -1,7 +1,7 @@
-"""Packages of artwork: what they are, and how they come from their registry, checked and unpacked.
+"""Packages of artwork: their definition, download from a registry, check and unpacking.
 
-Nothing of a package is ever run: `npm pack --ignore-scripts` and `apt-get download` only fetch the archive, which may
-also be put in the `downloads` folder by hand.
+No code of a package is ever run: `npm pack --ignore-scripts` and `apt-get download` only fetch the archive, which you
+can also put in the `downloads` folder by hand.
 """
 
 import base64
@@ -41,10 +41,10 @@ class ArtSource:
 
 
 def fetch(source: ArtSource, folder: Path) -> Path:
-    """The unpacked package of a source, downloaded at need: npm's inner `package` folder, or a Debian package's root.
+    """The unpacked package of a source, downloaded if needed: npm's inner `package` folder, or a Debian package's root.
 
     Raises:
-        ArtError: no client for the registry, a failed download, or another checksum.
+        ArtError: no client for the registry, a failed download, or a wrong checksum.
     """
     target = folder / "packages" / Path(source.archive_name).stem
     if not target.is_dir():
@@ -84,7 +84,7 @@ def extract_checked(archive: Path, integrity: str, target: Path) -> None:
     """Unpacks a .tgz or .deb into `target`, all or nothing, after comparing its sha512 with an integrity string.
 
     Raises:
-        ArtError: another checksum, a member that would land outside the target, or no dpkg for a .deb.
+        ArtError: a wrong checksum, a member that would end up outside the target, or no dpkg for a .deb.
     """
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha512").digest()

@@ -1,14 +1,14 @@
-"""Photographs with marked objects, as scenes: what is said of composed scenes is said of them, where it is known.
+"""Photographs with marked objects, used as scenes: exchanges about them work like those about composed scenes.
 
-Two layouts are read, each in a folder of its own:
+Two layouts are read, each in its own folder:
 
-    annotations.jsonl   one picture a line: {"image": "images/a.jpg", "objects": [{"noun": "cat",
-                        "mask": "masks/a.png", "mask_ids": [1]}]}; the mask is 8 bit, the object is where it has one of
-                        these values. An object without a mask is only known to be somewhere in the picture.
+    annotations.jsonl   one picture per line: {"image": "images/a.jpg", "objects": [{"noun": "cat",
+                        "mask": "masks/a.png", "mask_ids": [1]}]}; the 8-bit mask has one of these values where the
+                        object is. An object without a mask is only known to be somewhere in the picture.
     instances.json      COCO: images/ (or the folder itself) holds the files that it names.
 
-`heldout.txt` names the pictures that training never sees, one a line. `marks.txt` names the nouns that the folder marks
-wherever they are, one a line; COCO marks all of its categories. Of other nouns nobody knows whether they are there.
+`heldout.txt` names the pictures that training never sees, one per line. `marks.txt` names the nouns that the folder
+marks in every picture, one per line; COCO marks all of its categories. Whether other nouns are there is unknown.
 """
 
 import json
@@ -27,26 +27,26 @@ from stamp.training.scenes.nouns import Noun
 from stamp.training.scenes.scenes import Scene, SceneObject, augment, describe
 
 PHOTOGRAPH = "photograph"
-#: Kinds of things that are not overlooked: where they are in a picture, they are marked.
+#: Kinds of things that annotators do not overlook: if they are in a picture, they are marked.
 STRIKING = frozenset(("animal", "bird", "insect", "sea animal", "instrument", "weapon", "character", "dinosaur"))
-#: Objects smaller than this share of the picture are not seen on the grid: their nouns are neither there nor absent.
+#: Objects smaller than this share of the picture do not show on the grid: their nouns are neither there nor absent.
 MIN_SHARE = 0.004
-#: How far unmarked pixels are trusted to be background where not everything is marked.
+#: How much to trust unmarked pixels as background if not everything is marked.
 DOUBTFUL_WEIGHT = 0.3
-#: A person consists of clothes: where most of an object is covered by smaller ones, either it or they are shown.
+#: A person wears clothes: if smaller objects cover most of an object, the scene shows either it or them.
 PARTS_SHARE = 0.5
 MOST_OBJECTS = 255
-#: Nouns that known collections mark wherever they are, by folder name; `marks.txt` in a folder says it for others.
+#: Nouns that known collections mark in every picture, by folder name; other folders list them in `marks.txt`.
 MARKS_FILE = Path(__file__).with_name("photograph_marks.json")
 
 
 class PhotographError(ValueError):
-    """A folder of photographs that cannot be used; the message says what to do."""
+    """A folder of photographs cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Marked:
-    """One marked object. read_mask: its (H, W) bool mask; None where only its noun is known."""
+    """One marked object. read_mask: gives its (H, W) bool mask; None if only its noun is known."""
 
     noun: Noun
     read_mask: Callable[[], np.ndarray] | None
@@ -56,7 +56,7 @@ class Marked:
 class Photograph:
     """One picture. unmarked: nouns it may show without a mark; weight: see `Scene.background_weight`.
 
-    origin: where it comes from and under which licence, as its folder says.
+    origin: its source and licence, as recorded in its folder.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class Photograph:
 
     @cached_property
     def has_masks(self) -> bool:
-        """Whether every object has one, so that the picture makes a scene."""
+        """Whether every object has a mask, so that the picture makes a scene."""
         return bool(self.objects) and all(item.read_mask for item in self.objects)
 
 
@@ -173,9 +173,9 @@ def _would_be_marked(noun: Noun, marked: set[str]) -> bool:
 
 
 def photograph_scene(photo: Photograph, seed: int, width: int, height: int, crop: bool = True) -> Scene | None:
-    """A scene of (height, width) from a photograph with masks; None where too little of any object is left.
+    """A scene of (height, width) from a photograph with masks; None if too little of every object is left.
 
-    crop: a random window, mirrored half the time, in changed light; else the whole picture as it is.
+    crop: a random window, mirrored half the time, in changed light; otherwise the whole picture, unchanged.
     """
     rng = np.random.default_rng([seed, 1])
     with Image.open(photo.path) as file:
@@ -201,7 +201,7 @@ def photograph_scene(photo: Photograph, seed: int, width: int, height: int, crop
 
 
 def _whole_or_parts(rng: np.random.Generator, items: list[tuple[Noun, np.ndarray]]) -> list[tuple[Noun, np.ndarray]]:
-    """Without the wholes or without the parts, where objects of other nouns cover most of one."""
+    """The objects without the wholes or without the parts, if objects of other nouns cover most of one."""
     wholes = set()
     for number, (noun, mask) in enumerate(items):
         others = [other for kind, other in items if kind is not noun and other.sum() < mask.sum()]
@@ -231,7 +231,7 @@ def _window(rng: np.random.Generator, size_wh: tuple[int, int], ratio: float) ->
 
 
 def _renumber(seen: np.ndarray, nouns: Sequence[Noun]) -> tuple[dict[int, Noun], frozenset[Noun]]:
-    """{label: noun} of what is large enough, and the nouns of what is there but too small."""
+    """{label: noun} of the objects that are large enough, and the nouns of those that are too small."""
     areas = np.bincount(seen.ravel(), minlength=len(nouns) + 1)[1:]
     shown = {n: noun for n, noun in enumerate(nouns, 1) if areas[n - 1] >= MIN_SHARE * seen.size}
     return shown, frozenset(noun for n, noun in enumerate(nouns, 1) if areas[n - 1] > 0 and n not in shown)
@@ -258,11 +258,11 @@ class PhotoLibrary:
         self._shares = weights / weights.sum()
 
     def origins(self) -> dict[str, int]:
-        """How many photographs come from where, under which licence."""
+        """The number of photographs per source and licence."""
         return dict(sorted(Counter(photo.origin for photo in self.photographs).items()))
 
     def scene(self, seed: int, width: int, height: int) -> Scene:
-        """A scene of one of them; a pure function of its arguments."""
+        """A scene from one of the photographs; a pure function of its arguments."""
         rng = np.random.default_rng([seed, 2])
         while True:
             photo = self.photographs[int(rng.choice(len(self._shares), p=self._shares))]

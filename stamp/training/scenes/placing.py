@@ -1,6 +1,6 @@
-"""Decides where the objects of a scene stand: who appears, in which drawing, how large and how deep.
+"""Decides where the objects of a scene are: which ones appear, in which drawing, how large and how deep.
 
-Placements are tried one after another on a coarse grid and kept when they leave one another visible.
+Placements are tried one after another on a coarse grid and kept if they leave each other visible.
 """
 
 from bisect import bisect_right
@@ -26,7 +26,7 @@ NEVER_MIRRORED = frozenset(
 
 @dataclass(frozen=True)
 class Actor:
-    """An object that is to appear: a noun in one of the drawings of a style."""
+    """An object to place: a noun in one of a style's drawings."""
 
     noun: Noun
     style: str
@@ -34,7 +34,7 @@ class Actor:
 
 
 class Plan:
-    """The placements so far on a coarse grid, from back to front, and how much each of them shows.
+    """The placements so far on a coarse grid, from back to front, and how much of each is visible.
 
     A sprite shows enough when it covers `share` of the grid and `fraction` of its own silhouette.
     """
@@ -47,7 +47,7 @@ class Plan:
         self._share, self._fraction = share, fraction
 
     def add(self, placement: Placement, sprite: Drawn) -> bool:
-        """Puts a sprite at its depth if it, and every sprite behind it, then shows enough. Returns whether it did."""
+        """Adds a sprite at its depth if it and every sprite behind it stay visible enough. Returns whether it did."""
         behind = bisect_right([other.depth for other in self.placements], placement.depth)
         height, width = self._labels.shape
         window, inner = sprite.clip(width, height)
@@ -71,7 +71,7 @@ class Plan:
 def place_all(
     rng: np.random.Generator, art: ArtLibrary, config: SceneConfig, horizon_y: float | None
 ) -> list[Placement]:
-    """Placements from back to front that leave one another visible; what finds no place is left out.
+    """Placements from back to front that leave each other visible; objects that find no place are left out.
 
     Args:
         horizon_y: the row of the horizon in pixels, or None for a flat scene.
@@ -100,7 +100,7 @@ def place_all(
 
 
 def _choose_style(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig) -> str:
-    """A style as often as it draws nouns, so that each noun of each style is about as frequent."""
+    """A style, drawn in proportion to its number of nouns, so that each noun of each style is about as frequent."""
     counts = np.array([len(art.nouns_in((style,))) for style in config.styles], np.float64)
     return config.styles[int(rng.choice(len(counts), p=counts / counts.sum()))]
 
@@ -118,7 +118,7 @@ def _choose_nouns(rng: np.random.Generator, nouns: Sequence[Noun], config: Scene
 
 
 def _cast(rng: np.random.Generator, art: ArtLibrary, config: SceneConfig, noun: Noun, scene_style: str) -> Actor:
-    """The style and drawing of one object: mostly the scene's style, always one that shows the noun."""
+    """The style and drawing of one object: usually the scene's style, always one that shows the noun."""
     other = rng.random() < config.other_style_share
     style = config.styles[int(rng.integers(len(config.styles)))] if other else scene_style
     if not art.drawings(style, noun):

@@ -1,7 +1,7 @@
 """Turns the files of artwork packages into images: drawings and renders to RGBA, HDR panoramas to sRGB.
 
-Each rasteriser maps the key of a drawing (an emoji code point, or the name of a render) to its image, from the unpacked
-packages that it asks for by style.
+Each rasteriser maps the key of a drawing (an emoji code point, or the name of a render) to its image. It gets the
+unpacked packages by style.
 """
 
 import base64
@@ -48,7 +48,7 @@ def _twemoji_rasteriser(fetch: Fetch) -> Rasteriser:
 
 
 def _iconify_rasteriser(style: str, fetch: Fetch) -> Rasteriser:
-    """Iconify packages name their icons; only Noto's says which code a name has, and the others share its names."""
+    """Iconify packages name their icons; only Noto's maps names to codes, and the others use the same names."""
     package = fetch(style)
     icons = json.loads((package / "icons.json").read_text())
     names = _names_of_codes(fetch("noto"))
@@ -80,7 +80,7 @@ def _names_of_codes(noto: Path) -> dict[str, list[str]]:
 
 
 def _furniture_rasteriser(fetch: Fetch) -> Rasteriser:
-    """Renders lie as "catalogue/name.png" in the catalogues, which are .sh3f (zip) files."""
+    """Renders are at "catalogue/name.png" in the catalogues, which are .sh3f (zip) files."""
     folder = fetch("sweethome3d") / "usr" / "share" / "sweethome3d" / "furniture"
     catalogues = [zipfile.ZipFile(path) for path in sorted(folder.glob("*.sh3f"))]
     where = {name: catalogue for catalogue in catalogues for name in catalogue.namelist()}

@@ -1,19 +1,18 @@
-"""What composed scenes look like."""
+"""The appearance of composed scenes."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """What scenes look like. Sizes in pixels; shares are of the image area, probabilities 0..1.
+    """The appearance of scenes. Sizes in pixels; shares are of the image area, probabilities 0..1.
 
-    `min_area_share` and `max_area_share` bound the silhouette at placement; a kept object shows at least
+    `min_area_share` and `max_area_share` limit the silhouette at placement; a kept object shows at least
     `min_visible_share` of the image and `min_visible_fraction` of its own silhouette, and in all but a
     `crowded_share` of the scenes about 85 % of its silhouette. A scene shows nouns that its style draws, all but
-    `other_style_share` of them in that style; styles are as frequent as they draw nouns. `recolour_share` of the
-    objects change in saturation and hue;
-    of the scenes that are on no panorama, `backdrop_share` are on a photograph. `stretch` is the spread of the
-    logarithm of their width over their height.
+    `other_style_share` of them in that style; a style's frequency is proportional to its number of nouns.
+    `recolour_share` of the objects change in saturation and hue. Of the scenes without a panorama, `backdrop_share` are
+    on a photograph. `stretch` is the spread of the logarithm of the objects' width over height.
     """
 
     styles: tuple[str, ...]

@@ -17,7 +17,7 @@ from stamp.training.scenes.backgrounds import panorama_crop, photograph_crop, pr
 from stamp.training.scenes.compositing import Drawn, Placement, draw, paint_labels, render
 from stamp.training.scenes.nouns import Noun
 from stamp.training.scenes.placing import place_all
-from stamp.training.scenes.scene_config import SceneConfig as SceneConfig  # part of what scenes are asked with
+from stamp.training.scenes.scene_config import SceneConfig as SceneConfig  # re-exported for callers
 
 TRAIN_SEEDS = range(10**9)
 VALIDATION_SEEDS = range(10**9, 10**9 + 10**6)
@@ -40,10 +40,10 @@ class SceneObject:
 class Scene:
     """`image` (H, W, 3) uint8; `labels` (H, W) uint8, 0 background, k the visible pixels of object k.
 
-    unmarked: nouns that the picture may show without saying so: whether it does, how many there are and which object is
-    the leftmost of all cannot be told. Composed scenes have none, most photographs many.
-    true_colours: whether things have their own colours, so that one may say "the red apple".
-    background_weight: how much the pixels of label 0 are to be trusted to show none of the nouns, 0..1.
+    unmarked: nouns that the picture may show without a label. Whether it does, how many there are and which object is
+    the leftmost of all is then unknown. Composed scenes have none, most photographs many.
+    true_colours: whether things have their own colours, so that "the red apple" is correct.
+    background_weight: how much to trust that pixels with label 0 show none of the nouns, 0..1.
     """
 
     image: np.ndarray
@@ -64,7 +64,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Stage:
-    """Where a scene plays: background (H, W, 3) uint8, and the horizon row in pixels or None for a flat scene."""
+    """The setting of a scene: background (H, W, 3) uint8, and the horizon row in pixels or None for a flat scene."""
 
     background: np.ndarray
     kind: str
@@ -118,7 +118,7 @@ def _draw_valid(
     placements: list[Placement],
     seed: int,
 ) -> Scene | None:
-    """The finished scene, without objects that show too little at full resolution; None if under two kinds stay."""
+    """The finished scene, without objects that are barely visible at full resolution; None if under two kinds stay."""
     drawn = [render(placement, art) for placement in placements]
     while True:
         if len({placement.noun.name for placement in placements}) < 2 or len(placements) < config.min_objects:
@@ -137,7 +137,7 @@ def _draw_valid(
 
 
 def describe(labels: np.ndarray, mask_id: int, noun: Noun, style: str) -> SceneObject:
-    """The object of a noun whose visible pixels have this value in the label map; there must be some."""
+    """The object of a noun with this value in the label map; it must have visible pixels."""
     mask = labels == mask_id
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
@@ -145,7 +145,7 @@ def describe(labels: np.ndarray, mask_id: int, noun: Noun, style: str) -> SceneO
 
 
 def augment(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Light exposure and contrast change, sensor noise, and at times blur or JPEG; geometry stays."""
+    """Slight changes of exposure and contrast, sensor noise, and sometimes blur or JPEG; geometry stays."""
     gain, lift = rng.uniform(0.85, 1.12), rng.uniform(-12, 12)
     table = np.clip((np.arange(256) - 128) * gain + 128 + lift, 0, 255).astype(np.uint8)
     picture = Image.fromarray(image).point(table.tolist() * 3)

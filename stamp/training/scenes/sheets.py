@@ -1,4 +1,4 @@
-"""Contact sheets, to look at: scenes with their masks, and the vocabulary with every drawing of every noun."""
+"""Contact sheets for inspection: scenes with their masks, and the vocabulary with every drawing of every noun."""
 
 from collections.abc import Iterator, Sequence
 
@@ -39,8 +39,8 @@ def contact_sheet(scenes: Sequence[Scene], columns: int = 6) -> Image.Image:
 def vocabulary_sheets(art: ArtLibrary, columns: int = 2, rows: int = 30) -> Iterator[Image.Image]:
     """Pages that show each noun of a library: its name, category and colour, and its drawings in order of style.
 
-    A new row of tiles starts where a noun has more than `TILES_IN_A_ROW` drawings; the line under a tile has the colour
-    of its style.
+    A noun with more than `TILES_IN_A_ROW` drawings takes more than one row of tiles; the line under a tile has the
+    colour of its style.
     """
     page, x, y = _page(columns, rows), 0, 0
     for noun in art.nouns:

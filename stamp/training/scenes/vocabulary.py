@@ -1,8 +1,8 @@
-"""The vocabulary: what emoji styles draw, what SweetHome3D renders and what photographs show, under everyday names.
+"""The vocabulary: everyday names for what emoji styles draw, SweetHome3D renders and photographs show.
 
-`vocabulary.csv` is edited by hand and checked when read. Names, groups and tags of emojibase-data 17.0.0 (MIT) were
-its start; every drawing was looked at. Left out: square tiles, drawings that do not show their name, near-duplicates,
-faces, gestures, people at work, flags, symbols, and renders of branded goods.
+`vocabulary.csv` is edited by hand and checked when read. It started from names, groups and tags of emojibase-data
+17.0.0 (MIT); every drawing was inspected. Left out: square tiles, drawings that do not show their name,
+near-duplicates, faces, gestures, people at work, flags, symbols, and renders of branded goods.
 """
 
 import csv
@@ -15,7 +15,7 @@ from stamp.training.scenes.nouns import Noun
 
 VOCABULARY_FILE = Path(__file__).with_name("vocabulary.csv")
 TRAINING_STYLES = ("fluent3d", "noto", "twemoji", "noto-v1", "sweethome3d")
-#: Never trained on: its drawings measure what the model makes of art it has not seen.
+#: Never trained on: its drawings measure how the model handles unseen art.
 HELD_OUT_STYLE = "emojione"
 COLOURS = ("black", "blue", "brown", "green", "grey", "pink", "purple", "red", "white", "yellow")
 
@@ -68,10 +68,10 @@ def _split(cell: str) -> tuple[str, ...]:
 
 
 def check_vocabulary(nouns: Sequence[Noun]) -> None:
-    """Raises ValueError where a word points at two nouns, or a row is malformed.
+    """Raises ValueError if a word means two nouns or a row is malformed.
 
-    No two nouns share a word or a drawing. One name may contain another ("baseball bat" and "bat"): whoever looks for
-    names in a text looks for the longest first.
+    No two nouns share a word or a drawing. One name may contain another ("baseball bat" and "bat"), so a search for
+    names in a text must try the longest first.
     """
     owners: dict[str, Noun] = {}
     for noun in nouns:

@@ -1,4 +1,4 @@
-"""When an answer in words is right: it names what is accepted, as whole words, and nothing that rivals it."""
+"""Decides whether an answer in words is right: it contains an accepted form, as whole words, and no rival."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,10 +6,10 @@ from functools import lru_cache
 
 
 def is_right(answer: str, question: str, accepted: Sequence[str], rivals: Iterable[Sequence[str]]) -> bool:
-    """Whether an accepted form stands in the answer and no rival does. Case and punctuation do not count.
+    """Whether the answer contains an accepted form and no rival. Case and punctuation do not count.
 
-    rivals: things with all their forms. A thing of which one form is accepted is accepted in all of them ("no", "none",
-    "0"; "phone", "telephone"); one that stands in the question is no rival (the answer may repeat it).
+    rivals: things with all their forms. If one form of a thing is accepted, all are ("no", "none", "0"; "phone",
+    "telephone"); a thing in the question is not a rival, because the answer may repeat it.
     """
     right = {_words(form) for form in accepted}
     things = [{_words(form) for form in thing} for thing in rivals]
@@ -23,7 +23,7 @@ def is_right(answer: str, question: str, accepted: Sequence[str], rivals: Iterab
 
 
 def _named(text: str, forms: Iterable[str]) -> set[str]:
-    """The forms that stand in a text. The longest come first: a "baseball bat" is no "bat"."""
+    """The forms that a text contains. The longest are matched first: a "baseball bat" is not a "bat"."""
     words, named = _words(text), set()
     for form in sorted(forms, key=len, reverse=True):
         if form in words:
@@ -32,7 +32,7 @@ def _named(text: str, forms: Iterable[str]) -> set[str]:
     return named
 
 
-@lru_cache(maxsize=8192)  # the same few thousand forms in every answer of a set
+@lru_cache(maxsize=8192)  # every answer of a set is checked for the same few thousand forms
 def _words(text: str) -> str:
-    """The words in lower case, a space around each, so that whole words are substrings."""
+    """The words in lower case with a space around each, so that whole words can be found as substrings."""
     return f" {' '.join(re.findall(r'[a-z0-9]+', text.lower()))} "

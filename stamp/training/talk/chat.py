@@ -1,4 +1,4 @@
-"""Small talk, and words the model has never learned."""
+"""Small talk, and words that the model has never learned."""
 
 from functools import cache
 from random import Random
@@ -8,12 +8,12 @@ from stamp.training.talk import phrases
 from stamp.training.talk.exchange import Exchange, with_article
 from stamp.training.talk.situation import Situation
 
-#: The answer to what asks about a word that is not known.
+#: The answer to requests and questions about an unknown word.
 UNKNOWN_ANSWER = "I don't know that word."
 ONSETS = "b bl br c ch cl d dr f fl g gl gr h j k l m n p pl pr qu r s sl sn sp st t tr v w z"
 VOWELS = "a e i o u ai ea ee oa oo"
 CODAS = "b d g k l lt m n nd nk p r rn s sh t x"
-#: Share of the words that grow from a noun of the vocabulary.
+#: Share of the unknown words that are made from a noun of the vocabulary.
 GROWN_SHARE = 0.25
 #: Everyday words that no picture shows, so that "unknown" is not "does not look like English".
 UNTAUGHT = (
@@ -31,16 +31,16 @@ UNTAUGHT = (
 
 @cache
 def taught_words(lexicon: Lexicon) -> frozenset[str]:
-    """Every word of the nouns, of other names for them, and of groups of them."""
+    """Every word of the nouns, their synonyms and their groups."""
     nouns = [word for noun in lexicon.nouns for word in (noun.name, noun.plural, *noun.synonyms, *noun.synonym_plurals)]
     groups = [word for group in (*lexicon.objects, *lexicon.groups) for word in (group.name, group.plural)]
     return frozenset(word for name in (*nouns, *groups) for word in name.split())
 
 
 def untaught_word(rng: Random, lexicon: Lexicon) -> str:
-    """A word that is, as one and as many, no noun of the vocabulary: from a list of everyday ones, or made up.
+    """A word that is not in the vocabulary, singular or plural: from a list of everyday words, or made up.
 
-    Some begin as a noun does ("antlo"): to know the ant is not to know the antelope.
+    Some begin like a noun ("antlo"): knowing the ant does not mean knowing the antelope.
     """
     taken = taught_words(lexicon)
     while True:
@@ -60,7 +60,7 @@ def made_up_word(rng: Random) -> str:
 
 
 def ask_unknown(s: Situation) -> Exchange:
-    """A request or a question about a word that the model has not learned: it says so."""
+    """A request or a question about a word that the model has not learned; the answer says so."""
     word = untaught_word(s.rng, s.lexicon)
     questions = (
         s.put(phrases.SEGMENT, the=f"the {word}"),

@@ -1,4 +1,4 @@
-"""One question and its answer, and the small words that answers are made of."""
+"""One question and its answer, and small phrases for building answers."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ MOST_COUNTED = len(NUMBERS) - 1
 class Exchange:
     """One question and its answer.
 
-    targets: for each `<|seg|>` in the answer, the mask ids of the objects it covers together.
-    accepted: words of which one makes an answer right, e.g. ("two", "2"); empty for requests for a mask.
+    targets: for each `<|seg|>` in the answer, the mask ids of the objects that it covers.
+    accepted: words that each make an answer right, e.g. ("two", "2"); empty for requests for a mask.
     found: for each noun of the answer that the question leaves open, the mask ids of the objects it names.
-    about: the mask id of the one object that "it" means in the next question, or None.
-    phrase: the bare referring expression of a request for a mask, where the question is made around one.
+    about: the mask id of the object that "it" means in the next question, or None.
+    phrase: the bare referring expression of a request for a mask, if the question contains one.
     """
 
     kind: str
@@ -37,7 +37,7 @@ def with_article(name: str) -> str:
 
 
 def is_counted(noun: Noun) -> bool:
-    """Whether one asks how many there are: of apples, but not of bread or grapes."""
+    """Whether people ask how many there are: yes for apples, no for bread or grapes."""
     return noun.article != ""
 
 
@@ -47,7 +47,7 @@ def a_noun(noun: Noun) -> str:
 
 
 def verb_of(noun: Noun) -> str:
-    """What is said of a noun: "are" of grapes and glasses, "is" otherwise."""
+    """The verb for a noun: "are" for grapes and glasses, otherwise "is"."""
     return "are" if not is_counted(noun) and noun.name.endswith("s") else "is"
 
 
@@ -67,5 +67,5 @@ def quantity(name: str, plural: str, count: int) -> str:
 
 
 def number_words(count: int) -> tuple[str, ...]:
-    """The accepted ways to say a number."""
+    """The accepted forms of a number."""
     return (NUMBERS[count], str(count)) + (("none",) if count == 0 else ())

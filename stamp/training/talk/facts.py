@@ -1,4 +1,4 @@
-"""What is true of a scene: the objects that a phrase can stand for, or None where a person could doubt it."""
+"""Facts about a scene: the objects that a phrase can mean, or None if a person could doubt it."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from stamp.training.scenes.scenes import Scene, SceneObject
 from stamp.training.talk.exchange import MOST_COUNTED
 
 SIDES = ("left", "right", "top", "bottom")
-#: Places of two objects must differ by this share of the image before one is called farther left than the other.
+#: One object is farther left than another only if their places differ by this share of the image.
 CLEAR_MARGIN = 0.08
-#: How far the middle of the picture reaches from its centre to each side, and how near to that is doubtful.
+#: How far the middle of the picture extends from its centre to each side, and the doubtful margin around that border.
 MIDDLE_REACH, DOUBTFUL_REACH = 0.12, 0.02
-#: How many times as large an object must be to be called the bigger of two.
+#: How many times as large the bigger of two objects must be.
 CLEARLY_BIGGER = 1.25
-#: A picture is of an object that covers this share of it and is this many times as large as any other.
+#: An object is the picture's main object if it covers this share of it and is this many times as large as any other.
 MAIN_SHARE, MAIN_RATIO = 0.1, 3.0
 
 
 def objects_by_noun(scene: Scene) -> dict[Noun, tuple[SceneObject, ...]]:
-    """The scene's objects, grouped; nouns from left to right by their first object."""
+    """The scene's objects by noun; nouns from left to right by their first object."""
     groups: dict[Noun, tuple[SceneObject, ...]] = {}
     for item in sorted(scene.objects, key=lambda item: item.box_xyxy[0] + item.box_xyxy[2]):
         groups[item.noun] = (*groups.get(item.noun, ()), item)
@@ -27,12 +27,12 @@ def objects_by_noun(scene: Scene) -> dict[Noun, tuple[SceneObject, ...]]:
 
 
 def everything(scene: Scene) -> tuple[SceneObject, ...]:
-    """All objects; () where some may be unmarked."""
+    """All objects; () if some may be unmarked."""
     return () if scene.unmarked else scene.objects
 
 
 def members(scene: Scene, group: Group) -> tuple[SceneObject, ...] | None:
-    """The objects of a group, from left to right; None where one is doubtful, unmarked or they are many."""
+    """The objects of a group, from left to right; None if one is doubtful or unmarked, or if there are many."""
     if any(item.noun in group.doubtful for item in scene.objects) or not scene.unmarked.isdisjoint(group.nouns):
         return None
     found = [item for item in scene.objects if item.noun in group]
@@ -55,7 +55,7 @@ def toward(scene: Scene, item: SceneObject, side: str) -> float:
 
 
 def clear_extreme(scene: Scene, side: str, among: Sequence[SceneObject] | None = None) -> SceneObject | None:
-    """The object farthest to a side by its box centre, or None when it is not clearly the one."""
+    """The object farthest to a side by its box centre, or None if that is not clear."""
     items = everything(scene) if among is None else among
     if len(items) < 2:
         return None
@@ -64,7 +64,7 @@ def clear_extreme(scene: Scene, side: str, among: Sequence[SceneObject] | None =
 
 
 def clear_middle(scene: Scene, among: Sequence[SceneObject]) -> SceneObject | None:
-    """The only object of several that lies in the middle of the picture; None where another is nearly there."""
+    """The only one of several objects in the middle of the picture; None if another is nearly there."""
     off_centre = [max(abs(value - 0.5) for value in place(scene, item)) for item in among]
     inside = [item for item, offset in zip(among, off_centre, strict=True) if offset <= MIDDLE_REACH]
     doubtful = any(MIDDLE_REACH < offset < MIDDLE_REACH + CLEAR_MARGIN for offset in off_centre)
@@ -72,7 +72,7 @@ def clear_middle(scene: Scene, among: Sequence[SceneObject]) -> SceneObject | No
 
 
 def only_beside(scene: Scene, anchor: SceneObject, side: str, among: Sequence[SceneObject]) -> SceneObject | None:
-    """The only one of some objects that lies to a side of the anchor; None when several do, none, or a doubtful one."""
+    """The only one of some objects to a side of the anchor; None if there are several, none or a doubtful one."""
     offsets = [(toward(scene, item, side) - toward(scene, anchor, side), item) for item in among if item is not anchor]
     beyond = [item for offset, item in offsets if offset >= CLEAR_MARGIN]
     doubtful = any(0 < offset < CLEAR_MARGIN for offset, _ in offsets)
@@ -80,14 +80,14 @@ def only_beside(scene: Scene, anchor: SceneObject, side: str, among: Sequence[Sc
 
 
 def main_object(scene: Scene) -> SceneObject | None:
-    """The object that a picture is of: large, and far larger than any other; None where there is none."""
+    """The picture's main object: large, and far larger than any other; None if there is none."""
     first, *others = sorted(scene.objects, key=lambda item: -item.area_px)
     is_large = first.area_px >= MAIN_SHARE * scene.labels.size
     return first if is_large and all(first.area_px >= MAIN_RATIO * other.area_px for other in others) else None
 
 
 def clear_size(scene: Scene, biggest: bool, among: Sequence[SceneObject] | None = None) -> SceneObject | None:
-    """The object with the largest (or smallest) visible area, or None when another is nearly so."""
+    """The object with the largest (or smallest) visible area, or None if another is nearly as large (or small)."""
     items = everything(scene) if among is None else among
     if len(items) < 2:
         return None
@@ -96,7 +96,7 @@ def clear_size(scene: Scene, biggest: bool, among: Sequence[SceneObject] | None 
 
 
 def bigger_of(first: SceneObject, second: SceneObject) -> SceneObject | None:
-    """The one with the larger visible area, or None when they are nearly equal."""
+    """The one with the larger visible area, or None if they are nearly equal."""
     if not _clearly_apart(first, second):
         return None
     return max(first, second, key=lambda item: item.area_px)
@@ -108,12 +108,12 @@ def _clearly_apart(first: SceneObject, second: SceneObject) -> bool:
 
 
 def neighbour(scene: Scene, item: SceneObject, side: str) -> SceneObject | None:
-    """The only other object that lies to a side of this one; None when there are several, none, or a doubtful one."""
+    """The only other object to a side of this one; None if there are several, none or a doubtful one."""
     return only_beside(scene, item, side, everything(scene))
 
 
 def nearest(scene: Scene, item: SceneObject) -> SceneObject | None:
-    """The object whose centre is nearest to this one's, or None when another is nearly as near."""
+    """The object with the centre nearest to this one's, or None if another is nearly as near."""
     x, y = place(scene, item)
     height, width = scene.labels.shape
 
@@ -128,7 +128,7 @@ def nearest(scene: Scene, item: SceneObject) -> SceneObject | None:
 
 
 def sides_of(scene: Scene, item: SceneObject) -> tuple[str, ...] | None:
-    """The sides of the picture that an object's centre lies on; () in the middle, None too near to the border of it."""
+    """The sides of the picture that an object's centre is on; () in the middle, None if too close to its border."""
     x, y = place(scene, item)
     if any(abs(abs(value - 0.5) - MIDDLE_REACH) < DOUBTFUL_REACH for value in (x, y)):
         return None

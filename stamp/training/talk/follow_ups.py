@@ -9,7 +9,7 @@ from stamp.training.talk.situation import Situation
 
 
 def follow_up(s: Situation, before: Exchange) -> Exchange | None:
-    """A question that goes on from another; None where nothing fits."""
+    """A question that follows from another; None if nothing fits."""
     it = None if before.about is None else s.scene.objects[before.about - 1]
     makers = [_and_the] if it is None else [_and_the, _segment_it, _segment_it, _next_to_it, _where_is_it]
     return s.rng.choice(makers)(s, before, it)

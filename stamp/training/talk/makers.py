@@ -35,15 +35,15 @@ TEXT_MAKERS: Makers = (
     (chat.small_talk, 0.02),
 )
 CHECKLIST_MAKERS: Makers = ((questions.ask_which, 0.7), (questions.ask_count_each, 0.3))
-#: How questions are led in and out, now and then.
+#: Optional openings and endings of questions.
 OPENERS = ("Hey, ", "Hi, ", "OK, ", "So, ", "Now, ", "Well, ", "Tell me: ", "Look at the picture: ")
 CLOSERS = (", please", ", thanks", ", would you")
-#: Share of exchanges that go on from the one before, where that is possible.
+#: Share of exchanges that follow from the one before, if possible.
 FOLLOW_UP_SHARE = 0.2
 
 
 def draw(makers: Makers, s: Situation) -> Exchange:
-    """One exchange by weight; a kind that does not fit the scene is drawn again."""
+    """One exchange, drawn by weight; if a kind does not fit the scene, another is drawn."""
     kinds, weights = zip(*makers, strict=True)
     while True:
         exchange: Exchange | None = s.rng.choices(kinds, weights)[0](s)
@@ -52,7 +52,7 @@ def draw(makers: Makers, s: Situation) -> Exchange:
 
 
 def draw_after(before: Exchange | None, makers: Makers, s: Situation) -> Exchange:
-    """One exchange, now and then one that goes on from the exchange before."""
+    """One exchange, sometimes one that follows from the exchange before."""
     if before is not None and s.rng.random() < FOLLOW_UP_SHARE:
         exchange = follow_up(s, before)
         if exchange is not None:
@@ -61,7 +61,7 @@ def draw_after(before: Exchange | None, makers: Makers, s: Situation) -> Exchang
 
 
 def as_typed(question: str, rng: Random) -> str:
-    """The question as people type: often in lower case, without the final mark, led in or out, now and then shouted."""
+    """The question as people type: often in lower case, without final mark, with an opening or ending, or shouted."""
     if rng.random() < 0.08:
         question = rng.choice(OPENERS) + question[0].lower() + question[1:]
     if rng.random() < 0.05 and question[-1] in "?.":

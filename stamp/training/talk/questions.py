@@ -37,7 +37,7 @@ def ask_what(s: Situation) -> Exchange | None:
 
 
 def ask_main(s: Situation) -> Exchange | None:
-    """The name of the object that the picture is of."""
+    """The name of the picture's main object."""
     item = facts.main_object(s.scene)
     return None if item is None else _named("what", s.put(phrases.WHAT_MAIN), item)
 
@@ -53,7 +53,7 @@ def ask_beside(s: Situation) -> Exchange | None:
 
 
 def ask_count(s: Situation) -> Exchange | None:
-    """How many of a noun; sometimes none, sometimes of a category or of all objects."""
+    """How many objects of a noun there are; sometimes none, sometimes for a category or for all objects."""
     groups = {noun: items for noun, items in s.counted().items() if is_counted(noun)}
     if s.rng.random() < 0.15:
         group = s.rng.choice((s.lexicon.objects[0], *s.lexicon.categories))
@@ -68,7 +68,7 @@ def ask_count(s: Situation) -> Exchange | None:
 
 
 def count_of(s: Situation, name: tuple[str, str], items: tuple[SceneObject, ...], called: str = "") -> Exchange:
-    """How many objects go by a name (as one, as many). called: the plural in the question, where it is another."""
+    """How many objects have a name (singular, plural). called: the plural in the question, if it differs."""
     verb = "is" if len(items) == 1 else "are"
     answer = f"There {verb} {quantity(*name, len(items))}."
     about = items[0].mask_id if len(items) == 1 else None
@@ -77,7 +77,7 @@ def count_of(s: Situation, name: tuple[str, str], items: tuple[SceneObject, ...]
 
 
 def ask_exists(s: Situation) -> Exchange:
-    """Yes or no, half and half; sometimes about a category."""
+    """Yes or no, equally often; sometimes about a category."""
     present = s.rng.random() < 0.5
     if s.rng.random() < 0.15 and (exchange := _exists_group(s, present)) is not None:
         return exchange
@@ -93,7 +93,7 @@ def ask_exists(s: Situation) -> Exchange:
 
 
 def _exists_group(s: Situation, present: bool) -> Exchange | None:
-    """Whether there is something of a category; an only one is named."""
+    """Whether there is something of a category; a single object is named."""
     absent = absent_groups(s)
     shown: list[Group] = [group for group in s.lexicon.groups if facts.members(s.scene, group)]
     if not (choice := shown if present else absent):
@@ -121,14 +121,14 @@ def ask_describe(s: Situation) -> Exchange:
 
 
 def _some(s: Situation, noun: Noun, count: int) -> str:
-    """ "an apple", "two apples"; "people" where there may be more."""
+    """ "an apple", "two apples"; "people" if there may be more."""
     if count == 1 or not is_counted(noun):
         return a_noun(noun)
     return noun.plural if noun in s.scene.unmarked or count > MOST_COUNTED else quantity(noun.name, noun.plural, count)
 
 
 def ask_which(s: Situation) -> Exchange:
-    """Several nouns at once, with yes or no for each: many answers to learn from in few tokens."""
+    """Several nouns at once, with yes or no for each: many answers in few tokens."""
     nouns = _shown_and_absent(s)
     answer = ", ".join(f"{noun.name} {'yes' if shown else 'no'}" for noun, shown in nouns.items())
     question = s.put(phrases.WHICH_OF_THESE, list=", ".join(noun.name for noun in nouns))
@@ -146,7 +146,7 @@ def ask_count_each(s: Situation) -> Exchange | None:
 
 
 def _shown_and_absent(s: Situation) -> dict[Noun, int]:
-    """Some nouns in random order, about half of them shown, with how often."""
+    """Some nouns in random order, about half of them shown, with their counts."""
     counts = {noun: len(items) for noun, items in s.counted().items()}
     for _ in range(s.rng.randint(2, 6)):
         counts[s.absent_noun()] = 0
@@ -154,7 +154,7 @@ def _shown_and_absent(s: Situation) -> dict[Noun, int]:
 
 
 def ask_where(s: Situation) -> Exchange | None:
-    """In which part of the picture a single object lies."""
+    """The part of the picture that a single object is in."""
     if (item := s.single()) is None:
         return None
     question = s.put(phrases.WHERE, one=s.call(item.noun)[0])
@@ -162,9 +162,9 @@ def ask_where(s: Situation) -> Exchange | None:
 
 
 def where_of(s: Situation, item: SceneObject, question: str, subject: str) -> Exchange | None:
-    """The sides of the picture that an object lies on, or the middle; None where that is a matter of opinion.
+    """The sides of the picture that an object is on, or the middle; None if people could disagree.
 
-    subject: how the answer begins, with its verb: "It is", "The grapes are".
+    subject: the beginning of the answer, with its verb: "It is", "The grapes are".
     """
     sides = facts.sides_of(s.scene, item)
     if sides is None:

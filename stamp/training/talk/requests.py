@@ -1,4 +1,4 @@
-"""Requests for masks: by name, place, size, neighbour, kind or use; several at once; and of what is not there."""
+"""Requests for masks: by name, place, size, neighbour, kind or use; several at once; and for things that are absent."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ EVERYONE_SHARE = 0.3
 
 
 def one_mask(kind: str, question: str, name: str, items: Sequence[SceneObject]) -> Exchange:
-    """The answer with one mask for some objects together.
+    """The answer with one joint mask for some objects.
 
-    The name stands behind a blank, not in quotes as in the published answers: there a small vocabulary spells it.
+    The name follows a blank, not a quote as in the published answers: in quotes, a small vocabulary would spell it out.
     """
     answer = f"Sure, here is the segmentation mask for the {name}: {SEG_TOKEN}"
     about = items[0].mask_id if len(items) == 1 else None
@@ -26,7 +26,7 @@ def one_mask(kind: str, question: str, name: str, items: Sequence[SceneObject]) 
 
 
 def named_mask(kind: str, question: str, item: SceneObject) -> Exchange:
-    """The answer with the mask of one object whose name the question does not say."""
+    """The answer with the mask of one object that the question does not name."""
     return replace(one_mask(kind, question, item.noun.name, (item,)), found=((item.mask_id,),))
 
 
@@ -35,7 +35,7 @@ def ask_for(
 ) -> Exchange:
     """A request for "the ..." and its answer with one mask.
 
-    name: of all items, which the question says; without one, the answer finds out the name of the only item.
+    name: of all items, as in the question; without it, the answer has to find the name of the only item.
     """
     question = s.put(phrases.SEGMENT_SEVERAL if several else phrases.SEGMENT, the=the)
     exchange = one_mask(kind, question, name, items) if name else named_mask(kind, question, items[0])
@@ -61,7 +61,7 @@ def segment_colour(s: Situation) -> Exchange | None:
 
 
 def _by_name(s: Situation, kind: str, noun: Noun, items: Sequence[SceneObject], one: str, many: str) -> Exchange:
-    """All objects of a noun, asked for by what it is called as one and as many."""
+    """All objects of a noun, asked for by its singular and plural."""
     if len(items) > 1 and s.rng.random() < 0.7:
         return ask_for(s, kind, _all_of(s, many, len(items)), items, noun.plural, several=True)
     return ask_for(s, kind, f"the {one}", items, noun.name if len(items) == 1 else noun.plural)
@@ -102,7 +102,7 @@ def segment_size(s: Situation) -> Exchange | None:
 
 
 def _candidates(s: Situation) -> tuple[str, tuple[SceneObject, ...]]:
-    """All objects ("object", "thing"), or half the time those of a noun that is there more than once."""
+    """All objects ("object", "thing"), or half the time those of a noun that occurs more than once."""
     repeated = [(noun.name, items) for noun, items in s.counted().items() if len(items) > 1]
     if repeated and s.rng.random() < 0.6:
         return s.rng.choice(repeated)
@@ -149,7 +149,7 @@ def pick_beside(s: Situation, anchor: SceneObject) -> tuple[str, SceneObject | N
 
 
 def segment_group(s: Situation) -> Exchange | None:
-    """Objects of a kind or for a use; one is named by its noun, several by the kind."""
+    """Objects of a kind or for a use; a single one is named by its noun, several by the kind."""
     groups = [group for group in s.lexicon.groups if facts.members(s.scene, group)]
     if not groups:
         return None
@@ -161,7 +161,7 @@ def segment_group(s: Situation) -> Exchange | None:
 
 
 def segment_everything(s: Situation) -> Exchange | None:
-    """All objects in one mask, where all are known."""
+    """All objects in one mask, if all are known."""
     if s.scene.unmarked:
         return None
     objects, things = s.lexicon.objects
@@ -183,7 +183,7 @@ def segment_several(s: Situation) -> Exchange | None:
 
 
 def segment_absent(s: Situation) -> Exchange:
-    """Something that is not there: the answer says so, and there is no mask."""
+    """Something that is not there: the answer says so and has no mask."""
     noun = s.absent_noun()
     none, the = f"{verb_of(noun)} no {noun.name}", f"the {s.call(noun)[0]}"
     if s.rng.random() < 0.15 and (absent := absent_groups(s)):
@@ -194,5 +194,5 @@ def segment_absent(s: Situation) -> Exchange:
 
 
 def absent_groups(s: Situation) -> list[Group]:
-    """The categories and uses of which the scene shows nothing."""
+    """The categories and uses that the scene has no object of."""
     return [group for group in s.lexicon.groups if s.is_absent(group)]

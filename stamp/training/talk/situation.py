@@ -1,4 +1,4 @@
-"""What a maker of exchanges works with: the scene, the dice, and how things are put."""
+"""The input of a maker of exchanges: the scene, the random generator and the phrasings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from stamp.training.scenes.scenes import Scene, SceneObject
 from stamp.training.talk.exchange import MOST_COUNTED
 from stamp.training.talk.facts import objects_by_noun
 
-#: The last phrasing of each list of at least this length is never heard in training, only in evaluation.
+#: In lists of at least this length, the last phrasing is never used in training, only in evaluation.
 LEAST_FOR_HELD_OUT = 5
-#: Share of the nouns that are called by another name, where they have one.
+#: Share of the nouns that are called by a synonym, if they have one.
 SYNONYM_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A scene to talk about, and the words there are.
+    """A scene to talk about, and the available words.
 
-    unheard: use the phrasings that training holds out, where there are any.
+    unheard: use the phrasings held out of training, if there are any.
     """
 
     scene: Scene
@@ -39,7 +39,7 @@ class Situation:
         return self.put(phrases[key], **slots)
 
     def subjects(self) -> dict[Noun, tuple[SceneObject, ...]]:
-        """The scene's nouns that are not also a word for another object, with their objects, from left to right.
+        """The scene's nouns with their objects, from left to right, except nouns that also name another object.
 
         With a taxi in the picture "the car" may mean either.
         """
@@ -51,7 +51,7 @@ class Situation:
         }
 
     def counted(self) -> dict[Noun, tuple[SceneObject, ...]]:
-        """Those of them of which every object is known, and that are few enough to count."""
+        """Those nouns of which all objects are known and few enough to count."""
         unmarked = self.scene.unmarked
         return {
             noun: items
@@ -60,23 +60,23 @@ class Situation:
         }
 
     def singles(self) -> list[SceneObject]:
-        """The objects that their noun alone points at."""
+        """The objects that are the only one of their noun."""
         return [items[0] for items in self.counted().values() if len(items) == 1]
 
     def single(self) -> SceneObject | None:
-        """One of them, or None without any."""
+        """One of them, or None if there are none."""
         singles = self.singles()
         return self.rng.choice(singles) if singles else None
 
     def call(self, noun: Noun) -> tuple[str, str]:
-        """What people may call a noun, as one and as many."""
+        """What people may call a noun, singular and plural."""
         pairs = list(zip(noun.synonyms, noun.synonym_plurals, strict=True))
         if pairs and self.rng.random() < SYNONYM_SHARE:
             return self.rng.choice(pairs)
         return noun.name, noun.plural
 
     def absent_noun(self) -> Noun:
-        """A noun of the vocabulary that is true of nothing in the scene. Raises ValueError where all may be there."""
+        """A noun of the vocabulary that fits nothing in the scene. Raises ValueError if all may be there."""
         if len(self.scene.unmarked) >= len(self.lexicon.nouns):
             raise ValueError("nothing is known not to be in this picture")
         while True:
@@ -87,7 +87,7 @@ class Situation:
                 return noun
 
     def is_absent(self, group: Group) -> bool:
-        """Whether no object of the scene belongs to a group, beyond doubt."""
+        """Whether certainly no object of the scene belongs to a group."""
         return self.scene.unmarked.isdisjoint(group.nouns) and not any(
             item.noun in group or item.noun in group.doubtful for item in self.scene.objects
         )

@@ -255,7 +255,7 @@ def test_a_picture_name_stays_in_its_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"file_name": "a\0b.jpg"}, r"the file name 'a\\x00b\.jpg' holds characters"),
+        ({"file_name": "a\0b.jpg"}, r"the file name 'a\\x00b\.jpg' contains characters"),
         ({"file_name": ".."}, "leads out of the folder"),
         ({"file_name": 7}, "'file_name' must be str, found 7"),
         ({"height": 2_000_000, "width": 2_000_000}, "2,000,000 x 2,000,000 pixels"),

@@ -159,7 +159,7 @@ def test_another_run_is_not_mixed_in(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run\.json cannot be read"):
         run_benchmark(dataset, methods(), CONFIG, out, ALONE)
     (out / "run.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"run\.json does not say what was run"):
+    with pytest.raises(ValueError, match=r"run\.json does not describe a run"):
         run_benchmark(dataset, methods(), CONFIG, out, ALONE)
     (out / "run.json").unlink()
     with pytest.raises(ValueError, match=r"holds records but no run\.json"):

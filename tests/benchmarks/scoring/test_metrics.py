@@ -47,9 +47,9 @@ def test_pixels_are_counted_as_in_a_loop(masks: tuple[np.ndarray, np.ndarray, np
 
 
 def test_shapes_must_agree() -> None:
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         overlap_px(np.zeros((2, 3), bool), np.zeros((3, 2), bool))
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         overlap_px(np.zeros((2, 3), bool), np.zeros((2, 3), bool), np.zeros((3, 3), bool))
 
 

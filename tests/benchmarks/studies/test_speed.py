@@ -165,7 +165,7 @@ def test_processor_time_leaves_waiting_out() -> None:
         assert run.wall_s > 0.5
         assert (run.seconds["other"] > 0.5) == (clock == "wall")
     predictor.model.to("meta")
-    with pytest.raises(ValueError, match="says nothing about meta"):
+    with pytest.raises(ValueError, match="cannot time meta"):
         prepare(predictor, "cpu")
 
 

@@ -75,7 +75,7 @@ def test_a_machine_at_work_has_no_idle_half(tmp_path: Path, monkeypatch: pytest.
 def test_a_model_that_cannot_be_loaded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     missing = ["--model", str(tmp_path), "--device", "cpu", "--threads", "1"]
     assert main(["threads", "--out", str(tmp_path / "threads.json"), *missing]) == 2
-    assert "error: The model could not be loaded; what stands above says why." in capfd.readouterr().err
+    assert "error: The model could not be loaded; see the error above." in capfd.readouterr().err
     assert not (tmp_path / "threads.json").exists()
 
 

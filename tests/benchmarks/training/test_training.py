@@ -110,7 +110,7 @@ def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
             drawn = form.draw(text, Image.fromarray(scene.image))
             assert intersection_over_union(drawn, np.isin(scene.labels, ids)) >= bound
     assert "remaining things*" in written
-    with pytest.raises(ValueError, match="no name in front of a mask"):
+    with pytest.raises(ValueError, match="no name before a mask"):
         OBJECTIVES["polygon"].answer(replace(exchange, answer="<|seg|><|seg|>"), scene)
 
 
@@ -214,9 +214,9 @@ def test_a_whole_training(
     [
         ({"method": "points"}, "method must be one of stamp, polygon, patch_text, embedding, got 'points'"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"rates": ()}, "rates must be different numbers above 0"),
-        ({"rates": (1e-3, 1e-3)}, "rates must be different numbers above 0"),
-        ({"rates": (0.0,)}, "rates must be different numbers above 0"),
+        ({"rates": ()}, "rates must be distinct and above 0"),
+        ({"rates": (1e-3, 1e-3)}, "rates must be distinct and above 0"),
+        ({"rates": (0.0,)}, "rates must be distinct and above 0"),
     ],
 )
 def test_plans_that_make_no_sense(change: dict[str, object], message: str) -> None:
