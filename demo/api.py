@@ -9,9 +9,9 @@ from PIL import Image
 
 from demo.chat.chat import is_bad_input
 from demo.chat.picture import FileImage
+from demo.decoding import DECODER
 from demo.loading import ModelSlot, ModelUnavailableError
 from demo.security.page import Page
-from stamp.pictures.images import load_image
 from stamp.pictures.visualization import draw_overlay
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def answer(
     if not slot.acquire(should_stop):
         raise ModelUnavailableError(NOBODY_WAITS)
     try:  # for the whole answer, as on the page; the picture is large, so it is opened only now
-        image = load_image(path, predictor.image_limits)
+        image = DECODER.load(path, predictor.image_limits)
         segmentation = predictor.segment(image, prompt, should_stop=should_stop, max_seconds=slot.max_seconds)
         return draw_overlay(image, segmentation.masks), segmentation.to_record()
     finally:

@@ -13,8 +13,9 @@ from demo.chat.answering import Updates, notice, ready_box
 from demo.chat.chat import literal
 from demo.chat.picture import DECODING
 from demo.chat.visit import Visit
+from demo.decoding import DECODER
 from demo.loading import ModelInfo, ModelSlot
-from stamp.pictures.images import ImageError, load_image
+from stamp.pictures.images import ImageError
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def choose_picture(path: str | None, visit: Visit | None) -> Updates:
         return {}
     try:
         with DECODING:
-            fresh = Visit(load_image(path))
+            fresh = Visit(DECODER.load(path))
     except ImageError as error:
         return {"picture": None, "picture_notice": notice(str(error))}
     except Exception:
