@@ -50,8 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
 def serve(given: argparse.Namespace, sources: Sources) -> None:
     """Start the page, then the model behind it, and wait."""
     from demo.loading import ModelSlot
+    from demo.request_log import write_lines
     from demo.ui import build_demo, launch_options
 
+    write_lines()
     slot = ModelSlot.from_options(given)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT

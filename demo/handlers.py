@@ -15,6 +15,7 @@ from demo.chat.picture import DECODING
 from demo.chat.visit import Visit
 from demo.decoding import DECODER
 from demo.loading import ModelInfo, ModelSlot
+from stamp import __version__
 from stamp.pictures.images import ImageError
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,11 @@ def about(info: ModelInfo) -> str:
         "it knows everyday things such as an apple, a car or a cat. "
         f"For photos, run a published checkpoint: <code>{PUBLISHED}</code>"
     )
+
+
+def footer(slot: ModelSlot) -> str:
+    """HTML that says which version of the page this is, and of which model."""
+    return f'<p class="muted">STAMP demo {__version__} · model {literal(slot.name)}</p>'
 
 
 def watch_loading(slot: ModelSlot) -> Updates:

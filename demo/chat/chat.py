@@ -18,6 +18,7 @@ from PIL import Image
 
 from demo.background import POLL_S, batches
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
+from demo.request_log import request_line
 from stamp.pictures.images import ImageError
 from stamp.pictures.visualization import mask_colour, text_on
 
@@ -178,21 +179,24 @@ def answer_events(slot: ModelSlot, question: Question, stop: threading.Event) ->
 
 def _answer(slot: ModelSlot, question: Question, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> None:
     """Body of the thread."""
-    try:
-        if _turn_comes(slot, stop, put):
-            try:
-                for event in _work(slot, question, stop):
-                    put(event)
-            finally:
-                slot.get().lock.release()
-    except ModelUnavailableError as error:
-        put(Failed(str(error)))
-    except Exception as error:
-        if is_bad_input(error):
-            put(Refused(str(error)))
-        else:
-            log.exception("an answer failed")
-            put(Failed())
+    from stamp import Done
+
+    with request_line("page", slot.name) as line:
+        try:
+            if _turn_comes(slot, stop, put):
+                line.begin()
+                try:
+                    for event in _work(slot, question, stop):
+                        if isinstance(event, Done):
+                            line.end(event.segmentation)
+                        put(event)
+                finally:
+                    slot.get().lock.release()
+        except Exception as error:
+            line.status, said = status_and_sentence(error)
+            if line.status == "failed":
+                log.exception("the answer to request %s failed", line.id)
+            put(Refused(said) if line.status == "refused" else Failed(said or WENT_WRONG))
 
 
 def _turn_comes(slot: ModelSlot, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> bool:
@@ -229,6 +233,13 @@ def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterat
             yield FirstToken(time.perf_counter() - started)
             is_first = False
         yield event
+
+
+def status_and_sentence(error: Exception) -> tuple[str, str]:
+    """Of `demo.request_log`, and what the visitor is told; empty where the error is none of theirs."""
+    if isinstance(error, ModelUnavailableError):
+        return "unavailable", str(error)
+    return ("refused", str(error)) if is_bad_input(error) else ("failed", "")
 
 
 def is_bad_input(error: Exception) -> bool:

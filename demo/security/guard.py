@@ -9,6 +9,7 @@ from gradio.routes import App
 
 from demo.decoding import DECODER
 from demo.security.gate import Gate
+from demo.security.health import add_health
 from demo.security.housekeeping import keep_house
 from demo.security.page import Page
 
@@ -28,6 +29,7 @@ async def guarded_server(app: App) -> AsyncIterator[None]:
     app.middleware_stack = Gate(
         app.middleware_stack or app.build_middleware_stack(), page.limits, page.presence, session_of
     )
+    add_health(app, page)
     DECODER.warm()
     task = asyncio.create_task(keep_house(app, page))
     try:

@@ -8,6 +8,7 @@ from gradio.state_holder import SessionState
 
 from demo.chat.picture import FileImage, only_uploads
 from demo.chat.visits import VisitStore
+from demo.loading import ModelSlot
 from demo.security.limits import Limits
 from demo.security.presence import Presence
 
@@ -15,11 +16,12 @@ from demo.security.presence import Presence
 class Page(gr.Blocks):
     """A gr.Blocks whose events accept uploaded files only, in whatever form a request names them.
 
-    visits: pictures and dialogues by session. presence: who is there.
+    slot: its model. visits: pictures and dialogues by session. presence: who is there.
     """
 
-    def __init__(self, *, limits: Limits | None = None, **options: Any):
+    def __init__(self, *, slot: ModelSlot, limits: Limits | None = None, **options: Any):
         super().__init__(**options)
+        self.slot = slot
         self.limits = limits or Limits()
         self.presence = Presence()
         self.visits = VisitStore(self.limits.visit_bytes)
