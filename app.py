@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def serve(given: argparse.Namespace, sources: Sources) -> None:
     """Start the page, then the model behind it, and wait."""
+    from demo.gpu import is_lent
     from demo.loading import ModelSlot
     from demo.request_log import write_lines
     from demo.ui import build_demo, launch_options
@@ -59,8 +60,11 @@ def serve(given: argparse.Namespace, sources: Sources) -> None:
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port
     demo = build_demo(slot, sources=sources, limits=read_limits(given))
+    if is_lent():  # weights find their way to a lent GPU only if they are loaded before the page starts
+        slot.start().wait()
     demo.launch(prevent_thread_lock=True, **options)
-    slot.start()  # last: the imports would slow down the first page
+    if not is_lent():
+        slot.start()  # last: the imports would slow down the first page
     demo.block_thread()
 
 

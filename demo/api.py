@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from demo import gpu
 from demo.chat.chat import status_and_sentence
 from demo.chat.picture import FileImage
 from demo.decoding import DECODER
@@ -71,7 +72,7 @@ def answer(
     line.begin()
     try:  # for the whole answer, as on the page; the picture is large, so it is opened only now
         image = DECODER.load(path, predictor.image_limits)
-        segmentation = predictor.segment(image, prompt, should_stop=should_stop, max_seconds=slot.max_seconds)
+        segmentation = gpu.segment(predictor, image, prompt, should_stop, slot.max_seconds)
         line.end(segmentation)
         return draw_overlay(image, segmentation.masks), segmentation.to_record()
     finally:

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from demo import gpu
 from demo.background import POLL_S, batches
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
 from demo.request_log import request_line
@@ -221,14 +222,14 @@ def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterat
     started = time.perf_counter()
     image = question.encoded
     if image is None:
-        image = predictor.encode_image(question.picture)
-        yield Encoded(image)
+        image = gpu.encode(predictor, question.picture)
+        if image is not None:
+            yield Encoded(image)
     # The picture belongs to the first turn of the dialogue.
-    turn = Turn("user", question.prompt, None if question.turns else image)
+    turn = Turn("user", question.prompt, None if question.turns else image or question.picture)
     is_first = True
     turns = [*question.turns, turn]
-    limits: dict[str, Any] = {"should_stop": stop.is_set, "max_seconds": slot.max_seconds}
-    for event in predictor.stream(turns, MAX_NEW_TOKENS, refine=question.refine, **limits):
+    for event in gpu.stream_answer(predictor, turns, MAX_NEW_TOKENS, question.refine, stop.is_set, slot.max_seconds):
         if is_first and not isinstance(event, Done):
             yield FirstToken(time.perf_counter() - started)
             is_first = False
