@@ -4,21 +4,32 @@ The page answers at once; torch, transformers and the model load behind it.
 """
 
 import argparse
+import logging
 import os
+import shutil
 import signal
 import sys
+import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from demo.board.sources import Sources, add_source_options, read_sources
 from demo.security.limits import add_limit_options, read_limits
-from demo.security.scratch import scratch_folder
+from demo.security.scratch import is_own, scratch_folder
 from stamp.options import add_limit_option, add_model_options
 from stamp.threads import let_threads_sleep
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which names their addresses
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
+
+log = logging.getLogger(__name__)
+
+#: SIGINT too: a shell that starts a program in the background lets it ignore that.
+ENDS = (signal.SIGINT, signal.SIGTERM)
+#: Who sends SIGTERM waits ten seconds as a rule.
+END_S = 8.0
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -41,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         sources = read_sources(given)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell that starts it in the background ignores it
+    for number in ENDS:
         signal.signal(number, interrupt)
     with suppress(KeyboardInterrupt), scratch_folder():
         serve(given, sources)
@@ -49,22 +60,47 @@ def main(arguments: list[str] | None = None) -> None:
 
 def serve(given: argparse.Namespace, sources: Sources) -> None:
     """Start the page, then the model behind it, and wait."""
+    from demo.gpu import is_lent
     from demo.loading import ModelSlot
+    from demo.request_log import write_lines
     from demo.ui import build_demo, launch_options
 
+    write_lines()
     slot = ModelSlot.from_options(given)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port
     demo = build_demo(slot, sources=sources, limits=read_limits(given))
-    demo.launch(prevent_thread_lock=True, **options)
-    slot.start()  # last: the imports would slow down the first page
+    if is_lent():  # weights find their way to a lent GPU only if they are loaded before the page starts
+        slot.start().wait()
+    try:
+        demo.launch(prevent_thread_lock=True, **options)
+    except OSError as error:  # of Gradio, which does not say more
+        log.debug("the server did not start", exc_info=True)
+        port = given.port or os.environ.get("GRADIO_SERVER_PORT")
+        place = f"port {port}" if port else "any port from 7860 on"
+        raise SystemExit(f"error: the page cannot listen on {place}: it is in use. Take another --port.") from error
+    if not is_lent():
+        slot.start()  # last: the imports would slow down the first page
     demo.block_thread()
 
 
 def interrupt(*_: Any) -> None:
-    """SIGTERM, which ends a service or a container, is handled like Ctrl-C."""
+    """SIGTERM, which ends a service or a container, is handled like Ctrl-C; once, and not for longer than END_S."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    watchdog = threading.Timer(END_S, end_now)
+    watchdog.daemon = True
+    watchdog.start()
     raise KeyboardInterrupt
+
+
+def end_now() -> None:
+    """End, though an answer or a library does not."""
+    folder = Path(os.environ.get("GRADIO_TEMP_DIR", ""))
+    if is_own(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":

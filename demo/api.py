@@ -7,11 +7,13 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demo.chat.chat import is_bad_input
+from demo import gpu
+from demo.chat.chat import status_and_sentence
 from demo.chat.picture import FileImage
+from demo.decoding import DECODER
 from demo.loading import ModelSlot, ModelUnavailableError
+from demo.request_log import RequestLine, request_line
 from demo.security.page import Page
-from stamp.pictures.images import load_image
 from stamp.pictures.visualization import draw_overlay
 
 log = logging.getLogger(__name__)
@@ -35,37 +37,43 @@ def segment_endpoint(slot: ModelSlot, page: Page) -> Callable[..., tuple[Image.I
                 area_px, bbox_xywh and score), timings_s, new_tokens, forward_passes, versions.
         """
         session = str(request.session_hash)
-        try:
-            return answer(slot, image, prompt or "", lambda: not page.is_awaited(session))
-        except ModelUnavailableError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        except Exception as error:
-            if is_bad_input(error):
-                raise gr.Error(str(error), print_exception=False) from error
-            log.exception("/segment failed")
-            raise gr.Error(WENT_WRONG, print_exception=False) from error
+        with request_line("segment", slot.name) as line:
+            try:
+                return answer(slot, image, prompt or "", lambda: not page.is_awaited(session), line)
+            except Exception as error:
+                line.status, said = status_and_sentence(error)
+                if said == NOBODY_WAITS:
+                    line.status = "left"
+                if line.status == "failed":
+                    log.exception("/segment failed at request %s", line.id)
+                raise gr.Error(said or WENT_WRONG, print_exception=False) from error
 
     return segment
 
 
 def answer(
-    slot: ModelSlot, path: str | None, prompt: str, should_stop: Callable[[], bool]
+    slot: ModelSlot, path: str | None, prompt: str, should_stop: Callable[[], bool], line: RequestLine | None = None
 ) -> tuple[Image.Image, dict[str, Any]]:
-    """Overlay and JSON-ready record of one answer. should_stop: asked while waiting and between tokens.
+    """Overlay and JSON-ready record of one answer.
+
+    should_stop: asked while waiting and between tokens. line: of the log.
 
     Raises ImageError, PromptError, ModelUnavailableError.
     """
     from stamp import ImageError
 
+    line = line or RequestLine("segment", slot.name)
     predictor = slot.get()
     if path is None:
         raise ImageError("Give an image file.")
     predictor.check_prompt(prompt)
     if not slot.acquire(should_stop):
         raise ModelUnavailableError(NOBODY_WAITS)
+    line.begin()
     try:  # for the whole answer, as on the page; the picture is large, so it is opened only now
-        image = load_image(path, predictor.image_limits)
-        segmentation = predictor.segment(image, prompt, should_stop=should_stop, max_seconds=slot.max_seconds)
+        image = DECODER.load(path, predictor.image_limits)
+        segmentation = gpu.segment(predictor, image, prompt, should_stop, slot.max_seconds)
+        line.end(segmentation)
         return draw_overlay(image, segmentation.masks), segmentation.to_record()
     finally:
         predictor.lock.release()

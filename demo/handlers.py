@@ -13,8 +13,10 @@ from demo.chat.answering import Updates, notice, ready_box
 from demo.chat.chat import literal
 from demo.chat.picture import DECODING
 from demo.chat.visit import Visit
+from demo.decoding import DECODER
 from demo.loading import ModelInfo, ModelSlot
-from stamp.pictures.images import ImageError, load_image
+from stamp import __version__
+from stamp.pictures.images import ImageError
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,11 @@ def about(info: ModelInfo) -> str:
     )
 
 
+def footer(slot: ModelSlot) -> str:
+    """HTML that says which version of the page this is, and of which model."""
+    return f'<p class="muted">STAMP demo {__version__} · model {literal(slot.name)}</p>'
+
+
 def watch_loading(slot: ModelSlot) -> Updates:
     """The model line now; stops its timer when nothing will change any more."""
     return {"model_line": model_line(slot), "timer": gr.Timer(active=not (slot.is_ready or slot.has_failed))}
@@ -59,7 +66,7 @@ def choose_picture(path: str | None, visit: Visit | None) -> Updates:
         return {}
     try:
         with DECODING:
-            fresh = Visit(load_image(path))
+            fresh = Visit(DECODER.load(path))
     except ImageError as error:
         return {"picture": None, "picture_notice": notice(str(error))}
     except Exception:

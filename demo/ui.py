@@ -52,7 +52,8 @@ def build_demo(
     slot: ModelSlot, examples: Path = EXAMPLES, sources: Sources | None = None, limits: Limits | None = None
 ) -> Page:
     """The page of one model, with the results of `sources`. Launch it with `launch_options()`."""
-    with Page(title="STAMP", analytics_enabled=False, delete_cache=(ONE_HOUR_S, ONE_HOUR_S), limits=limits) as demo:
+    options: dict[str, Any] = {"analytics_enabled": False, "delete_cache": (ONE_HOUR_S, ONE_HOUR_S)}
+    with Page(title="STAMP", slot=slot, limits=limits, **options) as demo:
         gr.HTML(HERO, elem_id="hero", padding=False)
         parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
         parts["timer"] = gr.Timer(1.0)
@@ -69,6 +70,7 @@ def build_demo(
                 add_dashboard(demo, tabs, board, sources, shelf, samples)
             with gr.Tab("About", id="about"):
                 add_about()
+        gr.HTML(handlers.footer(slot), elem_id="versions", padding=False)
         add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)
     # api_open=False: nothing is called around the queue. How many events may wait is decided in

@@ -5,6 +5,8 @@ The public names load on first use, so that `import stamp` stays instant.
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from stamp.conversation import Done, EncodedImage, MaskReady, Segmentation, TextDelta, Turn
     from stamp.errors import PromptError

@@ -1,7 +1,11 @@
 """The entry: arguments, environment, and a page that does not wait for torch."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ import app
 from demo import ui
 from demo.loading import ModelSlot
 from demo.security.limits import Limits
+from tests.test_spaces import free_port, wait_for
 
 
 def test_arguments_have_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,3 +64,47 @@ def test_the_page_does_not_import_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
+
+
+def run(code: str, tmp_path: Path) -> "subprocess.Popen[str]":
+    """A page in a process of its own, on a port of its own."""
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(app.__file__).parent,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with run(f"import app; app.main(['--port', '{port}'])", tmp_path) as page:
+            said, _ = page.communicate(timeout=120)
+    assert page.returncode == 1
+    assert said.splitlines()[-1].startswith(f"error: the page cannot listen on port {port}: it is in use.")
+    assert "Traceback" not in said
+
+
+def test_the_page_ends_though_something_in_it_does_not(tmp_path: Path) -> None:
+    """A thread that is busy keeps Python from ending; the files of visitors go all the same."""
+    code = (
+        "import app, threading, time; from demo.loading import ModelSlot;"
+        "ModelSlot.start = lambda slot: threading.Thread(target=time.sleep, args=(600,)).start();"
+        "app.main(['--port', '{}'])"
+    )
+    port = free_port()
+    with run(code.format(port), tmp_path) as page:
+        wait_for(f"http://127.0.0.1:{port}/config", page)
+        assert len(list(tmp_path.iterdir())) == 1
+        page.send_signal(signal.SIGTERM)
+        page.send_signal(signal.SIGTERM)  # who is impatient does not stop the clearing away
+        said, _ = page.communicate(timeout=120)
+    assert page.returncode == 0
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []

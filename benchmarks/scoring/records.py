@@ -4,10 +4,12 @@ Scores are computed later, from these lines alone, without a model. A run that w
 was: an incomplete last line is dropped, all others are kept.
 """
 
+import gzip
 import json
 import math
 import os
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,7 +19,9 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 from stamp.pictures.masks import Rle
 
 RECORDS_FILE = "records.jsonl"
-_RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl", re.ASCII)
+#: A long file that is kept may be compressed, with `gzip -n -9 records.jsonl`.
+COMPRESSED_FILE = "records.jsonl.gz"
+_RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl|records\.jsonl\.gz", re.ASCII)
 
 Status = Literal["ok", "invalid", "error"]
 Key = tuple[str, str, str, str, str]
@@ -128,12 +132,15 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
-    """(records, unreadable lines) of some files. If two records have the same key, the later one counts."""
+    """(records, unreadable lines) of some files. If two records have the same key, the later one counts.
+
+    Raises ValueError for a compressed file that is damaged.
+    """
     records: dict[Key, Record] = {}
     problems: list[str] = []
     for path in paths:
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
-            if not line:
+        for number, line in enumerate(_read_text(path).split("\n"), start=1):
+            if not line.strip():
                 continue
             try:
                 record = Record.from_line(line)
@@ -144,13 +151,23 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
     return list(records.values()), problems
 
 
-def record_files(folder: Path) -> list[Path]:
-    """The files of a run's records: the merged file, then files of processes that are not merged yet.
+def _read_text(path: Path) -> str:
+    data = path.read_bytes()
+    if path.name == COMPRESSED_FILE:
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path.name} is damaged: {error}") from error
+    return data.decode("utf-8", errors="replace")
 
-    Merging removes the latter, so a user's file with a similar name is not included.
+
+def record_files(folder: Path) -> list[Path]:
+    """The files of a run's records: the compressed one, the merged one, then those of processes not merged yet.
+
+    Merging removes all but the merged one, so a user's file with a similar name is not included.
     """
-    found = [path for path in folder.glob("records*.jsonl") if _RECORD_NAME.fullmatch(path.name) and path.is_file()]
-    return sorted(found, key=lambda path: (path.name != RECORDS_FILE, path.name))
+    found = [path for path in folder.glob("records*.jsonl*") if _RECORD_NAME.fullmatch(path.name) and path.is_file()]
+    return sorted(found, key=lambda path: (path.name != COMPRESSED_FILE, path.name != RECORDS_FILE, path.name))
 
 
 def records_of(folder: Path) -> tuple[list[Record], list[str]]:

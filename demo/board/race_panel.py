@@ -15,8 +15,9 @@ from demo.chat.answering import notice
 from demo.chat.chat import literal
 from demo.chat.picture import DECODING, FileImage
 from demo.chat.visit import shrink_picture
+from demo.decoding import DECODER
 from demo.naming import Parts, Updates, by_name, by_visitor
-from stamp.pictures.images import ImageError, load_image
+from stamp.pictures.images import ImageError
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def _entry(shelf: Shelf, path: str | None, prompt: str, labels: list[str], visit
     predictor.check_prompt(prompt)
     try:
         with DECODING:
-            picture = shrink_picture(load_image(path, predictor.image_limits))
+            picture = shrink_picture(DECODER.load(path, predictor.image_limits))
     except ImageError:
         raise
     except Exception as error:

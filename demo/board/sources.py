@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.board.results import RESULTS
+from demo.gpu import is_lent
 
 #: Values of STAMP_LIVE that turn the live features off.
 OFF = ("off", "0", "false", "no")
@@ -40,8 +41,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_sources(given: argparse.Namespace) -> Sources:
-    """What the options name; STAMP_LIVE=off turns live runs off. Raises ValueError for a `--data` without "="."""
+    """What the options name; STAMP_LIVE=off turns live runs off, and so does a GPU that is lent.
+
+    Raises ValueError for a `--data` without "=".
+    """
     if wrong := [pair for pair in given.data if "=" not in pair]:
         raise ValueError(f"--data takes NAME=FOLDER, for example refcoco=/data/refer; got {wrong[0]!r}.")
     data = {name: Path(folder) for name, _, folder in (pair.partition("=") for pair in given.data)}
-    return Sources(given.results, data, os.environ.get("STAMP_LIVE", "").strip().lower() not in OFF)
+    is_live = os.environ.get("STAMP_LIVE", "").strip().lower() not in OFF and not is_lent()
+    return Sources(given.results, data, is_live)

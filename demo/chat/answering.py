@@ -177,7 +177,7 @@ class Answering:
         visit = self.visit
         visit.messages = self.chat(finished_html(self.draft, segmentation))
         if segmentation.token_ids:
-            image = None if visit.turns else visit.encoded
+            image = None if visit.turns else visit.encoded or visit.picture
             visit.turns += [
                 Turn("user", self.prompt, image),
                 Turn("assistant", segmentation.text, token_ids=segmentation.token_ids),

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from demo import gpu
 from demo.background import POLL_S, batches
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
+from demo.request_log import request_line
 from stamp.pictures.images import ImageError
 from stamp.pictures.visualization import mask_colour, text_on
 
@@ -178,21 +180,24 @@ def answer_events(slot: ModelSlot, question: Question, stop: threading.Event) ->
 
 def _answer(slot: ModelSlot, question: Question, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> None:
     """Body of the thread."""
-    try:
-        if _turn_comes(slot, stop, put):
-            try:
-                for event in _work(slot, question, stop):
-                    put(event)
-            finally:
-                slot.get().lock.release()
-    except ModelUnavailableError as error:
-        put(Failed(str(error)))
-    except Exception as error:
-        if is_bad_input(error):
-            put(Refused(str(error)))
-        else:
-            log.exception("an answer failed")
-            put(Failed())
+    from stamp import Done
+
+    with request_line("page", slot.name) as line:
+        try:
+            if _turn_comes(slot, stop, put):
+                line.begin()
+                try:
+                    for event in _work(slot, question, stop):
+                        if isinstance(event, Done):
+                            line.end(event.segmentation)
+                        put(event)
+                finally:
+                    slot.get().lock.release()
+        except Exception as error:
+            line.status, said = status_and_sentence(error)
+            if line.status == "failed":
+                log.exception("the answer to request %s failed", line.id)
+            put(Refused(said) if line.status == "refused" else Failed(said or WENT_WRONG))
 
 
 def _turn_comes(slot: ModelSlot, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> bool:
@@ -217,18 +222,25 @@ def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterat
     started = time.perf_counter()
     image = question.encoded
     if image is None:
-        image = predictor.encode_image(question.picture)
-        yield Encoded(image)
+        image = gpu.encode(predictor, question.picture)
+        if image is not None:
+            yield Encoded(image)
     # The picture belongs to the first turn of the dialogue.
-    turn = Turn("user", question.prompt, None if question.turns else image)
+    turn = Turn("user", question.prompt, None if question.turns else image or question.picture)
     is_first = True
     turns = [*question.turns, turn]
-    limits: dict[str, Any] = {"should_stop": stop.is_set, "max_seconds": slot.max_seconds}
-    for event in predictor.stream(turns, MAX_NEW_TOKENS, refine=question.refine, **limits):
+    for event in gpu.stream_answer(predictor, turns, MAX_NEW_TOKENS, question.refine, stop.is_set, slot.max_seconds):
         if is_first and not isinstance(event, Done):
             yield FirstToken(time.perf_counter() - started)
             is_first = False
         yield event
+
+
+def status_and_sentence(error: Exception) -> tuple[str, str]:
+    """Of `demo.request_log`, and what the visitor is told; empty where the error is none of theirs."""
+    if isinstance(error, ModelUnavailableError):
+        return "unavailable", str(error)
+    return ("refused", str(error)) if is_bad_input(error) else ("failed", "")
 
 
 def is_bad_input(error: Exception) -> bool:

@@ -28,8 +28,8 @@ class _PlainMeta(ComponentMeta):
 class FileImage(gr.Image, metaclass=_PlainMeta):
     """A gr.Image whose handler gets the path of the file as it was uploaded.
 
-    Differs from its parent: nothing is opened here, so `stamp.pictures.images.load_image` is the only decoder; and only
-    files in Gradio's upload folder are accepted, where the parent also reads addresses and, without `meta`, any path.
+    Differs from its parent: nothing is opened here, so `demo.decoding` is the only decoder; and only files in Gradio's
+    upload folder are accepted, where the parent also reads addresses and, without `meta`, any path.
     """
 
     is_template = True  # drawn by the frontend as its parent, "image"

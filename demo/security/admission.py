@@ -46,5 +46,10 @@ def is_refused(page: Page, fn_index: int | None, address: str) -> bool:
     return most is not None and sum(address_of(event.request.client) == address for event in events) >= most
 
 
+def open_questions(page: Page) -> int:
+    """Questions that wait or are being answered."""
+    return sum(_is_question(event.fn) for event in list(page._queue.event_ids_to_events.values()))
+
+
 def _is_question(function: BlockFunction | None) -> bool:
     return function is not None and function.concurrency_id in QUESTIONS

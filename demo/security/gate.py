@@ -19,6 +19,7 @@ from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.security.calls import problem_by_name, problem_by_place
 from demo.security.limits import BUSY, Limits, address_of
 from demo.security.presence import Presence
 
@@ -40,6 +41,7 @@ class Route:
 
     per_minute: requests of one address. stays_open: a connection that says somebody is there ("tab", "reader": its
     session is the last part of the path, or `session_hash` in the query), or that lasts as long as an upload.
+    problem: what is wrong with a body, which is then refused.
     """
 
     methods: str
@@ -47,6 +49,7 @@ class Route:
     body_bytes: int = 0
     per_minute: int | None = None
     stays_open: Literal["tab", "reader", "upload"] | None = None
+    problem: Callable[[bytes], str | None] | None = None
 
     @property
     def can_last(self) -> bool:
@@ -59,13 +62,15 @@ ROUTES = (
     Route("GET", r"/config/?", per_minute=240),
     Route("GET", r"/(theme\.css|manifest\.json|favicon\.ico|robots\.txt)"),
     Route("GET", r"/(assets|static)/.+"),
+    Route("GET HEAD", r"/health", per_minute=240),
     Route("GET", rf"{API}/(info/?|openapi\.json|theme\.css|startup-events|app_id/?)", per_minute=240),
     Route("GET HEAD", rf"{API}/file=.+"),
     Route("POST", rf"{API}/upload", MAX_UPLOAD_BYTES, per_minute=60),
     Route("GET", rf"{API}/upload_progress", per_minute=240, stays_open="upload"),
     Route("POST", rf"{API}/queue/join", MAX_EVENT_BYTES, per_minute=1200),
     Route("GET", rf"{API}/queue/data", per_minute=1200, stays_open="reader"),
-    Route("POST", rf"{API}/call/(v2/)?segment/?", MAX_EVENT_BYTES, per_minute=240),
+    Route("POST", rf"{API}/call/segment/?", MAX_EVENT_BYTES, per_minute=240, problem=problem_by_place),
+    Route("POST", rf"{API}/call/v2/segment/?", MAX_EVENT_BYTES, per_minute=240, problem=problem_by_name),
     Route("GET", rf"{API}/call/(v2/)?segment/{SESSION}", per_minute=1200, stays_open="reader"),
     Route("POST", rf"{API}/(cancel|reset/?)", MAX_EVENT_BYTES, per_minute=1200),
     Route("GET", rf"{API}/heartbeat/{SESSION}", per_minute=1200, stays_open="tab"),
@@ -159,6 +164,8 @@ class Gate:
         body = Body(receive, send, route.body_bytes)
         if body.is_announced_too_large(Headers(scope=scope)):
             await refuse(send, 413, TOO_LARGE)
+        elif route.problem and (problem := route.problem(await body.read_ahead())) and not body.is_refused:
+            await refuse(send, 422, problem)
         else:
             await body.pass_to(self.app, scope)
 
@@ -226,6 +233,7 @@ class Body:
         self.n_bytes = 0
         self.is_refused = False
         self.has_started = False
+        self._ahead: list[Message] = []
 
     def is_announced_too_large(self, headers: Headers) -> bool:
         """Whether the request itself says so."""
@@ -243,8 +251,18 @@ class Body:
             elif not self.is_refused:  # otherwise it complains of the hang-up
                 raise
 
+    async def read_ahead(self) -> bytes:
+        """The whole body; the application gets it afterwards all the same."""
+        messages: list[Message] = []
+        while not messages or messages[-1].get("more_body"):
+            messages.append(await self.receive())
+        self._ahead = messages
+        return b"".join(message.get("body", b"") for message in messages)
+
     async def receive(self) -> Message:
         """The next part of the request."""
+        if self._ahead:
+            return self._ahead.pop(0)
         if self.is_refused:
             return {"type": "http.disconnect"}
         message = await self._receive()

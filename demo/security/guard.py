@@ -7,7 +7,9 @@ from typing import Any
 
 from gradio.routes import App
 
+from demo.decoding import DECODER
 from demo.security.gate import Gate
+from demo.security.health import add_health
 from demo.security.housekeeping import keep_house
 from demo.security.page import Page
 
@@ -27,6 +29,8 @@ async def guarded_server(app: App) -> AsyncIterator[None]:
     app.middleware_stack = Gate(
         app.middleware_stack or app.build_middleware_stack(), page.limits, page.presence, session_of
     )
+    add_health(app, page)
+    DECODER.warm()
     task = asyncio.create_task(keep_house(app, page))
     try:
         yield
@@ -34,3 +38,4 @@ async def guarded_server(app: App) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        DECODER.close()

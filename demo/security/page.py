@@ -8,18 +8,22 @@ from gradio.state_holder import SessionState
 
 from demo.chat.picture import FileImage, only_uploads
 from demo.chat.visits import VisitStore
+from demo.loading import ModelSlot
 from demo.security.limits import Limits
 from demo.security.presence import Presence
+
+TOO_FEW = "This request says too little: reload the page, or see “Use via API”."
 
 
 class Page(gr.Blocks):
     """A gr.Blocks whose events accept uploaded files only, in whatever form a request names them.
 
-    visits: pictures and dialogues by session. presence: who is there.
+    slot: its model. visits: pictures and dialogues by session. presence: who is there.
     """
 
-    def __init__(self, *, limits: Limits | None = None, **options: Any):
+    def __init__(self, *, slot: ModelSlot, limits: Limits | None = None, **options: Any):
         super().__init__(**options)
+        self.slot = slot
         self.limits = limits or Limits()
         self.presence = Presence()
         self.visits = VisitStore(self.limits.visit_bytes)
@@ -32,7 +36,9 @@ class Page(gr.Blocks):
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: SessionState | None, explicit_call: bool = False
     ) -> list[Any]:
-        """As the parent, after `only_uploads` of each input. Raises gr.Error with NOT_UPLOADED."""
+        """As the parent, after `only_uploads` of each input. Raises gr.Error with NOT_UPLOADED or TOO_FEW."""
+        if len(inputs) < len(block_fn.inputs):
+            raise gr.Error(TOO_FEW, print_exception=False)
         checked = [
             only_uploads(value, is_picture=isinstance(block, FileImage))
             for block, value in zip(block_fn.inputs, inputs, strict=False)

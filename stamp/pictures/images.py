@@ -15,7 +15,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 # Only decoders that live inside Pillow: no EPS, which runs Ghostscript; no ICO, whose inner image may be
 # larger than its header says. MPO (photos of phones) is opened by the JPEG entry.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
-FORMATS_IN_WORDS = "PNG, JPEG, WEBP, GIF, BMP, TIFF, AVIF or PPM"
 #: Pillow's own guard against decompression bombs warns above it, and is left as it is: no limit may be higher.
 MOST_PIXELS = 89_478_485
 WEB_ADDRESS_STARTS = ("http:", "https:", "ftp:", "ftps:", "data:", "file:")
@@ -32,6 +31,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 #: Grey of 16 bits that stays below it is of 14 bits at most.
 FULL_RANGE_FROM = 2**14
+NO_MEMORY = "Reading this image takes too much memory. Make it smaller, or save it again, then try that."
 Bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
@@ -47,12 +47,15 @@ class _DamagedError(ImageError):
 class ImageLimits:
     """What is accepted: up to `max_bytes` and `max_pixels`; longer / shorter side below `max_aspect`.
 
+    formats: of FORMATS, those that are read.
+
     Raises: ValueError for a limit that refuses every image, or for more pixels than Pillow opens unwarned.
     """
 
     max_bytes: int = 20_000_000
     max_pixels: int = 40_000_000
     max_aspect: float = 200.0
+    formats: tuple[str, ...] = FORMATS
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
@@ -80,7 +83,7 @@ def load_image(source: str | Path | bytes | Image.Image, limits: ImageLimits = D
     if isinstance(source, Image.Image):
         return _decode(source, limits)
     if isinstance(source, str | Path):
-        source = _read_file(source, limits)
+        source = read_file(source, limits)
     if not isinstance(source, bytes):
         raise ImageError(f"Give an image file, its bytes or a PIL image, not {type(source).__name__}.")
     _check_bytes(len(source), limits)
@@ -94,7 +97,7 @@ def load_image(source: str | Path | bytes | Image.Image, limits: ImageLimits = D
         return _decode(opened, limits)
 
 
-def _read_file(path: str | Path, limits: ImageLimits) -> bytes:
+def read_file(path: str | Path, limits: ImageLimits) -> bytes:
     """The bytes of a file, its size checked first. Messages name the file, never the folders above it."""
     if str(path).strip().lower().startswith(WEB_ADDRESS_STARTS):
         raise ImageError("Give a file, not a web address: save the image first, then choose the saved file.")
@@ -125,11 +128,14 @@ def _check_bytes(size_bytes: int, limits: ImageLimits) -> None:
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:
     """The image with its header read and nothing decoded."""
     try:
-        return Image.open(BytesIO(data), formats=FORMATS)
+        return Image.open(BytesIO(data), formats=limits.formats)
     except Bombs as error:
         raise _too_many_pixels("more", limits) from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"This file is not an image that can be read. Use {FORMATS_IN_WORDS}.") from error
+        names = f"{', '.join(limits.formats[:-1])} or {limits.formats[-1]}"
+        raise ImageError(f"This file is not an image that can be read. Use {names}.") from error
+    except MemoryError as error:
+        raise ImageError(NO_MEMORY) from error
     except Exception as error:  # a damaged header makes the decoders raise almost anything
         raise _damaged() from error
 
@@ -145,6 +151,8 @@ def _decode(opened: Image.Image, limits: ImageLimits) -> Image.Image:
             upright = upright.transpose(operation)
     except Bombs as error:
         raise _too_many_pixels("more", limits) from error
+    except MemoryError as error:
+        raise ImageError(NO_MEMORY) from error
     except Exception as error:  # cut or damaged data makes the decoders raise almost anything
         raise _damaged() from error
     upright.info = {}  # a kept EXIF block would turn the image a second time

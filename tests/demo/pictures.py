@@ -1,5 +1,6 @@
 """Files that visitors upload: good ones in every mode, and bad ones, each with a part of the sentence it earns."""
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -56,3 +57,13 @@ def png_header(width: int, height: int) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
     )
+
+
+def endless_jpeg(scans: int = 100_000) -> bytes:
+    """A progressive JPEG of a few hundred kB whose last scan comes again and again: minutes of work for a decoder."""
+    values = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "JPEG", progressive=True, quality=50)
+    data = buffer.getvalue()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + scans * last + data[-2:]

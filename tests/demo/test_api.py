@@ -58,14 +58,14 @@ def never() -> bool:
 def test_the_model_is_held_for_the_whole_answer_and_given_back(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From before the picture is opened until the overlay is drawn: pictures are large."""
     predictor = Witness()
-    for name in ("load_image", "draw_overlay"):
-        whole = getattr(api, name)
+    for owner, name in ((api.DECODER, "load"), (api, "draw_overlay")):
+        whole = getattr(owner, name)
 
         def watched(*given: Any, whole: Any = whole) -> Any:
             predictor.was_free.append(is_free(predictor))
             return whole(*given)
 
-        monkeypatch.setattr(api, name, watched)
+        monkeypatch.setattr(owner, name, watched)
     slot = slot_of(predictor)
     slot.max_seconds = 12.5
     overlay, record = answer(slot, picture, "halves", never)

@@ -1,5 +1,6 @@
 """Records: what goes in comes out, and nothing else comes in."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.running.runner import merge_records
 from benchmarks.scoring.records import Record, RecordLog, read_records, record_files, records_of, write_atomically
 from tests.benchmarks import tiny
 
@@ -119,6 +121,26 @@ def test_the_later_record_counts(tmp_path: Path) -> None:
     assert records_of(tmp_path) == ([again], [])
     with pytest.raises(ValueError, match=r"holds no records\.jsonl"):
         records_of(tmp_path / "none")
+
+
+def test_records_may_be_compressed(tmp_path: Path) -> None:
+    """They are read as they were, new ones are written beside them, and merging puts all in one file."""
+    packed = tmp_path / "records.jsonl.gz"
+    packed.write_bytes(gzip.compress((MASK.to_line() + QUESTION.to_line()).encode()))
+    assert records_of(tmp_path) == ([MASK, QUESTION], [])
+    again = replace(MASK, total_s=9.0)
+    with RecordLog(tmp_path / "records.jsonl") as log:
+        log.append(again)
+    assert records_of(tmp_path) == ([again, QUESTION], [])
+    merge_records(tmp_path, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]
+    assert sorted(records_of(tmp_path)[0], key=lambda record: record.sample) == sorted(
+        [again, QUESTION], key=lambda record: record.sample
+    )
+    for damaged in (b"no gzip", gzip.compress(MASK.to_line().encode())[:-9]):
+        packed.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"records\.jsonl\.gz is damaged"):
+            records_of(tmp_path)
 
 
 @pytest.mark.parametrize("cut", [1, 40, len(QUESTION.to_line()) - 1])

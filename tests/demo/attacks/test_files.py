@@ -1,17 +1,23 @@
 """Pictures come from Gradio's upload folder only, however a request names them; one sentence for everything else."""
 
+import html
 import io
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import psutil
 import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo.chat.picture import NOT_UPLOADED, FileImage, only_uploads
-from tests.demo.attacks.stranger import Stranger, strangers_page
+from demo.decoding import BROKEN_OFF
+from tests.demo.attacks.stranger import Stranger, eventually, strangers_page
+from tests.demo.pictures import endless_jpeg
 
 META = {"_type": "gradio.FileData"}
 
@@ -107,3 +113,42 @@ def test_uploads_still_work_on_page_and_endpoint(stranger: Stranger) -> None:
 def test_a_refused_upload_tells_only_of_itself(stranger: Stranger) -> None:
     (path,) = stranger.upload(("text.png", b"hello"))
     assert "not an image" in stranger.segment({"path": path, "meta": META})
+
+
+def test_a_decoder_killed_in_the_middle_of_a_picture_costs_a_sentence(stranger: Stranger) -> None:
+    """On the page and at the endpoint; the next picture is read."""
+    endless, good = stranger.upload(("endless.jpg", endless_jpeg()), ("white.png", png()))
+    index = stranger.index("picture")
+    with ThreadPoolExecutor() as pool:
+        on_page = pool.submit(stranger.call, index, [{"path": endless, "meta": META}], "hurt")
+        kill_the_busy_decoder()
+        assert BROKEN_OFF in html.unescape(json.dumps(on_page.result(60)["output"]["data"]))
+        at_endpoint = pool.submit(stranger.segment, {"path": endless, "meta": META})
+        kill_the_busy_decoder()
+        assert BROKEN_OFF in at_endpoint.result(60)
+    assert stranger.segment({"path": good, "meta": META}).startswith("event: complete")
+    assert stranger.call(index, [{"path": good, "meta": META}], "hurt")["success"]
+
+
+def kill_the_busy_decoder() -> None:
+    """Kill whichever decoder has been at work for a while."""
+    began: dict[int, float] = {}
+
+    def is_killed() -> bool:
+        for child in psutil.Process().children():
+            if "demo.decoding" in child.cmdline():
+                used = child.cpu_times().user
+                # What it takes to start is over once it waits; a decoder that hangs never does.
+                if used > began.setdefault(child.pid, used) + 1:
+                    child.kill()
+                    return True
+        return False
+
+    eventually(is_killed, 60)
+
+
+def test_formats_that_visitors_do_not_have_are_refused(stranger: Stranger) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(buffer, "TIFF")
+    (path,) = stranger.upload(("scan.tiff", buffer.getvalue()))
+    assert "Use JPEG, PNG, WEBP, GIF, BMP or AVIF" in stranger.segment({"path": path, "meta": META})

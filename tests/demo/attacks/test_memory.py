@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from demo import handlers
-from demo.board import race_panel
 from demo.board.race_panel import run_race
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
+from demo.decoding import DECODER
 from demo.security import presence
 from demo.security.limits import Limits
 from demo.ui import MAX_SESSIONS, launch_options
@@ -141,8 +141,7 @@ def test_few_pictures_are_decoded_at_a_time(tmp_path: Any, monkeypatch: pytest.M
             at_once[0] -= 1
         return load_image(path)
 
-    for module in (handlers, race_panel):
-        monkeypatch.setattr(module, "load_image", slowly)
+    monkeypatch.setattr(DECODER, "load", slowly)
     threads = [threading.Thread(target=read, args=(str(tmp_path / "picture.png"),)) for _ in range(8)]
     for thread in threads:
         thread.start()

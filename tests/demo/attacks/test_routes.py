@@ -9,7 +9,9 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
+from demo.security.calls import BY_NAME, BY_PLACE, NOT_JSON
 from demo.security.gate import API, MAX_EVENT_BYTES, MAX_UPLOAD_BYTES, NOT_FOUND, TOO_LARGE
+from demo.security.page import TOO_FEW
 from demo.ui import SAFETY, launch_options
 from tests.demo.attacks.stranger import Stranger, strangers_page
 from tests.demo.attacks.test_files import png
@@ -84,7 +86,7 @@ def test_only_what_the_page_needs_is_there(stranger: Stranger) -> None:
 
 FILLED = {"path_or_url": "/x", "api_name": "segment"}
 OPEN = {
-    *((method, "/") for method in ("GET", "HEAD")),
+    *((method, path) for method in ("GET", "HEAD") for path in ("/", "/health")),
     *(("GET", path) for path in ("/config", "/config/", "/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt")),
     *(("GET", path) for path in ("/assets/{path}", "/static/{path}")),
     *(("GET", f"{API}/{path}") for path in ("info", "info/", "openapi.json", "theme.css", "startup-events")),
@@ -205,3 +207,42 @@ def test_the_chat_shows_text_and_nothing_else(stranger: Stranger) -> None:
 def test_no_exception_reaches_a_visitor(stranger: Stranger) -> None:
     ended = stranger.call(stranger.index("opacity"), ["secret"], "odd")
     assert ended["output"]["error"] is None
+
+
+WRONG_CALLS: list[tuple[str, object, str]] = [
+    *(("call/v2/segment", body, BY_NAME) for body in ({}, {"image": None}, {"prompt": "x"}, {"data": [None, "x"]})),
+    ("call/v2/segment/", {"image": None, "prompt": "x", "more": 1}, BY_NAME),
+    *(
+        ("call/segment", {"data": data}, BY_PLACE)
+        for data in ([], [None], [None, "x", 1], None, "ab", {"0": 1, "1": 2})
+    ),
+    ("call/segment", {}, BY_PLACE),
+    *((path, body, NOT_JSON) for path in ("call/segment", "call/v2/segment") for body in ([1], None, "x")),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "sentence"), WRONG_CALLS)
+def test_a_call_of_another_shape_is_told_the_right_one(
+    stranger: Stranger, path: str, body: object, sentence: str
+) -> None:
+    answer = stranger.http.post(f"{API}/{path}", json=body)
+    assert (answer.status_code, answer.json()) == (422, {"detail": sentence})
+
+
+def test_calls_of_the_right_shape_pass(stranger: Stranger) -> None:
+    (path,) = stranger.upload(("white.png", png()))
+    picture = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    assert stranger.segment(picture).startswith("event: complete")
+    by_name = stranger.http.post(f"{API}/call/v2/segment", json={"image": picture, "prompt": "segment the apple"})
+    said = stranger.http.get(f"{API}/call/v2/segment/{by_name.json()['event_id']}").text
+    assert said.startswith("event: complete")
+    for bad in (b"", b"{", b"[" * 100_000):
+        assert stranger.http.post(f"{API}/call/segment", content=bad).json() == {"detail": NOT_JSON}
+
+
+def test_an_event_with_too_few_inputs_gets_a_sentence(stranger: Stranger) -> None:
+    for name, event in (("picture", "input"), ("race-go", "click")):
+        body = {"fn_index": stranger.index(name, event), "data": [], "session_hash": f"few-{name}"}
+        assert stranger.http.post(f"{API}/queue/join", json=body).status_code == 200
+        (last,) = (one for one in stranger.follow(f"few-{name}") if one["msg"] == "process_completed")
+        assert last["output"]["error"] == TOO_FEW

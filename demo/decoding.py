@@ -1,0 +1,216 @@
+"""Strangers' files are decoded in a process of their own, which may be killed: limits on its memory and on its time.
+
+A decoder with a hole, or a file that takes a decoder hours, then costs a visitor a sentence and the page nothing. The
+process (`python -m demo.decoding`) is kept warm and answers one file after another over pipes. Only bytes come back,
+never a pickle, so whoever takes it over says nothing that the page would run. It is no jail: it runs as the same user.
+"""
+
+import faulthandler
+import json
+import logging
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO
+
+from PIL import Image
+
+from stamp.pictures.images import DEFAULT_LIMITS, ImageError, ImageLimits, load_image, read_file
+
+log = logging.getLogger(__name__)
+
+#: What visitors have. The command line also reads TIFF, whose decoder has had the most holes, and PPM.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
+#: The largest accepted pictures take 5 to 15 s on two busy cores; a JPEG of 40 kB can be made to take as long.
+MAX_SECONDS = 30.0
+#: Of a decoder, beyond what it has before the first file; the largest accepted pictures take up to 840 MB.
+MAX_MEMORY_BYTES = 1_100_000_000
+TOO_LONG = "Reading this picture takes too long. Open it in an image editor, save it again, then try that."
+BROKEN_OFF = "Reading this picture broke off. Please try again, or choose another one."
+#: The most that Linux gives without asking (other systems keep theirs). With less, both sides wake up far more often.
+PIPE_BYTES = 1_048_576
+ROOT = Path(__file__).resolve().parent.parent
+
+#: A question: bytes of its limits as JSON, and of the file; both follow.
+QUESTION = struct.Struct("<II")
+#: An answer: width and height, and RGBX follows; or 0 and the bytes of a sentence, which follows.
+ANSWER = struct.Struct("<II")
+MAX_SENTENCE_BYTES = 2000
+
+
+class Decoder:
+    """Warm processes, as many as were needed at the same time. max_seconds, max_memory_bytes: of each."""
+
+    def __init__(self, max_seconds: float = MAX_SECONDS, max_memory_bytes: int = MAX_MEMORY_BYTES):
+        self.max_seconds = max_seconds
+        self.max_memory_bytes = max_memory_bytes
+        self._lock = threading.Lock()
+        self._idle: list[Child] = []
+
+    def load(self, path: str | Path, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
+        """As `stamp.pictures.images.load_image`, of the formats of visitors. Raises ImageError."""
+        limits = replace(limits, formats=FORMATS)
+        data = read_file(path, limits)
+        child = self._take()
+        try:
+            picture = child.load(data, limits, self.max_seconds)
+        except ImageError:
+            self._keep(child)
+            raise
+        except BaseException:
+            child.end()
+            raise
+        self._keep(child)
+        return picture
+
+    def warm(self) -> None:
+        """Have a process ready for the first picture; does not wait for it."""
+        self._keep(self._take())
+
+    def close(self) -> None:
+        """End the processes that wait. The next picture starts a new one."""
+        with self._lock:
+            children, self._idle = self._idle, []
+        for child in children:
+            child.end()
+
+    def _take(self) -> "Child":
+        while True:
+            with self._lock:
+                child = self._idle.pop() if self._idle else None
+            if child is None:
+                return Child(self.max_memory_bytes)
+            if child.is_alive:
+                return child
+            child.end()
+
+    def _keep(self, child: "Child") -> None:
+        if child.is_alive:
+            with self._lock:
+                self._idle.append(child)
+        else:
+            child.end()
+
+
+class Child:
+    """One decoding process, seen from the page."""
+
+    def __init__(self, max_memory_bytes: int):
+        # One arena and one thread: what a library only reserves counts against the limit too.
+        quiet = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(max_memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pipesize=PIPE_BYTES,
+            cwd=ROOT,
+            env=os.environ | quiet,
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def load(self, data: bytes, limits: ImageLimits, max_seconds: float) -> Image.Image:
+        """The decoded file. Raises ImageError; the process is at its end when that came from here."""
+        said = json.dumps({"seconds": max_seconds, "limits": asdict(limits)}).encode()
+        began = time.monotonic()
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write(QUESTION.pack(len(said), len(data)) + said)
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+            return receive(self._process.stdout, limits)
+        except (EOFError, OSError) as error:
+            is_late = time.monotonic() - began >= max_seconds
+            self._process.kill()
+            log.warning("a picture was not read: its decoder ended with %s", self._process.wait())
+            raise ImageError(TOO_LONG if is_late else BROKEN_OFF) from error
+
+    def end(self) -> None:
+        """Kill it, if it still runs, and forget it."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what was not sent cannot be sent any more
+                pipe.close()  # type: ignore[union-attr]
+
+
+def receive(pipe: IO[bytes], limits: ImageLimits) -> Image.Image:
+    """The picture that a decoder sends. Raises ImageError with its sentence; EOFError for less or more than it may."""
+    width, height = ANSWER.unpack(exactly(pipe, ANSWER.size))
+    if not width:
+        raise ImageError(exactly(pipe, min(height, MAX_SENTENCE_BYTES)).decode(errors="replace"))
+    if not 1 <= width * height <= limits.max_pixels:
+        raise EOFError("a decoder sent a picture of an impossible size")
+    return Image.frombytes("RGB", (width, height), exactly(pipe, 4 * width * height), "raw", "RGBX")
+
+
+def exactly(pipe: IO[bytes], n_bytes: int) -> bytes:
+    """So many bytes. Raises EOFError when the other end has gone."""
+    data = pipe.read(n_bytes)
+    if len(data) < n_bytes:
+        raise EOFError
+    return data
+
+
+#: Of the whole page; it has no process before it is asked.
+DECODER = Decoder()
+
+
+# -- the process ---------------------------------------------------------------------------------------------------
+
+
+def main(max_memory_bytes: int) -> None:
+    """Answer until the page goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the page, and that ends us
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints does not get among the answers
+    Image.init()  # all plugins, before the memory is limited
+    limit_process(max_memory_bytes)
+    while header := sys.stdin.buffer.read(QUESTION.size):
+        serve(header, sys.stdin.buffer, pipe)
+
+
+def limit_process(max_memory_bytes: int) -> None:
+    """Limit the memory, and allow no file to be written. Windows has no such limits; the time holds there too."""
+    try:
+        import resource
+    except ImportError:
+        return
+    import psutil
+
+    most = psutil.Process().memory_info().vms + max_memory_bytes
+    for kind, value in ((resource.RLIMIT_AS, most), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
+        with suppress(OSError, ValueError):  # macOS refuses some
+            resource.setrlimit(kind, (value, value))
+
+
+def serve(header: bytes, questions: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer one question."""
+    n_said, n_bytes = QUESTION.unpack(header)
+    said = json.loads(exactly(questions, n_said))
+    limits = ImageLimits(**said["limits"] | {"formats": tuple(said["limits"]["formats"])})
+    # The time is watched here, by a thread that needs no interpreter: one in the page would cost it 30 ms a picture.
+    faulthandler.dump_traceback_later(said["seconds"], exit=True)
+    try:
+        picture = load_image(exactly(questions, n_bytes), limits)
+        answers.write(ANSWER.pack(*picture.size))
+        answers.write(picture.tobytes("raw", "RGBX"))  # as Pillow has it in memory: 20 times as fast as RGB
+    except ImageError as error:
+        sentence = str(error).encode()[:MAX_SENTENCE_BYTES]
+        answers.write(ANSWER.pack(0, len(sentence)) + sentence)
+    answers.flush()
+    faulthandler.cancel_dump_traceback_later()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

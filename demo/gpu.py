@@ -1,0 +1,118 @@
+"""What runs on the GPU. On a Space with ZeroGPU, `spaces` lends one for the length of a call, in a process of its own.
+
+So these functions and their arguments can be pickled: the model is named by a number, and neither lock, thread nor stop
+event crosses over. Without `spaces`, or on other hardware, they are called as they are.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
+
+from PIL import Image
+
+try:
+    import spaces  # only on Spaces; before torch, which it prepares
+except ImportError:
+    spaces = None
+
+if TYPE_CHECKING:
+    from stamp import EncodedImage, Segmentation, StampPredictor, Turn
+    from stamp.conversation import StreamEvent
+
+#: A GPU is lent for so long at most; of that, an answer may be written for so long.
+LENT_S, MAX_SECONDS = 60, 45.0
+HOME = os.getpid()
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_predictors: "WeakValueDictionary[int, StampPredictor]" = WeakValueDictionary()
+_stops: dict[int, Callable[[], bool]] = {}
+
+
+def on_gpu(function: F) -> F:
+    """Decorate a function that computes on the GPU."""
+    lent: F = function if spaces is None else spaces.GPU(duration=LENT_S)(function)
+    return lent
+
+
+def is_lent() -> bool:
+    """Whether this is a Space that lends its GPU call by call."""
+    return spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
+
+
+def stream_answer(
+    predictor: "StampPredictor",
+    turns: "Sequence[Turn]",
+    max_new_tokens: int,
+    refine: str,
+    should_stop: Callable[[], bool],
+    max_seconds: float | None,
+) -> "Iterator[StreamEvent]":
+    """As `StampPredictor.stream`; where the GPU is lent, a stop takes effect with the next piece of the answer."""
+    number, seconds = _name(predictor, should_stop), _within(max_seconds)
+    try:
+        for event in _stream(number, list(turns), max_new_tokens, refine, seconds):
+            yield event
+            if is_lent() and should_stop():
+                return
+    finally:
+        del _stops[number]
+
+
+def segment(
+    predictor: "StampPredictor",
+    image: Image.Image,
+    prompt: str,
+    should_stop: Callable[[], bool],
+    max_seconds: float | None,
+) -> "Segmentation":
+    """As `StampPredictor.segment`; where the GPU is lent, it cannot be stopped."""
+    number = _name(predictor, should_stop)
+    try:
+        answer: Segmentation = _segment(number, image, prompt, _within(max_seconds))
+        return answer
+    finally:
+        del _stops[number]
+
+
+def encode(predictor: "StampPredictor", picture: Image.Image) -> "EncodedImage | None":
+    """The picture's vision features; None where the GPU is lent: they would stay with it."""
+    return None if is_lent() else predictor.encode_image(picture)
+
+
+@on_gpu
+def _stream(
+    number: int, turns: "list[Turn]", max_new_tokens: int, refine: str, max_seconds: float | None
+) -> "Iterator[StreamEvent]":
+    limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds}
+    yield from _predictor(number).stream(turns, max_new_tokens, refine=refine, **limits)
+
+
+@on_gpu
+def _segment(number: int, image: Image.Image, prompt: str, max_seconds: float | None) -> "Segmentation":
+    return _predictor(number).segment(image, prompt, should_stop=_stop_of(number), max_seconds=max_seconds)
+
+
+def _name(predictor: "StampPredictor", should_stop: Callable[[], bool]) -> int:
+    """A number that names a model, and what may stop it, for one call. A model answers one question at a time."""
+    number = id(predictor)
+    _predictors[number] = predictor
+    _stops[number] = should_stop
+    return number
+
+
+def _predictor(number: int) -> "StampPredictor":
+    predictor = _predictors[number]
+    if os.getpid() != HOME:  # the lock came along, held by the thread that asks
+        predictor.lock = threading.RLock()
+    return predictor
+
+
+def _stop_of(number: int) -> Callable[[], bool]:
+    return _stops[number] if os.getpid() == HOME else lambda: False
+
+
+def _within(max_seconds: float | None) -> float | None:
+    return min(max_seconds or MAX_SECONDS, MAX_SECONDS) if is_lent() else max_seconds
