@@ -116,16 +116,20 @@ def number_labels(names: Sequence[str | None], taken: Iterable[str] = ()) -> lis
 
 
 def label_masks(response: str, n_masks: int) -> list[str]:
-    """The labels of an answer with `<|seg|>` kept. A mask with no words of its own shares those of the one before."""
-    names: list[str | None] = []
+    """The labels of the masks of an answer with `<|seg|>` kept, all different."""
     *pieces, _ = response.split(SEG)
+    # Where the numbers differ, the model has spelled out a `<|seg|>` in plain letters.
+    return number_labels(find_names(pieces) if len(pieces) == n_masks else [None] * n_masks)
+
+
+def find_names(pieces: Sequence[str]) -> list[str | None]:
+    """The name in the text before each `<|seg|>`. A mask with no words of its own shares those of the one before."""
+    names: list[str | None] = []
     for piece in pieces:
         span = find_name(piece)
         is_alone = not _WORD.search(piece)
         names.append(piece[slice(*span)] if span else names[-1] if names and is_alone else None)
-    if len(names) != n_masks:  # the model has spelled out a `<|seg|>` in plain letters
-        names = [None] * n_masks
-    return number_labels(names)
+    return names
 
 
 def category(label: str) -> str:
