@@ -29,12 +29,15 @@ LAYOUT_CSS = """
 #chat .message, #chat .prose, #chat .prose * { opacity: 1; word-break: normal; overflow-wrap: anywhere; }
 #stage img { object-fit: contain; }
 #stage img { cursor: crosshair; }
+#examples .html-container, #masks .html-container { padding: 0; }
+body:not(:has(#chat .message)) #again { display: none; }
 .masks { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.35rem; max-height: 240px; overflow-y: auto; }
 .masks li { display: flex; flex-wrap: wrap; align-items: center; gap: 0.3rem; padding: 0.2rem 0.4rem;
   border: 1px solid var(--border-color-primary); border-left-width: 6px; border-radius: 6px; }
 .masks li.selected { outline: 2px solid var(--color-accent); outline-offset: -2px; }
 .masks li.unseen .name { opacity: 0.55; }
-.masks button { min-height: 28px; padding: 0 0.55rem; border-radius: 6px; font-size: 0.82rem; cursor: pointer; }
+.masks button { min-height: 28px; padding: 0 0.55rem; border-radius: 6px; font-size: 0.82rem; font-weight: 400;
+  cursor: pointer; margin: 0 !important; background: none; color: var(--body-text-color); }
 .masks button:not(.name) { border: 1px solid var(--border-color-primary); }
 .masks button:hover, .masks button:focus-visible { background: var(--background-fill-secondary); }
 .masks .name { flex: 1 1 10rem; text-align: left; }
@@ -77,7 +80,8 @@ PHONE_CSS = """
   #picture-side, #chat-side, #stage-panel { display: contents; }
   #sides > *, #picture-side > *, #chat-side > *, #stage-panel > * { width: 100%; }
   #mask-panel, #downloads, #earlier { order: 1; }
-  #change, #known, #settings { order: 2; }
+  #change { order: 2; }
+  #examples { contain: inline-size; }
   #examples .cards { display: flex; overflow-x: auto; }
   #examples button { flex: 0 0 132px; }
   #stage { position: sticky; top: 0; z-index: 20; }
@@ -96,7 +100,7 @@ def theme() -> gr.themes.Base:
         font=list(SYSTEM_FONTS),
         font_mono=list(MONOSPACE_FONTS),
         radius_size="md",
-    )
+    ).set(body_text_color_subdued="*neutral_600")
 
 
 def css() -> str:

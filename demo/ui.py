@@ -42,6 +42,7 @@ MAX_DECODED = 2
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
+FOCUS = "() => document.querySelector('#prompt textarea').focus()"
 CHAT_PLACEHOLDER = (
     "**Ask about your picture**\n\n“segment the apple” · “what is on the left?” · “how many cars?”\n\n"
     "Each mask has the colour of its name. Click a mask or its name to select it."
@@ -66,11 +67,12 @@ def build_demo(
                     with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
                         _picture_column(parts)
                     with gr.Column(scale=5, min_width=320, elem_id="chat-side"):
-                        _chat_column(parts, slot)
+                        _chat_column(parts)
                 if samples:
                     parts["examples"] = gr.HTML(
                         gallery_html(samples), js_on_load=GALLERY_SCRIPT, elem_id="examples", padding=False
                     )
+                _more_row(parts, slot)
             with gr.Tab("Benchmark", id="benchmark") as board:
                 sources = sources or Sources()
                 shelf = Shelf(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
@@ -168,7 +170,7 @@ def _picture_column(parts: Parts) -> None:
             parts["earlier"] = gr.File(show_label=False, file_count="multiple", interactive=False)
 
 
-def _chat_column(parts: Parts, slot: ModelSlot) -> None:
+def _chat_column(parts: Parts) -> None:
     parts["chat"] = gr.Chatbot(
         label="Conversation",
         show_label=False,
@@ -198,24 +200,31 @@ def _chat_column(parts: Parts, slot: ModelSlot) -> None:
         parts["retry"] = gr.Button("Try again", size="sm", min_width=80, elem_id="retry")
         parts["edit"] = gr.Button("Edit question", size="sm", min_width=80, elem_id="edit")
         parts["restart"] = gr.Button("New conversation", size="sm", min_width=80, elem_id="restart")
-    if slot.is_embedded and (names := read_known()):
-        with gr.Accordion(f"{len(names)} objects it recognises", open=False, elem_id="known"):
-            parts["known"] = gr.Dataset(
-                show_label=False,
-                components=[gr.Textbox(render=False)],
-                samples=[[name] for name in names],
-                samples_per_page=len(names),
-                layout="gallery",
-                type="values",
-                elem_id="nouns",
+
+
+def _more_row(parts: Parts, slot: ModelSlot) -> None:
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=320), gr.Accordion("Settings", open=False, elem_id="settings"):
+            parts["refine"] = gr.Radio(
+                choices=[(label, name) for name, label in refinements(slot).items()],
+                value=check_refiner_name("auto"),
+                label="Edge refinement (new answers)",
+                elem_id="refine",
             )
-    with gr.Accordion("Settings", open=False, elem_id="settings"):
-        parts["refine"] = gr.Radio(
-            choices=[(label, name) for name, label in refinements(slot).items()],
-            value=check_refiner_name("auto"),
-            label="Edge refinement (new answers)",
-            elem_id="refine",
-        )
+        if slot.is_embedded and (names := read_known()):
+            with (
+                gr.Column(min_width=320),
+                gr.Accordion(f"{len(names)} objects it recognises", open=False, elem_id="known"),
+            ):
+                parts["known"] = gr.Dataset(
+                    show_label=False,
+                    components=[gr.Textbox(render=False)],
+                    samples=[[name] for name in names],
+                    samples_per_page=len(names),
+                    layout="gallery",
+                    type="values",
+                    elem_id="nouns",
+                )
 
 
 # -- wiring ----------------------------------------------------------------------------------------------------
@@ -243,7 +252,9 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
         chosen = parts["examples"].select(picking(partial(_begin_example, samples), begins=True), **decoding)
         chosen.then(**ask_once)
     if "known" in parts:
-        parts["known"].click(by_name(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet)
+        parts["known"].click(by_name(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet).then(
+            None, js=FOCUS
+        )
     picture = parts["picture"]
     picture.input(visiting(handlers.choose_picture, begins=True), inputs=[picture], **decoding)
     for restart in (parts["restart"].click, parts["chat"].clear):

@@ -53,10 +53,9 @@ def noun(index: int, words: str, *, is_empty: bool = False) -> str:
     """The words that name mask `index` (from 0) of the dialogue, in the colour of the mask. A click selects it."""
     colour = mask_colour(index)
     note = ' <span class="muted">(empty)</span>' if is_empty else ""
-    does = f'role="button" tabindex="0" data-mask="{index}"'
-    return (
-        f'<span class="noun" {does} style="background:{colour};color:{text_on(colour)}">{literal(words)}</span>{note}'
-    )
+    looks = f'style="background:{colour};color:{text_on(colour)}"'
+    # Gradio's sanitizer keeps classes and drops data; `masks.js` reads the number from the class.
+    return f'<span class="noun noun-{index}" tabindex="0" {looks}>{literal(words)}</span>{note}'
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from demo.chat.chat import literal
 SCRIPT = """
 element.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-example]");
-  if (chosen) trigger("select", { index: Number(chosen.dataset.example), value: "" });
+  if (!chosen) return;
+  document.querySelector("#sides").scrollIntoView({ behavior: "smooth" });
+  trigger("select", { index: Number(chosen.dataset.example), value: "" });
 });
 """
 #: Shown at half of it, so that it is sharp on a dense screen.

@@ -18,13 +18,14 @@ Updates = dict[str, Any]
 
 
 def masks_html(visit: Visit) -> str:
-    """The masks of the dialogue, the latest first; with a rule for their names in the chat when one is selected."""
-    rows = "".join(_row(visit, index) for index in reversed(range(len(visit.masks))))
+    """The masks, those of the latest answer first; with a rule for the names in the chat when one is selected."""
+    latest, before = range(visit.latest, len(visit.masks)), range(min(visit.latest, len(visit.masks)))
+    rows = "".join(_row(visit, index) for index in (*latest, *before))
     if not rows:
         return ""
     rule = ""
     if visit.selected is not None:
-        rule = f"<style>#chat .noun:not([data-mask='{visit.selected}']) {{ opacity: 0.35 !important; }}</style>"
+        rule = f"<style>#chat .noun:not(.noun-{visit.selected}) {{ opacity: 0.35 !important; }}</style>"
     return f'{rule}<ul class="masks">{rows}</ul>'
 
 

@@ -71,9 +71,10 @@ class Visit:
 
     picture: upright RGB, made smaller where it is larger than MAX_KEPT_PIXELS; size_wh: of the original. shown: the
     copy on the page. encoded: its vision features, from the first question on. visible: indices of the masks that
-    are drawn; selected: the one that stands out. opacity: 0..1. asked: the questions that were answered. downloads: of
-    the latest answer; earlier: of those before. stop: of the answer in the making; idle: set while there is none;
-    is_left: the page shows another visit. The folder with the downloads is deleted when the visit is.
+    are drawn; selected: the one that stands out; latest: the first of the latest answer with masks. opacity: 0..1.
+    asked: the questions that were answered. downloads: of the latest answer; earlier: of those before. stop: of the
+    answer in the making; idle: set while there is none; is_left: the page shows another visit. The folder with the
+    downloads is deleted when the visit is.
     """
 
     picture: Image.Image
@@ -84,6 +85,7 @@ class Visit:
     masks: list[ShownMask] = field(default_factory=list)
     visible: list[int] = field(default_factory=list)
     selected: int | None = None
+    latest: int = 0
     asked: "list[Asked]" = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
     earlier: list[str] = field(default_factory=list)
@@ -136,6 +138,7 @@ class Visit:
         """Add a (H, W) mask of any size; the first of an answer hides those of earlier answers."""
         if is_first:
             self.hide_masks()
+            self.latest = len(self.masks)
         self.visible.append(len(self.masks))
         small = shrink_mask(mask, (self.shown.height, self.shown.width))
         self.masks.append(ShownMask(small, float(mask.mean()), score=score))
@@ -181,7 +184,8 @@ class Visit:
         self.downloads = [] if last.has_files else self.downloads
         self.hide_masks()
         if self.asked:
-            self.visible = list(range(self.asked[-1].masks, len(self.masks)))
+            self.latest = self.asked[-1].masks
+            self.visible = list(range(self.latest, len(self.masks)))
         return last.prompt
 
     def keep_answer(self, segmentation: "Segmentation", first_mask: int) -> None:

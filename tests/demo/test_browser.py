@@ -62,8 +62,8 @@ def test_a_visitor_uploads_a_picture_asks_for_a_mask_and_sees_it(browser: Any) -
         page.wait_for_selector("#stage img")
         assert pixels_of(page, 0) == 0
         ask(page, prompt)
-        page.wait_for_selector("#chat .noun[data-mask='0']")
-        name = page.inner_text("#chat .noun[data-mask='0']")
+        page.wait_for_selector("#chat .noun-0")
+        name = page.inner_text("#chat .noun-0")
         page.wait_for_selector(f"#masks .name >> text={name}")
         assert pixels_of(page, 0) > 50
 
@@ -102,7 +102,7 @@ def test_a_mask_is_selected_in_the_picture_in_the_list_and_by_its_name(browser: 
         page.wait_for_selector("#stage img")
         ask(page, "halves")
         page.wait_for_selector("#masks .name >> text=left half")
-        page.click("#chat .noun[data-mask='0']")
+        page.click("#chat .noun-0")
         page.wait_for_selector("#masks li.selected >> text=left half")
         eventually(lambda: pixels_of(page, 1) == 0 < pixels_of(page, 0))  # the other has no outline
         assert float(page.locator("#chat .noun").nth(1).evaluate("name => getComputedStyle(name).opacity")) < 0.5
