@@ -33,8 +33,8 @@ def segment_endpoint(slot: ModelSlot, page: Page) -> Callable[..., tuple[Image.I
             prompt: What to ask, at most 2,000 characters, for example "segment the apple".
         Returns:
             overlay: The image in its original size with the masks drawn over it.
-            result: text, finish_reason, width, height, masks (each with rle, the COCO compressed run-length code,
-                area_px, bbox_xywh and score), timings_s, new_tokens, forward_passes, versions.
+            result: text, finish_reason, width, height, masks (each with label, rle, the COCO compressed run-length
+                code, area_px, bbox_xywh and score), timings_s, new_tokens, forward_passes, versions.
         """
         session = str(request.session_hash)
         with request_line("segment", slot.name) as line:

@@ -11,6 +11,7 @@ import gradio as gr
 
 from demo.chat.answering import Updates, notice, ready_box
 from demo.chat.chat import literal
+from demo.chat.masks import download_updates
 from demo.chat.picture import DECODING
 from demo.chat.visit import Visit
 from demo.decoding import DECODER
@@ -115,21 +116,13 @@ def show_visit(visit: Visit) -> Updates:
         "chat_notice": "",
         "prompt": ready_box(),
         "mask_panel": gr.Column(visible=False),
-        "masks": gr.CheckboxGroup(choices=[], value=[]),
+        "masks": "",
         "opacity": round(100 * visit.opacity),
-        "downloads": gr.File(value=None, visible=False),
+        **download_updates(visit),
     }
 
 
 # -- the masks -------------------------------------------------------------------------------------------------
-
-
-def show_masks(visible: list[int], visit: Visit | None) -> Updates:
-    """Draw the ticked masks."""
-    if visit is None:
-        return {}
-    visit.visible = list(visible)
-    return {"stage": visit.draw()}
 
 
 def set_opacity(percent: float, visit: Visit | None) -> Updates:

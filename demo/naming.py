@@ -64,6 +64,15 @@ def by_visit(visits: VisitStore, parts: Parts, handler: Callable[..., Any], *, b
     return streaming if _is_generator(handler) else plain
 
 
+def by_pick(visits: VisitStore, parts: Parts, handler: Callable[..., Updates], *, begins: bool = False) -> Any:
+    """As `by_visit`, for a handler that also gets what was picked, as the visitor's browser tells it."""
+
+    def picked(request: gr.Request, event: gr.SelectData) -> Any:
+        return by_visit(visits, parts, partial(handler, event), begins=begins)(request)
+
+    return picked
+
+
 def by_visitor(parts: Parts, handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Any]]:
     """As `by_name` of a generator, which also gets `visitor`: the address that asks."""
 

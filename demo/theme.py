@@ -3,14 +3,13 @@
 import gradio as gr
 
 from demo.board.board_theme import ABOUT_CSS, BOARD_CSS, BOARD_PHONE_CSS, CARDS_CSS
-from stamp.pictures.visualization import PALETTE
 
 BOARD = (BOARD_CSS, CARDS_CSS, ABOUT_CSS, BOARD_PHONE_CSS)
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONOSPACE_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 LAYOUT_CSS = """
-.gradio-container { max-width: 1240px !important; }
+.gradio-container { max-width: 1480px !important; margin-inline: auto !important; }
 #hero h1 { font-size: 1.5rem; line-height: 1.2; margin: 0; }
 #hero p { margin: 0.15rem 0 0; line-height: 1.4; color: var(--body-text-color-subdued); }
 #hero .prose > *:last-child, #model .prose > *:last-child { margin-bottom: 0 !important; }
@@ -25,12 +24,24 @@ LAYOUT_CSS = """
   border-radius: 6px; padding: 0.5rem 0.8rem; }
 #picture-notice:not(:has(.notice)), #chat-notice:not(:has(.notice)) { display: none; }
 .muted { color: var(--body-text-color-subdued); }
-.chip { display: inline-block; padding: 0 0.55em; border-radius: 999px; font-weight: 600; font-size: 0.9em;
-  line-height: 1.6; white-space: nowrap; border: 1px solid rgba(128, 128, 128, 0.55); }
+#chat .noun { padding: 0 0.25em; border-radius: 4px; font-weight: 600; cursor: pointer; }
 .readout { display: block; margin-top: 0.45rem; font-size: 0.78rem; color: var(--body-text-color-subdued); }
 #chat .message, #chat .prose, #chat .prose * { opacity: 1; word-break: normal; overflow-wrap: anywhere; }
 #stage img { object-fit: contain; }
-#masks label { border-left: 6px solid var(--border-color-primary); }
+#stage img { cursor: crosshair; }
+#examples .html-container, #masks .html-container { padding: 0; }
+body:not(:has(#chat .message)) #again { display: none; }
+.masks { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.35rem; max-height: 240px; overflow-y: auto; }
+.masks li { display: flex; flex-wrap: wrap; align-items: center; gap: 0.3rem; padding: 0.2rem 0.4rem;
+  border: 1px solid var(--border-color-primary); border-left-width: 6px; border-radius: 6px; }
+.masks li.selected { outline: 2px solid var(--color-accent); outline-offset: -2px; }
+.masks li.unseen .name { opacity: 0.55; }
+.masks button { min-height: 28px; padding: 0 0.55rem; border-radius: 6px; font-size: 0.82rem; font-weight: 400;
+  cursor: pointer; margin: 0 !important; background: none; color: var(--body-text-color); }
+.masks button:not(.name) { border: 1px solid var(--border-color-primary); }
+.masks button:hover, .masks button:focus-visible { background: var(--background-fill-secondary); }
+.masks .name { flex: 1 1 10rem; text-align: left; }
+.masks .name span { color: var(--body-text-color-subdued); }
 #prompt .submit-button { background: var(--button-primary-background-fill);
   color: var(--button-primary-text-color); }
 #downloads .label-clear-button { display: none; }
@@ -38,17 +49,16 @@ LAYOUT_CSS = """
 
 # Each example is a card: the picture above its question.
 EXAMPLES_CSS = """
-#examples thead { display: none; }
-#examples .table-wrap { border: none; overflow: visible; }
-#examples table, #examples tbody { display: block; }
-#examples tbody { display: grid; grid-template-columns: repeat(auto-fill, minmax(128px, 1fr)); gap: 0.6rem; }
-#examples tr { display: flex; flex-direction: column; align-items: center; padding: 0.5rem; cursor: pointer;
-  border: 1px solid var(--border-color-primary); border-radius: 8px; background: var(--block-background-fill); }
-#examples tr:hover { border-color: var(--color-accent); }
+#examples .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(136px, 1fr)); gap: 0.6rem; }
+#examples p { margin: 0 0 0.3rem; font-size: 0.85rem; }
+#examples button { display: flex; flex-direction: column; align-items: center; gap: 0.3rem; padding: 0.5rem;
+  font-size: 0.82rem; line-height: 1.3; cursor: pointer; border: 1px solid var(--border-color-primary);
+  border-radius: 8px; background: var(--block-background-fill); }
+#examples button:hover, #examples button:focus-visible { border-color: var(--color-accent); }
+#examples img { width: 100%; height: 104px; object-fit: cover; border-radius: 5px; }
 #refine label.selected { border-color: var(--color-accent); }
 #refine input[type="radio"]:checked { border-color: var(--color-accent) !important;
   background: radial-gradient(white 30%, var(--color-accent) 35%) !important; }
-#examples td { border: none; padding: 0.15rem; font-size: 0.85rem; text-align: center; }
 """
 
 # What the model knows, as chips in flowing lines.
@@ -69,8 +79,11 @@ PHONE_CSS = """
   #sides { flex-direction: column; flex-wrap: nowrap; }
   #picture-side, #chat-side, #stage-panel { display: contents; }
   #sides > *, #picture-side > *, #chat-side > *, #stage-panel > * { width: 100%; }
-  #mask-panel, #downloads { order: 1; }
-  #change, #restart { order: 2; }
+  #mask-panel, #downloads, #earlier { order: 1; }
+  #change { order: 2; }
+  #examples { contain: inline-size; }
+  #examples .cards { display: flex; overflow-x: auto; }
+  #examples button { flex: 0 0 132px; }
   #stage { position: sticky; top: 0; z-index: 20; }
   #picture { height: 240px !important; }
   #stage, #stage .image-container, #stage .image-frame { height: 36vh !important; }
@@ -87,14 +100,9 @@ def theme() -> gr.themes.Base:
         font=list(SYSTEM_FONTS),
         font_mono=list(MONOSPACE_FONTS),
         radius_size="md",
-    )
+    ).set(body_text_color_subdued="*neutral_600")
 
 
 def css() -> str:
-    """Style sheet; the checkbox of mask k has the colour of mask k."""
-    period = len(PALETTE)
-    swatches = (
-        f"#masks label:nth-of-type({period}n+{index}) {{ border-left-color: {colour}; }}"
-        for index, colour in enumerate(PALETTE, 1)
-    )
-    return "\n".join((LAYOUT_CSS, *swatches, EXAMPLES_CSS, KNOWN_CSS, PHONE_CSS, *BOARD))
+    """The style sheet."""
+    return "\n".join((LAYOUT_CSS, EXAMPLES_CSS, KNOWN_CSS, PHONE_CSS, *BOARD))

@@ -14,17 +14,21 @@ from demo.api import add_endpoint
 from demo.board.dashboard import add_dashboard
 from demo.board.live import Shelf
 from demo.board.sources import Sources
-from demo.chat.answering import Updates, ask, refinements
+from demo.chat.answering import Updates, ask, ask_again, edit_question, refinements
+from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
+from demo.chat.gallery import gallery_html
+from demo.chat.known import read_known
+from demo.chat.masks import SCRIPT as MASKS_SCRIPT
+from demo.chat.masks import pick_mask, pick_point
 from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
 from demo.loading import ModelSlot
-from demo.naming import Parts, by_name, by_visit
+from demo.naming import Parts, by_name, by_pick, by_visit
 from demo.security.admission import admit
 from demo.security.guard import guarded_server
 from demo.security.limits import Limits
 from demo.security.page import Page
 from demo.theme import css, theme
-from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
 from stamp.refinement import check_refiner_name
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
@@ -36,14 +40,14 @@ MAX_DECODED = 2
 #: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept
 #: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
-HERO = "<h1>STAMP</h1><p>Chat about a picture. What the answer points at gets a mask, in one parallel pass.</p>"
+HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
+FOCUS = "() => document.querySelector('#prompt textarea').focus()"
 CHAT_PLACEHOLDER = (
     "**Ask about your picture**\n\n“segment the apple” · “what is on the left?” · “how many cars?”\n\n"
-    "Each mask has the colour of its words."
+    "Each mask has the colour of its name. Click a mask or its name to select it."
 )
-
-KNOWN = EMBEDDED_CHECKPOINT / NOUNS_FILE
+KEYS_SCRIPT = Path(__file__).parent / "chat" / "keys.js"
 
 Example = tuple[Path, str]
 
@@ -59,11 +63,17 @@ def build_demo(
         parts["timer"] = gr.Timer(1.0)
         samples = read_examples(examples)
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Chat & segment", id="chat"), gr.Row(equal_height=False, elem_id="sides"):
-                with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
-                    _picture_column(parts, samples)
-                with gr.Column(scale=5, min_width=320, elem_id="chat-side"):
-                    _chat_column(parts, slot)
+            with gr.Tab("Chat & segment", id="chat"):
+                with gr.Row(equal_height=False, elem_id="sides"):
+                    with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
+                        _picture_column(parts)
+                    with gr.Column(scale=5, min_width=320, elem_id="chat-side"):
+                        _chat_column(parts)
+                if samples:
+                    parts["examples"] = gr.HTML(
+                        gallery_html(samples), js_on_load=GALLERY_SCRIPT, elem_id="examples", padding=False
+                    )
+                _more_row(parts, slot)
             with gr.Tab("Benchmark", id="benchmark") as board:
                 sources = sources or Sources()
                 shelf = Shelf(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
@@ -120,61 +130,53 @@ def read_examples(index: Path) -> list[Example]:
     return [(index.parent / entry["image"], entry["prompt"]) for entry in entries]
 
 
-def read_known(path: Path = KNOWN) -> list[str]:
-    """Names of what the embedded model knows, in order; none where there is no such file."""
-    return sorted(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
-
-
 # -- layout ----------------------------------------------------------------------------------------------------
 
 
-def _picture_column(parts: Parts, samples: list[Example]) -> None:
+def _picture_column(parts: Parts) -> None:
     with gr.Column(elem_id="input-panel") as parts["input_panel"]:
         parts["picture"] = FileImage(
             label="Picture",
             type="filepath",
             sources=["upload", "clipboard", "webcam"],
             interactive=True,
-            height=340,
+            height=360,
             elem_id="picture",
             buttons=["fullscreen"],  # without "share", which sends a picture to the Hub
             placeholder="# Drop a picture here\nor click to choose a file",
         )
         parts["picture_notice"] = gr.HTML("", elem_id="picture-notice", padding=False)
-        parts["keep"] = gr.Button("Keep the present picture", size="sm", visible=False, elem_id="keep")
-        if samples:
-            parts["examples"] = gr.Dataset(
-                label="Or try one of these",
-                components=[gr.Image(render=False, label="Picture"), gr.Textbox(render=False, label="Question")],
-                samples=[[str(path), prompt] for path, prompt in samples],
-                type="index",
-                elem_id="examples",
-            )
+        parts["keep"] = gr.Button("Keep current picture", size="sm", visible=False, elem_id="keep")
     with gr.Column(visible=False, elem_id="stage-panel") as parts["stage_panel"]:
         parts["stage"] = gr.Image(
             label="Picture and masks",
             show_label=False,
             format="png",
             interactive=False,
-            height=460,
+            height=420,
             buttons=["download", "fullscreen"],
             alt_text="The picture with its masks",
             elem_id="stage",
         )
         parts["change"] = gr.Button("Change picture", size="sm", elem_id="change")
         with gr.Column(visible=False, elem_id="mask-panel") as parts["mask_panel"]:
-            parts["masks"] = gr.CheckboxGroup(label="Masks", choices=[], elem_id="masks")
+            parts["masks"] = gr.HTML(
+                "", js_on_load=MASKS_SCRIPT.read_text(encoding="utf-8"), elem_id="masks", padding=False
+            )
             parts["opacity"] = gr.Slider(0, 100, 55, step=5, label="Mask opacity (%)", elem_id="opacity")
         parts["downloads"] = gr.File(
-            label="Downloads", file_count="multiple", interactive=False, visible=False, elem_id="downloads"
-        )
+            label="Downloads of this answer", file_count="multiple", interactive=False, visible=False,
+            elem_id="downloads",
+        )  # fmt: skip
+        with gr.Accordion("Earlier downloads", open=False, visible=False, elem_id="earlier") as parts["earlier_panel"]:
+            parts["earlier"] = gr.File(show_label=False, file_count="multiple", interactive=False)
 
 
-def _chat_column(parts: Parts, slot: ModelSlot) -> None:
+def _chat_column(parts: Parts) -> None:
     parts["chat"] = gr.Chatbot(
         label="Conversation",
         show_label=False,
-        height=460,
+        height=340,
         placeholder=CHAT_PLACEHOLDER,
         # Load-bearing, beside `demo.chat.chat.literal`: no markup of a visitor or of the model comes to life, and
         # nothing is sent to the Hub ("share").
@@ -196,25 +198,35 @@ def _chat_column(parts: Parts, slot: ModelSlot) -> None:
         html_attributes=gr.InputHTMLAttributes(enterkeyhint="send"),
         elem_id="prompt",
     )
-    if slot.is_embedded and (names := read_known()):
-        with gr.Accordion(f"What it knows: {len(names)} things", open=False, elem_id="known"):
-            parts["known"] = gr.Dataset(
-                show_label=False,
-                components=[gr.Textbox(render=False)],
-                samples=[[name] for name in names],
-                samples_per_page=len(names),
-                layout="gallery",
-                type="values",
-                elem_id="nouns",
+    with gr.Row(elem_id="again"):
+        parts["retry"] = gr.Button("Try again", size="sm", min_width=80, elem_id="retry")
+        parts["edit"] = gr.Button("Edit question", size="sm", min_width=80, elem_id="edit")
+        parts["restart"] = gr.Button("New conversation", size="sm", min_width=80, elem_id="restart")
+
+
+def _more_row(parts: Parts, slot: ModelSlot) -> None:
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=320), gr.Accordion("Settings", open=False, elem_id="settings"):
+            parts["refine"] = gr.Radio(
+                choices=[(label, name) for name, label in refinements(slot).items()],
+                value=check_refiner_name("auto"),
+                label="Edge refinement (new answers)",
+                elem_id="refine",
             )
-    with gr.Accordion("Settings", open=False, elem_id="settings"):
-        parts["refine"] = gr.Radio(
-            choices=[(label, name) for name, label in refinements(slot).items()],
-            value=check_refiner_name("auto"),
-            label="Mask edges, from the next answer on",
-            elem_id="refine",
-        )
-    parts["restart"] = gr.Button("New conversation", size="sm", elem_id="restart")
+        if slot.is_embedded and (names := read_known()):
+            with (
+                gr.Column(min_width=320),
+                gr.Accordion(f"{len(names)} objects it recognises", open=False, elem_id="known"),
+            ):
+                parts["known"] = gr.Dataset(
+                    show_label=False,
+                    components=[gr.Textbox(render=False)],
+                    samples=[[name] for name in names],
+                    samples_per_page=len(names),
+                    layout="gallery",
+                    type="values",
+                    elem_id="nouns",
+                )
 
 
 # -- wiring ----------------------------------------------------------------------------------------------------
@@ -224,21 +236,27 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     outputs = list(parts.values())
     quiet: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
     decoding = quiet | {"concurrency_id": "picture", "concurrency_limit": MAX_DECODED}
-    visiting = partial(by_visit, demo.visits, parts)
+    visiting, picking = partial(by_visit, demo.visits, parts), partial(by_pick, demo.visits, parts)
     asking: dict[str, Any] = {
-        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], parts["refine"]],
         "concurrency_id": "model", "concurrency_limit": MAX_WAITING, **quiet,
         # A visitor who waits in Gradio's queue sees the place in it, and how long it may take.
         "show_progress": "minimal", "show_progress_on": [parts["chat"]],
     }  # fmt: skip
-    parts["prompt"].submit(**asking)
+    ask_once: dict[str, Any] = {
+        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], parts["refine"]], **asking,
+    }  # fmt: skip
+    # "multiple": Enter while an answer is being written reaches the handler, which says so.
+    parts["prompt"].submit(**ask_once, trigger_mode="multiple")
+    parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=[parts["refine"]], **asking)
+    parts["edit"].click(visiting(edit_question), **quiet)
     parts["prompt"].stop(visiting(handlers.stop_answer), concurrency_limit=None, **quiet)
     if samples:
-        begin = visiting(partial(_begin_example, samples), begins=True)
-        chosen = parts["examples"].click(begin, inputs=[parts["examples"]], **decoding)
-        chosen.then(**asking)
+        chosen = parts["examples"].select(picking(partial(_begin_example, samples), begins=True), **decoding)
+        chosen.then(**ask_once)
     if "known" in parts:
-        parts["known"].click(by_name(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet)
+        parts["known"].click(by_name(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet).then(
+            None, js=FOCUS
+        )
     picture = parts["picture"]
     picture.input(visiting(handlers.choose_picture, begins=True), inputs=[picture], **decoding)
     for restart in (parts["restart"].click, parts["chat"].clear):
@@ -246,10 +264,12 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     parts["change"].click(by_name(parts, handlers.change_picture), js=SCROLL_TO_TOP, **quiet)
     parts["keep"].click(by_name(parts, handlers.keep_picture), **quiet)
     light = quiet | {"trigger_mode": "always_last"}
-    parts["masks"].input(visiting(handlers.show_masks), inputs=[parts["masks"]], **light)
+    parts["masks"].select(picking(pick_mask), **quiet, trigger_mode="multiple")
+    parts["stage"].select(picking(pick_point), **light)
     parts["opacity"].input(visiting(handlers.set_opacity), inputs=[parts["opacity"]], **light)
     watch = by_name(parts, partial(handlers.watch_loading, slot))
     demo.load(watch, **quiet)
+    demo.load(None, js=KEYS_SCRIPT.read_text(encoding="utf-8"))
     parts["timer"].tick(watch, **quiet)
 
 
@@ -257,5 +277,9 @@ def _ask(slot: ModelSlot, prompt: str | None, refine: str | None, visit: Visit |
     yield from ask(slot, prompt, visit, refine)
 
 
-def _begin_example(samples: list[Example], index: int, visit: Visit | None) -> Updates:
-    return handlers.choose_example(*samples[index], visit)
+def _ask_again(slot: ModelSlot, refine: str | None, visit: Visit | None) -> Iterator[Updates]:
+    yield from ask_again(slot, visit, refine)
+
+
+def _begin_example(samples: list[Example], picked: gr.SelectData, visit: Visit | None) -> Updates:
+    return handlers.choose_example(*samples[int(picked.index)], visit)

@@ -96,6 +96,8 @@ def _segment(options: argparse.Namespace) -> int:
     )
     print(result.response, _why_ended(result))
     write_result(result, image, options.out, options.image)
+    for label, score, mask in zip(result.labels, result.scores, result.masks, strict=True):
+        print(f"  {label}: {mask.mean():.1%} of the image, score {'unknown' if score is None else f'{score:.2f}'}")
     print(f"{len(result.masks)} mask(s) in {result.timings_s['total']:.2f} s -> {options.out}")
     return 0
 
@@ -168,15 +170,20 @@ def _stopped_by_ctrl_c() -> "Iterator[threading.Event]":
 
 def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options: argparse.Namespace) -> "Segmentation":
     from stamp.conversation import Done, MaskReady, TextDelta
+    from stamp.labels import find_name
 
     limits: dict[str, Any] = {"refine": options.refine, "max_seconds": options.max_seconds}
+    before = ""  # the words since the last mask
     with _stopped_by_ctrl_c() as stop:
         for event in predictor.stream(turns, options.max_new_tokens, should_stop=stop.is_set, **limits):
             match event:
                 case TextDelta(text):
+                    before += text
                     print(text, end="", flush=True)
                 case MaskReady(index=index, mask=mask):
-                    print(f"[mask {index}: {mask.mean():.0%} of the image]", end="", flush=True)
+                    span = find_name(before)
+                    name, before = before[slice(*span)] if span else f"mask {index + 1}", ""
+                    print(f"[{name}: {mask.mean():.0%} of the image]", end="", flush=True)
                 case Done(segmentation):
                     print(_why_ended(segmentation))
                     return segmentation

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from stamp.labels import label_masks
 from stamp.pictures.masks import mask_record
 
 #: Why an answer ended. end: the model closed it; length: the token budget is used up; stopped: the caller asked for
@@ -80,6 +81,11 @@ class Segmentation:
     finish_reason: FinishReason
     versions: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def labels(self) -> list[str]:
+        """What the answer calls each mask, all different: "hat", or "hat 1" and "hat 2"; without words "mask 1"."""
+        return label_masks(self.response, len(self.masks))
+
     def to_record(self) -> dict[str, Any]:
         """The JSON form of the command line and of the page's `/segment` endpoint."""
         height, width = self.masks.shape[1:]
@@ -88,7 +94,10 @@ class Segmentation:
             "finish_reason": self.finish_reason,
             "width": width,
             "height": height,
-            "masks": [mask_record(mask, score) for mask, score in zip(self.masks, self.scores, strict=True)],
+            "masks": [
+                {"label": label} | mask_record(mask, score)
+                for label, mask, score in zip(self.labels, self.masks, self.scores, strict=True)
+            ],
             "timings_s": self.timings_s,
             "new_tokens": self.new_tokens,
             "forward_passes": self.forward_passes,

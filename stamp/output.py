@@ -1,7 +1,7 @@
-"""Writes an answer into a folder: result.json, mask_0.png ... and overlay.png, never over a file of somebody else.
+"""Writes an answer into a folder: result.json, overlay.png, and a PNG per mask under its name, such as apple.png.
 
-result.json lists what was written beside it. The next answer in the same folder removes those files and no others; a
-file in the way that is not listed is refused.
+result.json lists what was written beside it. The next answer in the same folder removes those files and no others. A
+mask whose name is taken by another file gets another name; a result.json or overlay.png of somebody else is refused.
 """
 
 import json
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stamp.labels import file_stems
 from stamp.pictures.masks import save_mask_png
 from stamp.pictures.visualization import draw_overlay
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from stamp.conversation import Segmentation
 
 RECORD, OVERLAY = "result.json", "overlay.png"
-#: The names that an answer may give to its files.
-_OURS = re.compile(r"mask_\d+\.png|overlay\.png", re.ASCII)
+#: The names that an answer may give to its files, as `stamp.labels.file_stem` makes them.
+_OURS = re.compile(r"[a-z0-9_]+\.png", re.ASCII)
 #: Other programs write a result.json too; it is ours only with all of these.
 _OUR_KEYS = {"forward_passes", "masks", "finish_reason", "files"}
 
@@ -42,7 +43,7 @@ def check_output(folder: Path, picture: Path | None = None) -> None:
     if not folder.exists():
         return
     listed = _listed(folder)
-    present = [path for path in sorted(folder.iterdir()) if path.name == RECORD or _OURS.fullmatch(path.name)]
+    present = [path for path in sorted(folder.iterdir()) if path.name in {RECORD, OVERLAY} | listed]
     for path in present:
         if picture is not None and picture.exists() and path.exists() and path.samefile(picture):
             raise OutputError(f"{path} is the picture to be segmented; name another folder for the results.")
@@ -61,7 +62,8 @@ def write_result(result: "Segmentation", image: "Image.Image", folder: Path, pic
     folder.mkdir(parents=True, exist_ok=True)
     for name in _listed(folder):
         (folder / name).unlink(missing_ok=True)
-    names = [f"mask_{index}.png" for index in range(len(result.masks))]
+    taken = {path.stem.casefold() for path in folder.iterdir()} | {"overlay"}
+    names = [f"{stem}.png" for stem in file_stems(result.labels, taken)]
     for name, mask in zip(names, result.masks, strict=True):
         save_mask_png(mask, folder / name)
     draw_overlay(image, result.masks).save(folder / OVERLAY)

@@ -35,14 +35,15 @@ def test_segment_writes_result_masks_and_overlay(
     two_masks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["segment", str(PICTURE), "Segment the boat.", *TIED, "--out", str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "mask_0.png", "mask_1.png", "overlay.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "mask_1.png", "mask_2.png", "overlay.png"}
     record = json.loads((tmp_path / "result.json").read_text())
     assert (record["text"], record["width"], record["height"]) == ("Sure  and ", 200, 120)
     assert set(record["timings_s"]) == {"vision", "prefill", "decode", "mask", "refine", "total"}
     assert record["timings_s"]["vision"] > 0
     assert record["versions"]["device"] == "cpu"
+    assert [entry["label"] for entry in record["masks"]] == ["mask 1", "mask 2"]
     for index, entry in enumerate(record["masks"]):
-        mask = np.asarray(Image.open(tmp_path / f"mask_{index}.png"))
+        mask = np.asarray(Image.open(tmp_path / f"mask_{index + 1}.png"))
         assert set(np.unique(mask)) <= {0, 255}
         decoded = coco.decode({"size": entry["rle"]["size"], "counts": entry["rle"]["counts"].encode()})
         assert (decoded.astype(bool) == (mask == 255)).all()

@@ -13,9 +13,11 @@ from stamp.output import OutputError, check_output, write_result
 IMAGE = Image.new("RGB", (6, 4), "teal")
 
 
-def answer(n_masks: int) -> Segmentation:
+def answer(n_masks: int, response: str = "") -> Segmentation:
     masks = np.zeros((n_masks, 4, 6), dtype=bool)
-    return Segmentation("Sure", "Sure", (1,), masks, [], [None] * n_masks, {"total": 0.0}, 1, 1, "end")
+    return Segmentation(
+        "Sure", response or n_masks * "<|seg|>", (1,), masks, [], [None] * n_masks, {"total": 0.0}, 1, 1, "end"
+    )
 
 
 def names(folder: Path) -> set[str]:
@@ -24,12 +26,12 @@ def names(folder: Path) -> set[str]:
 
 def test_a_run_lists_its_files_and_the_next_removes_them(tmp_path: Path) -> None:
     write_result(answer(3), IMAGE, tmp_path)
-    assert names(tmp_path) == {"result.json", "overlay.png", "mask_0.png", "mask_1.png", "mask_2.png"}
+    assert names(tmp_path) == {"result.json", "overlay.png", "mask_1.png", "mask_2.png", "mask_3.png"}
     listed = json.loads((tmp_path / "result.json").read_text())["files"]
-    assert listed == ["mask_0.png", "mask_1.png", "mask_2.png", "overlay.png"]
+    assert listed == ["mask_1.png", "mask_2.png", "mask_3.png", "overlay.png"]
     check_output(tmp_path)
     write_result(answer(1), IMAGE, tmp_path)
-    assert names(tmp_path) == {"result.json", "overlay.png", "mask_0.png"}
+    assert names(tmp_path) == {"result.json", "overlay.png", "mask_1.png"}
 
 
 def test_files_of_the_user_stay_as_they_are(tmp_path: Path) -> None:
@@ -40,10 +42,10 @@ def test_files_of_the_user_stay_as_they_are(tmp_path: Path) -> None:
         write_result(answer(n_masks), IMAGE, tmp_path)
     assert (tmp_path / "mask_ground_truth.png").read_text() == "mine"
     assert (tmp_path / "mask_old.png").is_dir()
-    assert names(tmp_path) == {"mask_ground_truth.png", "mask_old.png", "result.json", "overlay.png", "mask_0.png"}
+    assert names(tmp_path) == {"mask_ground_truth.png", "mask_old.png", "result.json", "overlay.png", "mask_1.png"}
 
 
-@pytest.mark.parametrize("name", ["overlay.png", "mask_0.png", "mask_12.png", "result.json"])
+@pytest.mark.parametrize("name", ["overlay.png", "result.json"])
 @pytest.mark.parametrize("beside_a_run", [False, True])
 def test_a_file_that_is_not_ours_is_never_overwritten(tmp_path: Path, name: str, beside_a_run: bool) -> None:
     if beside_a_run:
@@ -51,7 +53,7 @@ def test_a_file_that_is_not_ours_is_never_overwritten(tmp_path: Path, name: str,
         record = json.loads((tmp_path / "result.json").read_text())
         record["files"] = [one for one in record["files"] if one != name]
         (tmp_path / "result.json").write_text(json.dumps(record))
-        (tmp_path / "mask_0.png").unlink()
+        (tmp_path / "mask_1.png").unlink()
     (tmp_path / name).write_text('{"mine": 1}')
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for attempt in (lambda: check_output(tmp_path), lambda: write_result(answer(13), IMAGE, tmp_path)):
@@ -60,13 +62,31 @@ def test_a_file_that_is_not_ours_is_never_overwritten(tmp_path: Path, name: str,
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_masks_are_files_under_their_names_and_none_that_is_taken(tmp_path: Path) -> None:
+    """Whether by a file, a folder, a link to nowhere, or the same letters in capitals."""
+    (tmp_path / "pine.png").write_text("mine")
+    (tmp_path / "PEAR.png").write_text("mine")
+    (tmp_path / "hat_1.png").mkdir()
+    (tmp_path / "hat_2.png").symlink_to(tmp_path / "nowhere")
+    seg = "<|seg|>"
+    write_result(
+        answer(5, f"the pine: {seg}, the pear: {seg}, a hat: {seg}{seg} and an overlay {seg}"), IMAGE, tmp_path
+    )
+    record = json.loads((tmp_path / "result.json").read_text())
+    assert record["files"] == ["pine_2.png", "pear_2.png", "hat_1_2.png", "hat_2_2.png", "overlay_2.png", "overlay.png"]
+    assert [mask["label"] for mask in record["masks"]] == ["pine", "pear", "hat 1", "hat 2", "overlay"]
+    assert (tmp_path / "pine.png").read_text() == "mine" == (tmp_path / "PEAR.png").read_text()
+    write_result(answer(0), IMAGE, tmp_path)
+    assert names(tmp_path) == {"pine.png", "PEAR.png", "hat_1.png", "hat_2.png", "result.json", "overlay.png"}
+
+
 def test_a_folder_in_the_place_of_a_file_is_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "mask_0.png").mkdir()
-    with pytest.raises(OutputError, match=r"mask_0\.png in .* was not written by an earlier run"):
+    (tmp_path / "overlay.png").mkdir()
+    with pytest.raises(OutputError, match=r"overlay\.png in .* was not written by an earlier run"):
         check_output(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["mask_0.png", "overlay.png"])
+@pytest.mark.parametrize("name", ["mask_1.png", "overlay.png"])
 def test_the_picture_itself_is_never_removed(tmp_path: Path, name: str) -> None:
     """Also when it is what an earlier run wrote, and by whatever path it is named."""
     write_result(answer(1), IMAGE, tmp_path)
@@ -94,11 +114,11 @@ def test_a_list_that_lies_removes_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_record_of_another_program_lists_nothing_of_ours(tmp_path: Path) -> None:
-    (tmp_path / "result.json").write_text('{"files": ["mask_1.png"]}')
-    (tmp_path / "mask_1.png").write_text("mine")
-    with pytest.raises(OutputError, match=r"mask_1\.png in .* was not written by an earlier run"):
+    (tmp_path / "result.json").write_text('{"files": ["mask_2.png"]}')
+    (tmp_path / "mask_2.png").write_text("mine")
+    with pytest.raises(OutputError, match=r"result\.json in .* was not written by an earlier run"):
         write_result(answer(1), IMAGE, tmp_path)
-    assert (tmp_path / "mask_1.png").read_text() == "mine"
+    assert (tmp_path / "mask_2.png").read_text() == "mine"
 
 
 def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ from demo.chat.chat import (
     message,
     status_html,
 )
-from demo.chat.visit import Visit
+from demo.chat.known import read_known
+from demo.chat.masks import download_updates, mask_updates
+from demo.chat.visit import Asked, Visit
+from demo.chat.wording import suggest_wording
 from demo.loading import ModelSlot
 
 if TYPE_CHECKING:
@@ -39,7 +42,8 @@ log = logging.getLogger(__name__)
 Updates = dict[str, Any]
 
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
-STILL_WRITING = "An answer is still being written. Wait for its end, or stop it."
+STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
+NOTHING_ASKED = "There is no question to go back to yet."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
 
 
@@ -54,15 +58,16 @@ def ready_box(prompt: str | None = None) -> Any:
     return gr.update(**buttons) if prompt is None else gr.update(value=prompt, **buttons)
 
 
-def mask_choices(visit: Visit) -> list[tuple[str, int]]:
-    """Label and value of each mask's checkbox."""
-    return [(f"mask {index + 1} · {shown.size_in_words}", index) for index, shown in enumerate(visit.masks)]
-
-
 def refinements(slot: ModelSlot) -> dict[str, str]:
     """What the page offers to draw the edges of masks, by name: label."""
-    sam = {"sam": "with SAM (slow)"} if slot.has_sam else {}
-    return {"none": "smooth", "guided": "along edges", "grabcut": "along edges, by colour"} | sam
+    sam = {"sam": "SAM (slow)"} if slot.has_sam else {}
+    return {"none": "smooth", "guided": "guided filter", "grabcut": "GrabCut"} | sam
+
+
+def rewording(slot: ModelSlot, prompt: str) -> tuple[str, str] | None:
+    """Better words for a question that the embedded model is known to misread, and why."""
+    known = read_known() if slot.is_embedded else []
+    return suggest_wording(prompt, known) if known else None
 
 
 def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
@@ -91,7 +96,13 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
         missing = {"input_panel": gr.Column(visible=True)} if visit is None else {}
         yield {"chat_notice": notice(sentence or NO_PICTURE), **missing}
         return
-    answering = Answering(visit, prompt, refine if refine in refinements(slot) else "auto")
+    if (better := rewording(slot, prompt)) is not None:
+        yield {"chat_notice": notice(better[1]), "prompt": ready_box(better[0])}
+        return
+    if (stop := visit.begin_answer()) is None:
+        yield {"chat_notice": notice(STILL_WRITING)}
+        return
+    answering = Answering(visit, prompt, stop, refine if refine in refinements(slot) else "auto")
     try:
         yield answering.begin()
         for events in answer_events(slot, answering.question, answering.stop):
@@ -107,15 +118,42 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
         visit.end_answer()
 
 
+def ask_again(slot: ModelSlot, visit: Visit | None, refine: str | None = None) -> Iterator[Updates]:
+    """Answer the last question anew, in place of its answer."""
+    sentence = cannot_go_back(visit)
+    if sentence or visit is None:
+        yield {"chat_notice": notice(sentence)}
+        return
+    yield from ask(slot, visit.take_back(), visit, refine)
+
+
+def edit_question(visit: Visit | None) -> Updates:
+    """Take the last question and its answer out of the chat; the question is in the box again."""
+    sentence = cannot_go_back(visit)
+    if sentence or visit is None:
+        return {"chat_notice": notice(sentence)}
+    prompt = visit.take_back()
+    page = {"chat": visit.messages, "chat_notice": "", "prompt": ready_box(prompt)}
+    return page | mask_updates(visit) | download_updates(visit)
+
+
+def cannot_go_back(visit: Visit | None) -> str:
+    """Why there is no last question to be asked again or changed; empty where there is one."""
+    if visit is None or not visit.asked:
+        return NOTHING_ASKED
+    return "" if visit.idle.is_set() else STILL_WRITING
+
+
 class Answering:
     """One question on its way: keeps the visit in step with the events, and says what changes on the page."""
 
-    def __init__(self, visit: Visit, prompt: str, refine: str = "auto"):
+    def __init__(self, visit: Visit, prompt: str, stop: threading.Event, refine: str = "auto"):
         self.visit = visit
         self.prompt = prompt
-        self.stop: threading.Event = visit.begin_answer()
+        self.stop = stop
+        self.asked = Asked(prompt, len(visit.messages), len(visit.turns), len(visit.masks))
         self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns), refine)
-        self.draft = Draft(first_mask=len(visit.masks))
+        self.draft = Draft(first_mask=len(visit.masks), taken=tuple(shown.label for shown in visit.masks))
         self.has_ended = False
 
     def begin(self) -> Updates:
@@ -148,8 +186,9 @@ class Answering:
                 self.draft = self.draft.add_text(event)
             case MaskReady():
                 self.draft = self.draft.add_mask(event)
-                self.visit.add_mask(event.mask, is_first=event.index == 0)
-                return {"chat": self.chat(), **self.masks()}
+                self.visit.add_mask(event.mask, event.score, is_first=event.index == 0)
+                self.visit.label_masks(self.draft.first_mask, self.draft.labels)
+                return {"chat": self.chat(), **mask_updates(self.visit)}
             case Refused():
                 return self.withdraw(event.sentence)
             case Failed():
@@ -163,18 +202,16 @@ class Answering:
         answer = self.draft.html() if html is None else html
         return [*self.visit.messages, message("user", literal(self.prompt)), message("assistant", answer)]
 
-    def masks(self) -> Updates:
-        """The picture, the checkboxes and the panel that holds them."""
-        visit = self.visit
-        boxes = gr.CheckboxGroup(choices=mask_choices(visit), value=list(visit.visible))
-        return {"stage": visit.draw(), "masks": boxes, "mask_panel": gr.Column(visible=True)}
-
     def finish(self, segmentation: "Segmentation") -> Updates:
         """Keep the answer for the next question, and offer its downloads."""
         from stamp import Turn
 
+        if segmentation.finish_reason == "stopped" and not segmentation.token_ids:
+            return self.withdraw(NO_ANSWER)
         self.has_ended = True
         visit = self.visit
+        if not len(segmentation.masks):
+            visit.hide_masks()
         visit.messages = self.chat(finished_html(self.draft, segmentation))
         if segmentation.token_ids:
             image = None if visit.turns else visit.encoded or visit.picture
@@ -183,8 +220,9 @@ class Answering:
                 Turn("assistant", segmentation.text, token_ids=segmentation.token_ids),
             ]
         visit.keep_answer(segmentation, self.draft.first_mask)
-        files = gr.File(value=visit.downloads or None, visible=bool(visit.downloads))
-        return {"visit": visit, "chat": visit.messages, "prompt": ready_box(), "downloads": files}
+        visit.asked.append(replace(self.asked, has_files=bool(len(segmentation.masks))))
+        page = {"visit": visit, "chat": visit.messages, "chat_notice": "", "prompt": ready_box()}
+        return page | mask_updates(visit) | download_updates(visit)
 
     def withdraw(self, sentence: str) -> Updates:
         """Take the question back into the box, with the reason below it."""
@@ -194,6 +232,7 @@ class Answering:
     def fail(self, sentence: str) -> Updates:
         """Say in the chat that the model failed; the question is in the box again, the dialogue goes on without it."""
         self.has_ended = True
-        written = f"{self.draft.html()}<br>" if self.draft.parts else ""
+        written = f"{self.draft.html()}<br>" if any(self.draft.pieces) or self.draft.are_empty else ""
         self.visit.messages = self.chat(written + status_html(sentence))
+        self.visit.asked.append(self.asked)
         return {"chat": self.visit.messages, "prompt": ready_box(self.prompt)}

@@ -20,6 +20,7 @@ from demo import gpu
 from demo.background import POLL_S, batches
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
 from demo.request_log import request_line
+from stamp.labels import find_name, find_names, number_labels
 from stamp.pictures.images import ImageError
 from stamp.pictures.visualization import mask_colour, text_on
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_NEW_TOKENS = 256
-QUEUED = "Waiting for another answer to end…"
+QUEUED = "Waiting for another visitor's answer…"
 LOOKING = "Looking at the picture…"
 WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
 
@@ -39,43 +40,66 @@ _ASCII_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 # -- what an answer looks like ---------------------------------------------------------------------------------
 
 
-def literal(text: str) -> str:
-    """HTML that shows exactly `text`: no tag, no markdown, no link, no formula; line breaks and blanks are kept."""
+def literal(text: str, *, goes_on: bool = False) -> str:
+    """HTML that shows exactly `text`: no tag, no markdown, no link, no formula; line breaks and blanks are kept.
+
+    goes_on: the text goes on in a line that has begun, so a blank at its start may break the line.
+    """
     escaped = _ASCII_PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text.replace("\t", "    "))
-    lines = re.split(r"\r\n|\r|\n", escaped)
-    return "<br>".join(re.sub(r"^ | (?= )", "&nbsp;", line) for line in lines)
+    first, *lines = re.split(r"\r\n|\r|\n", escaped)
+    shown = [re.sub(r" (?= )" if goes_on else r"^ | (?= )", "&nbsp;", first)]
+    return "<br>".join(shown + [re.sub(r"^ | (?= )", "&nbsp;", line) for line in lines])
 
 
-def chip(index: int, *, is_empty: bool = False) -> str:
-    """The coloured words that stand for mask `index` (from 0) of the dialogue, in the colour of the mask."""
+def noun(index: int, words: str, *, is_empty: bool = False) -> str:
+    """The words that name mask `index` (from 0) of the dialogue, in the colour of the mask. A click selects it."""
     colour = mask_colour(index)
-    note = " (empty)" if is_empty else ""
-    return f'<span class="chip" style="background:{colour};color:{text_on(colour)}">● mask {index + 1}{note}</span>'
+    note = ' <span class="muted">(empty)</span>' if is_empty else ""
+    looks = f'style="background:{colour};color:{text_on(colour)}"'
+    # Gradio's sanitizer keeps classes and drops data; `masks.js` reads the number from the class.
+    return f'<span class="noun noun-{index}" tabindex="0" {looks}>{literal(words)}</span>{note}'
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An answer in the making. parts: texts, and chips of masks as HTML, in order of writing.
+    """An answer in the making. pieces: the text before each mask, and what is behind the last one.
 
-    first_mask: number of masks the dialogue had before. note: a status shown until there is a part.
+    first_mask: number of masks the dialogue had before; taken: their labels. are_empty: for each mask of this answer.
+    note: a status shown until there is something else.
     """
 
     first_mask: int = 0
-    parts: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    pieces: tuple[str, ...] = ("",)
+    are_empty: tuple[bool, ...] = ()
     note: str = ""
     first_token_s: float | None = None
 
     def add_text(self, delta: "TextDelta") -> "Draft":
-        """The draft with another piece of text."""
-        return replace(self, parts=(*self.parts, literal(delta.text)))
+        """The draft with more text."""
+        return replace(self, pieces=(*self.pieces[:-1], self.pieces[-1] + delta.text))
 
     def add_mask(self, ready: "MaskReady") -> "Draft":
-        """The draft with a chip where the `<|seg|>` stands."""
-        return replace(self, parts=(*self.parts, chip(self.first_mask + ready.index, is_empty=not ready.mask.any())))
+        """The draft with a mask where the `<|seg|>` stands."""
+        return replace(self, pieces=(*self.pieces, ""), are_empty=(*self.are_empty, not ready.mask.any()))
+
+    @property
+    def labels(self) -> list[str]:
+        """What the masks so far are called; the next of a kind may still give the first a number."""
+        return number_labels(find_names(self.pieces[:-1]), self.taken)
 
     def html(self) -> str:
         """The answer so far, or the status while there is none."""
-        return "".join(self.parts).strip() or status_html(self.note)
+        if not self.are_empty and not self.pieces[-1].strip():
+            return status_html(self.note)
+        html = []
+        for number, (text, label, is_empty) in enumerate(zip(self.pieces, self.labels, self.are_empty, strict=False)):
+            span, goes_on, index = find_name(text), number > 0, self.first_mask + number
+            start, end = span or (len(text), len(text))
+            words = text[start:end] or label
+            html += [literal(text[:start], goes_on=goes_on), noun(index, words, is_empty=is_empty)]
+            html += [literal(text[end:], goes_on=True)]
+        return "".join([*html, literal(self.pieces[-1], goes_on=bool(html))]).strip()
 
 
 def status_html(sentence: str) -> str:

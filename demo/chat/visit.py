@@ -1,11 +1,11 @@
 """What one visitor has on the page: a picture, the dialogue about it, its masks. Never shared, never global."""
 
-import json
 import math
 import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from stamp.pictures.masks import Mask, mask_record, save_mask_png
+from demo.chat.downloads import write_downloads
+from stamp.labels import UNNAMED
+from stamp.pictures.masks import Mask
 from stamp.pictures.visualization import draw_overlay
 
 if TYPE_CHECKING:
@@ -27,14 +29,22 @@ MAX_KEPT_PIXELS = 2_000_000
 #: It is shown at most this large; masks are drawn on that copy and downloaded in the original size.
 MAX_SHOWN_PX = 1280
 LEAVE_S = 1.0
+#: Opacity of the other masks while one is selected, as a share of what was chosen.
+FAINT = 0.3
 
 
 @dataclass(frozen=True)
 class ShownMask:
-    """A mask on the page. mask: bool (h, w) in the size shown; share: of the original picture, 0..1."""
+    """A mask on the page. mask: bool (h, w) in the size shown; share: of the original picture, 0..1.
+
+    label: what the answer calls it; score: None where unknown. file: its PNG in the original size, once it is written.
+    """
 
     mask: Mask
     share: float
+    label: str = UNNAMED
+    score: float | None = None
+    file: str = ""
 
     @property
     def size_in_words(self) -> str:
@@ -44,14 +54,27 @@ class ShownMask:
         return f"{100 * self.share:.0f} % of the picture" if self.share >= 0.01 else "under 1 % of the picture"
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question that was answered, and how much the dialogue held before it. has_files: it has left downloads."""
+
+    prompt: str
+    messages: int
+    turns: int
+    masks: int
+    has_files: bool = False
+
+
 @dataclass(eq=False)
 class Visit:
-    """One picture of one visitor and the dialogue about it. Masks are numbered through the whole dialogue.
+    """One picture of one visitor and the dialogue about it. Masks keep their names and colours through all of it.
 
     picture: upright RGB, made smaller where it is larger than MAX_KEPT_PIXELS; size_wh: of the original. shown: the
     copy on the page. encoded: its vision features, from the first question on. visible: indices of the masks that
-    are drawn. opacity: 0..1. stop: of the answer in the making; idle: set while there is none; is_left: the page shows
-    another visit. The folder with the downloads is deleted when the visit is.
+    are drawn; selected: the one that stands out; latest: the first of the latest answer with masks. opacity: 0..1.
+    asked: the questions that were answered. downloads: of the latest answer; earlier: of those before. stop: of the
+    answer in the making; idle: set while there is none; is_left: the page shows another visit. The folder with the
+    downloads is deleted when the visit is.
     """
 
     picture: Image.Image
@@ -61,7 +84,11 @@ class Visit:
     messages: list[Message] = field(default_factory=list)
     masks: list[ShownMask] = field(default_factory=list)
     visible: list[int] = field(default_factory=list)
+    selected: int | None = None
+    latest: int = 0
+    asked: "list[Asked]" = field(default_factory=list)
     downloads: list[str] = field(default_factory=list)
+    earlier: list[str] = field(default_factory=list)
     answers: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     idle: threading.Event = field(default_factory=threading.Event)
@@ -71,6 +98,7 @@ class Visit:
     def __post_init__(self) -> None:
         self.idle.set()
         self._folder: Path | None = None
+        self._begins = threading.Lock()
         if not all(self.size_wh):
             self.size_wh = self.picture.size
         self.picture = shrink_picture(self.picture)
@@ -87,9 +115,12 @@ class Visit:
         words = sum(len(str(message["content"])) for message in list(self.messages))
         return sum(pictures.values()) + features + sum(shown.mask.nbytes for shown in list(self.masks)) + 4 * words
 
-    def begin_answer(self) -> threading.Event:
-        """The stop event of a new answer. `end_answer` must follow."""
-        self.idle.clear()
+    def begin_answer(self) -> threading.Event | None:
+        """The stop event of a new answer, None while another is being written. `end_answer` must follow."""
+        with self._begins:
+            if not self.idle.is_set():
+                return None
+            self.idle.clear()
         self.stop = threading.Event()
         return self.stop
 
@@ -103,42 +134,67 @@ class Visit:
         self.stop.set()
         self.idle.wait(LEAVE_S)
 
-    def add_mask(self, mask: Mask, *, is_first: bool) -> None:
+    def add_mask(self, mask: Mask, score: float | None = None, *, is_first: bool) -> None:
         """Add a (H, W) mask of any size; the first of an answer hides those of earlier answers."""
         if is_first:
-            self.visible = []
+            self.hide_masks()
+            self.latest = len(self.masks)
         self.visible.append(len(self.masks))
-        self.masks.append(ShownMask(shrink_mask(mask, (self.shown.height, self.shown.width)), float(mask.mean())))
+        small = shrink_mask(mask, (self.shown.height, self.shown.width))
+        self.masks.append(ShownMask(small, float(mask.mean()), score=score))
+
+    def label_masks(self, first: int, labels: Sequence[str]) -> None:
+        """Name the masks from `first` on."""
+        for index, label in enumerate(labels[: len(self.masks) - first], first):
+            self.masks[index] = replace(self.masks[index], label=label)
+
+    def hide_masks(self) -> None:
+        """Draw none of the masks so far."""
+        self.visible, self.selected = [], None
+
+    def mask_at(self, x: int, y: int) -> int | None:
+        """The smallest visible mask under a pixel of the picture shown; None where there is none."""
+        if not (0 <= x < self.shown.width and 0 <= y < self.shown.height):
+            return None
+        under = [index for index in self.visible if self.masks[index].mask[y, x]]
+        return min(under, key=lambda index: self.masks[index].share, default=None)
 
     def draw(self) -> Image.Image:
-        """The picture with its visible masks, in the size shown."""
+        """The picture with its visible masks, in the size shown; the others are faint beside a selected one."""
         if not self.masks:
             return self.shown
         stack = np.stack([shown.mask for shown in self.masks])
         visible = [index in self.visible for index in range(len(self.masks))]
-        return draw_overlay(self.shown, stack, opacity=self.opacity, visible=visible)
+        if self.selected is None:
+            return draw_overlay(self.shown, stack, opacity=self.opacity, visible=visible)
+        alone = [index == self.selected for index in range(len(self.masks))]
+        others = [seen and not one for seen, one in zip(visible, alone, strict=True)]
+        faint = draw_overlay(self.shown, stack, opacity=self.opacity * FAINT, visible=others, outline_px=0)
+        outline_px = max(2, round(min(self.shown.size) / 120))
+        return draw_overlay(faint, stack, opacity=self.opacity, visible=alone, outline_px=outline_px)
+
+    def take_back(self) -> str | None:
+        """Forget the last question with its answer, and say what was asked; None where there is none."""
+        if not self.asked:
+            return None
+        last = self.asked.pop()
+        del self.messages[last.messages :], self.turns[last.turns :], self.masks[last.masks :]
+        for path in self.downloads if last.has_files else ():
+            Path(path).unlink(missing_ok=True)
+        self.downloads = [] if last.has_files else self.downloads
+        self.hide_masks()
+        if self.asked:
+            self.latest = self.asked[-1].masks
+            self.visible = list(range(self.latest, len(self.masks)))
+        return last.prompt
 
     def keep_answer(self, segmentation: "Segmentation", first_mask: int) -> None:
-        """Write the downloads of a finished answer, in the original size: a PNG of each mask, and all as JSON.
-
-        The JSON is `Segmentation.to_record()`. The newest come first.
-        """
+        """Write the downloads of a finished answer (`demo.chat.downloads`); those of the one before are now earlier."""
         self.answers += 1
         if not len(segmentation.masks):
             return
-        folder, width_height = self.folder(), dict(zip(("width", "height"), self.size_wh, strict=True))
-        record = folder / f"answer_{self.answers}_coco_rle.json"
-        files, masks = [str(record)], []
-        for number, (mask, score) in enumerate(zip(segmentation.masks, segmentation.scores, strict=True)):
-            whole = enlarge_mask(mask, self.size_wh)  # one at a time: they may be large
-            files.append(str(folder / f"mask_{first_mask + 1 + number}.png"))
-            save_mask_png(whole, files[-1])
-            masks.append(mask_record(whole, score))
-        content = (
-            replace(segmentation, masks=segmentation.masks[:0], scores=[]).to_record() | width_height | {"masks": masks}
-        )
-        record.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        self.downloads = [*files, *self.downloads]
+        self.earlier = [*self.downloads, *self.earlier]
+        self.downloads = write_downloads(self, segmentation, first_mask)
 
     def folder(self) -> Path:
         """The folder of the downloads, made on first use and deleted with the visit."""
@@ -168,15 +224,6 @@ def shrink_picture(picture: Image.Image) -> Image.Image:
         return picture
     size_wh = max(1, int(picture.width * scale)), max(1, int(picture.height * scale))
     return picture.resize(size_wh, Image.Resampling.BICUBIC, reducing_gap=3.0)
-
-
-def enlarge_mask(mask: Mask, size_wh: tuple[int, int]) -> Mask:
-    """(h, w) mask -> (H, W) mask of a larger picture, with smooth edges."""
-    if mask.shape == size_wh[::-1]:
-        return mask
-    grey = Image.fromarray(mask.astype(np.uint8) * 255)
-    enlarged: Mask = np.asarray(grey.resize(size_wh, Image.Resampling.BICUBIC)) >= 128
-    return enlarged
 
 
 def shrink_mask(mask: Mask, size_hw: tuple[int, int]) -> Mask:

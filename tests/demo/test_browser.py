@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from demo.chat.answering import NO_PICTURE
+from demo.chat.answering import NO_PICTURE, STILL_WRITING
 from demo.ui import EXAMPLES, read_examples
 from stamp.pictures.visualization import mask_colour
 from tests.demo.browsing import chromium, eventually, needs_browser, opened, served
@@ -62,8 +62,9 @@ def test_a_visitor_uploads_a_picture_asks_for_a_mask_and_sees_it(browser: Any) -
         page.wait_for_selector("#stage img")
         assert pixels_of(page, 0) == 0
         ask(page, prompt)
-        page.wait_for_selector("#chat .chip >> text=mask 1")
-        page.wait_for_selector("#masks >> text=mask 1")
+        page.wait_for_selector("#chat .noun-0")
+        name = page.inner_text("#chat .noun-0")
+        page.wait_for_selector(f"#masks .name >> text={name}")
         assert pixels_of(page, 0) > 50
 
 
@@ -76,20 +77,69 @@ def test_a_conversation_on_a_phone(browser: Any, tmp_path: Path) -> None:
         ask(page, "<img src=http://example.org/a.png> <|seg|> **x**")
         assert "<img src=http://example.org/a.png> <|seg|> **x**" in page.inner_text("#chat")
         assert page.locator("#chat img, #chat a, #chat strong").count() == 0
-        page.wait_for_selector("#masks >> text=mask 2")
+        page.wait_for_selector("#masks >> text=right half")
         eventually(lambda: pixels_of(page, 0) > 0 and pixels_of(page, 1) > 0)
-        page.locator("#masks input").first.uncheck()
+        page.click("#masks [data-mask='0'][data-act='show']")
         eventually(lambda: pixels_of(page, 0) == 0 and pixels_of(page, 1) > 0)
         with page.expect_download() as download:
-            page.locator("#downloads a").nth(1).click()  # the first is the JSON
-        assert download.value.suggested_filename == "mask_1.png"
+            page.locator("#downloads a").nth(1).click()  # the first is the ZIP
+        assert download.value.suggested_filename == "left_half.png"
         ask(page, "again", answers=2)
-        assert "mask 3" in page.inner_text("#chat")
+        assert "left half 2" in page.inner_text("#masks")
+        stage, chat = page.locator("#stage").bounding_box(), page.locator("#chat").bounding_box()
+        assert abs(chat["y"] - stage["y"] - stage["height"]) < 40  # right under the picture
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         page.click("#restart")
         page.wait_for_selector("#mask-panel", state="hidden")
         assert page.locator("#chat .message").count() == 0
         assert page.is_visible("#stage img")
+
+
+def test_a_mask_is_selected_in_the_picture_in_the_list_and_by_its_name(browser: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")
+    with visited(browser, FakePredictor, viewport={"width": 1440, "height": 900}) as page:
+        page.set_input_files(UPLOAD, tmp_path / "white.png")
+        page.wait_for_selector("#stage img")
+        ask(page, "halves")
+        page.wait_for_selector("#masks .name >> text=left half")
+        page.click("#chat .noun-0")
+        page.wait_for_selector("#masks li.selected >> text=left half")
+        eventually(lambda: pixels_of(page, 1) == 0 < pixels_of(page, 0))  # the other has no outline
+        assert float(page.locator("#chat .noun").nth(1).evaluate("name => getComputedStyle(name).opacity")) < 0.5
+        page.click("#masks .name >> text=right half")
+        page.wait_for_selector("#masks li.selected >> text=right half")
+        box = page.locator("#stage img").bounding_box()
+        page.mouse.click(box["x"] + box["width"] * 0.4, box["y"] + box["height"] / 2)
+        page.wait_for_selector("#masks li.selected >> text=left half")
+        page.locator("#chat .noun").nth(1).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#masks li.selected >> text=right half")
+
+
+def test_the_last_question_comes_back(browser: Any, tmp_path: Path) -> None:
+    """By the arrow key, for another try, to be changed; and Enter during an answer says why nothing happens."""
+    Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")
+    with visited(browser, lambda: FakePredictor(["It", " is", " white."], pause_s=0.5)) as page:
+        page.set_input_files(UPLOAD, tmp_path / "white.png")
+        page.wait_for_selector("#stage img")
+        page.fill("#prompt textarea", "what's  this?")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#prompt .stop-button")
+        page.fill("#prompt textarea", "and that?")
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"#chat-notice >> text={STILL_WRITING}")
+        page.wait_for_selector("#chat .readout")
+        page.fill("#prompt textarea", "")
+        page.press("#prompt textarea", "ArrowUp")
+        assert page.input_value("#prompt textarea") == "what's  this?"
+        page.click("#retry")
+        page.wait_for_selector("#chat .readout", state="detached")
+        page.wait_for_selector("#chat .readout")
+        assert page.locator("#chat [data-testid=user]").count() == 1
+        page.fill("#prompt textarea", "")
+        page.click("#edit")
+        eventually(lambda: page.input_value("#prompt textarea") == "what's  this?")
+        assert page.locator("#chat [data-testid=user]").count() == 0
 
 
 def test_a_thing_the_model_knows_becomes_a_question(browser: Any) -> None:

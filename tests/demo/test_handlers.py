@@ -2,6 +2,7 @@
 
 import json
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,13 @@ def test_an_answer_fills_the_page_and_the_visit() -> None:
     page = ask(slot, "<b>halves</b>", visit)
     question, answer = page["chat"]
     assert question == {"role": "user", "content": literal("<b>halves</b>")}
-    assert answer["content"].startswith("Sure&#44; here is the left half&#58; <span")
+    assert answer["content"].startswith("Sure&#44; here is the <span")
     assert mask_colour(0) in answer["content"]
     assert mask_colour(1) in answer["content"]
     assert "first token" in answer["content"]
-    assert page["masks"].choices == [("mask 1 · 50 % of the picture", 0), ("mask 2 · 50 % of the picture", 1)]
+    assert [shown.label for shown in visit.masks] == ["left half", "right half"]
+    assert page["masks"].count("50 &#37; of the picture") == 2
+    assert page["masks"].index("left half") < page["masks"].index("right half")
     assert visit.visible == [0, 1]
     assert page["prompt"] == {"submit_btn": "Send", "stop_btn": False, "__type__": "update"}
     assert [turn.role for turn in visit.turns] == ["user", "assistant"]
@@ -132,16 +135,29 @@ def test_a_second_answer_goes_on_counting_and_shows_its_own_masks() -> None:
     slot = slot_of(FakePredictor())
     ask(slot, "one", visit)
     page = ask(slot, "two", visit)
-    assert "mask 3" in page["chat"][3]["content"]
+    assert "noun-2" in page["chat"][3]["content"]
+    assert [shown.label for shown in visit.masks[2:]] == ["left half 2", "right half 2"]
     assert visit.visible == [2, 3]
-    assert [Path(path).name for path in visit.downloads] == [
-        *("answer_2_coco_rle.json", "mask_3.png", "mask_4.png"),
-        *("answer_1_coco_rle.json", "mask_1.png", "mask_2.png"),
-    ]
-    record = json.loads(Path(visit.downloads[0]).read_text())
+    files = ["left_half{}.png", "left_half{}_cutout.png", "right_half{}.png", "right_half{}_cutout.png"]
+    for paths, answer, number in ((visit.downloads, 2, "_2"), (visit.earlier, 1, "")):
+        names = [*(file.format(number) for file in files), f"answer_{answer}.json", f"answer_{answer}_coco.json"]
+        assert [Path(path).name for path in paths] == [f"answer_{answer}.zip", *names]
+        with zipfile.ZipFile(paths[0]) as archive:
+            assert archive.namelist() == names
+    record = json.loads(Path(visit.downloads[5]).read_text())
+    assert [mask["label"] for mask in record["masks"]] == ["left half 2", "right half 2"]
     assert (decode_rle(record["masks"][0]["rle"]) == half((30, 40), 0)).all()
     with Image.open(visit.downloads[1]) as png:
         assert (np.asarray(png) == half((30, 40), 0) * 255).all()
+
+
+def test_an_answer_without_masks_hides_those_before() -> None:
+    visit = visit_of()
+    ask(slot_of(FakePredictor()), "halves", visit)
+    page = ask(slot_of(FakePredictor(["It is red."])), "colour", visit)
+    assert visit.visible == []
+    assert page["stage"].getpixel((5, 15)) == (255, 255, 255)
+    assert Path(visit.downloads[0]).name == "answer_1.zip"
 
 
 def test_a_failure_is_told_in_the_chat_and_the_question_comes_back() -> None:
@@ -162,16 +178,62 @@ def test_a_model_that_did_not_load_refuses_with_a_sentence() -> None:
     assert handlers.watch_loading(slot)["timer"].active is False
 
 
-def test_checkboxes_and_opacity_redraw() -> None:
+def test_opacity_redraws() -> None:
     visit = visit_of()
     ask(slot_of(FakePredictor()), "halves", visit)
-    plain = handlers.show_masks([], visit)["stage"]
-    assert plain.getpixel((5, 15)) == (255, 255, 255)
-    left = handlers.show_masks([0], visit)["stage"]
-    assert left.getpixel((5, 15)) != (255, 255, 255) == left.getpixel((35, 15))
-    solid = handlers.set_opacity(100, visit)["stage"]
-    assert solid.getpixel((5, 15)) == (0, 238, 238)
-    assert handlers.show_masks([0], None) == {} == handlers.set_opacity(10, None)
+    assert handlers.set_opacity(100, visit)["stage"].getpixel((5, 15)) == (0, 238, 238)
+    assert handlers.set_opacity(10, None) == {}
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_the_last_question_can_be_asked_again_or_changed(answers: int) -> None:
+    visit, slot = visit_of(), slot_of(FakePredictor())
+    for number in range(answers):
+        ask(slot, f"halves {number}", visit)
+    before = (len(visit.messages), list(visit.turns), [shown.label for shown in visit.masks], list(visit.visible))
+    assert list(answering.ask_again(slot, visit))
+    assert (len(visit.messages), visit.turns, [shown.label for shown in visit.masks], visit.visible) == before
+    old = [Path(path) for path in visit.downloads]
+    page = answering.edit_question(visit)
+    assert page["prompt"]["value"] == f"halves {answers - 1}"
+    assert len(page["chat"]) == len(visit.turns) == len(visit.masks) == 2 * answers - 2
+    assert visit.visible == list(range(2 * answers - 2))
+    assert not any(path.exists() for path in old)
+    assert visit.downloads == []
+
+
+def test_there_is_no_question_to_go_back_to_before_the_first_and_during_an_answer() -> None:
+    slot, visit = slot_of(FakePredictor()), visit_of()
+    for nothing in (None, visit):
+        assert literal(answering.NOTHING_ASKED) in answering.edit_question(nothing)["chat_notice"]
+        assert literal(answering.NOTHING_ASKED) in next(answering.ask_again(slot, nothing))["chat_notice"]
+    ask(slot, "halves", visit)
+    visit.begin_answer()
+    assert literal(answering.STILL_WRITING) in answering.edit_question(visit)["chat_notice"]
+    assert len(visit.asked) == 1
+
+
+def test_a_stop_before_the_first_word_gives_the_question_back() -> None:
+    visit = visit_of()
+    answer = answering.ask(slot_of(FakePredictor(["a"], pause_s=0.3)), "segment", visit)
+    page = next(answer)
+    visit.stop.set()
+    for updates in answer:
+        page |= updates
+    assert page["chat"] == []
+    assert page["prompt"]["value"] == "segment"
+    assert literal(answering.NO_ANSWER) in page["chat_notice"]
+
+
+def test_words_that_the_embedded_model_misreads_are_put_otherwise_and_the_visitor_decides() -> None:
+    visit, slot = visit_of(), slot_of(FakePredictor())
+    slot.is_embedded = True
+    page = ask(slot, "Cat?", visit)
+    assert set(page) == {"chat_notice", "prompt"}
+    assert page["prompt"]["value"] == "segment the cat"
+    assert ask(slot, "segment the cat", visit)["chat"][0]["content"] == "segment the cat"
+    slot.is_embedded = False
+    assert "chat" in ask(slot, "Cat?", visit_of())
 
 
 def test_a_new_conversation_keeps_picture_and_features() -> None:
@@ -181,7 +243,7 @@ def test_a_new_conversation_keeps_picture_and_features() -> None:
     fresh = page["visit"]
     assert page["chat"] == []
     assert (fresh.encoded, fresh.picture) == (visit.encoded, visit.picture)
-    assert (fresh.turns, fresh.masks, fresh.downloads) == ([], [], [])
+    assert (fresh.turns, fresh.masks, fresh.downloads, fresh.asked) == ([], [], [], [])
     assert visit.stop.is_set()
     assert handlers.restart(None) == {"chat": [], "chat_notice": ""}
 
@@ -211,12 +273,14 @@ def test_of_a_large_picture_a_smaller_copy_is_kept_and_masks_are_downloaded_in_t
     assert MAX_KEPT_PIXELS * 0.99 < visit.picture.width * visit.picture.height <= MAX_KEPT_PIXELS
     assert visit.n_bytes < 4 * (MAX_KEPT_PIXELS + MAX_SHOWN_PX**2)
     ask(slot_of(FakePredictor()), "halves", visit)
-    record = json.loads(Path(visit.downloads[0]).read_text())
+    record = json.loads(Path(visit.downloads[5]).read_text())
     assert (record["width"], record["height"]) == (6000, 4000)
     assert [mask["area_px"] for mask in record["masks"]] == [12_000_000, 12_000_000]
     assert (decode_rle(record["masks"][0]["rle"]) == half((4000, 6000), 0)).all()
     with Image.open(visit.downloads[1]) as png:
         assert png.size == (6000, 4000)
+    with Image.open(visit.downloads[2]) as cutout:
+        assert cutout.mode == "RGBA"
     assert visit.restarted().size_wh == (6000, 4000)
 
 

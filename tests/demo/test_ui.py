@@ -15,9 +15,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from demo.api import WENT_WRONG
+from demo.chat.gallery import thumbnail
+from demo.chat.known import read_known
 from demo.chat.picture import FileImage
 from demo.loading import ModelSlot
-from demo.ui import build_demo, launch_options, read_examples, read_known
+from demo.ui import build_demo, launch_options, read_examples
 from stamp import StampPredictor
 from stamp.pictures.masks import decode_rle
 from tests.demo.pictures import write_bad, write_good
@@ -132,8 +134,8 @@ def test_uploaded_files_reach_the_handler_unopened() -> None:
 
 def test_known_things_are_read_in_order_when_there_are_any(tmp_path: Path) -> None:
     (tmp_path / "nouns.json").write_text('["pear", "apple"]')
-    assert read_known(tmp_path / "nouns.json") == ["apple", "pear"]
-    assert read_known(tmp_path / "none.json") == []
+    assert read_known(tmp_path / "nouns.json") == ("apple", "pear")
+    assert read_known(tmp_path / "none.json") == ()
 
 
 def test_examples_are_read_when_there_are_any(tmp_path: Path) -> None:
@@ -143,4 +145,13 @@ def test_examples_are_read_when_there_are_any(tmp_path: Path) -> None:
     (tmp_path / "examples.json").write_text(json.dumps(entries))
     assert read_examples(tmp_path / "examples.json") == [(tmp_path / "a.png", "segment the apple")]
     demo = build_demo(ModelSlot(lambda: 1 / 0), tmp_path / "examples.json")  # type: ignore[arg-type, return-value]
-    assert any(isinstance(block, gr.Dataset) for block in demo.blocks.values())
+    (shown,) = (block for block in demo.blocks.values() if getattr(block, "elem_id", None) == "examples")
+    assert "segment the apple" in shown.value
+    assert shown.value.count("data:image/webp;base64,") == 1
+    assert any(isinstance(block, gr.Chatbot) for block in demo.blocks.values())
+
+
+def test_an_example_is_served_small(tmp_path: Path) -> None:
+    """Full-size pictures of 1.5 MB were shown at 75 pixels."""
+    Image.effect_noise((1200, 800), 80).convert("RGB").save(tmp_path / "noise.png")
+    assert len(thumbnail(tmp_path / "noise.png")) < 60_000 < (tmp_path / "noise.png").stat().st_size

@@ -73,7 +73,7 @@ def test_invented_sessions_pin_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stranger.demo.visits.n_bytes > 0
         eventually(lambda: stranger.demo.visits.n_bytes == 0)
         eventually(lambda: not stranger.demo.server_app.state_holder.session_data)
-        ended = stranger.call(stranger.index("masks"), [[]], "invented-3")
+        ended = stranger.call(stranger.index("opacity"), [50], "invented-3")
         assert DROPPED.split(":")[0] in str(ended["output"]["data"])
 
 

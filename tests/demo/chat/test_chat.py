@@ -21,9 +21,9 @@ from demo.chat.chat import (
     Refused,
     Waiting,
     answer_events,
-    chip,
     finished_html,
     literal,
+    noun,
     readout,
 )
 from demo.loading import LOAD_FAILED, LOADING, ModelSlot
@@ -63,16 +63,29 @@ def test_blanks_and_line_breaks_survive() -> None:
     assert literal("  a  b\r\nc") == "&nbsp; a&nbsp; b<br>c"
 
 
-def test_chip_has_the_colour_of_its_mask() -> None:
-    assert chip(1) == (f'<span class="chip" style="background:{mask_colour(1)};color:#000000">● mask 2</span>')
-    assert "mask 3 (empty)" in chip(2, is_empty=True)
+def test_words_that_go_on_break_at_their_blanks() -> None:
+    """With a blank that does not break in front of every word, a phone broke lines in the middle of words."""
+    assert literal(" and the  pear", goes_on=True) == " and the&nbsp; pear"
+    draft = Draft()
+    for piece in ("Sure", ", here", " is", " the", " pear"):
+        draft = draft.add_text(TextDelta(piece))
+    assert draft.html() == "Sure&#44; here is the pear"
 
 
-def test_draft_puts_chips_between_escaped_text_and_counts_through_the_dialogue() -> None:
-    draft = Draft(first_mask=2, note="Looking")
+def test_a_name_has_the_colour_of_its_mask() -> None:
+    looks = f'style="background:{mask_colour(1)};color:#000000"'
+    assert noun(1, "<hat>") == (f'<span class="noun noun-1" tabindex="0" {looks}>&#60;hat&#62;</span>')
+    assert "(empty)" in noun(2, "hat", is_empty=True)
+
+
+def test_draft_colours_the_names_in_escaped_text_and_counts_through_the_dialogue() -> None:
+    draft = Draft(first_mask=2, taken=("hat", "mask 1"), note="Looking")
     assert "Looking" in draft.html()
-    draft = draft.add_text(TextDelta("<b>")).add_mask(ready(0, half((6, 8), 0))).add_mask(ready(1, half((6, 8), 2)))
-    assert draft.html() == f"&#60;b&#62;{chip(2)}{chip(3, is_empty=True)}"
+    draft = draft.add_text(TextDelta("<b> the h")).add_text(TextDelta("at: ")).add_mask(ready(0, half((6, 8), 0)))
+    draft = draft.add_mask(ready(1, half((6, 8), 2))).add_text(TextDelta(" and")).add_mask(ready(2, half((6, 8), 0)))
+    assert draft.labels == ["hat 2", "hat 3", "mask 2"]
+    named = f"&#60;b&#62; the {noun(2, 'hat')}&#58; {noun(3, 'hat 3', is_empty=True)}"
+    assert draft.html() == f"{named} and{noun(4, 'mask 2')}"
 
 
 def test_readout_names_every_figure() -> None:

@@ -1,0 +1,107 @@
+"""The downloads of an answer, named after its masks: masks and cut-outs as PNG, the answer and COCO's form as JSON."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from stamp.labels import category, file_stems
+from stamp.pictures.masks import Mask, bounding_box_xywh, mask_record, save_mask_png
+
+if TYPE_CHECKING:
+    from demo.chat.visit import Visit
+    from stamp import Segmentation
+
+#: Cut-outs are larger files than masks: of an answer with more masks, the first so many get one.
+MAX_CUTOUTS = 12
+
+
+def write_downloads(visit: "Visit", segmentation: "Segmentation", first_mask: int) -> list[str]:
+    """Write the files of an answer -> their paths, first the ZIP with all of them.
+
+    Masks have the original size; cut-outs are made from the copy of the picture that is kept. One mask is enlarged at
+    a time: they may be large.
+    """
+    folder, size_wh, name = visit.folder(), visit.size_wh, f"answer_{visit.answers}"
+    labels = [shown.label for shown in visit.masks[first_mask:]]
+    stems = file_stems(labels, taken={path.stem for path in folder.iterdir()})
+    paths, records = [], []
+    for index, (stem, label, mask) in enumerate(zip(stems, labels, segmentation.masks, strict=True)):
+        whole, path = enlarge_mask(mask, size_wh), folder / f"{stem}.png"
+        save_mask_png(whole, path)
+        visit.masks[first_mask + index] = replace(visit.masks[first_mask + index], file=str(path))
+        records.append({"label": label} | mask_record(whole, segmentation.scores[index]))
+        paths.append(path)
+        if index < MAX_CUTOUTS and mask.any():
+            paths.append(write_cutout(visit.picture, mask, folder / f"{stem}_cutout.png"))
+    bare = replace(segmentation, masks=segmentation.masks[:0], scores=[])
+    size = dict(zip(("width", "height"), size_wh, strict=True))
+    for ending, content in (
+        ("", bare.to_record() | size | {"masks": records}),
+        ("_coco", coco_annotations(records, size_wh)),
+    ):
+        paths.append(folder / f"{name}{ending}.json")
+        paths[-1].write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return [str(path) for path in (write_zip(folder / f"{name}.zip", paths), *paths)]
+
+
+def write_inverse(visit: "Visit", index: int) -> str:
+    """The PNG of everything but a mask, beside that of the mask -> its path. The mask must have its file."""
+    path = Path(visit.masks[index].file)
+    with Image.open(path) as mask:
+        inverse = path.with_stem(f"all_but_{path.stem}")
+        save_mask_png(np.asarray(mask) == 0, inverse)
+    return str(inverse)
+
+
+def write_cutout(picture: Image.Image, mask: Mask, path: Path) -> Path:
+    """A transparent PNG of what an (h, w) mask covers of an RGB picture of that size, cut to its box."""
+    x, y, width, height = bounding_box_xywh(mask)
+    box = (x, y, x + width, y + height)
+    cut = picture.crop(box)
+    cut.putalpha(Image.fromarray(mask.astype(np.uint8) * 255).crop(box))
+    cut.save(path, format="PNG")
+    return path
+
+
+def write_zip(path: Path, files: Sequence[Path]) -> Path:
+    """One archive of files that are compressed already, most of them."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for file in files:
+            archive.write(file, file.name)
+    return path
+
+
+def coco_annotations(records: Sequence[dict[str, Any]], size_wh: tuple[int, int]) -> dict[str, Any]:
+    """COCO's instance annotations of labelled mask records: "hat 1" and "hat 2" are both of the category "hat"."""
+    names = list(dict.fromkeys(category(record["label"]) for record in records))
+    image = {"id": 1, "width": size_wh[0], "height": size_wh[1], "file_name": ""}
+    annotations = [
+        {
+            "id": number,
+            "image_id": 1,
+            "category_id": names.index(category(record["label"])) + 1,
+            "segmentation": record["rle"],
+            "area": record["area_px"],
+            "bbox": record["bbox_xywh"],
+            "iscrowd": 0,
+            "score": record["score"],
+        }
+        for number, record in enumerate(records, 1)
+    ]
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, 1)]
+    return {"images": [image], "categories": categories, "annotations": annotations}
+
+
+def enlarge_mask(mask: Mask, size_wh: tuple[int, int]) -> Mask:
+    """(h, w) mask -> (H, W) mask of a larger picture, with smooth edges."""
+    if mask.shape == size_wh[::-1]:
+        return mask
+    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    enlarged: Mask = np.asarray(grey.resize(size_wh, Image.Resampling.BICUBIC)) >= 128
+    return enlarged

@@ -1,0 +1,43 @@
+"""The examples below the chat: small pictures with their questions, each a button."""
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from demo.chat.chat import literal
+
+SCRIPT = """
+element.addEventListener("click", (event) => {
+  const chosen = event.target.closest("[data-example]");
+  if (!chosen) return;
+  document.querySelector("#sides").scrollIntoView({ behavior: "smooth" });
+  trigger("select", { index: Number(chosen.dataset.example), value: "" });
+});
+"""
+#: Shown at half of it, so that it is sharp on a dense screen.
+THUMBNAIL_PX = 288
+
+
+def gallery_html(samples: Sequence[tuple[Path, str]]) -> str:
+    """Buttons, one for each picture and question; the pictures are part of the HTML, 10 kB each."""
+    cards = (
+        f'<button data-example="{index}"><img src="{thumbnail(path)}" alt="" width="144" height="144">'
+        f"<span>{literal(prompt)}</span></button>"
+        for index, (path, prompt) in enumerate(samples)
+    )
+    return f'<p class="muted">Or try one of these</p><div class="cards">{"".join(cards)}</div>'
+
+
+@cache
+def thumbnail(path: Path) -> str:
+    """A picture as a small WebP in a data URI."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    encoded = io.BytesIO()
+    small.save(encoded, "WEBP", quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"

@@ -1,0 +1,15 @@
+"""What the embedded model knows: the nouns beside its checkpoint."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE
+
+KNOWN = EMBEDDED_CHECKPOINT / NOUNS_FILE
+
+
+@cache
+def read_known(path: Path = KNOWN) -> tuple[str, ...]:
+    """Names of what the embedded model knows, in order; none where there is no such file."""
+    return tuple(sorted(json.loads(path.read_text(encoding="utf-8")))) if path.is_file() else ()

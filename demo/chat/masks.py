@@ -1,0 +1,130 @@
+"""The list of masks beside the picture: what it looks like, and what a click on it, on a name or on a mask does."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo.chat.chat import literal
+from demo.chat.downloads import write_inverse
+from demo.chat.visit import Visit
+from stamp.pictures.visualization import mask_colour
+
+SCRIPT = Path(__file__).with_name("masks.js")
+ALL_BUT = "all but "
+
+Updates = dict[str, Any]
+
+
+def masks_html(visit: Visit) -> str:
+    """The masks, those of the latest answer first; with a rule for the names in the chat when one is selected."""
+    latest, before = range(visit.latest, len(visit.masks)), range(min(visit.latest, len(visit.masks)))
+    rows = "".join(_row(visit, index) for index in (*latest, *before))
+    if not rows:
+        return ""
+    rule = ""
+    if visit.selected is not None:
+        rule = f"<style>#chat .noun:not(.noun-{visit.selected}) {{ opacity: 0.35 !important; }}</style>"
+    return f'{rule}<ul class="masks">{rows}</ul>'
+
+
+def _row(visit: Visit, index: int) -> str:
+    shown, is_visible, is_selected = visit.masks[index], index in visit.visible, index == visit.selected
+    name = literal(shown.label)
+    facts = shown.size_in_words + ("" if shown.score is None else f" · score {shown.score:.2f}")
+    others = visit.visible != [index]
+    buttons = [_button(index, "show", "Hide" if is_visible else "Show", name)]
+    buttons.append(_button(index, "only", "Only this" if others else "Show all", name))
+    buttons.append(_button(index, "invert", "Invert", name))
+    return (
+        f'<li class="{"selected" if is_selected else ""}{"" if is_visible else " unseen"}" '
+        f'style="border-left-color:{mask_colour(index)}">'
+        f'<button class="name" data-mask="{index}" data-act="select" aria-pressed="{str(is_selected).lower()}">'
+        f"<b>{name}</b> <span>{literal(facts, goes_on=True)}</span></button>{''.join(buttons)}</li>"
+    )
+
+
+def _button(index: int, act: str, words: str, name: str) -> str:
+    return f'<button data-mask="{index}" data-act="{act}" aria-label="{words}: {name}">{words}</button>'
+
+
+def pick_mask(picked: gr.SelectData, visit: Visit | None) -> Updates:
+    """What a click in the list or on a name does: its index is a mask, its value says what to do with it."""
+    if visit is None or not isinstance(picked.index, int) or not 0 <= picked.index < len(visit.masks):
+        return {}
+    match picked.value:
+        case "select":
+            select(visit, picked.index)
+        case "show":
+            show(visit, picked.index)
+        case "only":
+            show_only(visit, picked.index)
+        case "invert":
+            return {**invert(visit, picked.index), **mask_updates(visit)}
+        case _:
+            return {}
+    return mask_updates(visit)
+
+
+def pick_point(picked: gr.SelectData, visit: Visit | None) -> Updates:
+    """Select the mask under a point of the picture, [x, y] in pixels of the picture shown; none where there is none."""
+    at = picked.index
+    if visit is None or not visit.masks or not isinstance(at, list) or [type(side) for side in at] != [int, int]:
+        return {}
+    index = visit.mask_at(*at)
+    if index is None:
+        visit.selected = None
+    else:
+        select(visit, index)
+    return mask_updates(visit)
+
+
+def select(visit: Visit, index: int) -> None:
+    """Make a mask stand out, or no longer."""
+    visit.selected = None if visit.selected == index else index
+    if index not in visit.visible:
+        visit.visible.append(index)
+
+
+def show(visit: Visit, index: int) -> None:
+    """Draw a mask, or no longer."""
+    if index in visit.visible:
+        visit.visible.remove(index)
+        visit.selected = None if visit.selected == index else visit.selected
+    else:
+        visit.visible.append(index)
+
+
+def show_only(visit: Visit, index: int) -> None:
+    """Draw one mask alone; when it is alone already, all of them."""
+    visit.visible = [index] if visit.visible != [index] else list(range(len(visit.masks)))
+    visit.selected = None
+
+
+def invert(visit: Visit, index: int) -> Updates:
+    """Turn a mask into everything else, and back; the first time, its PNG joins the downloads."""
+    shown = visit.masks[index]
+    is_inverse = shown.label.startswith(ALL_BUT)
+    label = shown.label.removeprefix(ALL_BUT) if is_inverse else ALL_BUT + shown.label
+    visit.masks[index] = replace(shown, mask=~shown.mask, share=1 - shown.share, label=label)
+    if is_inverse or not Path(shown.file).is_file():  # before the answer has ended, or swept away
+        return {}
+    path = write_inverse(visit, index)
+    if path not in visit.downloads:
+        visit.downloads = [*visit.downloads, path]
+    return download_updates(visit)
+
+
+def mask_updates(visit: Visit) -> Updates:
+    """The picture, the list of masks and the panel that holds it."""
+    return {"stage": visit.draw(), "masks": masks_html(visit), "mask_panel": gr.Column(visible=bool(visit.masks))}
+
+
+def download_updates(visit: Visit) -> Updates:
+    """The downloads of the latest answer, and those of earlier ones behind a line."""
+    return {
+        "downloads": gr.File(value=visit.downloads or None, visible=bool(visit.downloads)),
+        "earlier": gr.File(value=visit.earlier or None),
+        "earlier_panel": gr.Accordion(visible=bool(visit.earlier)),
+    }

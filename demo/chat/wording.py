@@ -1,0 +1,27 @@
+"""Questions in words that the embedded model is known to misread, and how to put them. Nothing is changed silently."""
+
+import re
+from collections.abc import Collection
+
+BARE = "The small model answers whole requests. “{}” is in the box: press Enter to ask it."
+SHOUTED = "The small model misreads capitals. “{}” is in the box: press Enter to ask it."
+
+
+def suggest_wording(prompt: str, known: Collection[str]) -> tuple[str, str] | None:
+    """A better question for a model that knows these nouns, and why; None where the question is fine as it is.
+
+    "cat" -> "segment the cat"; "segment the CAT" -> "segment the cat".
+    """
+    words = " ".join(prompt.split())
+    bare = words.lower().rstrip(".!?")
+    if bare in known:
+        question = f"segment the {bare}"
+        return question, BARE.format(question)
+    shouted = [word for word in re.findall(r"\w+", words) if len(word) > 1 and word.isupper()]
+    if any(word.lower() in _words(known) for word in shouted):
+        return words.lower(), SHOUTED.format(words.lower())
+    return None
+
+
+def _words(known: Collection[str]) -> set[str]:
+    return {word for noun in known for word in noun.lower().split()}
