@@ -41,7 +41,7 @@ def test_no_event_is_called_around_the_queue() -> None:
                     for end in ("", "/"):
                         answer = stranger.http.post(f"{API}/{route}/{name}{end}", json=body | {"session_hash": "x"})
                         assert answer.status_code == 404
-            called = stranger.http.post(f"{API}/call/{function.api_name}", json={"data": []})
+            called = stranger.http.post(f"{API}/call/{function.api_name}", json={"data": [None, "x"]})
             assert (called.status_code == 200) == (function.api_name == "segment")
 
 
