@@ -13,13 +13,13 @@ from PIL import Image
 from demo import handlers
 from demo.chat import answering
 from demo.chat.chat import WENT_WRONG, literal
+from demo.chat.downloads import enlarge_mask
 from demo.chat.visit import (
     MAX_KEPT_PIXELS,
     MAX_SHOWN_PX,
     ShownMask,
     Visit,
     close_visit,
-    enlarge_mask,
     shrink_mask,
     shrink_picture,
 )
