@@ -1,6 +1,7 @@
 """The README's claims that can be checked: its commands, its tree, its links, its front matter."""
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -123,3 +124,9 @@ def test_a_fork_checks_what_is_checked_here() -> None:
         assert command in ours and command in theirs, command
     supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     assert supported == ">=3.11,<3.13" and 'python: ["3.11", "3.12"]' in theirs
+
+
+def test_what_the_nano_knows_is_what_its_checkpoint_says() -> None:
+    known = json.loads((ROOT / "assets" / "stamp-nano" / "nouns.json").read_text())
+    photographed = sum("photographs" in learned_from for learned_from in known.values())
+    assert f"The nano knows {len(known)} things in drawings and {photographed} of them in photographs too." in README

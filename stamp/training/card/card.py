@@ -304,4 +304,7 @@ def seconds_of(figures: dict[str, Any]) -> str:
 
 
 def _value(score: dict[str, Any] | None) -> str:
-    return "" if score is None else f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}], n {score['n']}"
+    if score is None:
+        return ""
+    interval = "" if score["low"] is None else f" [{score['low']:.3f}, {score['high']:.3f}]"  # one picture has none
+    return f"{score['value']:.3f}{interval}, n {score['n']}"

@@ -102,16 +102,20 @@ def test_the_committed_checkpoint_is_small_and_safe() -> None:
 def test_photographs_have_a_section_of_their_own(tmp_path: Path) -> None:
     shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "nano")
     (tmp_path / "nano" / "nouns.json").write_text('{"apple": {"noto": 1}}')
+    alone = {"value": 1.0, "low": None, "high": None, "n": 1}
     figures = report() | {
         "min_area_share": 0.03,
-        "sources": {"street": {"target gIoU": score(0.3, 7), "P@0.5": score(0.2, 7)}, "zoo": {}},
+        "sources": {"street": {"target gIoU": score(0.3, 7), "P@0.5": score(0.2, 7)}, "zoo": {"P@0.5": alone}},
     }
     (tmp_path / "nano" / PHOTO_FIGURES_FILE).write_text(json.dumps(figures))
     training = json.loads((tmp_path / "nano" / "training.json").read_text())
     (tmp_path / "nano" / "training.json").write_text(json.dumps(training | {"photographs": {"example.org, CC0": 12}}))
     write_card(tmp_path / "nano", tmp_path / "nano")
     card = (tmp_path / "nano" / "README.md").read_text()
-    assert "| street | 0.300 [0.200, 0.400], n 7 | 0.200 [0.100, 0.300], n 7 |" in card and "| zoo |  |  |" in card
+    assert (
+        "| street | 0.300 [0.200, 0.400], n 7 | 0.200 [0.100, 0.300], n 7 |" in card
+        and "| zoo |  | 1.000, n 1 |" in card
+    )
     assert "| **not there: no mask** | 0.750 [0.650, 0.850], n 4 |" in card
     assert "- example.org, CC0: 12" in card
 
