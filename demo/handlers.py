@@ -42,9 +42,9 @@ def about(info: ModelInfo) -> str:
     if not info.is_embedded:
         return ""
     return (
-        "<br>A tiny model, trained from scratch for this page on scenes composed of emoji and small 3D renders: "
+        "<br>A tiny model, trained for this page on drawings and photographs: "
         "it knows everyday things such as an apple, a car or a cat. "
-        f"For photos, run a published checkpoint: <code>{PUBLISHED}</code>"
+        f"For anything harder, run a published checkpoint: <code>{PUBLISHED}</code>"
     )
 
 
