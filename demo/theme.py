@@ -9,7 +9,7 @@ SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica N
 MONOSPACE_FONTS = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 LAYOUT_CSS = """
-.gradio-container { max-width: 1480px !important; margin-inline: auto !important; }
+.gradio-container { width: 100% !important; max-width: 1480px !important; margin-inline: auto !important; }
 #hero h1 { font-size: 1.5rem; line-height: 1.2; margin: 0; }
 #hero p { margin: 0.15rem 0 0; line-height: 1.4; color: var(--body-text-color-subdued); }
 #hero .prose > *:last-child, #model .prose > *:last-child { margin-bottom: 0 !important; }

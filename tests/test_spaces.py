@@ -165,13 +165,13 @@ def ask_like_a_visitor(url: str) -> None:
 
     stranger = Stranger(None, url)  # type: ignore[arg-type]
     stranger.http.timeout = httpx.Timeout(300)
-    (path,) = stranger.upload(("crab.png", (ROOT / "assets/examples/crab.png").read_bytes()))
+    (path,) = stranger.upload(("lemon.webp", (ROOT / "assets/examples/lemon.webp").read_bytes()))
     picture = {"path": path, "meta": META}
-    assert stranger.segment(picture, "segment the crab").startswith("event: complete")
+    assert stranger.segment(picture, "segment the lemon").startswith("event: complete")
     config = stranger.http.get("/config").json()
     stranger.demo = Remote(config)  # type: ignore[assignment]
     assert stranger.call(stranger.index("picture"), [picture], "visitor")["success"]
-    for question in ("segment the crab", "what is in the picture?"):
+    for question in ("segment the lemon", "what is in the picture?"):
         assert stranger.call(stranger.index("prompt", "submit"), [question, "none"], "visitor")["success"]
 
 

@@ -73,7 +73,7 @@ def test_the_folder_of_a_run(out: Path) -> None:
     for one in about.values():
         assert (one["model"], one["parameters"], one["dtype"], one["max_new_tokens"]) == (
             "nano",
-            6_278_401,
+            8_488_209,
             "float32",
             24,
         )

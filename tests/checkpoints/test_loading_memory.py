@@ -13,7 +13,7 @@ from stamp.checkpoints.quantization import choose_quantization
 from stamp.errors import CheckpointError
 from stamp.training.learning.checkpoint import export_checkpoint
 
-MODELS = Path(__file__).parent / "parity" / "models"
+MODELS = Path(__file__).parents[1] / "parity" / "models"
 
 
 def load(path: Path | None, **options: object) -> StampPredictor:

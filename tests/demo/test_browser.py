@@ -96,7 +96,7 @@ def test_a_conversation_on_a_phone(browser: Any, tmp_path: Path) -> None:
 
 
 def test_a_mask_is_selected_in_the_picture_in_the_list_and_by_its_name(browser: Any, tmp_path: Path) -> None:
-    Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")
+    Image.new("RGB", (900, 600), "white").save(tmp_path / "white.png")
     with visited(browser, FakePredictor, viewport={"width": 1440, "height": 900}) as page:
         page.set_input_files(UPLOAD, tmp_path / "white.png")
         page.wait_for_selector("#stage img")

@@ -70,7 +70,7 @@ def test_the_released_algorithm_gives_equal_masks_with_more_work(monkeypatch: py
 def test_the_released_algorithm_takes_a_pass_for_each_mask() -> None:
     (method,) = load_methods(["stamp:released+none"], options())
     predictor: Any = method.predictor  # type: ignore[attr-defined]
-    answer = "The crab: <|seg|> and the helmet: <|seg|>."
+    answer = "The lemon: <|seg|> and the volleyball: <|seg|>."
     ours = segment_forced(predictor, LEMON, "segment it", 64, answer)
     theirs = segment_released(predictor, LEMON, "segment it", 64, answer, refine="none")
     assert theirs.forward_passes == ours.forward_passes + 1
