@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from stamp.labels import category, file_stems
-from stamp.pictures.masks import Mask, bounding_box_xywh, mask_record, save_mask_png
+from stamp.pictures.masks import Mask, bounding_box_xywh, mask_image, mask_record, save_mask_png
 
 if TYPE_CHECKING:
     from demo.chat.visit import Visit
@@ -64,7 +64,7 @@ def write_cutout(picture: Image.Image, mask: Mask, path: Path) -> Path:
     x, y, width, height = bounding_box_xywh(mask)
     box = (x, y, x + width, y + height)
     cut = picture.crop(box)
-    cut.putalpha(Image.fromarray(mask.astype(np.uint8) * 255).crop(box))
+    cut.putalpha(mask_image(mask).crop(box))
     cut.save(path, format="PNG")
     return path
 
@@ -102,6 +102,6 @@ def enlarge_mask(mask: Mask, size_wh: tuple[int, int]) -> Mask:
     """(h, w) mask -> (H, W) mask of a larger picture, with smooth edges."""
     if mask.shape == size_wh[::-1]:
         return mask
-    grey = Image.fromarray(mask.astype(np.uint8) * 255)
+    grey = mask_image(mask)
     enlarged: Mask = np.asarray(grey.resize(size_wh, Image.Resampling.BICUBIC)) >= 128
     return enlarged

@@ -18,7 +18,7 @@ def suggest_wording(prompt: str, known: Collection[str]) -> tuple[str, str] | No
         question = f"segment the {bare}"
         return question, BARE.format(question)
     shouted = [word for word in re.findall(r"\w+", words) if len(word) > 1 and word.isupper()]
-    if any(word.lower() in _words(known) for word in shouted):
+    if shouted and not _words(known).isdisjoint(word.lower() for word in shouted):
         return words.lower(), SHOUTED.format(words.lower())
     return None
 

@@ -81,8 +81,8 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
     tokenizer.chat_template = tokenizer.chat_template or of_base.chat_template
     add_stamp_tokens(tokenizer)
     refuse_random_weights(
-        Part(base.name, dict(_tensor_shapes(base))),
-        Part(folder.name, dict(_tensor_shapes(folder))),
+        Part(base.name, dict(stored_shapes(base))),
+        Part(folder.name, dict(stored_shapes(folder))),
         base_tokens,
         tokenizer.get_added_vocab(),
         tied=_is_tied(base),
@@ -106,7 +106,7 @@ def _load_whole(
     folder: Path, options: LoadOptions, may_miss: frozenset[str] = frozenset()
 ) -> tuple[StampForSegmentation, str]:
     """(model, quantization in effect) of a folder with full weights."""
-    shapes = dict(_tensor_shapes(folder))
+    shapes = dict(stored_shapes(folder))
     refuse_other_sizes(folder, shapes, options.model_class)
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
@@ -188,7 +188,7 @@ def _choose_dtype(options: LoadOptions, parameters: int, quantized: str | None) 
 # -- memory --------------------------------------------------------------------------------------------------------
 
 
-def _tensor_shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+def stored_shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of all tensors, from the headers of the files."""
     for path in sorted(folder.glob("*.safetensors")):
         try:

@@ -90,10 +90,15 @@ def intersection_over_union(a: Mask, b: Mask) -> float:
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
+def mask_image(mask: Mask) -> Image.Image:
+    """An 8-bit grey picture of a boolean (h, w) mask: 255 inside it, 0 outside."""
+    return Image.fromarray(mask.astype(np.uint8) * 255)
+
+
 def save_mask_png(mask: Mask, path: str | Path) -> None:
     """Write an 8-bit grey PNG: 255 inside the mask, 0 outside."""
     _check_mask(mask)
-    Image.fromarray(mask.astype(np.uint8) * 255).save(path, format="PNG")
+    mask_image(mask).save(path, format="PNG")
 
 
 def mask_record(mask: Mask, score: float | None) -> MaskRecord:

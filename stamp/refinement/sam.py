@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stamp.checkpoints.sources import find_checkpoint
-from stamp.pictures.masks import Mask
+from stamp.pictures.masks import Mask, mask_image
 from stamp.pictures.resizing import enlarge_logits, fit_size
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def mask_prompt(mask: Mask, *, released: bool = False) -> Tensor:
     released: with the faults of the released stage (see the module docstring).
     """
     height, width = fit_size(mask.shape, PROMPT_SIDE_PX)
-    picture = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BILINEAR)
+    picture = mask_image(mask).resize((width, height), Image.Resampling.BILINEAR)
     share = np.full((PROMPT_SIDE_PX, PROMPT_SIDE_PX), 1.0 if released else 0.0)
     share[:height, :width] = np.asarray(picture) / 255
     if released and mask.shape == share.shape:

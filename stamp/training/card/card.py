@@ -5,8 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
+from stamp.checkpoints.loading import stored_shapes
 from stamp.checkpoints.quantization import AUTO_FILE
 from stamp.checkpoints.sources import NOUNS_FILE, PHOTO_FIGURES_FILE
 from stamp.training.card.ablation import RECORD_FILE, ablation_table
@@ -107,11 +106,7 @@ def write_card(run: Path, model: Path, note: str | None = None) -> None:
 
 def count_parameters(model: Path) -> int:
     """Of a checkpoint's safetensors, read from their headers; tied weights once."""
-    count = 0
-    for path in sorted(model.glob("*.safetensors")):
-        with safe_open(path, "pt") as weights:
-            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.offset_keys())
-    return count
+    return sum(math.prod(shape) for _, shape in stored_shapes(model))
 
 
 def has_stem(model: Path) -> bool:

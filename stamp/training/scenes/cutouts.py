@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from tqdm import tqdm
 
+from stamp.pictures.masks import mask_image
 from stamp.training.scenes.art import PHOTO_STYLE
 from stamp.training.scenes.photographs import Photograph
 from stamp.training.scenes.rasterise import fit_sprite, write_png
@@ -40,7 +41,7 @@ def write_cutouts(photographs: Sequence[Photograph], art_folder: Path) -> None:
 
 def cut_out(picture: Image.Image, mask: np.ndarray) -> Image.Image:
     """The masked pixels as RGBA, longest side 192 px. The soft edge is just inside the mask, which is rarely exact."""
-    alpha = Image.fromarray(mask.astype(np.uint8) * 255).filter(ImageFilter.MinFilter(3))
+    alpha = mask_image(mask).filter(ImageFilter.MinFilter(3))
     picture = picture.copy()
     picture.putalpha(alpha.filter(ImageFilter.GaussianBlur(0.7)))
     sprite = fit_sprite(picture)

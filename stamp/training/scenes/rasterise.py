@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from stamp.pictures.masks import mask_image
+
 SPRITE_SIDE_PX = 256
 PANORAMA_SATURATION = 1.2
 
@@ -168,5 +170,5 @@ def _fill_light_cores(image: np.ndarray, bright: np.ndarray) -> np.ndarray:
     """
     picture = Image.fromarray(image)
     closed = np.asarray(picture.filter(ImageFilter.MaxFilter(9)).filter(ImageFilter.MinFilter(9)))
-    near = np.asarray(Image.fromarray(bright.astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(9))) > 0
+    near = np.asarray(mask_image(bright).filter(ImageFilter.MaxFilter(9))) > 0
     return np.where(near[..., None], closed, image)
