@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,10 +19,10 @@ from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
 from stamp.errors import CheckpointError, PromptError
-from stamp.inference.answer import Answer
+from stamp.inference.answer import Answer, Choose
 from stamp.inference.conversation_cache import ConversationCache
-from stamp.inference.drafting import DraftBook
-from stamp.inference.generation import PhaseClock
+from stamp.inference.drafting import Drafter
+from stamp.inference.generation import PhaseClock, choose_token
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits, load_image
@@ -52,7 +53,7 @@ class StampPredictor:
         self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
-        self.drafts: DraftBook | None = DraftBook()
+        self.drafter: Drafter | None = Drafter(processor)  # None: decode token by token
         self.quantization = "none"
         self.sam_model: str | Path | None = None
         self._refiners: dict[str, Refiner] = {}
@@ -105,11 +106,11 @@ class StampPredictor:
             if image.model_id != id(self.model):
                 raise ValueError("this EncodedImage was made by another predictor; encode the image again")
             return image
-        encoded, _ = self._encode_picture(load_image(image, self.image_limits), self.clock())
+        encoded, _ = self.encode_picture(load_image(image, self.image_limits), self.clock())
         return encoded
 
-    def _encode_picture(self, picture: Image.Image, clock: PhaseClock) -> tuple[EncodedImage, Tensor]:
-        """(features, the patches (n, patch_dim) on the model's device from which they were made)."""
+    def encode_picture(self, picture: Image.Image, clock: PhaseClock) -> tuple[EncodedImage, Tensor]:
+        """(vision features, the patches (n, patch_dim) on the model's device from which they were made)."""
         with torch.inference_mode(), clock.phase("vision"):
             patches, grid = self.processor.encode_image(picture)
             patches = patches.to(self.device)
@@ -134,9 +135,10 @@ class StampPredictor:
         refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`. should_stop, max_seconds: as of
         `stream`.
         """
-        answer = self._begin([Turn("user", prompt, image)], refine)
+        answer = self.begin([Turn("user", prompt, image)], refine)
+        choose = _choice(temperature, seed)
         for _ in answer.tokens(
-            max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+            max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
         ):
             pass
         answer.predict_masks()
@@ -161,10 +163,11 @@ class StampPredictor:
         until then is kept, and `Segmentation.finish_reason` says what ended it.
         What earlier turns computed is used again while `conversation_cache` holds it.
         """
-        answer = self._begin(conversation, refine, self.conversation_cache)
+        answer = self.begin(conversation, refine, self.conversation_cache)
+        choose = _choice(temperature, seed)
         try:
             for token_id in answer.tokens(
-                max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+                max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
             ):
                 if token_id == self.processor.seg_token_id:
                     yield from answer.predict_masks()
@@ -179,20 +182,23 @@ class StampPredictor:
 
     def predict_masks(self, image: ImageLike, prompt: str, response: str) -> Segmentation:
         """Teacher-forced: the masks of a given response, in which only `<|seg|>` is special. No `<|im_end|>`."""
-        answer = self._begin([Turn("user", prompt, image)])
+        answer = self.begin([Turn("user", prompt, image)])
         answer.force(self.processor.encode_response(response))
         answer.predict_masks()
         return answer.result(self.versions())
 
     def text_logits(self, image: ImageLike, prompt: str, response: str) -> np.ndarray:
         """Next-token logits along a given response of n tokens, float32 (n+1, V); the last row predicts the next."""
-        answer = self._begin([Turn("user", prompt, image)])
+        answer = self.begin([Turn("user", prompt, image)])
         return answer.force(self.processor.encode_response(response)).numpy()
 
-    def _begin(
-        self, conversation: Sequence[Turn], refine: str = "auto", memory: ConversationCache | None = None
+    def begin(
+        self, conversation: Sequence[Turn], refine: str = "auto", cache: ConversationCache | None = None
     ) -> Answer:
-        """Check a conversation, encode its images and prefill what `memory` does not hold of it."""
+        """An answer, ready to generate: checks the conversation, encodes its images, prefills what `cache` lacks.
+
+        Raises ImageError, PromptError.
+        """
         if not conversation or conversation[-1].role != "user":
             raise PromptError("A conversation ends with a user turn.")
         for turn in conversation:
@@ -202,26 +208,36 @@ class StampPredictor:
         if not given:
             raise PromptError("Give an image first: STAMP answers about pictures.")
         refiner = self.refiner(refine)
-        images = [self._encode_once(image, memory) for image in given]
-        encoded = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images])
-        self._check_length(len(encoded.input_ids))
-        cache = None if memory is None else memory.take(encoded.input_ids, images)
+        images = [self._encode_once(image, cache) for image in given]
+        ids = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images]).input_ids
+        self._check_length(len(ids))
         clock = self.clock()
         clock.seconds["vision"] = sum(
             image.vision_s for image, source in zip(images, given, strict=True) if image is not source
         )
-        ids, ends = encoded.input_ids, self.end_token_ids
-        return Answer(self.model, self.processor, clock, ids, images, ends, refiner, cache, self.drafts)
+        answer = Answer(
+            self.model,
+            self.processor,
+            clock,
+            ids,
+            images,
+            end_token_ids=self.end_token_ids,
+            refiner=refiner,
+            cache=None if cache is None else cache.take(ids, images),
+            drafter=self.drafter,
+        )
+        answer.prefill()
+        return answer
 
-    def _encode_once(self, image: ImageLike, memory: ConversationCache | None) -> EncodedImage:
-        if memory is None or isinstance(image, EncodedImage):
+    def _encode_once(self, image: ImageLike, cache: ConversationCache | None) -> EncodedImage:
+        if cache is None or isinstance(image, EncodedImage):
             return self.encode_image(image)
         picture = load_image(image, self.image_limits)
-        digest, known = memory.find_image(picture)
+        digest, known = cache.find_image(picture)
         if known is not None:
             return replace(known, vision_s=0.0)
-        encoded, _ = self._encode_picture(picture, self.clock())
-        memory.keep_image(digest, encoded)
+        encoded, _ = self.encode_picture(picture, self.clock())
+        cache.keep_image(digest, encoded)
         return encoded
 
     def refiner(self, name: str = "auto") -> Refiner:
@@ -280,6 +296,13 @@ def choose_device(device: str) -> str:
     if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
         raise CheckpointError(f"There is no {device} here: torch sees {count} CUDA devices. Take --device auto or cpu.")
     return device
+
+
+def _choice(temperature: float, seed: int) -> Choose | None:
+    """How to choose tokens; None at temperature 0: the most likely one."""
+    if temperature == 0:
+        return None
+    return partial(choose_token, temperature=temperature, generator=torch.Generator().manual_seed(seed))
 
 
 def _end_tokens(model: StampForSegmentation) -> list[int]:
