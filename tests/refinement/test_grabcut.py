@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stamp.pictures.masks import intersection_over_union
 from stamp.pictures.resizing import enlarge_logits
-from stamp.refinement.grabcut import FEWEST_PX, SURE_LOGIT, GrabCutRefiner
+from stamp.refinement.grabcut import COLOUR_SIDE_PX, FEWEST_PX, SURE_LOGIT, GrabCutRefiner
 from stamp.refinement.refiner import BicubicRefiner, refine_masks
 from tests.refinement.test_refiners import noise_image, oracle_logits, smooth_shape, two_colours
 
@@ -59,7 +59,7 @@ def test_looks_at_a_window_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) ->
     cut = cv2.grabCut
 
     def spy(pixels: NDArray[np.uint8], *rest: object) -> object:
-        shapes.append(pixels.shape)
+        shapes.append(pixels.shape[:2])
         return cut(pixels, *rest)  # type: ignore[call-overload]
 
     monkeypatch.setattr(cv2, "grabCut", spy)
@@ -67,5 +67,7 @@ def test_looks_at_a_window_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) ->
     logits[0, 4:6, 10:12] = 8.0
     masks, _ = refine_masks(logits, noise_image((2000, 2000)), GrabCutRefiner())
     assert masks.shape == (1, 2000, 2000)
-    cells = (np.array(shapes[0][:2]) / (512 / 16)).tolist()
-    assert cells == pytest.approx([2 + 2 * 2, 2 + 2 * 2], abs=2)
+    colours, cut_out = shapes
+    assert max(colours) <= 1.5 * COLOUR_SIDE_PX  # every k-th pixel of a window
+    cell_px = 512 / 16
+    assert [side / cell_px for side in cut_out] == pytest.approx([2 + 2 * 1, 2 + 2 * 1], abs=2)
