@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -22,6 +22,7 @@ from stamp.inference.answer import Answer
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.inference.drafting import DraftBook
 from stamp.inference.generation import PhaseClock
+from stamp.inference.memory import within_memory
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits, load_image
@@ -108,10 +109,12 @@ class StampPredictor:
         encoded, _ = self._encode_picture(load_image(image, self.image_limits), self.clock())
         return encoded
 
-    def _encode_picture(self, picture: Image.Image, clock: PhaseClock) -> tuple[EncodedImage, Tensor]:
+    def _encode_picture(
+        self, picture: Image.Image, clock: PhaseClock, share: float = 1.0
+    ) -> tuple[EncodedImage, Tensor]:
         """(features, the patches (n, patch_dim) on the model's device from which they were made)."""
         with torch.inference_mode(), clock.phase("vision"):
-            patches, grid = self.processor.encode_image(picture)
+            patches, grid = self.processor.encode_image(picture, share)
             patches = patches.to(self.device)
             (embeds,) = self.model.encode_images(patches, grid.to(self.device))
         grid_hw = self.model.merged_grid(grid[0])
@@ -128,19 +131,28 @@ class StampPredictor:
         refine: str = "auto",
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
+        may_shrink: bool = False,
+        history: Sequence[tuple[str, str]] = (),
     ) -> Segmentation:
         """Answer one prompt about one image. All masks of the answer share one mask pass.
 
-        refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`. should_stop, max_seconds: as of
-        `stream`.
+        refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`. should_stop, max_seconds,
+        may_shrink: as of `stream`. history: earlier prompts about the image, each with its `Segmentation.response`.
         """
-        answer = self._begin([Turn("user", prompt, image)], refine)
-        for _ in answer.tokens(
-            max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
-        ):
-            pass
-        answer.predict_masks()
-        return answer.result(self.versions())
+        turns = [turn for question, response in history for turn in self._exchange(question, response)]
+        turns = [*turns, Turn("user", prompt)]
+        turns[0] = replace(turns[0], image=image)
+
+        def attempt(share: float) -> Generator[Segmentation, None, None]:
+            answer = self._begin(turns, refine, share=share)
+            for _ in answer.tokens(
+                max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+            ):
+                pass
+            answer.predict_masks()
+            yield replace(answer.result(self.versions()), is_shrunk=share < 1)
+
+        return next(within_memory(attempt, may_shrink, self.conversation_cache.clear))
 
     def stream(
         self,
@@ -152,6 +164,7 @@ class StampPredictor:
         refine: str = "auto",
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
+        may_shrink: bool = False,
     ) -> Iterator[StreamEvent]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
@@ -160,22 +173,33 @@ class StampPredictor:
         the answer between two tokens, and so does endless repetition (`stamp.inference.repetition`). What was written
         until then is kept, and `Segmentation.finish_reason` says what ended it.
         What earlier turns computed is used again while `conversation_cache` holds it.
+        may_shrink: where the accelerator's memory does not suffice before the first event, try once more with smaller
+        pictures; `Segmentation.is_shrunk` says so. Raises MemoryShortError, a PromptError, where it does not suffice.
         """
-        answer = self._begin(conversation, refine, self.conversation_cache)
-        try:
-            for token_id in answer.tokens(
-                max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
-            ):
-                if token_id == self.processor.seg_token_id:
-                    yield from answer.predict_masks()
-                elif piece := answer.new_text():
-                    yield TextDelta(piece)
-            result = answer.result(self.versions())
-            if rest := answer.new_text(final=True):
-                yield TextDelta(rest)
-        finally:  # also when the caller walks away
-            self.conversation_cache.put(answer.prefix())
-        yield Done(result)
+
+        def attempt(share: float) -> Generator[StreamEvent, None, None]:
+            answer = self._begin(conversation, refine, self.conversation_cache, share)
+            try:
+                for token_id in answer.tokens(
+                    max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+                ):
+                    if token_id == self.processor.seg_token_id:
+                        yield from answer.predict_masks()
+                    elif piece := answer.new_text():
+                        yield TextDelta(piece)
+                result = replace(answer.result(self.versions()), is_shrunk=share < 1)
+                if rest := answer.new_text(final=True):
+                    yield TextDelta(rest)
+            finally:  # also when the caller walks away
+                self.conversation_cache.put(answer.prefix())
+            yield Done(result)
+
+        yield from within_memory(attempt, may_shrink, self.conversation_cache.clear)
+
+    def _exchange(self, question: str, response: str) -> tuple[Turn, Turn]:
+        """An earlier question and its answer, in which only `<|seg|>` is special."""
+        token_ids = tuple(self.processor.encode_response(response))
+        return Turn("user", question), Turn("assistant", response, token_ids=token_ids)
 
     def predict_masks(self, image: ImageLike, prompt: str, response: str) -> Segmentation:
         """Teacher-forced: the masks of a given response, in which only `<|seg|>` is special. No `<|im_end|>`."""
@@ -190,9 +214,16 @@ class StampPredictor:
         return answer.force(self.processor.encode_response(response)).numpy()
 
     def _begin(
-        self, conversation: Sequence[Turn], refine: str = "auto", memory: ConversationCache | None = None
+        self,
+        conversation: Sequence[Turn],
+        refine: str = "auto",
+        memory: ConversationCache | None = None,
+        share: float = 1.0,
     ) -> Answer:
-        """Check a conversation, encode its images and prefill what `memory` does not hold of it."""
+        """Check a conversation, encode its images and prefill what `memory` does not hold of it.
+
+        share: of the pixels that its pictures would have after resizing.
+        """
         if not conversation or conversation[-1].role != "user":
             raise PromptError("A conversation ends with a user turn.")
         for turn in conversation:
@@ -202,7 +233,7 @@ class StampPredictor:
         if not given:
             raise PromptError("Give an image first: STAMP answers about pictures.")
         refiner = self.refiner(refine)
-        images = [self._encode_once(image, memory) for image in given]
+        images = [self._encode_once(image, memory, share) for image in given]
         encoded = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images])
         self._check_length(len(encoded.input_ids))
         cache = None if memory is None else memory.take(encoded.input_ids, images)
@@ -213,7 +244,10 @@ class StampPredictor:
         ids, ends = encoded.input_ids, self.end_token_ids
         return Answer(self.model, self.processor, clock, ids, images, ends, refiner, cache, self.drafts)
 
-    def _encode_once(self, image: ImageLike, memory: ConversationCache | None) -> EncodedImage:
+    def _encode_once(self, image: ImageLike, memory: ConversationCache | None, share: float = 1.0) -> EncodedImage:
+        if share < 1:
+            picture = image.image if isinstance(image, EncodedImage) else load_image(image, self.image_limits)
+            return self._encode_picture(picture, self.clock(), share)[0]
         if memory is None or isinstance(image, EncodedImage):
             return self.encode_image(image)
         picture = load_image(image, self.image_limits)

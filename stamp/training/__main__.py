@@ -70,10 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one step."""
+    """Run one step; what cannot be read or written is one sentence."""
     let_threads_sleep()
     options = build_parser().parse_args(arguments)
-    options.run_step(options)
+    try:
+        options.run_step(options)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def run_art(options: argparse.Namespace) -> None:
