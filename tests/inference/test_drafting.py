@@ -171,3 +171,19 @@ def test_answers_of_the_nano_do_not_depend_on_earlier_ones(temperature: float) -
             for x, y in zip(a.mask_logits, b.mask_logits, strict=True):
                 np.testing.assert_allclose(x, y, atol=1e-4)
     assert passes[drafting] < passes[plain]
+
+
+def test_without_guesses_a_repeated_request_gets_the_same_mask_in_few_bits() -> None:
+    """With them, how many tokens share a pass depends on what was answered before, and so does the rounding."""
+    stamp = StampPredictor.from_pretrained(PARITY / "models" / "tied", device="cpu", dtype="bfloat16")
+    stamp.drafts = None
+    turns = [Turn("user", "Segment the boat.", PARITY / "images" / "land_200x120.png")]
+    answers = []
+    for _ in range(2):
+        script = iter([*SCRIPT, END])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("stamp.inference.answer.choose_token", lambda *_, script=script: next(script))
+            patch.setattr(stamp, "conversation_cache", ConversationCache(0))
+            answers.append(end_of(list(stamp.stream(turns, 20))))
+    assert len(answers[0].mask_logits) > 0
+    assert all(np.array_equal(a, b) for a, b in zip(*(one.mask_logits for one in answers), strict=True))
