@@ -12,6 +12,7 @@ from gradio.state_holder import SessionState
 from demo.chat.picture import FileImage, only_uploads
 from demo.chat.visits import VisitStore
 from demo.loading import ModelSlot
+from demo.security.calls import REQUIRED
 from demo.security.limits import Limits
 from demo.security.presence import Presence
 
@@ -43,8 +44,8 @@ class Page(gr.Blocks):
         self, block_fn: BlockFunction, inputs: list[Any], state: SessionState | None, explicit_call: bool = False
     ) -> list[Any]:
         """As the parent, after `only_uploads` of each input. Raises gr.Error with NOT_UPLOADED or TOO_FEW."""
-        if block_fn.api_name == "segment":  # a call by place may leave out what has a default
-            inputs = [*inputs, *(getattr(block, "value", None) for block in block_fn.inputs[max(2, len(inputs)) :])]
+        if block_fn.api_name == "segment" and len(inputs) >= len(REQUIRED):  # what has a default may be left out
+            inputs = inputs + [None] * (len(block_fn.inputs) - len(inputs))
         if len(inputs) < len(block_fn.inputs):
             raise gr.Error(TOO_FEW, print_exception=False)
         checked = [
