@@ -159,8 +159,8 @@ def _train(options: argparse.Namespace) -> int:
 
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import train
+    from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.sources import check_files
-    from stamp.predictor import choose_device
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import taught_nouns
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -12,16 +13,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.download import Report
 from stamp.checkpoints.loading import LoadOptions, load_checkpoint
 from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
-from stamp.errors import CheckpointError, PromptError
-from stamp.inference.answer import Answer
+from stamp.errors import PromptError
+from stamp.inference.answer import Answer, Choose
 from stamp.inference.conversation_cache import ConversationCache
-from stamp.inference.drafting import DraftBook
-from stamp.inference.generation import PhaseClock
+from stamp.inference.drafting import Drafter
+from stamp.inference.generation import PhaseClock, choose_token
 from stamp.inference.memory import within_memory
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -53,7 +55,7 @@ class StampPredictor:
         self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
-        self.drafts: DraftBook | None = DraftBook()
+        self.drafter: Drafter | None = Drafter(processor)  # None: decode token by token
         self.quantization = "none"
         self.sam_model: str | Path | None = None
         self._refiners: dict[str, Refiner] = {}
@@ -106,13 +108,16 @@ class StampPredictor:
             if image.model_id != id(self.model):
                 raise ValueError("this EncodedImage was made by another predictor; encode the image again")
             return image
-        encoded, _ = self._encode_picture(load_image(image, self.image_limits), self.clock())
+        encoded, _ = self.encode_picture(load_image(image, self.image_limits), self.clock())
         return encoded
 
-    def _encode_picture(
+    def encode_picture(
         self, picture: Image.Image, clock: PhaseClock, share: float = 1.0
     ) -> tuple[EncodedImage, Tensor]:
-        """(features, the patches (n, patch_dim) on the model's device from which they were made)."""
+        """(vision features, the patches (n, patch_dim) on the model's device from which they were made).
+
+        share: of the pixels that the picture would have after resizing.
+        """
         with torch.inference_mode(), clock.phase("vision"):
             patches, grid = self.processor.encode_image(picture, share)
             patches = patches.to(self.device)
@@ -144,9 +149,9 @@ class StampPredictor:
         turns[0] = replace(turns[0], image=image)
 
         def attempt(share: float) -> Generator[Segmentation, None, None]:
-            answer = self._begin(turns, refine, share=share)
+            answer, choose = self.begin(turns, refine, share=share), _choice(temperature, seed)
             for _ in answer.tokens(
-                max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+                max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
             ):
                 pass
             answer.predict_masks()
@@ -178,10 +183,11 @@ class StampPredictor:
         """
 
         def attempt(share: float) -> Generator[StreamEvent, None, None]:
-            answer = self._begin(conversation, refine, self.conversation_cache, share)
+            answer = self.begin(conversation, refine, self.conversation_cache, share)
+            choose = _choice(temperature, seed)
             try:
                 for token_id in answer.tokens(
-                    max_new_tokens, temperature, seed, should_stop, max_seconds=max_seconds, end_repetition=True
+                    max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
                 ):
                     if token_id == self.processor.seg_token_id:
                         yield from answer.predict_masks()
@@ -203,26 +209,26 @@ class StampPredictor:
 
     def predict_masks(self, image: ImageLike, prompt: str, response: str) -> Segmentation:
         """Teacher-forced: the masks of a given response, in which only `<|seg|>` is special. No `<|im_end|>`."""
-        answer = self._begin([Turn("user", prompt, image)])
+        answer = self.begin([Turn("user", prompt, image)])
         answer.force(self.processor.encode_response(response))
         answer.predict_masks()
         return answer.result(self.versions())
 
     def text_logits(self, image: ImageLike, prompt: str, response: str) -> np.ndarray:
         """Next-token logits along a given response of n tokens, float32 (n+1, V); the last row predicts the next."""
-        answer = self._begin([Turn("user", prompt, image)])
+        answer = self.begin([Turn("user", prompt, image)])
         return answer.force(self.processor.encode_response(response)).numpy()
 
-    def _begin(
+    def begin(
         self,
         conversation: Sequence[Turn],
         refine: str = "auto",
-        memory: ConversationCache | None = None,
+        cache: ConversationCache | None = None,
         share: float = 1.0,
     ) -> Answer:
-        """Check a conversation, encode its images and prefill what `memory` does not hold of it.
+        """An answer, ready to generate: checks the conversation, encodes its images, prefills what `cache` lacks.
 
-        share: of the pixels that its pictures would have after resizing.
+        share: of the pixels that its pictures would have after resizing. Raises ImageError, PromptError.
         """
         if not conversation or conversation[-1].role != "user":
             raise PromptError("A conversation ends with a user turn.")
@@ -233,29 +239,39 @@ class StampPredictor:
         if not given:
             raise PromptError("Give an image first: STAMP answers about pictures.")
         refiner = self.refiner(refine)
-        images = [self._encode_once(image, memory, share) for image in given]
-        encoded = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images])
-        self._check_length(len(encoded.input_ids))
-        cache = None if memory is None else memory.take(encoded.input_ids, images)
+        images = [self._encode_once(image, cache, share) for image in given]
+        ids = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images]).input_ids
+        self._check_length(len(ids))
         clock = self.clock()
         clock.seconds["vision"] = sum(
             image.vision_s for image, source in zip(images, given, strict=True) if image is not source
         )
-        ids, ends = encoded.input_ids, self.end_token_ids
-        return Answer(self.model, self.processor, clock, ids, images, ends, refiner, cache, self.drafts)
+        answer = Answer(
+            self.model,
+            self.processor,
+            clock,
+            ids,
+            images,
+            end_token_ids=self.end_token_ids,
+            refiner=refiner,
+            cache=None if cache is None else cache.take(ids, images),
+            drafter=self.drafter,
+        )
+        answer.prefill()
+        return answer
 
-    def _encode_once(self, image: ImageLike, memory: ConversationCache | None, share: float = 1.0) -> EncodedImage:
+    def _encode_once(self, image: ImageLike, cache: ConversationCache | None, share: float = 1.0) -> EncodedImage:
         if share < 1:
             picture = image.image if isinstance(image, EncodedImage) else load_image(image, self.image_limits)
-            return self._encode_picture(picture, self.clock(), share)[0]
-        if memory is None or isinstance(image, EncodedImage):
+            return self.encode_picture(picture, self.clock(), share)[0]
+        if cache is None or isinstance(image, EncodedImage):
             return self.encode_image(image)
         picture = load_image(image, self.image_limits)
-        digest, known = memory.find_image(picture)
+        digest, known = cache.find_image(picture)
         if known is not None:
             return replace(known, vision_s=0.0)
-        encoded, _ = self._encode_picture(picture, self.clock())
-        memory.keep_image(digest, encoded)
+        encoded, _ = self.encode_picture(picture, self.clock())
+        cache.keep_image(digest, encoded)
         return encoded
 
     def refiner(self, name: str = "auto") -> Refiner:
@@ -298,22 +314,11 @@ def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> No
         raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")
 
 
-def choose_device(device: str) -> str:
-    """The device named, or for "auto" CUDA where there is one. Raises CheckpointError for one that is not here."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-        known = place.type in ("cpu", "cuda", "mps")
-    except RuntimeError:
-        known = False
-    if not known:
-        raise CheckpointError(f"Unknown device {device!r}; choose auto, cpu, cuda, or cuda:1 and so on.")
-    if place.type == "mps" and not torch.backends.mps.is_available():
-        raise CheckpointError("There is no mps here: it needs an Apple GPU. Take --device auto or cpu.")
-    if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
-        raise CheckpointError(f"There is no {device} here: torch sees {count} CUDA devices. Take --device auto or cpu.")
-    return device
+def _choice(temperature: float, seed: int) -> Choose | None:
+    """How to choose tokens; None at temperature 0: the most likely one."""
+    if temperature == 0:
+        return None
+    return partial(choose_token, temperature=temperature, generator=torch.Generator().manual_seed(seed))
 
 
 def _end_tokens(model: StampForSegmentation) -> list[int]:

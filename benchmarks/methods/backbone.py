@@ -15,8 +15,8 @@ class BackboneMethod(TalksOnly, StampMethod):
 
     def answer(self, image: Image.Image, prompt: str) -> Segmentation:
         """The text."""
-        answer = self.predictor._begin([Turn("user", prompt, image)])
-        for _ in answer.tokens(self.max_new_tokens, temperature=0.0, seed=0):
+        answer = self.predictor.begin([Turn("user", prompt, image)])
+        for _ in answer.tokens(self.max_new_tokens):
             pass
         return answer.result(self.predictor.versions())
 

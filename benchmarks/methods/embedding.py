@@ -49,9 +49,9 @@ class EmbeddingMethod(OnPredictor):
 
     def predict(self, image: Image.Image, prompt: str) -> Prediction:
         """See Method."""
-        answer = self.predictor._begin([Turn("user", prompt, image)])
+        answer = self.predictor.begin([Turn("user", prompt, image)])
         answer.refiner = self.refiner
-        for _ in answer.tokens(self.max_new_tokens, 0.0, 0):
+        for _ in answer.tokens(self.max_new_tokens):
             pass
         answer.predict_masks()
         return prediction_of(answer.result(self.predictor.versions()))

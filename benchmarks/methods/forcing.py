@@ -11,13 +11,11 @@ from torch import Tensor
 
 from stamp.conversation import ImageLike, Segmentation, Turn
 from stamp.inference.answer import Answer
-from stamp.inference.drafting import CONTEXT_TOKENS, DraftBook
-from stamp.inference.generation import choose_token, generate_tokens
+from stamp.inference.drafting import Drafter
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
 
 ONE_MASK = "Sure, here is the segmentation mask for '{}': <|seg|>"
-EARLIER = ONE_MASK.format("brown dog")
 #: A given answer: text in which only `<|seg|>` is special, or token ids. Without the end token.
 Forced = str | Sequence[int]
 
@@ -32,18 +30,17 @@ def decode(answer: Answer, max_new_tokens: int, forced: Forced | None) -> None:
 
     The token budget applies to both: a longer given answer is cut and finishes with "length".
     """
-    ids = None if forced is None else iter([*forced_ids(answer.processor, forced), answer.processor.end_token_id])
+    if forced is None:
+        choose = None
+    else:
+        ids = iter([*forced_ids(answer.processor, forced), answer.processor.end_token_id])
 
-    def choose(logits: Tensor) -> int:
-        greedy = choose_token(logits, 0.0, None)
-        return greedy if ids is None else next(ids)
+        def choose(logits: Tensor) -> int:
+            int(logits.argmax())  # reading it back from the device takes time, as it does in a free answer
+            return next(ids)
 
-    guess = answer.guess
-    for step in generate_tokens(answer.state, choose, answer.end_token_ids, max_new_tokens, lambda: None, guess):
-        if isinstance(step, str):
-            answer.finish_reason = step
-        else:
-            answer.token_ids.append(step)
+    for _ in answer.tokens(max_new_tokens, choose):
+        pass
 
 
 def segment_forced(
@@ -54,7 +51,7 @@ def segment_forced(
     forced_response: Forced | None = None,
 ) -> Segmentation:
     """`StampPredictor.segment` with a given answer: the same passes in the same order. Without one: the plain call."""
-    answer = predictor._begin([Turn("user", prompt, image)])
+    answer = predictor.begin([Turn("user", prompt, image)])
     decode(answer, max_new_tokens, forced_response)
     answer.predict_masks()
     return answer.result(predictor.versions())
@@ -63,13 +60,9 @@ def segment_forced(
 def segment_drafted(
     predictor: StampPredictor, image: ImageLike, prompt: str, max_new_tokens: int, forced_response: Sequence[int]
 ) -> Segmentation:
-    """`segment_forced` with guesses from an earlier answer about something else: see `stamp.inference.drafting`."""
-    predictor.drafts = DraftBook()
+    """`segment_forced` with guesses (`stamp.inference.drafting`)."""
+    predictor.drafter = Drafter(predictor.processor)
     try:
-        answer = predictor._begin([Turn("user", prompt, image)])
-        predictor.drafts.remember((*answer.input_ids[-CONTEXT_TOKENS:], *answer.processor.encode_response(EARLIER)))
-        decode(answer, max_new_tokens, forced_response)
+        return segment_forced(predictor, image, prompt, max_new_tokens, forced_response)
     finally:
-        predictor.drafts = None
-    answer.predict_masks()
-    return answer.result(predictor.versions())
+        predictor.drafter = None

@@ -22,7 +22,7 @@ def load_measured(
     Raises CheckpointError (a ValueError), which says what to do.
     """
     predictor = load_predictor(options, model_class=model_class)
-    predictor.drafts = None
+    predictor.drafter = None
     folder = find_checkpoint(options.model, options.revision)
     base = find_base(folder, options.base) if is_adapter(folder) else None
     return predictor, provenance(predictor, options.model) | {

@@ -45,11 +45,14 @@ def segment_released(
     """
     predictor.check_prompt(prompt)
     clock = predictor.clock()
-    encoded, pixels = predictor._encode_picture(load_image(image, predictor.image_limits), clock)
+    encoded, pixels = predictor.encode_picture(load_image(image, predictor.image_limits), clock)
     turns = [Turn("user", prompt, encoded)]
     prompt_ids = predictor.processor.encode_conversation(turns, [len(encoded.embeds)]).input_ids
-    end_token_ids, refiner = predictor.end_token_ids, predictor.refiner(refine)
-    answer = Answer(predictor.model, predictor.processor, clock, prompt_ids, [encoded], end_token_ids, refiner)
+    stops, refiner = predictor.end_token_ids, predictor.refiner(refine)
+    answer = Answer(
+        predictor.model, predictor.processor, clock, prompt_ids, [encoded], end_token_ids=stops, refiner=refiner
+    )
+    answer.prefill()
     decode(answer, max_new_tokens, forced_response)
     if answer.state.seg_slots:
         answer.state.next_logits()  # also feeds a <|seg|> on which generation stopped

@@ -42,14 +42,14 @@ class WrittenMaskMethod(OnPredictor):
 
         A mask that cannot be read makes the whole answer invalid, and so does running out of tokens.
         """
-        answer = self.predictor._begin([Turn("user", prompt, image)])
+        answer = self.predictor.begin([Turn("user", prompt, image)])
         return self._prediction(answer, list(self._decode(answer)), image)
 
     def stream(
         self, image: Image.Image, prompt: str, should_stop: Callable[[], bool]
     ) -> Iterator[TextDelta | Prediction]:
         """See benchmarks.methods.streaming: the text of masks comes as it is written."""
-        answer = self.predictor._begin([Turn("user", prompt, image)])
+        answer = self.predictor.begin([Turn("user", prompt, image)])
         decode_s = []
         for spent in self._decode(answer, should_stop):
             decode_s.append(spent)
@@ -59,7 +59,7 @@ class WrittenMaskMethod(OnPredictor):
 
     def _decode(self, answer: Answer, should_stop: Callable[[], bool] = lambda: False) -> Iterator[float]:
         """Seconds of decoding up to each token."""
-        for _ in answer.tokens(self.max_new_tokens, 0.0, 0, should_stop):
+        for _ in answer.tokens(self.max_new_tokens, should_stop=should_stop):
             yield answer.clock.seconds.get("decode", 0.0)
 
     def _prediction(self, answer: Answer, decode_s: Sequence[float], image: Image.Image) -> Prediction:

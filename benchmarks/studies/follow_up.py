@@ -37,7 +37,7 @@ def _second_answer(
     """Force `ids` as the answer to both questions."""
     first = Turn("assistant", predictor.processor.decode(ids), token_ids=tuple(ids))
     question = Turn("user", prompt, image)
-    answer = predictor._begin([question, first, Turn("user", SECOND_PROMPT)], "auto", memory)
+    answer = predictor.begin([question, first, Turn("user", SECOND_PROMPT)], "auto", memory)
     decode(answer, max_new_tokens, ids)
     answer.predict_masks()
     result = answer.result(predictor.versions())

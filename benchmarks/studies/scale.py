@@ -126,7 +126,7 @@ class Round:
         self.filler = predictor.processor.encode_response(FILLER)
 
     def _begin(self) -> Answer:
-        return self.predictor._begin(self.turns, "auto", self.memory)
+        return self.predictor.begin(self.turns, "auto", self.memory)
 
     def measure(self, paradigm: Paradigm, number: int) -> Row:
         """Answer with a paradigm. number: the round, from 0; negative in a warm-up, which writes only a short text."""

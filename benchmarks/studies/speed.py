@@ -100,8 +100,8 @@ class Row:
 
 def speed_cases(processor: StampProcessor, config: SpeedConfig) -> list[Case]:
     """The comparisons: a usual answer with one mask, end to end; the mask phase of an answer with many masks; a second
-    question about the same picture, with and without the conversation cache; and a usual answer written with guesses
-    from an earlier one, and token by token as in all other cases.
+    question about the same picture, with and without the conversation cache; and a usual answer written with guesses,
+    and token by token, as in all other cases.
     """
     seg = processor.seg_token_id
     usual = tuple(processor.encode_response(ONE_MASK.format("white horse")))
@@ -151,7 +151,7 @@ def prepare(predictor: StampPredictor, clock: str) -> None:
     if clock == "cpu" and predictor.device.type != "cpu":
         raise ValueError(f"the clock cpu cannot time {predictor.device}; use wall")
     predictor.read_clock = CLOCKS[clock]
-    predictor.drafts = None
+    predictor.drafter = None
 
 
 def measure_all(

@@ -1,8 +1,9 @@
-"""One answer in progress: prefills the prompt, then collects tokens and masks until there is a result."""
+"""One answer in progress: prefill, then tokens and masks, until there is a result."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,8 +12,8 @@ from transformers import DynamicCache
 
 from stamp.conversation import EncodedImage, FinishReason, MaskReady, Segmentation
 from stamp.inference.conversation_cache import Prefix
-from stamp.inference.drafting import CONTEXT_TOKENS, DraftBook
-from stamp.inference.generation import PhaseClock, TextState, choose_token, generate_tokens
+from stamp.inference.drafting import Drafter
+from stamp.inference.generation import PhaseClock, TextState, choose_token
 from stamp.inference.repetition import is_repeating
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -24,11 +25,15 @@ MAX_MASK_TOKENS_PER_PASS = 4096
 _HALF_CHARACTER = "\ufffd"
 
 
+#: Chooses the next token from its logits (V,).
+Choose = Callable[[Tensor], int]
+
+
 class Answer:
     """Tokens, masks and timings of one answer. images: all images of the conversation; the last one is segmented.
 
     refiner: how logits become masks; None is bicubic enlargement. cache: holds a prefix of `input_ids`, or None.
-    drafts: guesses tokens, and learns from the answer; None decodes token by token.
+    drafter: guesses tokens; None decodes token by token. `prefill` comes before everything else.
     """
 
     def __init__(
@@ -38,78 +43,76 @@ class Answer:
         clock: PhaseClock,
         input_ids: Sequence[int],
         images: Sequence[EncodedImage],
+        *,
         end_token_ids: frozenset[int],
         refiner: Refiner | None = None,
         cache: DynamicCache | None = None,
-        drafts: DraftBook | None = None,
+        drafter: Drafter | None = None,
     ):
         self.processor = processor
         self.clock = clock
+        self.input_ids = tuple(input_ids)
+        self.images = tuple(images)
         self.image = images[-1]
-        self.refiner = refiner
-        self.drafts = drafts
         self.end_token_ids = end_token_ids
+        self.refiner = refiner
+        self.drafter = drafter
+        self.state = TextState(model, clock, cache)
         self.token_ids: list[int] = []
         self.masks: list[MaskReady] = []
         self.finish_reason: FinishReason = "given"
         self._sent = ""
         self._started = clock.read() - clock.seconds.get("vision", 0.0)
-        self.input_ids = tuple(input_ids)
-        self.images = tuple(images)
-        self.state = TextState(model, clock, cache)
+
+    def prefill(self) -> None:
+        """Read the prompt, except what the cache holds of it."""
+        device = self.state.model.device
         self.state.prefill(
-            torch.tensor([input_ids], device=model.device),
-            torch.cat([image.embeds for image in images]),
-            torch.cat([image.grid_thw for image in images]).to(model.device),
+            torch.tensor([self.input_ids], device=device),
+            torch.cat([image.embeds for image in self.images]),
+            torch.cat([image.grid_thw for image in self.images]).to(device),
         )
 
     def tokens(
         self,
         max_new_tokens: int,
-        temperature: float,
-        seed: int,
-        should_stop: Callable[[], bool] = lambda: False,
+        choose: Choose | None = None,
         *,
+        should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
         end_repetition: bool = False,
     ) -> Iterator[int]:
-        """Generate: yield each new token id; masks may be predicted between two of them.
+        """Generate: yield each new token id, without the end token; masks may be predicted between two of them.
 
-        should_stop: called before every token. max_seconds: no token begins later than this after the first one.
-        end_repetition: end an answer that keeps repeating the same words (see `stamp.inference.repetition`). Masks
-        written as text may repeat a run, so methods that write them leave this off.
+        choose: None takes the most likely token. should_stop: called before every token. max_seconds: no token begins
+        later than this after the first one. end_repetition: end an answer that keeps repeating the same words (see
+        `stamp.inference.repetition`). Masks written as text may repeat a run, so methods that write them leave this
+        off.
         """
-        generator = torch.Generator().manual_seed(seed)
+        choose = choose or partial(choose_token, temperature=0.0, generator=None)
         latest = math.inf if max_seconds is None else time.monotonic() + max_seconds
-
-        def choose(logits: Tensor) -> int:
-            return choose_token(logits, temperature, generator)
-
-        def why_stop() -> FinishReason | None:
+        for _ in range(max_new_tokens):
             if should_stop():
-                return "stopped"
+                self.finish_reason = "stopped"
+                return
             if time.monotonic() > latest:
-                return "time"
+                self.finish_reason = "time"
+                return
             if end_repetition and is_repeating(self.token_ids, self.processor.seg_token_id):
-                return "repetition"
-            return None
+                self.finish_reason = "repetition"
+                return
+            token_id = choose(self.state.next_logits(self._guess))
+            if token_id in self.end_token_ids:
+                self.finish_reason = "end"
+                return
+            self.state.push(token_id)
+            self.token_ids.append(token_id)
+            yield token_id
+        self.finish_reason = "length"
 
-        for step in generate_tokens(self.state, choose, self.end_token_ids, max_new_tokens, why_stop, self.guess):
-            if isinstance(step, str):
-                self.finish_reason = step
-            else:
-                self.token_ids.append(step)
-                yield step
-        if self.drafts is not None:
-            self.drafts.remember(self._written())
-
-    def guess(self) -> tuple[int, ...]:
+    def _guess(self) -> tuple[int, ...]:
         """Tokens that may follow."""
-        return () if self.drafts is None else self.drafts.guess(self._written())
-
-    def _written(self) -> tuple[int, ...]:
-        """The last tokens of the prompt and the answer so far."""
-        return (*self.input_ids[-CONTEXT_TOKENS:], *self.token_ids)
+        return () if self.drafter is None else self.drafter.guess((*self.input_ids, *self.token_ids))
 
     def force(self, token_ids: Sequence[int]) -> Tensor:
         """Take given tokens as the answer -> next-token logits (n+1, V) float32; row 0 belongs to the prompt."""
@@ -145,7 +148,7 @@ class Answer:
 
     def prefix(self) -> Prefix:
         """The prefix that a later turn can reuse."""
-        self.state.take_back()
+        self.state.rollback()
         length = self.state.cache.get_seq_length()
         return Prefix(self.state.cache, (*self.input_ids, *self.token_ids)[:length], self.images)
 

@@ -1,48 +1,49 @@
-"""Guesses how an answer continues, from earlier answers.
+"""Guesses how an answer continues, so that one pass can feed several tokens.
 
-Answers resemble each other ("Sure, here is the segmentation mask for 'crab': <|seg|>"), and a pass over ten tokens
-takes little longer than a pass over one. So each pass also feeds the tokens that followed the last few tokens in an
-earlier answer; those that the model then chooses itself need no pass of their own. A wrong guess is removed, so the
-text depends only on the model's choices (see `stamp.inference.generation.TextState`).
-
-In bfloat16, int8 and nf4 the number of tokens in a pass changes how its products are rounded. So a request that is
-repeated in one process, where guesses have been learned in between, may get a mask that differs in a few pixels of its
-edge (IoU above 0.99). In float32 it gets the same one. `StampPredictor.drafts = None` gives the same one in every
-precision, token by token.
+A pass over ten tokens takes little longer than a pass over one. So each pass also feeds the tokens that followed the
+last few tokens earlier: in a typical answer, or in the conversation itself ("prompt lookup decoding", as transformers
+implements it). Those that the model then chooses itself need no pass of their own, and a wrong guess is removed
+(`stamp.inference.generation.TextState`). So the text depends only on the model's choices, and the guesses only on the
+conversation.
 """
 
+import sys
 from collections.abc import Sequence
 
+import torch
+from transformers.generation.candidate_generator import PromptLookupCandidateGenerator
+
+from stamp.conversation import Turn
+from stamp.model.processing_stamp import StampProcessor
+
+#: Answers as the nano and the published checkpoints word them.
+TYPICAL_ANSWERS = (
+    "Sure, here is the segmentation mask for the brown dog: <|seg|>",
+    "Sure, here are the segmentation masks for the dog: <|seg|> and the cat: <|seg|>",
+    "Sure, here is the segmentation mask for 'brown dog': <|seg|>",
+    "There is no brown dog in the image.",
+    "Yes, there is a dog.",
+    "The dog is on the left and at the bottom.",
+    "I don't know that word.",
+)
+MOST_GUESSED_TOKENS = 10
 #: The longest run of tokens to look up; if it is unknown, shorter runs are tried.
-CONTEXT_TOKENS = 3
-GUESS_TOKENS = 16
-MAX_RUNS = 10_000
+LONGEST_RUN_TOKENS = 3
 
 
-class DraftBook:
-    """The continuation of each short run of tokens when it was last seen; the runs seen longest ago are dropped.
+class Drafter:
+    """Looks up the last tokens of a conversation in typical answers, then in the conversation. Holds no state."""
 
-    Thread-safe: at worst a guess is missed.
-    """
-
-    def __init__(self, max_runs: int = MAX_RUNS):
-        self.max_runs = max_runs
-        self._followers: dict[tuple[int, ...], tuple[int, ...]] = {}
-
-    def remember(self, ids: Sequence[int]) -> None:
-        """Learn from a finished answer, preceded by the last tokens of its prompt."""
-        followers = self._followers
-        for end in range(1, len(ids)):
-            for start in range(max(0, end - CONTEXT_TOKENS), end):
-                run = tuple(ids[start:end])
-                followers.pop(run, None)
-                followers[run] = tuple(ids[end : end + GUESS_TOKENS])
-        for run in list(followers)[: -self.max_runs]:
-            followers.pop(run, None)
+    def __init__(self, processor: StampProcessor):
+        answers = [(text, tuple(processor.encode_response(text))) for text in TYPICAL_ANSWERS]
+        turns = [turn for text, ids in answers for turn in (Turn("user", "?"), Turn("assistant", text, token_ids=ids))]
+        self._typical = processor.encode_conversation(turns, [], add_generation_prompt=False).input_ids
+        self._lookup = PromptLookupCandidateGenerator(
+            num_output_tokens=MOST_GUESSED_TOKENS, max_matching_ngram_size=LONGEST_RUN_TOKENS, max_length=sys.maxsize
+        )
 
     def guess(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """The tokens that may follow; none if the last tokens are unknown."""
-        for length in range(min(CONTEXT_TOKENS, len(ids)), 0, -1):
-            if found := self._followers.get(tuple(ids[-length:])):
-                return found
-        return ()
+        """Up to MOST_GUESSED_TOKENS tokens that may follow the conversation's `ids`; none if nothing is found."""
+        known = torch.LongTensor([[*self._typical, *ids]])
+        longer, _ = self._lookup.get_candidates(known)
+        return tuple(longer[0, known.shape[1] :].tolist())

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from stamp.conversation import FinishReason
 from stamp.errors import CheckpointError
 from stamp.model.modeling_stamp import StampForSegmentation
 
@@ -100,10 +99,10 @@ class TextState:
         if self._ahead and self._ahead[0][0] == token_id:
             _, self._next_logits = self._ahead.pop(0)
         else:
-            self.take_back()
+            self.rollback()
             self._pending.append(token_id)
 
-    def take_back(self) -> None:
+    def rollback(self) -> None:
         """Remove tokens from the cache that were fed ahead but not pushed."""
         if self._ahead:
             self.cache.crop(-len(self._ahead))
@@ -162,30 +161,3 @@ def choose_token(logits: Tensor, temperature: float, generator: torch.Generator 
         return int(logits.argmax())
     probabilities = torch.softmax(logits.float().cpu() / temperature, dim=-1)
     return int(torch.multinomial(probabilities, 1, generator=generator))
-
-
-def generate_tokens(
-    state: TextState,
-    choose: Callable[[Tensor], int],
-    end_token_ids: frozenset[int],
-    max_new_tokens: int,
-    why_stop: Callable[[], FinishReason | None],
-    guess: Callable[[], Sequence[int]] = tuple,
-) -> Iterator[int | FinishReason]:
-    """Yield the generated ids (without the end token), and finally the reason why the text ended.
-
-    why_stop: called before every token; a reason ends the text. The caller may run mask passes on `state` between two
-    tokens.
-    guess: called before a pass, for tokens that may follow.
-    """
-    for _ in range(max_new_tokens):
-        if (reason := why_stop()) is not None:
-            yield reason
-            return
-        token_id = choose(state.next_logits(guess))
-        if token_id in end_token_ids:
-            yield "end"
-            return
-        state.push(token_id)
-        yield token_id
-    yield "length"

@@ -20,7 +20,7 @@ QUESTIONS = ("segment everything you see", "What is on the left?", "segment the 
 def predictor(max_bytes: int = 10**9) -> StampPredictor:
     loaded = StampPredictor.from_pretrained(device="cpu", dtype="float32")
     loaded.conversation_cache = ConversationCache(max_bytes)
-    loaded.drafts = None  # a pass a token: passes are counted here
+    loaded.drafter = None  # a pass a token: passes are counted here
     return loaded
 
 

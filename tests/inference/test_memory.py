@@ -115,7 +115,7 @@ def test_an_answer_that_has_begun_is_not_begun_again(stamp: StampPredictor, monk
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return whole(*given)
 
-    monkeypatch.setattr(stamp, "drafts", None)
+    monkeypatch.setattr(stamp, "drafter", None)
     monkeypatch.setattr(stamp.model, "text_pass", scarce)
     events = stamp.stream([Turn("user", "Hi", PICTURE)], 9, may_shrink=True)
     next(events)

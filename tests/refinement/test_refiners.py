@@ -247,7 +247,7 @@ def test_names_are_checked_without_loading_torch() -> None:
 def test_an_answer_uses_its_refiner_and_times_it() -> None:
     stamp = StampPredictor.from_pretrained(PARITY / "models" / "tied", device="cpu", dtype="float32")
     image = stamp.encode_image(PARITY / "images" / "land_200x120.png")
-    answers = [stamp._begin([Turn("user", "Segment the boat.", image)]) for _ in range(2)]
+    answers = [stamp.begin([Turn("user", "Segment the boat.", image)]) for _ in range(2)]
     answers[0].refiner, answers[1].refiner = BicubicRefiner(), GuidedRefiner()
     for answer in answers:
         answer.force(stamp.processor.encode_response("here <|seg|> and <|seg|>"))

@@ -1,6 +1,7 @@
 """Muon for the matrices of transformer blocks, AdamW for the rest: half the steps of AdamW alone on the nano."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.vision_stem import StemmedVisionTower
 from stamp.training.learning.config import Stage
 from stamp.training.learning.objectives import NounFeatures
+from stamp.training.learning.precision import MuonInFloat32, fast_bf16
 
 #: Muon's learning rate as a multiple of AdamW's.
 MUON_RATIO = 3.0
@@ -76,10 +78,13 @@ class Optimizers:
 
     def step(self, lr_factor: float) -> None:
         """Take one step at a share of the peak learning rates, then clear the gradients."""
+        device = self.parameters[0].device
+        precision: AbstractContextManager[object] = nullcontext() if fast_bf16(device) else MuonInFloat32()
         for member in self._members:
             for group in member.param_groups:
                 group["lr"] = group["peak_lr"] * lr_factor
-            member.step()
+            with precision:
+                member.step()
             member.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:

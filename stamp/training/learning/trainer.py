@@ -25,7 +25,6 @@ from stamp.checkpoints.provenance import hardware_name
 from stamp.files import drop_torn_line, move_files, removed_on_failure, write_atomically, writing
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.learning.attention import NAME as ATTENTION_IN_FLOAT32
 from stamp.training.learning.cells import N_PLACE
 from stamp.training.learning.checkpoint import export_checkpoint, write_nouns
 from stamp.training.learning.config import Stage, TrainingConfig, config_fingerprint
@@ -37,6 +36,7 @@ from stamp.training.learning.meter import Meter
 from stamp.training.learning.nano import build_model, build_processor, image_processor
 from stamp.training.learning.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
 from stamp.training.learning.optimizer import Optimizers, parts_of
+from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
 from stamp.training.learning.processes import Team
 from stamp.training.learning.transfer import adopt_eyes, adopt_text
 from stamp.training.scenes.art import ArtLibrary
@@ -108,7 +108,7 @@ class Trainer:
             self.model.model.language_model.compile(dynamic=True)
         self.nouns = NounFeatures(self.processor, self.model, lexicon).to(self.device)
         self.grounding = Grounding(self.model)
-        self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and _fast_bf16(self.device))
+        self.bf16 = self.config.precision == "bf16" or (self.config.precision == "auto" and fast_bf16(self.device))
         if self.bf16 and self.device.type == "cpu":
             self.model.set_attn_implementation(ATTENTION_IN_FLOAT32)
         self.optimizer: Optimizers | None = None
@@ -310,12 +310,6 @@ class Trainer:
         path = self.out / "log.jsonl"
         with writing(path), path.open("a") as log:
             log.write(json.dumps(row | rounded) + "\n")
-
-
-def _fast_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _one_thread(_: int) -> None:

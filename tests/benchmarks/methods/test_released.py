@@ -28,7 +28,7 @@ Method = Callable[..., Segmentation]
 def stamp(request: pytest.FixtureRequest) -> StampPredictor:
     model = PARITY / "models" / "tied" if request.param == "tied" else None
     loaded = StampPredictor.from_pretrained(model, device="cpu", dtype="float32")
-    loaded.drafts = None  # a pass a token: passes are counted here
+    loaded.drafter = None  # a pass a token: passes are counted here
     return loaded
 
 

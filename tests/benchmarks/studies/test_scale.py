@@ -151,7 +151,7 @@ def test_the_shared_prompt_changes_no_mask(stamp: StampPredictor) -> None:
     spy = Paradigm("stamp", 0, lambda answer, hidden: (seen.append(answer), all_mask(answer, hidden))[1])
     current.measure(ways["polygon"], 0)
     current.measure(spy, 0)
-    fresh = stamp._begin([Turn("user", PROMPT, image)])
+    fresh = stamp.begin([Turn("user", PROMPT, image)])
     fresh.force([*current.talk, stamp.processor.seg_token_id])
     (expected,) = fresh.predict_masks()
     assert seen[0].token_ids == fresh.token_ids
@@ -159,7 +159,7 @@ def test_the_shared_prompt_changes_no_mask(stamp: StampPredictor) -> None:
 
 
 def test_the_hidden_state_is_the_one_that_chose_the_token(stamp: StampPredictor) -> None:
-    answer = stamp._begin([Turn("user", PROMPT, picture(192))])
+    answer = stamp.begin([Turn("user", PROMPT, picture(192))])
     ids = stamp.processor.encode_response("Sure, here is")
     with lm_head_inputs(answer) as hidden, torch.inference_mode():
         for token_id in ids:
@@ -180,7 +180,7 @@ def test_the_decoder_has_the_published_size() -> None:
 
 
 def test_a_polygon_is_filled(stamp: StampPredictor) -> None:
-    answer = stamp._begin([Turn("user", PROMPT, picture(192))])
+    answer = stamp.begin([Turn("user", PROMPT, picture(192))])
     mask = polygon(18)(answer, torch.zeros(1))
     assert (mask.shape, mask.dtype) == ((192, 192), np.bool_)
     area = 0.5 * 18 * np.sin(2 * np.pi / 18) * (0.3 * 192) ** 2

@@ -61,8 +61,9 @@ def test_vectors_and_matrices_outside_of_blocks_move_as_adam_moves_them(tiny: Ti
         torch.testing.assert_close(tiny.get_parameter(name), before.get_parameter(name) - moved)
 
 
-def test_matrices_of_blocks_move_as_muon_moves_them(tiny: Tiny) -> None:
-    """torch's own, with the rate and the decay that a block gets."""
+def test_matrices_of_blocks_move_as_muon_moves_them(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own, with the rate and the decay that a block gets; both in bfloat16."""
+    monkeypatch.setattr("stamp.training.learning.optimizer.fast_bf16", lambda device: True)
     alone = nn.Parameter(tiny.blocks[0].weight.detach().clone())
     muon = torch.optim.Muon([alone], lr=3 * LR, weight_decay=10 * DECAY, adjust_lr_fn="match_rms_adamw")
     optimizer = optimizer_of(tiny)
@@ -116,3 +117,27 @@ def test_a_stored_state_goes_on_in_the_same_way(tiny: Tiny) -> None:
         optimizer.step(0.5)
     for one, same in zip(tiny.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, same)
+
+
+def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
+    """Five Newton-Schulz steps with Muon's coefficients, in double precision."""
+    x = matrix.double().T / matrix.double().norm()
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.T
+
+
+@pytest.mark.parametrize(("fast", "errors"), [(False, (0, 1e-6)), (True, (1e-4, 1e-1))])
+def test_muon_orthogonalises_in_float32_where_bfloat16_is_slow(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, fast: bool, errors: tuple[float, float]
+) -> None:
+    """The first update is a multiple of the gradient, so it makes no difference before the orthogonalisation."""
+    monkeypatch.setattr("stamp.training.learning.optimizer.fast_bf16", lambda device: fast)
+    before = tiny.blocks[0].weight.detach().clone()
+    set_gradients(tiny, 0.0)
+    gradient = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0], [2.0, 1.0, 1.0], [-2.0, 0.5, 0.0]])
+    tiny.blocks[0].weight.grad = gradient.clone()
+    optimizer_of(tiny, decay=0.0).step(1.0)
+    moved = (before - tiny.blocks[0].weight).double() / (3 * LR * 0.2 * 4**0.5)
+    assert errors[0] < (moved - orthogonalised(gradient)).abs().max() < errors[1]

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from stamp.training.learning.attention import attention_in_float32
+from stamp.training.learning.precision import attention_in_float32
 
 
 def test_it_is_exact_attention_of_bfloat16_numbers_under_autocast() -> None:
