@@ -101,7 +101,8 @@ def picture() -> bytes:
 
 def soak(server: Server, config: OperationsConfig) -> dict[str, Any]:
     """Memory around many requests and many visits. One of each is made before, so that everything is loaded."""
-    shown, failures, seconds = picture(), 0, []
+    shown, failures = picture(), 0
+    seconds: list[float] = []
     with Visitor(server) as first:
         first.show(shown)
         first.ask(PROMPTS[0])

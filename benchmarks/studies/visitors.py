@@ -38,8 +38,14 @@ class Server:
         self._command = [sys.executable, "app.py", "--port", str(port), *options]
 
     def __enter__(self) -> "Server":
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-        self._process = subprocess.Popen(self._command, cwd=ROOT, env={**os.environ, "STAMP_LIVE": "off"}, **quiet)  # type: ignore[call-overload]
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            env={**os.environ, "STAMP_LIVE": "off"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             self._wait()
         except BaseException:

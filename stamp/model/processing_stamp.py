@@ -121,12 +121,13 @@ class StampProcessor:
 
         share: of the pixels it would have after resizing; at least one mask token is left.
         """
-        size: Any = dict(self.image_processor.size)
+        options: dict[str, Any] = {}
         if share < 1:
+            size: Any = self.image_processor.size
             pixels = min(max(image.width * image.height, size["shortest_edge"]), size["longest_edge"])
             most = max(int(share * pixels), self._cell_pixels)
-            size |= {"shortest_edge": min(size["shortest_edge"], most), "longest_edge": most}
-        inputs = self.image_processor(images=[image], return_tensors="pt", size=size)
+            options["size"] = {"shortest_edge": min(size["shortest_edge"], most), "longest_edge": most}
+        inputs = self.image_processor(images=[image], return_tensors="pt", **options)
         return inputs["pixel_values"], inputs["image_grid_thw"]
 
     @property

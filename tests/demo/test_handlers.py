@@ -370,3 +370,16 @@ def test_a_full_disk_takes_the_downloads_and_not_the_answer() -> None:
     assert (len(visit.masks), visit.downloads, [shown.file for shown in visit.masks]) == (2, [], ["", ""])
     page = ask(slot_of(FakePredictor()), "halves", visit)
     assert (page["chat_notice"], len(visit.downloads), visit.earlier) == ("", 7, [])
+
+
+def test_stop_frees_the_model_within_one_token() -> None:
+    predictor, visit = FakePredictor(["word "] * 500, pause_s=0.02), visit_of()
+    answer = answering.ask(slot_of(predictor), "segment", visit)
+    while predictor.written < 3:
+        next(answer)
+    handlers.stop_answer(visit)
+    written = predictor.written
+    list(answer)
+    assert predictor.lock.acquire(timeout=5)
+    predictor.lock.release()
+    assert written <= predictor.written <= written + 1
