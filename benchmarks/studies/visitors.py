@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,8 @@ API = "/gradio_api"
 READY_S = 600.0
 #: The longest that a visitor waits for the next message.
 PATIENCE_S = 900.0
+#: A notice of the page to its visitor.
+_TOLD = re.compile(r"role=\\\"alert\\\">(.*?)</div>")
 _MASK, _STATUS, _LETTER = re.compile(r"noun noun-\d"), re.compile("muted"), re.compile(r"[^\W\d_]")
 
 
@@ -152,16 +155,17 @@ class Visitor:
         word, mask, problem = None, None, "the connection ended before the answer"
         for message in self.messages():
             after = time.monotonic() - sent
-            said = json.dumps(message.get("output", {}).get("data", ""), ensure_ascii=False)
-            if message["msg"] == "process_generating":
+            if told := _TOLD.search(json.dumps(message.get("output", {}).get("data", ""), ensure_ascii=False)):
+                problem = unescape(told[1])
+            elif message["msg"] == "process_generating":
                 shown = self._chat_of(message)
                 has_mask = bool(_MASK.search(shown))
                 if word is None and (has_mask or (_LETTER.search(shown) and not _STATUS.search(shown))):
                     word = after
                 mask = after if mask is None and has_mask else mask
-            elif message["msg"] == "process_completed":
-                problem = None if message["success"] and 'role=\\"alert\\"' not in said else said[:200]
-        return Asked(word, mask, time.monotonic() - sent, None if word is not None else problem)
+            elif message["msg"] == "process_completed" and message["success"] and word is not None:
+                problem = None
+        return Asked(word, mask, time.monotonic() - sent, problem)
 
     def join(self, name: str, event: str, data: list[Any]) -> httpx.Response:
         """Ask for an event of a component, by its elem_id; what is left out of the data is null."""
@@ -197,6 +201,8 @@ class Visitor:
         _, dependency = self._event("prompt", "submit")
         (chat,) = (one["id"] for one in self._config["components"] if one["props"].get("elem_id") == "chat")
         changed = message["output"]["data"][dependency["outputs"].index(chat)]
+        if isinstance(changed, dict):  # nothing
+            return ""
         if isinstance(changed, list) and changed and isinstance(changed[0], dict):  # the whole chat, at the beginning
             changed = changed[-1]["content"] if changed[-1]["role"] == "assistant" else ""
         return json.dumps(changed, ensure_ascii=False)

@@ -137,7 +137,7 @@ def test_a_kill_in_the_middle_of_a_save_loses_nothing(
 ) -> None:
     """A real one, which runs no `finally`, between two files of a checkpoint; a line of the log is torn besides."""
     given = pickle.dumps((library, narrow, tmp_path))
-    done = subprocess.run([sys.executable, "-c", KILLED], input=given, cwd=ROOT, capture_output=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", KILLED], input=given, cwd=ROOT, capture_output=True, timeout=1800)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert (tmp_path / "model.part").exists()
     with (tmp_path / "log.jsonl").open("a") as log:
