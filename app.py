@@ -17,6 +17,7 @@ from typing import Any
 from demo.board.sources import Sources, add_source_options, read_sources
 from demo.security.limits import add_limit_options, read_limits
 from demo.security.scratch import is_own, scratch_folder
+from stamp.files import StorageError
 from stamp.options import add_limit_option, add_model_options
 from stamp.threads import let_threads_sleep
 
@@ -54,8 +55,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     for number in ENDS:
         signal.signal(number, interrupt)
-    with suppress(KeyboardInterrupt), scratch_folder():
-        serve(given, sources)
+    try:
+        with suppress(KeyboardInterrupt), scratch_folder():
+            serve(given, sources)
+    except StorageError as error:
+        sys.exit(f"error: {error}")
 
 
 def serve(given: argparse.Namespace, sources: Sources) -> None:

@@ -1,4 +1,4 @@
-"""Command line: `python -m benchmarks {run,report,compare,gallery,figures,train,speed,scale,footprint,threads}`."""
+"""Command line: `python -m benchmarks COMMAND`; `--help` lists the commands."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.run_command import INTERRUPTED, add_run_options, run
+from benchmarks.studies.operations import add_operations_options
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.options import add_model_options, load_predictor
 from stamp.threads import let_threads_sleep
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     threads.add_argument("--warmups", type=int, default=2, help="warm-up answers per setting")
     threads.add_argument("--side-px", type=int, default=448, help="side of the square picture")
     add_model_options(threads)
+    add_operations_options(commands.add_parser("operations", help="memory and seconds of the page under load"))
     _add_train(commands.add_parser("train", help="train a compared method: sweep, training, card"))
     for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
@@ -105,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "scale": _scale,
         "footprint": _footprint,
         "threads": _threads,
+        "operations": _operations,
     }
     try:
         return commands[options.command](options)
@@ -156,8 +159,8 @@ def _train(options: argparse.Namespace) -> int:
 
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import train
+    from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.sources import check_files
-    from stamp.predictor import choose_device
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import taught_nouns
 
@@ -210,6 +213,14 @@ def _threads(options: argparse.Namespace) -> int:
     numbers = options.threads or sorted({1, psutil.cpu_count(logical=False) or 1})
     sizes = {name: getattr(options, name) for name in ("busy", "repeats", "warmups", "side_px")}
     print(threads_table(run_threads(options, ThreadsConfig(tuple(numbers), **sizes), options.out)))
+    return 0
+
+
+def _operations(options: argparse.Namespace) -> int:
+    from benchmarks.studies.operations import OperationsConfig, operations_page, run_operations
+
+    config = OperationsConfig(**{one.name: getattr(options, one.name) for one in fields(OperationsConfig)})
+    print(operations_page(run_operations(config, options.out, options.page)))
     return 0
 
 

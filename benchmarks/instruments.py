@@ -1,6 +1,5 @@
 """Readings from the machine: when an accelerator is done, and how much memory is and was in use."""
 
-import resource
 import sys
 from pathlib import Path
 
@@ -24,7 +23,8 @@ def resident_bytes(device: torch.device) -> int:
 def peak_bytes(device: torch.device) -> int:
     """This process's peak memory.
 
-    On Linux it is read from /proc, because `getrusage` inherits the peak of the parent process.
+    On Linux it is read from /proc, because `getrusage` inherits the peak of the parent process. Windows has no
+    `getrusage` and counts the peak itself.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
@@ -32,5 +32,9 @@ def peak_bytes(device: torch.device) -> int:
     lines = status.read_text().splitlines() if status.exists() else []
     if counted := [line.split() for line in lines if line.startswith("VmHWM:")]:
         return int(counted[0][1]) * 1024
+    if (peak := getattr(psutil.Process().memory_info(), "peak_wset", None)) is not None:
+        return int(peak)
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -42,7 +42,9 @@ def run(options: argparse.Namespace) -> int:
     from benchmarks.running.processes import this_process
     from benchmarks.running.run_file import RunConfig
     from benchmarks.running.runner import choose_samples, run_benchmark
+    from stamp.files import check_writable
 
+    check_writable(options.out)
     process = this_process(options.device)
     options.device = process.device
     absent = missing_checkpoints(options)

@@ -67,32 +67,49 @@ def segment(
     prompt: str,
     should_stop: Callable[[], bool],
     max_seconds: float | None,
+    refine: str = "auto",
+    history: Sequence[tuple[str, str]] = (),
 ) -> "Segmentation":
     """As `StampPredictor.segment`; where the GPU is lent, it cannot be stopped."""
     number = _name(predictor, should_stop)
     try:
-        answer: Segmentation = _segment(number, image, prompt, _within(max_seconds))
+        answer: Segmentation = _segment(number, image, prompt, refine, tuple(history), _within(max_seconds))
         return answer
     finally:
         del _stops[number]
 
 
 def encode(predictor: "StampPredictor", picture: Image.Image) -> "EncodedImage | None":
-    """The picture's vision features; None where the GPU is lent: they would stay with it."""
-    return None if is_lent() else predictor.encode_image(picture)
+    """The picture's vision features; None where the GPU is lent, as they would stay with it, or its memory is short."""
+    import torch
+
+    if is_lent():
+        return None
+    try:
+        return predictor.encode_image(picture)
+    except torch.OutOfMemoryError:  # the answer tries again, with a smaller picture
+        return None
 
 
 @on_gpu
 def _stream(
     number: int, turns: "list[Turn]", max_new_tokens: int, refine: str, max_seconds: float | None
 ) -> "Iterator[StreamEvent]":
-    limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds}
+    limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds, "may_shrink": True}
     yield from _predictor(number).stream(turns, max_new_tokens, refine=refine, **limits)
 
 
 @on_gpu
-def _segment(number: int, image: Image.Image, prompt: str, max_seconds: float | None) -> "Segmentation":
-    return _predictor(number).segment(image, prompt, should_stop=_stop_of(number), max_seconds=max_seconds)
+def _segment(
+    number: int,
+    image: Image.Image,
+    prompt: str,
+    refine: str,
+    history: tuple[tuple[str, str], ...],
+    max_seconds: float | None,
+) -> "Segmentation":
+    limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds, "may_shrink": True}
+    return _predictor(number).segment(image, prompt, refine=refine, history=history, **limits)
 
 
 def _name(predictor: "StampPredictor", should_stop: Callable[[], bool]) -> int:

@@ -22,7 +22,7 @@ class RequestLine:
     """What is known of a question so far. source: "page" or "segment".
 
     status: how it ended. With an answer, its `finish_reason`; otherwise "refused" (the visitor was told why), "failed",
-    "unavailable" (no model), or "left" (the visitor went away before).
+    "memory" (the accelerator's did not suffice), "unavailable" (no model), or "left" (the visitor went away before).
     """
 
     source: str

@@ -92,9 +92,14 @@ def _segment(options: argparse.Namespace) -> int:
     check_output(options.out, options.image)
     predictor = load_predictor(options)
     result = predictor.segment(
-        image, options.prompt, options.max_new_tokens, refine=options.refine, max_seconds=options.max_seconds
+        image,
+        options.prompt,
+        options.max_new_tokens,
+        refine=options.refine,
+        max_seconds=options.max_seconds,
+        may_shrink=True,
     )
-    print(result.response, _why_ended(result))
+    print(result.response, _remarks(result))
     write_result(result, image, options.out, options.image)
     for label, score, mask in zip(result.labels, result.scores, result.masks, strict=True):
         print(f"  {label}: {mask.mean():.1%} of the image, score {'unknown' if score is None else f'{score:.2f}'}")
@@ -141,14 +146,15 @@ def _read_line() -> str:
         return ""
 
 
-def _why_ended(result: "Segmentation") -> str:
-    """In words; empty where the model ended the answer itself, or the token budget did."""
+def _remarks(result: "Segmentation") -> str:
+    """Why the answer ended, if neither the model nor the token budget ended it, and whether the picture was shrunk."""
     ended = {
         "stopped": "(stopped)",
         "time": "(stopped: the answer took longer than --max-seconds)",
         "repetition": "(stopped: the answer repeated itself)",
     }
-    return ended.get(result.finish_reason, "")
+    shrunk = "(too little memory: the picture was made smaller)" if result.is_shrunk else ""
+    return " ".join(filter(None, (ended.get(result.finish_reason), shrunk)))
 
 
 @contextmanager
@@ -172,7 +178,7 @@ def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options:
     from stamp.conversation import Done, MaskReady, TextDelta
     from stamp.labels import find_name
 
-    limits: dict[str, Any] = {"refine": options.refine, "max_seconds": options.max_seconds}
+    limits: dict[str, Any] = {"refine": options.refine, "max_seconds": options.max_seconds, "may_shrink": True}
     before = ""  # the words since the last mask
     with _stopped_by_ctrl_c() as stop:
         for event in predictor.stream(turns, options.max_new_tokens, should_stop=stop.is_set, **limits):
@@ -185,7 +191,7 @@ def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options:
                     name, before = before[slice(*span)] if span else f"mask {index + 1}", ""
                     print(f"[{name}: {mask.mean():.0%} of the image]", end="", flush=True)
                 case Done(segmentation):
-                    print(_why_ended(segmentation))
+                    print(_remarks(segmentation))
                     return segmentation
     raise RuntimeError("the stream ended without Done")
 

@@ -67,6 +67,7 @@ class Segmentation:
     scores: mean sigmoid of the refined logits inside each mask; None for an empty mask.
     timings_s: vision, prefill, decode, mask, refine, total. finish_reason: see FinishReason.
     forward_passes: of the language model; fewer than tokens where guesses were right (see `stamp.inference.drafting`).
+    is_shrunk: the picture was looked at in a smaller size than usual, because memory did not suffice.
     """
 
     text: str
@@ -80,6 +81,7 @@ class Segmentation:
     forward_passes: int
     finish_reason: FinishReason
     versions: dict[str, str] = field(default_factory=dict)
+    is_shrunk: bool = False
 
     @property
     def labels(self) -> list[str]:
@@ -91,7 +93,9 @@ class Segmentation:
         height, width = self.masks.shape[1:]
         return {
             "text": self.text,
+            "response": self.response,
             "finish_reason": self.finish_reason,
+            "is_shrunk": self.is_shrunk,
             "width": width,
             "height": height,
             "masks": [

@@ -13,6 +13,10 @@ class PromptError(ValueError):
     """A prompt or a conversation that cannot be answered."""
 
 
+class MemoryShortError(PromptError):
+    """An answer that does not fit into the accelerator's memory, though everything else was let go."""
+
+
 @contextmanager
 def reading(what: str | Path) -> Iterator[None]:
     """Around a library's reader: a file that is damaged, or lies, makes it raise almost anything.

@@ -7,9 +7,11 @@ mask whose name is taken by another file gets another name; a result.json or ove
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stamp.files import writing
 from stamp.labels import file_stems
 from stamp.pictures.masks import save_mask_png
 from stamp.pictures.visualization import draw_overlay
@@ -54,21 +56,26 @@ def check_output(folder: Path, picture: Path | None = None) -> None:
 
 
 def write_result(result: "Segmentation", image: "Image.Image", folder: Path, picture: Path | None = None) -> None:
-    """Write the files of an answer; those of an earlier one in the folder are removed.
+    """Write the files of an answer; those of an earlier one in the folder are removed once the new ones are complete.
 
-    picture: the file that `image` was read from. Raises OutputError as `check_output` does, OSError.
+    picture: the file that `image` was read from. Raises OutputError as `check_output` does, StorageError.
     """
     check_output(folder, picture)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _listed(folder):
-        (folder / name).unlink(missing_ok=True)
-    taken = {path.stem.casefold() for path in folder.iterdir()} | {"overlay"}
-    names = [f"{stem}.png" for stem in file_stems(result.labels, taken)]
-    for name, mask in zip(names, result.masks, strict=True):
-        save_mask_png(mask, folder / name)
-    draw_overlay(image, result.masks).save(folder / OVERLAY)
-    record = result.to_record() | {"files": [*names, OVERLAY]}
-    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        earlier = _listed(folder)
+        taken = {path.stem.casefold() for path in folder.iterdir() if path.name not in earlier} | {"overlay"}
+        names = [f"{stem}.png" for stem in file_stems(result.labels, taken)]
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+            for name, mask in zip(names, result.masks, strict=True):
+                save_mask_png(mask, Path(unfinished) / name)
+            draw_overlay(image, result.masks).save(Path(unfinished) / OVERLAY)
+            record = result.to_record() | {"files": [*names, OVERLAY]}
+            (Path(unfinished) / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            for name in earlier:
+                (folder / name).unlink(missing_ok=True)
+            for name in (*names, OVERLAY, RECORD):  # the record last: it lists the others
+                os.replace(Path(unfinished) / name, folder / name)
 
 
 def _listed(folder: Path) -> set[str]:

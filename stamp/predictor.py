@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.download import Report
 from stamp.checkpoints.loading import LoadOptions, load_checkpoint
 from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
-from stamp.errors import CheckpointError, PromptError
+from stamp.errors import PromptError
 from stamp.inference.answer import Answer, Choose
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.inference.drafting import Drafter
 from stamp.inference.generation import PhaseClock, choose_token
+from stamp.inference.memory import within_memory
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits, load_image
@@ -109,10 +111,15 @@ class StampPredictor:
         encoded, _ = self.encode_picture(load_image(image, self.image_limits), self.clock())
         return encoded
 
-    def encode_picture(self, picture: Image.Image, clock: PhaseClock) -> tuple[EncodedImage, Tensor]:
-        """(vision features, the patches (n, patch_dim) on the model's device from which they were made)."""
+    def encode_picture(
+        self, picture: Image.Image, clock: PhaseClock, share: float = 1.0
+    ) -> tuple[EncodedImage, Tensor]:
+        """(vision features, the patches (n, patch_dim) on the model's device from which they were made).
+
+        share: of the pixels that the picture would have after resizing.
+        """
         with torch.inference_mode(), clock.phase("vision"):
-            patches, grid = self.processor.encode_image(picture)
+            patches, grid = self.processor.encode_image(picture, share)
             patches = patches.to(self.device)
             (embeds,) = self.model.encode_images(patches, grid.to(self.device))
         grid_hw = self.model.merged_grid(grid[0])
@@ -129,20 +136,28 @@ class StampPredictor:
         refine: str = "auto",
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
+        may_shrink: bool = False,
+        history: Sequence[tuple[str, str]] = (),
     ) -> Segmentation:
         """Answer one prompt about one image. All masks of the answer share one mask pass.
 
-        refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`. should_stop, max_seconds: as of
-        `stream`.
+        refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`. should_stop, max_seconds,
+        may_shrink: as of `stream`. history: earlier prompts about the image, each with its `Segmentation.response`.
         """
-        answer = self.begin([Turn("user", prompt, image)], refine)
-        choose = _choice(temperature, seed)
-        for _ in answer.tokens(
-            max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
-        ):
-            pass
-        answer.predict_masks()
-        return answer.result(self.versions())
+        turns = [turn for question, response in history for turn in self._exchange(question, response)]
+        turns = [*turns, Turn("user", prompt)]
+        turns[0] = replace(turns[0], image=image)
+
+        def attempt(share: float) -> Generator[Segmentation, None, None]:
+            answer, choose = self.begin(turns, refine, share=share), _choice(temperature, seed)
+            for _ in answer.tokens(
+                max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
+            ):
+                pass
+            answer.predict_masks()
+            yield replace(answer.result(self.versions()), is_shrunk=share < 1)
+
+        return next(within_memory(attempt, may_shrink, self.conversation_cache.clear))
 
     def stream(
         self,
@@ -154,6 +169,7 @@ class StampPredictor:
         refine: str = "auto",
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
+        may_shrink: bool = False,
     ) -> Iterator[StreamEvent]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
@@ -162,23 +178,34 @@ class StampPredictor:
         the answer between two tokens, and so does endless repetition (`stamp.inference.repetition`). What was written
         until then is kept, and `Segmentation.finish_reason` says what ended it.
         What earlier turns computed is used again while `conversation_cache` holds it.
+        may_shrink: where the accelerator's memory does not suffice before the first event, try once more with smaller
+        pictures; `Segmentation.is_shrunk` says so. Raises MemoryShortError, a PromptError, where it does not suffice.
         """
-        answer = self.begin(conversation, refine, self.conversation_cache)
-        choose = _choice(temperature, seed)
-        try:
-            for token_id in answer.tokens(
-                max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
-            ):
-                if token_id == self.processor.seg_token_id:
-                    yield from answer.predict_masks()
-                elif piece := answer.new_text():
-                    yield TextDelta(piece)
-            result = answer.result(self.versions())
-            if rest := answer.new_text(final=True):
-                yield TextDelta(rest)
-        finally:  # also when the caller walks away
-            self.conversation_cache.put(answer.prefix())
-        yield Done(result)
+
+        def attempt(share: float) -> Generator[StreamEvent, None, None]:
+            answer = self.begin(conversation, refine, self.conversation_cache, share)
+            choose = _choice(temperature, seed)
+            try:
+                for token_id in answer.tokens(
+                    max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
+                ):
+                    if token_id == self.processor.seg_token_id:
+                        yield from answer.predict_masks()
+                    elif piece := answer.new_text():
+                        yield TextDelta(piece)
+                result = replace(answer.result(self.versions()), is_shrunk=share < 1)
+                if rest := answer.new_text(final=True):
+                    yield TextDelta(rest)
+            finally:  # also when the caller walks away
+                self.conversation_cache.put(answer.prefix())
+            yield Done(result)
+
+        yield from within_memory(attempt, may_shrink, self.conversation_cache.clear)
+
+    def _exchange(self, question: str, response: str) -> tuple[Turn, Turn]:
+        """An earlier question and its answer, in which only `<|seg|>` is special."""
+        token_ids = tuple(self.processor.encode_response(response))
+        return Turn("user", question), Turn("assistant", response, token_ids=token_ids)
 
     def predict_masks(self, image: ImageLike, prompt: str, response: str) -> Segmentation:
         """Teacher-forced: the masks of a given response, in which only `<|seg|>` is special. No `<|im_end|>`."""
@@ -193,11 +220,15 @@ class StampPredictor:
         return answer.force(self.processor.encode_response(response)).numpy()
 
     def begin(
-        self, conversation: Sequence[Turn], refine: str = "auto", cache: ConversationCache | None = None
+        self,
+        conversation: Sequence[Turn],
+        refine: str = "auto",
+        cache: ConversationCache | None = None,
+        share: float = 1.0,
     ) -> Answer:
         """An answer, ready to generate: checks the conversation, encodes its images, prefills what `cache` lacks.
 
-        Raises ImageError, PromptError.
+        share: of the pixels that its pictures would have after resizing. Raises ImageError, PromptError.
         """
         if not conversation or conversation[-1].role != "user":
             raise PromptError("A conversation ends with a user turn.")
@@ -208,7 +239,7 @@ class StampPredictor:
         if not given:
             raise PromptError("Give an image first: STAMP answers about pictures.")
         refiner = self.refiner(refine)
-        images = [self._encode_once(image, cache) for image in given]
+        images = [self._encode_once(image, cache, share) for image in given]
         ids = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images]).input_ids
         self._check_length(len(ids))
         clock = self.clock()
@@ -229,7 +260,10 @@ class StampPredictor:
         answer.prefill()
         return answer
 
-    def _encode_once(self, image: ImageLike, cache: ConversationCache | None) -> EncodedImage:
+    def _encode_once(self, image: ImageLike, cache: ConversationCache | None, share: float = 1.0) -> EncodedImage:
+        if share < 1:
+            picture = image.image if isinstance(image, EncodedImage) else load_image(image, self.image_limits)
+            return self.encode_picture(picture, self.clock(), share)[0]
         if cache is None or isinstance(image, EncodedImage):
             return self.encode_image(image)
         picture = load_image(image, self.image_limits)
@@ -278,24 +312,6 @@ def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> No
         raise PromptError('Type a request first, for example "segment the apple".')
     if len(prompt) > max_characters:
         raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")
-
-
-def choose_device(device: str) -> str:
-    """The device named, or for "auto" CUDA where there is one. Raises CheckpointError for one that is not here."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-        known = place.type in ("cpu", "cuda", "mps")
-    except RuntimeError:
-        known = False
-    if not known:
-        raise CheckpointError(f"Unknown device {device!r}; choose auto, cpu, cuda, or cuda:1 and so on.")
-    if place.type == "mps" and not torch.backends.mps.is_available():
-        raise CheckpointError("There is no mps here: it needs an Apple GPU. Take --device auto or cpu.")
-    if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
-        raise CheckpointError(f"There is no {device} here: torch sees {count} CUDA devices. Take --device auto or cpu.")
-    return device
 
 
 def _choice(temperature: float, seed: int) -> Choose | None:

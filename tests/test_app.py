@@ -108,3 +108,12 @@ def test_the_page_ends_though_something_in_it_does_not(tmp_path: Path) -> None:
     assert page.returncode == 0
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_for_uploads_that_cannot_be_written_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file" / "inside"))
+    with pytest.raises(SystemExit, match=r"^error: .*inside, where the page keeps what visitors upload .* is a file"):
+        app.main([])

@@ -12,6 +12,7 @@ from benchmarks.methods import MAKERS
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.scores import SCORES
 from benchmarks.studies.footprint import footprint_table, read_footprints
+from benchmarks.studies.operations import operations_page
 from benchmarks.studies.scale import scale_table
 from benchmarks.studies.threads import threads_table
 
@@ -30,6 +31,12 @@ def test_the_seconds_by_threads_are_those_measured() -> None:
     assert threads_table(record) in text
     (command,) = re.findall(r"^python -m benchmarks (.*)$", text, flags=re.MULTILINE)
     build_parser().parse_args(command.split())
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "operations.md").exists(), reason="the load has not been measured yet")
+def test_the_load_of_the_page_is_that_measured() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "operations.json").read_text())
+    assert (ROOT / "docs" / "operations.md").read_text() == operations_page(record)
 
 
 @pytest.mark.parametrize("run", ["speed-2b", "speed-2b-int8"])

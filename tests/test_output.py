@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from stamp.conversation import Segmentation
+from stamp.files import StorageError
 from stamp.output import OutputError, check_output, write_result
+from tests.disks import TOO_LARGE, full_after
 
 IMAGE = Image.new("RGB", (6, 4), "teal")
 
@@ -130,3 +132,13 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
     write_result(answer(1), IMAGE, out)
     assert (tmp_path / "mine.png").read_text() == "mine"
     assert not (out / "overlay.png").is_symlink()
+
+
+def test_a_full_disk_leaves_the_earlier_answer_as_it_was(tmp_path: Path) -> None:
+    write_result(answer(1), IMAGE, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with full_after(200), pytest.raises(StorageError, match=rf"{tmp_path.name} {TOO_LARGE}"):
+        write_result(answer(13), IMAGE, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    write_result(answer(2), IMAGE, tmp_path)
+    assert names(tmp_path) == {"result.json", "overlay.png", "mask_1.png", "mask_2.png"}

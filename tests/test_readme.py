@@ -1,12 +1,14 @@
 """The README's claims that can be checked: its commands, its tree, its links, its front matter."""
 
-import ast
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -77,14 +79,22 @@ def test_front_matter_matches_the_pins() -> None:
     assert requires == ">=3.11,<3.13"
 
 
-def test_the_python_example_is_code_of_this_api() -> None:
-    import stamp
+def test_the_python_and_the_shell_example_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand, with the shipped model and one of the shipped pictures."""
+    from stamp.__main__ import main
 
+    with Image.open(ROOT / "assets" / "examples" / "lemon.webp") as picture:
+        picture.convert("RGB").save(tmp_path / "picture.png")
+    monkeypatch.chdir(tmp_path)
     example = next(block for block in CODE_BLOCKS if "StampPredictor" in block)
-    tree = ast.parse("\n".join(line.removeprefix("  ") for line in example.splitlines()))
-    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert names == {"from_pretrained", "segment", "text", "masks"}
-    assert hasattr(stamp.StampPredictor, "segment")
+    names: dict[str, Any] = {}
+    exec("\n".join(line.removeprefix("  ") for line in example.splitlines()), names)
+    result = names["result"]
+    assert result.text and "<|" not in result.text
+    assert (result.masks.dtype, result.masks.shape[1:]) == (bool, (448, 512))
+    (command,) = re.findall(r"`python -m stamp (segment .*?)`", README)
+    assert main(shlex.split(command)) == 0
+    assert json.loads((tmp_path / "result" / "result.json").read_text())["text"] == result.text
 
 
 @pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "assets/stamp-nano/README.md"])

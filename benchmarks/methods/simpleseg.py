@@ -25,13 +25,13 @@ from benchmarks.datasets.sample import DatasetError, MaskSample, Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.methods.method import Prediction
 from benchmarks.provenance import provenance
+from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.loading import DTYPES
 from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Turn
 from stamp.model.configuration_stamp import STAMP_TOKENS
 from stamp.model.processing_stamp import StampProcessor
-from stamp.predictor import choose_device
 
 PROMPT = "Output the polygon coordinates of {} in the image."
 #: The README's budget for the model on Kimi-VL.

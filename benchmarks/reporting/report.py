@@ -19,8 +19,9 @@ from benchmarks.running.memory import read_memory
 from benchmarks.running.run_file import read_run
 from benchmarks.scoring.intervals import DRAWS, LEVEL, SEED, Interval
 from benchmarks.scoring.metrics import CONVENTIONS
-from benchmarks.scoring.records import Record, records_of, write_atomically
+from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import against, cost_of, scores_of
+from stamp.files import write_atomically
 
 REPORT_FILE, TABLE_FILE = "report.json", "report.md"
 #: All other methods are compared with this one in its default variant.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from benchmarks.scoring.records import write_atomically
+from stamp.files import write_atomically
 
 if TYPE_CHECKING:  # a report reads the file and needs no model
     from benchmarks.datasets.sample import Sample

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.fingerprint import sha256_of
-from benchmarks.scoring.records import record_files, write_atomically
+from benchmarks.scoring.records import record_files
+from stamp.files import write_atomically, writing
 
 if TYPE_CHECKING:  # a report reads run.json and needs no model
     from benchmarks.datasets.sample import Dataset
@@ -41,7 +42,8 @@ def begin_run(folder: Path, config: RunConfig, dataset: "Dataset", methods: Sequ
 
     Raises ValueError when the folder holds records of another run; the message says what differs.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     path = folder / RUN_FILE
     new = _describe(config, dataset, methods)
     if (old := read_run(folder)) is not None:

@@ -12,8 +12,9 @@ from benchmarks.running.measuring import is_due, run_samples
 from benchmarks.running.processes import Process
 from benchmarks.running.run_file import RunConfig, begin_run
 from benchmarks.scoring.metrics import CONVENTIONS
-from benchmarks.scoring.records import RECORDS_FILE, Record, RecordLog, read_records, record_files, write_atomically
+from benchmarks.scoring.records import RECORDS_FILE, Record, RecordLog, read_records, record_files
 from benchmarks.scoring.scores import overlaps_of
+from stamp.files import write_atomically
 
 
 def choose_samples(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:

@@ -7,7 +7,6 @@ was: an incomplete last line is dropped, all others are kept.
 import gzip
 import json
 import math
-import os
 import re
 import zlib
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
+from stamp.files import drop_torn_line, writing
 from stamp.pictures.masks import Rle
 
 RECORDS_FILE = "records.jsonl"
@@ -181,26 +181,21 @@ class RecordLog:
     """A file of records that grows line by line. Opening it drops an incomplete last line. Use in a `with`."""
 
     def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
-        self._file.seek(0)
-        whole = self._file.read().rfind(b"\n") + 1
-        self._file.truncate(whole)
+        self._path = path
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drop_torn_line(path)
+            self._file = path.open("ab", buffering=0)
 
     def append(self, record: Record) -> None:
-        """Write a line and flush it at once."""
-        self._file.write(record.to_line().encode("ascii"))
-        self._file.flush()
+        """Write a line at once. Raises StorageError; the lines before it are kept."""
+        line = record.to_line().encode("ascii")
+        with writing(self._path):
+            while line:  # a disk that is almost full takes a part
+                line = line[self._file.write(line) :]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file atomically: readers see either the old or the new content."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(text.encode("utf-8"))
-    os.replace(temporary, path)

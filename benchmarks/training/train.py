@@ -18,11 +18,11 @@ from tqdm import tqdm
 from benchmarks.checkpoints import default_options
 from benchmarks.methods import Method, load_methods
 from benchmarks.scoring.intervals import bootstrap, mean
-from benchmarks.scoring.records import write_atomically
 from benchmarks.training.card import FIGURES_FILE, ROWS_FILE, SWEEP_FILE, card
 from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
 from stamp.checkpoints.provenance import git, hardware_name
+from stamp.files import write_atomically
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.evaluate import noun_request, validation_scenes
 from stamp.training.learning.trainer import Trainer

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +36,33 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         nargs="*",
         metavar="NAME=FOLDER",
-        default=os.environ.get("STAMP_DATA", "").split(),
-        help="folders of datasets, for the pictures of the benchmark's samples; the scenes come with the project",
+        default=os.environ.get("STAMP_DATA", ""),
+        help="folders of datasets, for the pictures of the benchmark's samples; the scenes come with the project. "
+        'STAMP_DATA takes the same words; quote a folder with a blank: refcoco="/my data/refer"',
     )
+
+
+def split_words(text: str) -> list[str]:
+    """The words of STAMP_DATA. Blanks inside of quotes divide nothing; a backslash is a part of a folder's name.
+
+    Raises ValueError for a quote that does not end.
+    """
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.escape, lexer.commenters = True, "", ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise ValueError(f"A quote in STAMP_DATA does not end: {text}") from error
 
 
 def read_sources(given: argparse.Namespace) -> Sources:
     """What the options name; STAMP_LIVE=off turns live runs off, and so does a GPU that is lent.
 
-    Raises ValueError for a `--data` without "=".
+    Raises ValueError for a `--data` without "=", and for a STAMP_DATA with a quote that does not end.
     """
-    if wrong := [pair for pair in given.data if "=" not in pair]:
+    pairs = split_words(given.data) if isinstance(given.data, str) else given.data
+    if wrong := [pair for pair in pairs if "=" not in pair]:
         raise ValueError(f"--data takes NAME=FOLDER, for example refcoco=/data/refer; got {wrong[0]!r}.")
-    data = {name: Path(folder) for name, _, folder in (pair.partition("=") for pair in given.data)}
+    data = {name: Path(folder) for name, _, folder in (pair.partition("=") for pair in pairs)}
     is_live = os.environ.get("STAMP_LIVE", "").strip().lower() not in OFF and not is_lent()
     return Sources(given.results, data, is_live)

@@ -44,6 +44,7 @@ Updates = dict[str, Any]
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
 NOTHING_ASKED = "There is no question to go back to yet."
+NO_DOWNLOADS = "The answer is complete, but the server has no room for its files: they cannot be downloaded."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
 
 
@@ -219,9 +220,14 @@ class Answering:
                 Turn("user", self.prompt, image),
                 Turn("assistant", segmentation.text, token_ids=segmentation.token_ids),
             ]
-        visit.keep_answer(segmentation, self.draft.first_mask)
+        try:
+            visit.keep_answer(segmentation, self.draft.first_mask)
+            said = ""
+        except OSError:
+            log.exception("the downloads of an answer could not be written")
+            said = NO_DOWNLOADS
         visit.asked.append(replace(self.asked, has_files=bool(len(segmentation.masks))))
-        page = {"visit": visit, "chat": visit.messages, "chat_notice": "", "prompt": ready_box()}
+        page = {"visit": visit, "chat": visit.messages, "chat_notice": notice(said), "prompt": ready_box()}
         return page | mask_updates(visit) | download_updates(visit)
 
     def withdraw(self, sentence: str) -> Updates:

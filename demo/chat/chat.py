@@ -20,6 +20,7 @@ from demo import gpu
 from demo.background import POLL_S, batches
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
 from demo.request_log import request_line
+from stamp.errors import MemoryShortError
 from stamp.labels import find_name, find_names, number_labels
 from stamp.pictures.images import ImageError
 from stamp.pictures.visualization import mask_colour, text_on
@@ -123,6 +124,8 @@ def readout(segmentation: "Segmentation", first_token_s: float | None) -> str:
     }
     if segmentation.finish_reason in ends:
         facts.append(ends[segmentation.finish_reason])
+    if segmentation.is_shrunk:
+        facts.append("picture made smaller: too little memory")
     return " · ".join(facts)
 
 
@@ -264,6 +267,8 @@ def status_and_sentence(error: Exception) -> tuple[str, str]:
     """Of `demo.request_log`, and what the visitor is told; empty where the error is none of theirs."""
     if isinstance(error, ModelUnavailableError):
         return "unavailable", str(error)
+    if isinstance(error, MemoryShortError):
+        return "memory", str(error)
     return ("refused", str(error)) if is_bad_input(error) else ("failed", "")
 
 

@@ -189,11 +189,14 @@ class Visit:
         return last.prompt
 
     def keep_answer(self, segmentation: "Segmentation", first_mask: int) -> None:
-        """Write the downloads of a finished answer (`demo.chat.downloads`); those of the one before are now earlier."""
+        """Write the downloads of a finished answer (`demo.chat.downloads`); those of the one before are now earlier.
+
+        Raises OSError where the disk refuses; the answer then has no downloads.
+        """
         self.answers += 1
         if not len(segmentation.masks):
             return
-        self.earlier = [*self.downloads, *self.earlier]
+        self.earlier, self.downloads = [*self.downloads, *self.earlier], []
         self.downloads = write_downloads(self, segmentation, first_mask)
 
     def folder(self) -> Path:

@@ -2,11 +2,13 @@
 
 import json
 
-#: Both of them, in this order.
-PARAMETERS = ("image", "prompt")
+#: What a call must have, and what it may have, in this order.
+REQUIRED = ("image", "prompt")
+OPTIONAL = ("refine", "conversation")
 NOT_JSON = "The body of a call is a JSON object."
-BY_PLACE = 'A call has "data", a list of 2: image and prompt. "Use via API" on the page shows one.'
-BY_NAME = 'A call has "image" and "prompt" and nothing else. "Use via API" on the page shows one.'
+BY_PLACE = 'A call has "data", a list: image, prompt, and if wanted refine and conversation'
+BY_NAME = 'A call has "image" and "prompt", and if wanted "refine" and "conversation"'
+SEE = '"Use via API" on the page shows one.'
 
 
 def problem_by_place(body: bytes) -> str | None:
@@ -15,7 +17,13 @@ def problem_by_place(body: bytes) -> str | None:
     if content is None:
         return NOT_JSON
     data = content.get("data")
-    return None if isinstance(data, list) and len(data) == len(PARAMETERS) else BY_PLACE
+    if not isinstance(data, list):
+        return f'{BY_PLACE}. Missing: "data". {SEE}'
+    if missing := REQUIRED[len(data) :]:
+        return f"{BY_PLACE}. Missing: {' and '.join(missing)}. {SEE}"
+    if len(data) > (most := len(REQUIRED + OPTIONAL)):
+        return f"{BY_PLACE}. This one has {len(data)} values, {most} at most. {SEE}"
+    return None
 
 
 def problem_by_name(body: bytes) -> str | None:
@@ -23,7 +31,11 @@ def problem_by_name(body: bytes) -> str | None:
     content = _object(body)
     if content is None:
         return NOT_JSON
-    return None if set(content) - {"oauth_token"} == set(PARAMETERS) else BY_NAME
+    if missing := [name for name in REQUIRED if name not in content]:
+        return f"{BY_NAME}. Missing: {' and '.join(missing)}. {SEE}"
+    if unknown := sorted(set(content) - {*REQUIRED, *OPTIONAL, "oauth_token"}):
+        return f"{BY_NAME}. Unknown: {', '.join(unknown):.80}. {SEE}"
+    return None
 
 
 def _object(body: bytes) -> dict[str, object] | None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from stamp.files import writing
+
 log = logging.getLogger(__name__)
 
 PREFIX = "stamp-page-"
@@ -27,12 +29,13 @@ def scratch_folder() -> Iterator[Path]:
     """A new folder that Gradio uses for uploads and downloads, deleted at the end.
 
     It lies in GRADIO_TEMP_DIR, or else in the system's folder for temporary files; those of servers that were killed
-    are deleted first. To be entered before gradio is imported, which reads its name once.
+    are deleted first. To be entered before gradio is imported, which reads its name once. Raises StorageError.
     """
     base = Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir())
-    base.mkdir(parents=True, exist_ok=True)
-    remove_left_behind(base)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base)).resolve()
+    with writing(f"{base}, where the page keeps what visitors upload (GRADIO_TEMP_DIR),"):
+        base.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(base)
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=base)).resolve()
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     try:

@@ -34,6 +34,24 @@ def refuse_other_sizes(folder: Path, shapes: Mapping[str, tuple[int, ...]], mode
         raise CheckpointError(f"{path} describes {described:,} weights, but its files hold {stored:,}.")
 
 
+def refuse_unlike_head(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise CheckpointError when embedding and head are stored with different numbers of rows, one row a token.
+
+    Tied to each other they cannot be compared then, and transformers ends with an error about meta tensors.
+    """
+    rows = {
+        matrix: shape[0]
+        for matrix in ("embed_tokens", "lm_head")
+        for name, shape in shapes.items()
+        if name.endswith(f"{matrix}.weight") and len(shape) == 2
+    }
+    if len(set(rows.values())) > 1:
+        raise CheckpointError(
+            f"{folder} is not a complete STAMP checkpoint: its embedding has {rows['embed_tokens']:,} rows, but its "
+            f"head lm_head {rows['lm_head']:,}. Save it again after resizing both, or take another revision."
+        )
+
+
 def refuse_no_numbers(model: nn.Module, folder: Path) -> None:
     """Raise CheckpointError, which names a tensor, for NaN or infinite weights, as failed trainings leave them."""
     for name, parameter in model.named_parameters():

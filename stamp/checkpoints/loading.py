@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from stamp.checkpoints.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
 from stamp.checkpoints.download import Report
-from stamp.checkpoints.integrity import refuse_no_numbers, refuse_other_sizes
+from stamp.checkpoints.integrity import refuse_no_numbers, refuse_other_sizes, refuse_unlike_head
 from stamp.checkpoints.quantization import (
     BYTES_PER_WEIGHT,
     Quantization,
@@ -23,6 +23,7 @@ from stamp.checkpoints.quantization import (
 )
 from stamp.checkpoints.sources import check_files, check_target, find_base, is_adapter, read_json
 from stamp.errors import CheckpointError, reading
+from stamp.files import removed_on_failure, writing
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -108,6 +109,7 @@ def _load_whole(
     """(model, quantization in effect) of a folder with full weights."""
     shapes = dict(stored_shapes(folder))
     refuse_other_sizes(folder, shapes, options.model_class)
+    refuse_unlike_head(folder, shapes)
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
     mode = choose_quantization(options.quantization, saved, folder, parameters)
@@ -228,12 +230,13 @@ def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, qu
 
     model: just loaded, because bitsandbytes changes its 8-bit weights in the first forward pass.
     Raises CheckpointError for an adapter that is not merged, a checkpoint that is already exported in few bits, and a
-    folder that is not empty.
+    folder that is not empty; StorageError where the disk refuses, and then leaves no half checkpoint.
     """
     check_target(folder)
     if any("lora_" in name for name, _ in model.named_parameters()):
         raise CheckpointError("The adapter is not merged into its base: export it with --merge, without quantization.")
     if getattr(getattr(model, "hf_quantizer", None), "pre_quantized", False):
         raise CheckpointError(f"This checkpoint is already saved in {quantization}: copy its folder instead.")
-    model.save_pretrained(folder, max_shard_size="2GB")
-    processor.save_pretrained(folder)
+    with writing(folder), removed_on_failure(folder):
+        model.save_pretrained(folder, max_shard_size="2GB")
+        processor.save_pretrained(folder)

@@ -34,6 +34,7 @@ from stamp.checkpoints.published_layout import (
     tokenizer_config,
 )
 from stamp.checkpoints.sources import INDEX_FILE, check_target
+from stamp.files import removed_on_failure, writing
 from stamp.model.configuration_stamp import STAMP_TOKENS
 
 __all__ = ["SIZES", "Size", "write_checkpoint", "write_rehearsal"]
@@ -83,8 +84,14 @@ def write_checkpoint(size: Size, folder: Path, *, shard_bytes: int = SHARD_BYTES
     """
     shapes = tensor_shapes(size)
     check_target(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     _check_disk(folder, sum(_n_bytes(shape) for shape in shapes.values()))
+    with writing(folder), removed_on_failure(folder):
+        _write_files(size, folder, shapes, shard_bytes, seed)
+
+
+def _write_files(size: Size, folder: Path, shapes: dict[str, tuple[int, ...]], shard_bytes: int, seed: int) -> None:
     files: dict[str, dict[str, Any]] = {
         "config.json": model_config(size),
         "generation_config.json": generation_config(size),

@@ -71,6 +71,12 @@ class ConversationCache:
             while self._prefixes and self.n_bytes > self.max_bytes:
                 self._prefixes.pop(0)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._prefixes.clear()
+            self._images.clear()
+
     def find_image(self, image: Image.Image) -> tuple[bytes, EncodedImage | None]:
         """(digest, features or None) of a picture, looked up by its pixels."""
         digest = hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).digest()

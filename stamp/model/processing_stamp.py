@@ -91,7 +91,7 @@ class StampProcessor:
         size: Any = self.image_processor.size
         low = size["shortest_edge"] if min_pixels is None else min_pixels
         high = size["longest_edge"] if max_pixels is None else max_pixels
-        cell = (self.image_processor.patch_size * self.image_processor.merge_size) ** 2
+        cell = self._cell_pixels
         if max_pixels is not None and min_pixels is None:
             low = min(low, high)
         if not 1 <= low <= high or high < cell:
@@ -116,10 +116,24 @@ class StampProcessor:
 
     # -- images ------------------------------------------------------------------------------------------------
 
-    def encode_image(self, image: Image.Image) -> tuple[Tensor, Tensor]:
-        """RGB image -> (pixel_values (patches, patch_dim) float32, image_grid_thw (1, 3) int64)."""
-        inputs = self.image_processor(images=[image], return_tensors="pt")
+    def encode_image(self, image: Image.Image, share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """RGB image -> (pixel_values (patches, patch_dim) float32, image_grid_thw (1, 3) int64).
+
+        share: of the pixels it would have after resizing; at least one mask token is left.
+        """
+        options: dict[str, Any] = {}
+        if share < 1:
+            size: Any = self.image_processor.size
+            pixels = min(max(image.width * image.height, size["shortest_edge"]), size["longest_edge"])
+            most = max(int(share * pixels), self._cell_pixels)
+            options["size"] = {"shortest_edge": min(size["shortest_edge"], most), "longest_edge": most}
+        inputs = self.image_processor(images=[image], return_tensors="pt", **options)
         return inputs["pixel_values"], inputs["image_grid_thw"]
+
+    @property
+    def _cell_pixels(self) -> int:
+        """Pixels of one mask token."""
+        return int(self.image_processor.patch_size * self.image_processor.merge_size) ** 2
 
     def n_image_tokens(self, grid_thw: Tensor) -> int:
         """Number of image tokens of one (3,) patch grid: merged patches, the P of the mask pass."""

@@ -15,6 +15,10 @@ from stamp.pictures.images import MOST_PIXELS
 
 Mask = NDArray[np.bool_]
 
+#: Of the polygons of a mask: how far they may be from its edge, and how many there are at most.
+DEVIATION_PX = 0.75
+MAX_POLYGONS = 100
+
 
 class Rle(TypedDict):
     """COCO compressed run-length code; `size` is [height, width]."""
@@ -24,9 +28,13 @@ class Rle(TypedDict):
 
 
 class MaskRecord(TypedDict):
-    """One mask as JSON. `score` is null where it is unknown; the box is [x, y, width, height] in pixels."""
+    """One mask as JSON. `score` is null where it is unknown; the box is [x, y, width, height] in pixels.
+
+    rle: exact. polygons: see `mask_polygons`.
+    """
 
     rle: Rle
+    polygons: list[list[int]]
     area_px: int
     bbox_xywh: list[int]
     score: float | None
@@ -66,6 +74,28 @@ def bounding_box_xywh(mask: Mask) -> list[int]:
         return [0, 0, 0, 0]
     left, top = int(columns[0]), int(rows[0])
     return [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]
+
+
+def mask_polygons(mask: Mask) -> list[list[int]]:
+    """Outer outlines of a boolean (h, w) mask as COCO's polygons: [x, y, x, y, ...] each, the largest first.
+
+    Corners lie on the edges of pixels, 0..w and 0..h, at most DEVIATION_PX off. Holes are filled, and of more than
+    MAX_POLYGONS parts the smallest are left out: the run-length code is exact, this is not.
+    """
+    import cv2
+
+    left, top, width, height = bounding_box_xywh(mask)
+    twice = mask[top : top + height, left : left + width].astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    if not twice.size:
+        return []
+    # In twice the size the outermost pixels are even on one side and odd on the other: that tells the edges apart.
+    found = [(line + 1) // 2 for line in cv2.findContours(twice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]]
+    polygons = []
+    for line in sorted(found, key=cv2.contourArea, reverse=True)[:MAX_POLYGONS]:
+        simple = cv2.approxPolyDP(line, DEVIATION_PX, closed=True)
+        corners = simple if len(simple) > 2 else line
+        polygons.append([int(value) for value in (corners[:, 0] + (left, top)).ravel()])
+    return polygons
 
 
 def mask_score(logits_hw: NDArray[np.floating], mask: Mask) -> float | None:
@@ -108,6 +138,7 @@ def mask_record(mask: Mask, score: float | None) -> MaskRecord:
         raise ValueError(f"score must be within 0..1, or None when unknown, got {score}")
     return {
         "rle": encode_rle(mask),
+        "polygons": mask_polygons(mask),
         "area_px": int(np.count_nonzero(mask)),
         "bbox_xywh": bounding_box_xywh(mask),
         "score": None if score is None else float(score),

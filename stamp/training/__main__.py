@@ -70,10 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one step."""
+    """Run one step; what cannot be read or written is one sentence."""
     let_threads_sleep()
     options = build_parser().parse_args(arguments)
-    options.run_step(options)
+    try:
+        options.run_step(options)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 def run_art(options: argparse.Namespace) -> None:
@@ -133,7 +136,7 @@ def run_train(options: argparse.Namespace) -> None:
 
     import torch
 
-    from stamp.predictor import choose_device
+    from stamp.checkpoints.devices import choose_device
     from stamp.training.learning.processes import Team
     from stamp.training.learning.recipes import RECIPES
     from stamp.training.learning.trainer import Trainer
@@ -213,8 +216,8 @@ def run_ablation(options: argparse.Namespace) -> None:
     """Train and measure each variant, write rows and scores, and print the table."""
     import torch
 
+    from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.provenance import provenance_of
-    from stamp.predictor import choose_device
     from stamp.training.card.ablation import AblationPlan, run_ablation, write_ablation
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns

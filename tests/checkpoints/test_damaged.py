@@ -1,6 +1,7 @@
 """Checkpoints whose files lie: each ends in a sentence that names what is wrong, before anything large is made."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stamp import StampPredictor
+from stamp.checkpoints.loading import export_checkpoint
 from stamp.checkpoints.sources import INDEX_FILE, find_base
 from stamp.errors import CheckpointError
+from stamp.files import StorageError
+from tests.disks import TOO_LARGE, full_after
 
 PARITY = Path(__file__).parents[1] / "parity"
 PICTURE = PARITY / "images" / "land_200x120.png"
@@ -180,3 +184,36 @@ def test_an_adapter_of_no_numbers(adapter: Path) -> None:
     save_file(spoilt, adapter / "adapter_model.safetensors")
     with pytest.raises(CheckpointError, match="adapter holds values that are not finite numbers"):
         load(adapter, base=str(PARITY / "models" / "lora_base"))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3, 5000, -100])
+@pytest.mark.parametrize("of_adapter", [False, True])
+def test_a_truncated_file_of_weights_is_named(tied: Path, adapter: Path, n_bytes: int, of_adapter: bool) -> None:
+    path = adapter / "adapter_model.safetensors" if of_adapter else tied / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    base = {"base": str(PARITY / "models" / "lora_base")} if of_adapter else {}
+    with pytest.raises(CheckpointError, match=rf"{re.escape(path.name)} is damaged .* fetch it again"):
+        load(path.parent, **base)
+
+
+def test_an_export_to_a_full_disk_leaves_no_half_checkpoint(tied: Path, tmp_path: Path) -> None:
+    stamp, out = load(tied), tmp_path / "out"
+    with full_after(10_000), pytest.raises(StorageError, match=rf"out {TOO_LARGE}"):
+        export_checkpoint(stamp.model, stamp.processor, "none", out)
+    assert not out.exists()
+    export_checkpoint(stamp.model, stamp.processor, "none", out)
+    assert load(out).segment(PICTURE, "Hi", 2).new_tokens == 2
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+@pytest.mark.parametrize("tie", [True, False])
+def test_an_embedding_and_a_head_of_different_sizes(tied: Path, more: int, tie: bool) -> None:
+    """Tied, transformers ended with a NotImplementedError about meta tensors."""
+    weights = load_file(tied / "model.safetensors")
+    (embedding,) = (value for name, value in weights.items() if name.endswith("embed_tokens.weight"))
+    head = torch.cat([embedding, embedding])[: len(embedding) + more].clone()
+    save_file(weights | {"lm_head.weight": head}, tied / "model.safetensors", {"format": "pt"})
+    edit(tied / "config.json", lambda config: config.update(tie_word_embeddings=tie))
+    rows = f"its embedding has {len(embedding):,} rows, but its head lm_head {len(head):,}"
+    with pytest.raises(CheckpointError, match=rf"tied is not a complete STAMP checkpoint: {rows}\."):
+        load(tied)

@@ -28,6 +28,7 @@ class FakePredictor:
         self.model = SimpleNamespace(num_parameters=lambda: 1_001_000)
         self.conversations: list[list[Turn]] = []
         self.refinements: list[str] = []
+        self.histories: list[tuple[tuple[str, str], ...]] = []
         self.limits: list[float | None] = []
         self.written = 0
         self.encoded = 0
@@ -53,6 +54,7 @@ class FakePredictor:
         refine: str = "auto",
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
+        may_shrink: bool = False,
     ) -> Iterator[StreamEvent]:
         self.limits.append(max_seconds)
         self.conversations.append(list(conversation))
@@ -75,8 +77,11 @@ class FakePredictor:
             raise self.error
         yield Done(segmentation(written, masks, image.size_hw, stopped=len(written) < len(self.answer)))
 
-    def segment(self, image: Image.Image, prompt: str, **options: Any) -> Segmentation:
+    def segment(
+        self, image: Image.Image, prompt: str, *, history: Sequence[tuple[str, str]] = (), **options: Any
+    ) -> Segmentation:
         """The answer of `stream` as a whole."""
+        self.histories.append(tuple(history))
         (*_, last) = self.stream([Turn("user", prompt, self.encode_image(image))], **options)
         assert isinstance(last, Done)
         return last.segmentation

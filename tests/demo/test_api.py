@@ -1,5 +1,6 @@
 """What `/segment` does around the model: one answer at a time, and the lock is free afterwards, come what may."""
 
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from demo import api
 from demo.api import WENT_WRONG, answer, segment_endpoint
 from demo.loading import LOAD_FAILED, ModelSlot, ModelUnavailableError
 from stamp import ImageError, PromptError, Segmentation
+from stamp.errors import MemoryShortError
 from tests.demo.chat.test_chat import slot_of
 from tests.demo.fake import FakePredictor, half
 
@@ -127,7 +129,7 @@ def test_what_is_wrong_is_said_before_anything_is_waited_for(picture: str) -> No
 def test_a_client_is_told_its_own_mistakes_only(picture: str, error: Exception, words: str) -> None:
     endpoint = segment_endpoint(slot_of(FakePredictor(error=error)), SimpleNamespace(is_awaited=lambda _: True))  # type: ignore[arg-type]
     with pytest.raises(gr.Error) as raised:
-        endpoint(picture, "halves", SimpleNamespace(session_hash="s"))
+        endpoint(picture, "halves", None, None, SimpleNamespace(session_hash="s"))
     assert raised.value.message == words
 
 
@@ -141,7 +143,7 @@ def test_a_client_that_went_away_stops_its_answer(picture: str) -> None:
 
     predictor = FakePredictor()
     endpoint = segment_endpoint(slot_of(predictor), SimpleNamespace(is_awaited=is_awaited))  # type: ignore[arg-type]
-    _, record = endpoint(picture, "halves", SimpleNamespace(session_hash="mine"))
+    _, record = endpoint(picture, "halves", None, None, SimpleNamespace(session_hash="mine"))
     assert record["finish_reason"] == "stopped"
     assert (set(asked), predictor.written) == ({"mine"}, 2)
 
@@ -151,5 +153,51 @@ def test_a_model_that_did_not_load_is_a_sentence(picture: str) -> None:
     assert slot.wait(5)
     endpoint = segment_endpoint(slot, SimpleNamespace(is_awaited=lambda _: True))  # type: ignore[arg-type]
     with pytest.raises(gr.Error) as raised:
-        endpoint(picture, "halves", SimpleNamespace(session_hash="s"))
+        endpoint(picture, "halves", None, None, SimpleNamespace(session_hash="s"))
     assert raised.value.message == LOAD_FAILED
+
+
+def test_refinement_and_conversation_reach_the_model(picture: str) -> None:
+    predictor = FakePredictor()
+    endpoint = segment_endpoint(slot_of(predictor), SimpleNamespace(is_awaited=lambda _: True))  # type: ignore[arg-type]
+    request: Any = SimpleNamespace(session_hash="s")
+    _, first = endpoint(picture, "halves", "none", [], request)
+    assert first["conversation"] == [
+        {"role": "user", "content": "halves"},
+        {"role": "assistant", "content": "Sure, here is the left half: <|seg|> and the right half: <|seg|>."},
+    ]
+    _, second = endpoint(picture, "again", None, first["conversation"], request)
+    assert second["conversation"] == [
+        *first["conversation"],
+        {"role": "user", "content": "again"},
+        first["conversation"][1],
+    ]
+    assert predictor.refinements == ["none", "auto"]
+    assert predictor.histories == [(), (("halves", first["response"]),)]
+
+
+@pytest.mark.parametrize(
+    ("refine", "conversation", "words"),
+    [
+        ("sam", None, r"^refine must be one of auto, none, guided, grabcut, got 'sam'\.$"),
+        ("x" * 200, None, "got 'xxx"),
+        ("auto", [{"role": "user", "content": " "}, {"role": "assistant", "content": ""}], "Type a request first"),
+        ("auto", "hi", "got str"),
+    ],
+)
+def test_what_is_wrong_with_either_is_said(picture: str, refine: str, conversation: Any, words: str) -> None:
+    endpoint = segment_endpoint(slot_of(FakePredictor()), SimpleNamespace(is_awaited=lambda _: True))  # type: ignore[arg-type]
+    with pytest.raises(gr.Error) as raised:
+        endpoint(picture, "halves", refine, conversation, SimpleNamespace(session_hash="s"))
+    assert re.search(words, str(raised.value.message))
+    assert len(str(raised.value.message)) < 400
+
+
+def test_memory_that_does_not_suffice_is_a_sentence(picture: str) -> None:
+    endpoint = segment_endpoint(
+        slot_of(FakePredictor(error=MemoryShortError("Too little memory."))),
+        SimpleNamespace(is_awaited=lambda _: True),  # type: ignore[arg-type]
+    )
+    with pytest.raises(gr.Error) as raised:
+        endpoint(picture, "halves", None, None, SimpleNamespace(session_hash="s"))
+    assert raised.value.message == "Too little memory."

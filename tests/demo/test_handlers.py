@@ -29,6 +29,7 @@ from stamp.pictures.visualization import mask_colour
 from tests.demo.chat.test_chat import slot_of
 from tests.demo.fake import FakePredictor, half
 from tests.demo.pictures import write_bad, write_good
+from tests.disks import full_after
 
 
 def visit_of(size_wh: tuple[int, int] = (40, 30)) -> Visit:
@@ -358,3 +359,27 @@ def test_a_picture_at_the_limit_is_kept_as_it_is() -> None:
     assert shrink_picture(at) is at
     assert shrink_picture(above).size == (2000, 999)
     assert shrink_picture(Image.new("L", (3_000_000, 1))).size[1] == 1
+
+
+def test_a_full_disk_takes_the_downloads_and_not_the_answer() -> None:
+    visit = visit_of((400, 300))
+    with full_after(100):
+        page = ask(slot_of(FakePredictor()), "halves", visit)
+    assert literal(answering.NO_DOWNLOADS) in page["chat_notice"]
+    assert "right half" in page["chat"][-1]["content"]
+    assert (len(visit.masks), visit.downloads, [shown.file for shown in visit.masks]) == (2, [], ["", ""])
+    page = ask(slot_of(FakePredictor()), "halves", visit)
+    assert (page["chat_notice"], len(visit.downloads), visit.earlier) == ("", 7, [])
+
+
+def test_stop_frees_the_model_within_one_token() -> None:
+    predictor, visit = FakePredictor(["word "] * 500, pause_s=0.02), visit_of()
+    answer = answering.ask(slot_of(predictor), "segment", visit)
+    while predictor.written < 3:
+        next(answer)
+    handlers.stop_answer(visit)
+    written = predictor.written
+    list(answer)
+    assert predictor.lock.acquire(timeout=5)
+    predictor.lock.release()
+    assert written <= predictor.written <= written + 1

@@ -45,19 +45,46 @@ def test_only_segment_is_public(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]  # type: ignore[index]
     assert list(endpoints) == ["/segment"]
     assert "Answer a prompt about an image" in endpoints["/segment"]["description"]
-    assert [parameter["parameter_name"] for parameter in endpoints["/segment"]["parameters"]] == ["image", "prompt"]
+    assert [parameter["parameter_name"] for parameter in endpoints["/segment"]["parameters"]] == [
+        "image",
+        "prompt",
+        "refine",
+        "conversation",
+    ]
 
 
 def test_segment_gives_what_the_predictor_gives(client: Client, predictor: StampPredictor, tmp_path: Path) -> None:
     path, size = write_good(tmp_path)["turned.jpg"]
     overlay, record = client.predict(handle_file(path), "segment the apple", api_name="/segment")
     expected = json.loads(json.dumps(predictor.segment(path, "segment the apple").to_record()))
-    for how in ("timings_s", "forward_passes"):  # the second time, it knows the answer to guess from
-        assert record.pop(how) != expected.pop(how)
+    expected["conversation"] = [
+        {"role": "user", "content": "segment the apple"},
+        {"role": "assistant", "content": expected["response"]},
+    ]
+    assert record.pop("timings_s") != expected.pop("timings_s")
     assert record == expected
     assert (record["width"], record["height"]) == size
     with Image.open(overlay) as picture:
         assert (picture.format, picture.size) == ("PNG", size)
+
+
+def test_a_conversation_goes_on_where_the_last_call_left_it(
+    client: Client, predictor: StampPredictor, tmp_path: Path
+) -> None:
+    path, _ = write_good(tmp_path)["palette.png"]
+    _, first = client.predict(handle_file(path), "segment the apple", "none", api_name="/segment")
+    _, second = client.predict(
+        handle_file(path), "and its leaf", refine="none", conversation=first["conversation"], api_name="/segment"
+    )
+    said = [("segment the apple", first["response"])]
+    expected = predictor.segment(path, "and its leaf", refine="none", history=said)
+    assert (second["text"], second["response"]) == (expected.text, expected.response)
+    assert [message["content"] for message in second["conversation"]] == [
+        "segment the apple",
+        first["response"],
+        "and its leaf",
+        second["response"],
+    ]
 
 
 def test_masks_of_the_record_decode_to_the_size_of_the_image(

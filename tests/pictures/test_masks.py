@@ -13,12 +13,14 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from stamp.pictures.masks import (
+    MAX_POLYGONS,
     Mask,
     bounding_box_xywh,
     coverage_grid,
     decode_rle,
     encode_rle,
     intersection_over_union,
+    mask_polygons,
     mask_record,
     mask_score,
     save_mask_png,
@@ -112,6 +114,7 @@ def test_record_is_json(score: float | None) -> None:
     record = mask_record(drawn("..#", "#.#"), score)
     assert json.loads(json.dumps(record)) == {
         "rle": {"size": [2, 3], "counts": "1121"},
+        "polygons": [[2, 0, 2, 2, 3, 2, 3, 0], [0, 1, 0, 2, 1, 2, 1, 1]],
         "area_px": 3,
         "bbox_xywh": [0, 0, 3, 2],
         "score": score,
@@ -175,3 +178,35 @@ def test_shapes_must_agree() -> None:
         mask_score(np.zeros((1, 2)), np.ones((2, 1), bool))
     with pytest.raises(ValueError, match="grid_hw must be at least"):
         coverage_grid(np.ones((2, 2), bool), (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "polygons"),
+    [
+        (("....", ".##.", ".##."), [[1, 1, 1, 3, 3, 3, 3, 1]]),
+        (("...#", "#...", "#..#"), [[0, 1, 0, 3, 1, 3, 1, 1], [3, 2, 3, 3, 4, 3, 4, 2], [3, 0, 3, 1, 4, 1, 4, 0]]),
+        (("###", "#.#", "###"), [[0, 0, 0, 3, 3, 3, 3, 0]]),
+        (("...",), []),
+    ],
+)
+def test_polygons_run_along_the_edges_of_pixels(rows: tuple[str, ...], polygons: list[list[int]]) -> None:
+    """Holes are filled; the largest comes first."""
+    assert mask_polygons(drawn(*rows)) == polygons
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_polygons_drawn_by_pycocotools_are_the_mask(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:90, :120]
+    circles = [(rng.integers(90), rng.integers(120), rng.integers(6, 30)) for _ in range(3)]
+    mask = np.any([(y - a) ** 2 + (x - b) ** 2 < r**2 for a, b, r in circles], axis=0)
+    polygons = mask_polygons(mask)
+    redrawn = coco.decode(coco.merge(coco.frPyObjects(polygons, 90, 120))).astype(bool)
+    assert intersection_over_union(redrawn, mask) > 0.95
+    assert sum(map(len, polygons)) < 300
+
+
+def test_a_mask_of_crumbs_has_a_bounded_number_of_polygons() -> None:
+    mask = np.zeros((60, 60), dtype=bool)
+    mask[::2, ::2] = True
+    assert len(mask_polygons(mask)) == MAX_POLYGONS

@@ -9,6 +9,7 @@ an uninterrupted one.
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from stamp.checkpoints.provenance import hardware_name
+from stamp.files import drop_torn_line, move_files, removed_on_failure, write_atomically, writing
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.cells import N_PLACE
@@ -84,7 +86,8 @@ class Trainer:
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
+        with writing(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
         self.earlier = lineage(self.init_from, self.text_from, self.eyes_from)
         torch.manual_seed(self.config.seed)
         lexicon = Lexicon.of(self.art.nouns)
@@ -255,13 +258,19 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         part = self.out / "state.pt.part"
-        torch.save(state, part)
-        os.replace(part, self.out / "state.pt")
+        with writing(self.out), removed_on_failure(part):
+            with part.open("wb") as file:
+                torch.save(state, file)
+            os.replace(part, self.out / "state.pt")
         grid = self.config.stages[self.progress.stage].plan.grid
         images = image_processor(grid, self.processor.image_processor)
         processor = StampProcessor(self.processor.tokenizer, images)
-        export_checkpoint(self.model, processor, self.out / "model")
-        write_nouns(self.art, self.photographs, self.out / "model")
+        unfinished = self.out / "model.part"
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+        with writing(self.out), removed_on_failure(unfinished):
+            export_checkpoint(self.model, processor, unfinished)
+            write_nouns(self.art, self.photographs, unfinished)
+            move_files(unfinished, self.out / "model")
         summary = {
             "masks": self.masks.name,
             "progress": asdict(self.progress),
@@ -272,7 +281,7 @@ class Trainer:
             "photographs": self.photographs.origins() if self.photographs else {},
             "earlier": self.earlier,
         }
-        (self.out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
+        write_atomically(self.out / "training.json", json.dumps(summary, indent=1) + "\n")
 
     def resume(self) -> bool:
         """Continue from `out/state.pt`; False if there is none.
@@ -280,6 +289,7 @@ class Trainer:
         Raises ValueError for another configuration or another mask objective.
         """
         path = self.out / "state.pt"
+        drop_torn_line(self.out / "log.jsonl")
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
@@ -297,7 +307,8 @@ class Trainer:
             return
         row = {"stage": stage.name, "step": step, "seconds": round(self.progress.seconds, 1)}
         rounded = {name: round(value, 5) for name, value in averages.items()}
-        with (self.out / "log.jsonl").open("a") as log:
+        path = self.out / "log.jsonl"
+        with writing(path), path.open("a") as log:
             log.write(json.dumps(row | rounded) + "\n")
 
 

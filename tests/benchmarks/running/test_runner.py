@@ -1,6 +1,9 @@
 """Whole runs: interrupted, torn, gone on, shared among processes. The methods are scripted; the files are real."""
 
 import json
+import multiprocessing
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +18,10 @@ from benchmarks.running.processes import Process, this_process
 from benchmarks.running.run_file import RunConfig
 from benchmarks.running.runner import Progress, choose_samples, run_benchmark
 from benchmarks.scoring.records import Record, read_records, records_of
+from stamp.files import StorageError
 from tests.benchmarks import tiny
 from tests.benchmarks.scripted import ScriptedMethod, answer
+from tests.disks import TOO_LARGE, full_after
 
 ALONE = Process(0, 1, "cpu")
 CONFIG = RunConfig("scenes", ("known",), ("a", "b"))
@@ -109,6 +114,53 @@ def test_a_torn_line_and_a_corrupt_one_are_measured_again(dataset: Dataset, tmp_
     log.clear()
     run_benchmark(dataset, methods(log), CONFIG, out, ALONE)
     assert log == []
+
+
+def test_a_kill_loses_no_answer_that_was_measured(dataset: Dataset, tmp_path: Path) -> None:
+    """A real one, which runs no `finally`: of a process that is answering its sixth question of sixteen."""
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run_benchmark(dataset, methods(), CONFIG, whole, ALONE)
+
+    def killed() -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        log: list[tuple[str, str]] = []
+        doomed = methods(log)
+        whole_script = doomed[0].script
+
+        def script(image: Image.Image, prompt: str) -> Prediction:
+            if len(log) == WARMUPS + 6:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return whole_script(image, prompt)
+
+        for method in doomed:
+            method.script = script
+        run_benchmark(dataset, doomed, CONFIG, out, ALONE)
+
+    process = multiprocessing.get_context("fork").Process(target=killed)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    kept, problems = records_of(out)
+    assert (len(kept), problems) == (5, [])
+    log: list[tuple[str, str]] = []
+    run_benchmark(dataset, methods(log), CONFIG, out, ALONE)
+    assert len(log) <= WARMUPS + 16 - 5
+    assert lasting(records_of(out)[0]) == lasting(records_of(whole)[0])
+
+
+def test_a_full_disk_is_a_sentence_and_keeps_what_was_measured(dataset: Dataset, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run_benchmark(dataset, methods(), CONFIG, whole, ALONE)
+    lines = (whole / "records.jsonl").read_bytes().splitlines(keepends=True)
+    room = max((whole / "run.json").stat().st_size + 50, sum(map(len, lines[:5])))
+    with full_after(room), pytest.raises(StorageError, match=rf"records\.jsonl {TOO_LARGE}"):
+        run_benchmark(dataset, methods(), CONFIG, out, ALONE)
+    kept = len(records_of(out)[0])
+    assert kept >= 3
+    log: list[tuple[str, str]] = []
+    run_benchmark(dataset, methods(log), CONFIG, out, ALONE)
+    assert len(log) <= WARMUPS + 16 - kept
+    assert lasting(records_of(out)[0]) == lasting(records_of(whole)[0])
 
 
 def test_errors_are_tried_again_when_asked(dataset: Dataset, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.running.runner import merge_records
-from benchmarks.scoring.records import Record, RecordLog, read_records, record_files, records_of, write_atomically
+from benchmarks.scoring.records import Record, RecordLog, read_records, record_files, records_of
+from stamp.files import write_atomically
 from tests.benchmarks import tiny
 
 MASK = Record(

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 
-from demo.security.calls import BY_NAME, BY_PLACE, NOT_JSON
+from demo.security.calls import BY_NAME, BY_PLACE, NOT_JSON, SEE
 from demo.security.gate import API, MAX_EVENT_BYTES, MAX_UPLOAD_BYTES, NOT_FOUND, TOO_LARGE
 from demo.security.page import TOO_FEW
 from demo.ui import SAFETY, launch_options
@@ -210,13 +210,18 @@ def test_no_exception_reaches_a_visitor(stranger: Stranger) -> None:
 
 
 WRONG_CALLS: list[tuple[str, object, str]] = [
-    *(("call/v2/segment", body, BY_NAME) for body in ({}, {"image": None}, {"prompt": "x"}, {"data": [None, "x"]})),
-    ("call/v2/segment/", {"image": None, "prompt": "x", "more": 1}, BY_NAME),
+    ("call/v2/segment", {}, f"{BY_NAME}. Missing: image and prompt. {SEE}"),
+    ("call/v2/segment", {"image": None, "refine": "none"}, f"{BY_NAME}. Missing: prompt. {SEE}"),
+    ("call/v2/segment", {"prompt": "x"}, f"{BY_NAME}. Missing: image. {SEE}"),
+    ("call/v2/segment", {"data": [None, "x"]}, f"{BY_NAME}. Missing: image and prompt. {SEE}"),
+    ("call/v2/segment/", {"image": None, "prompt": "x", "more": 1, "b": 2}, f"{BY_NAME}. Unknown: b, more. {SEE}"),
+    ("call/segment", {"data": []}, f"{BY_PLACE}. Missing: image and prompt. {SEE}"),
+    ("call/segment", {"data": [None]}, f"{BY_PLACE}. Missing: prompt. {SEE}"),
+    ("call/segment", {"data": [None, "x", "none", [], 1]}, f"{BY_PLACE}. This one has 5 values, 4 at most. {SEE}"),
     *(
-        ("call/segment", {"data": data}, BY_PLACE)
-        for data in ([], [None], [None, "x", 1], None, "ab", {"0": 1, "1": 2})
+        ("call/segment", body, f'{BY_PLACE}. Missing: "data". {SEE}')
+        for body in ({}, {"data": "ab"}, {"data": {"0": 1}})
     ),
-    ("call/segment", {}, BY_PLACE),
     *((path, body, NOT_JSON) for path in ("call/segment", "call/v2/segment") for body in ([1], None, "x")),
 ]
 
@@ -236,6 +241,10 @@ def test_calls_of_the_right_shape_pass(stranger: Stranger) -> None:
     by_name = stranger.http.post(f"{API}/call/v2/segment", json={"image": picture, "prompt": "segment the apple"})
     said = stranger.http.get(f"{API}/call/v2/segment/{by_name.json()['event_id']}").text
     assert said.startswith("event: complete")
+    for more in (["none"], ["none", []], [None, None]):
+        event = stranger.http.post(f"{API}/call/segment", json={"data": [picture, "segment the apple", *more]})
+        said = stranger.http.get(f"{API}/call/segment/{event.json()['event_id']}").text
+        assert said.startswith("event: complete"), said
     for bad in (b"", b"{", b"[" * 100_000):
         assert stranger.http.post(f"{API}/call/segment", content=bad).json() == {"detail": NOT_JSON}
 

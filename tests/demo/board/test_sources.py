@@ -37,3 +37,23 @@ def test_live_runs_have_a_switch(monkeypatch: pytest.MonkeyPatch, value: str, is
 def test_data_without_a_name_is_refused() -> None:
     with pytest.raises(ValueError, match="NAME=FOLDER"):
         read_sources(app.parse_arguments(["--data", "folder"]))
+
+
+@pytest.mark.parametrize(
+    ("value", "folders"),
+    [
+        ('refcoco="/my data/refer" scenes=b', {"refcoco": "/my data/refer", "scenes": "b"}),
+        ("'refcoco=/my data/refer'", {"refcoco": "/my data/refer"}),
+        (r"refcoco=C:\data\new#1", {"refcoco": r"C:\data\new#1"}),
+        ("", {}),
+    ],
+)
+def test_a_folder_may_have_a_blank_in_it(monkeypatch: pytest.MonkeyPatch, value: str, folders: dict[str, str]) -> None:
+    monkeypatch.setenv("STAMP_DATA", value)
+    assert read_sources(app.parse_arguments([])).data == {name: Path(folder) for name, folder in folders.items()}
+
+
+def test_a_quote_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAMP_DATA", 'refcoco="/my data')
+    with pytest.raises(ValueError, match="A quote in STAMP_DATA does not end"):
+        read_sources(app.parse_arguments([]))

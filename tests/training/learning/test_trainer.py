@@ -2,6 +2,10 @@
 
 import json
 import math
+import pickle
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stamp.files import StorageError
 from stamp.predictor import StampPredictor
 from stamp.training.learning.cells import N_ATTRIBUTES, N_PLACE
 from stamp.training.learning.config import Stage, TrainingConfig
@@ -21,10 +26,12 @@ from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
 from stamp.training.scenes.vocabulary import taught_nouns
+from tests.disks import TOO_LARGE, full_after
 from tests.narrow import WIDTH
 from tests.training.conftest import LEXICON, NOUN, NOUNS, STYLES
 from tests.training.photographs import write_coco
 
+ROOT = Path(__file__).parents[3]
 VISION = Stage(
     "vision", "vision", BatchPlan(12, 1, 0, 0, 0, seed_offset=0, styles=STYLES), 2, 1e-3, 1e-3, warmup_steps=1
 )
@@ -102,6 +109,59 @@ def test_resuming_after_a_kill_gives_the_very_same_weights(
     again.run()
     for name, value in finished.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from stamp import files
+from stamp.training.learning.trainer import Trainer
+from tests.training.learning import test_trainer as tests
+
+art, narrow, out = pickle.load(sys.stdin.buffer)
+moved, replace = [], os.replace
+
+def killing_replace(part, path):
+    if moved[-2:-1] == ["state.pt"] and moved.count("state.pt") == 2:  # of the second save, and one file of `model/`
+        os.kill(os.getpid(), signal.SIGKILL)
+    moved.append(Path(path).name)
+    replace(part, path)
+
+os.replace = killing_replace
+Trainer(tests.CONFIG, art, out, tests.torch.device("cpu"), init_from=narrow, workers=0).run()
+"""
+
+
+def test_a_kill_in_the_middle_of_a_save_loses_nothing(
+    make: Make, library: ArtLibrary, narrow: Path, finished: Trainer, tmp_path: Path
+) -> None:
+    """A real one, which runs no `finally`, between two files of a checkpoint; a line of the log is torn besides."""
+    given = pickle.dumps((library, narrow, tmp_path))
+    done = subprocess.run([sys.executable, "-c", KILLED], input=given, cwd=ROOT, capture_output=True, timeout=1800)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert (tmp_path / "model.part").exists()
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"stage": "vis')
+    again = make(tmp_path)
+    assert again.resume()
+    assert (again.progress.stage, again.progress.step) == (1, 2)
+    again.run()
+    for name, value in finished.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in finished.out.iterdir()}
+    for path in (finished.out / "model").iterdir():
+        assert (tmp_path / "model" / path.name).read_bytes() == path.read_bytes(), path.name
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 1, 2, 1, 2, 3]
+
+
+def test_a_full_disk_is_a_sentence_and_keeps_the_last_save(make: Make, finished: Trainer, tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.run()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with full_after(20_000), pytest.raises(StorageError, match=rf"{tmp_path.name} {TOO_LARGE}"):
+        run.save()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_it_trains_on_photographs_in_coco_format(make: Make, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The earlier questions and answers that a call of `/segment` brings along, as chats write them: role and content."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stamp.errors import PromptError
+
+#: Questions with their answers, and characters of all of them: what the model reads takes memory and time.
+MAX_EXCHANGES = 20
+MAX_CHARACTERS = 20_000
+ROLES = ("user", "assistant")
+WANTED = (
+    'conversation is a list of what was said before, {"role": "user", "content": question} and {"role": "assistant", '
+    '"content": response} in turn: pass what the last call returned'
+)
+
+Exchange = tuple[str, str]
+
+
+def read_history(conversation: Any) -> list[Exchange]:
+    """(question, response) of each exchange; None and "" are a new conversation. Raises PromptError."""
+    if conversation in (None, ""):
+        return []
+    if not isinstance(conversation, list):
+        raise PromptError(f"{WANTED}; got {type(conversation).__name__}.")
+    said = [_content(message, ROLES[number % 2], number) for number, message in enumerate(conversation)]
+    if len(said) % 2:
+        raise PromptError(f"{WANTED}; the last one has no answer.")
+    if len(said) > 2 * MAX_EXCHANGES:
+        raise PromptError(
+            f"The conversation has {len(said) // 2} questions; the limit is {MAX_EXCHANGES}. Begin a new one."
+        )
+    if (characters := sum(map(len, said))) > MAX_CHARACTERS:
+        raise PromptError(
+            f"The conversation has {characters:,} characters; the limit is {MAX_CHARACTERS:,}. Begin a new one."
+        )
+    return list(zip(said[::2], said[1::2], strict=True))
+
+
+def _content(message: Any, role: str, number: int) -> str:
+    if not isinstance(message, dict) or message.get("role") != role or not isinstance(message.get("content"), str):
+        raise PromptError(f"{WANTED}; number {number + 1} has no role {role!r} or no text.")
+    content: str = message["content"]
+    if any("\ud800" <= character <= "\udfff" for character in content):
+        raise PromptError(f"{WANTED}; number {number + 1} holds characters that are not UTF-8.")
+    return content
+
+
+def to_conversation(history: Sequence[Exchange]) -> list[dict[str, str]]:
+    """The inverse of `read_history`."""
+    return [
+        {"role": role, "content": content}
+        for exchange in history
+        for role, content in zip(ROLES, exchange, strict=True)
+    ]

@@ -1,0 +1,78 @@
+"""`/segment` as a tool for agents: `python -m demo.mcp [--url URL]` speaks MCP on standard input and output.
+
+It runs beside the agent and calls the page like any other program, so the page has no more doors than before. Pictures
+are files of the agent's machine, and only their bytes are sent. Needs `pip install -r requirements-mcp.txt`.
+"""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mcp.server.fastmcp import FastMCP
+
+URL = "http://127.0.0.1:7860"
+
+
+def build_server(url: str = URL) -> "FastMCP":
+    """A server with the tool `segment`, which calls the page at `url`. Connects on the first call."""
+    from gradio_client import Client, handle_file
+    from mcp.server.fastmcp import FastMCP
+
+    server = FastMCP("stamp")
+    clients: list[Client] = []
+
+    @server.tool()
+    def segment(
+        image: str,
+        prompt: str,
+        refine: str = "auto",
+        conversation: list[dict[str, str]] | None = None,
+        overlay: str | None = None,
+    ) -> dict[str, Any]:
+        """Answer a prompt about a picture, with a mask of everything the answer points to.
+
+        Args:
+            image: Path of a picture file on this machine.
+            prompt: What to ask, for example "segment the apple".
+            refine: How masks get their edges: auto, none, guided or grabcut.
+            conversation: What was said about this picture before: `conversation` of the last result.
+            overlay: Where to write a PNG of the picture with its masks, if wanted; must not exist yet.
+        """
+        path = _picture(image)
+        if overlay is not None and Path(overlay).exists():
+            raise ValueError(f"{overlay} exists already; name another file.")
+        if not clients:
+            clients.append(Client(url, verbose=False))
+        drawn, result = clients[0].predict(handle_file(path), prompt, refine, conversation or [], api_name="/segment")
+        if overlay is not None:
+            shutil.copyfile(drawn, overlay)
+        found: dict[str, Any] = result
+        return found
+
+    return server
+
+
+def _picture(image: str) -> Path:
+    path = Path(image)
+    if not path.is_file():
+        raise ValueError(f"{image} is not a file on this machine. Web addresses are not fetched.")
+    return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until the agent closes the pipe."""
+    parser = argparse.ArgumentParser(prog="python -m demo.mcp", description="The tool `segment` for agents (MCP).")
+    parser.add_argument("--url", default=os.environ.get("STAMP_URL", URL), help=f"address of the page (default: {URL})")
+    given = parser.parse_args(arguments)
+    try:
+        server = build_server(given.url)
+    except ImportError as error:
+        raise SystemExit(f"error: {error}. Run pip install -r requirements-mcp.txt first.") from error
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

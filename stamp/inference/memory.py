@@ -1,0 +1,52 @@
+"""An answer for which the accelerator's memory does not suffice: once more with a smaller picture, or refused."""
+
+import gc
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import TypeVar
+
+import torch
+
+from stamp.errors import MemoryShortError
+
+T = TypeVar("T")
+
+#: Pixels of the second attempt, as a share of the first: half the width, half the height.
+SMALLER = 0.25
+TOO_LITTLE = (
+    "There is too little memory for this answer. Take a smaller picture, ask for fewer masks at once, or begin a new "
+    "conversation."
+)
+
+
+def within_memory(
+    attempt: Callable[[float], Generator[T, None, None]], may_shrink: bool, let_go: Callable[[], None]
+) -> Iterator[T]:
+    """What an attempt yields at full size; where memory does not suffice before that, of one at SMALLER.
+
+    attempt: gets the share of the picture's pixels, 1 or SMALLER. let_go: frees what can be computed again.
+    may_shrink: allow the second attempt. Raises MemoryShortError when nothing more can be done.
+    """
+    for share in (1.0, SMALLER) if may_shrink else (1.0,):
+        has_begun = False
+        try:
+            with closing(attempt(share)) as steps:
+                for step in steps:
+                    has_begun = True
+                    yield step
+            return
+        except torch.OutOfMemoryError:
+            if has_begun:
+                may_shrink = False
+        free_memory(let_go)  # not inside `except`: its traceback holds tensors
+        if not may_shrink:
+            break
+    raise MemoryShortError(TOO_LITTLE)
+
+
+def free_memory(let_go: Callable[[], None]) -> None:
+    """Let go of what can be computed again, and give the accelerator's free blocks back."""
+    let_go()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
