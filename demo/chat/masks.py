@@ -50,7 +50,10 @@ def _button(index: int, act: str, words: str, name: str) -> str:
 
 
 def pick_mask(picked: gr.SelectData, visit: Visit | None) -> Updates:
-    """What a click in the list or on a name does: its index is a mask, its value says what to do with it."""
+    """What a click does. In the list or on a name, its index is a mask and its value says what to do with it; in the
+    picture, its index is a point."""
+    if picked.value == "point":
+        return pick_point(picked, visit)
     if visit is None or not isinstance(picked.index, int) or not 0 <= picked.index < len(visit.masks):
         return {}
     match picked.value:
