@@ -4,7 +4,7 @@ import json
 
 #: Both of them, in this order.
 PARAMETERS = ("image", "prompt")
-NOT_JSON = "The body of a call is a JSON object."
+NOT_JSON = "The body of a call must be a JSON object."
 BY_PLACE = 'A call has "data", a list of 2: image and prompt. "Use via API" on the page shows one.'
 BY_NAME = 'A call has "image" and "prompt" and nothing else. "Use via API" on the page shows one.'
 

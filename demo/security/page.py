@@ -12,7 +12,7 @@ from demo.loading import ModelSlot
 from demo.security.limits import Limits
 from demo.security.presence import Presence
 
-TOO_FEW = "This request says too little: reload the page, or see “Use via API”."
+TOO_FEW = "This request is incomplete. Reload the page, or see “Use via API”."
 
 
 class Page(gr.Blocks):
