@@ -1,6 +1,7 @@
 """The About tab: the paradigm in one figure, how to cite, how to run published checkpoints, limits of the nano."""
 
 import json
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -91,7 +92,10 @@ def add_about() -> None:
         gr.Markdown(limits())
         gr.Markdown(PUBLISHED)
         gr.Markdown(CITE)
-        gr.Code(CITATION, language=None, interactive=False, show_label=False, elem_id="citation")
+        gr.HTML(
+            f'<pre class="scroll" tabindex="0" role="region" aria-label="Citation">{escape(CITATION)}</pre>',
+            elem_id="citation", padding=False,
+        )  # fmt: skip
 
 
 # -- the figure ----------------------------------------------------------------------------------------------------

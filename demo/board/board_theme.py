@@ -4,7 +4,7 @@ BOARD_CSS = """
 .takeaway { margin: 0.1rem 0 0.4rem; font-size: 0.92rem; line-height: 1.45; }
 .chart { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 0.8rem 0.9rem;
   background: var(--block-background-fill); }
-.chart h3, #views h3 { margin: 0; font-size: 1.02rem; }
+.chart h2, #views h2 { margin: 0; font-size: 1.02rem; }
 .charts { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.9rem; }
 .charts { align-items: stretch; }
 .chart { gap: 0.1rem !important; }
@@ -20,13 +20,14 @@ BOARD_CSS = """
 #filters { gap: 0.6rem; }
 #filters .form { flex-wrap: nowrap; }
 #filters .block { padding: 0.4rem 0.6rem; }
+#filters input { text-overflow: ellipsis; }
 body:has(:is(#view-race-button, #view-published-button)[aria-selected="true"]) :is(#filters, #mixture) {
   display: none; }
 .headlines, .matrices { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(280px, 100%), 1fr));
   gap: 0.9rem; }
 .headline { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 0.7rem 0.9rem;
   background: var(--block-background-fill); }
-.headline h3 { font-size: 0.92rem; font-weight: 500; margin: 0; color: var(--body-text-color-subdued); }
+.headline h2 { font-size: 0.92rem; font-weight: 500; margin: 0; color: var(--body-text-color-subdued); }
 .headline p { margin: 0; line-height: 1.45; font-size: 0.92rem; }
 .headline .figure { font-size: 1.7rem; font-weight: 700; line-height: 1.3; }
 .headline .figure small { font-size: 0.85rem; font-weight: 400; color: var(--body-text-color-subdued); }
@@ -42,10 +43,12 @@ body:has(:is(#view-race-button, #view-published-button)[aria-selected="true"]) :
   padding: 0.15rem 0.7rem; margin-left: 0.4rem; text-decoration: none; }
 #explorer-bar { align-items: end; }
 .scroll { overflow-x: auto; }
-.prose :is(table.ranking, table.matrix) { border-collapse: collapse; width: 100%; font-size: 0.9rem; margin: 0; }
+.prose :is(table.ranking, table.matrix) { border-collapse: collapse; border: none; width: 100%;
+  font-size: 0.9rem; margin: 0; }
 .prose :is(table.ranking, table.matrix) :is(th, td) { border: none; text-align: left; padding: 0.35rem 0.6rem;
   vertical-align: top; font-variant-numeric: tabular-nums; }
-.prose :is(table.ranking, table.matrix) tr { border-bottom: 1px solid var(--border-color-primary); }
+.prose :is(table.ranking, table.matrix) tr { border: none;
+  border-bottom: 1px solid var(--border-color-primary); }
 :is(table.ranking, table.matrix) small { display: block; font-size: 0.78rem; color: var(--body-text-color-subdued);
   white-space: nowrap; }
 table.ranking thead th { vertical-align: bottom; white-space: nowrap; }
@@ -58,6 +61,7 @@ table.ranking th[scope="row"] { position: sticky; left: 0; background: var(--bac
   font-weight: 600; }
 table.matrix caption { text-align: left; font-weight: 600; padding-bottom: 0.2rem; }
 table.matrix th { font-weight: 500; }
+table.matrix small { color: inherit; }
 table.matrix td:not(:empty, .corner) { background: color-mix(in srgb, #4c78f0 calc(var(--p) * 28%), transparent); }
 table.live tr.before :is(td, th) { color: var(--body-text-color-subdued); }
 .bar { height: 8px; border-radius: 4px; background: var(--border-color-primary); overflow: hidden; margin: 0.4rem 0; }
@@ -92,6 +96,8 @@ CARDS_CSS = """
 
 ABOUT_CSS = """
 #about { max-width: 780px; }
+#citation pre { font-size: 0.82rem; border: 1px solid var(--border-color-primary); border-radius: 8px;
+  padding: 0.6rem 0.8rem; }
 .paradigms { width: 100%; height: auto; font-family: var(--font); }
 .paradigms .lane-name { font-weight: 700; font-size: 16px; }
 .paradigms .lane-words { font-size: 13px; fill: var(--body-text-color-subdued); }

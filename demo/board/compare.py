@@ -47,7 +47,7 @@ def add_compare(parts: Parts) -> None:
 
 def _words(name: str, heading: str, sentence: str) -> str:
     legend = f'<p class="muted legend">{LEGENDS[name]}</p>' if name in LEGENDS else ""
-    return f'<h3>{heading}</h3><p class="takeaway">{literal(sentence)}</p>{legend}'
+    return f'<h2>{heading}</h2><p class="takeaway">{literal(sentence)}</p>{legend}'
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------

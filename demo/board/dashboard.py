@@ -58,10 +58,10 @@ def add_dashboard(
     with gr.Row(elem_id="filters"):  # shown on the views that they change, by the style sheet
         for name in SINGLE:
             parts[name] = gr.Dropdown(
-                label=LABELS[name], choices=[(EVERYTHING, ALL)], value=ALL, min_width=110, elem_id=f"filter-{name}"
+                label=LABELS[name], choices=[(EVERYTHING, ALL)], value=ALL, min_width=130, elem_id=f"filter-{name}"
             )
         parts["methods"] = gr.Dropdown(
-            label=METHODS, choices=[], value=[], multiselect=True, min_width=220, scale=2, elem_id="filter-methods"
+            label=METHODS, choices=[], value=[], multiselect=True, min_width=200, elem_id="filter-methods"
         )
     parts["mixture"] = gr.HTML("", elem_id="mixture", padding=False)
     with gr.Tabs(elem_id="views", overflow_behavior="wrap"):
@@ -86,14 +86,17 @@ def add_dashboard(
 
 
 def filter_view(results: Results, filters: Filters) -> Updates:
-    """The filters themselves, with what can be chosen now. Those without a choice are hidden."""
-    choices = choices_of(results, filters.dataset)
+    """The filters themselves, with what can be chosen now. Those without a choice, in this run, are hidden."""
+    choices, rows = choices_of(results, filters.dataset), results.rows
+    of_run = rows if filters.run == ALL else rows[rows["run"] == filters.run]
     updates: Updates = {}
     for name in SINGLE:
         values = getattr(choices, name)
         shown = [(EVERYTHING if value == ALL else name_of(name, value), value) for value in values]
-        is_open = len(values) > 2 or (name == "dataset" and len(values) > 1)  # "all" and one value leave no choice
-        updates[name] = gr.Dropdown(choices=shown, value=getattr(filters, name), visible=is_open)
+        has_choice = len(values) > 2  # "all" and one value leave none
+        if name in ("precision", "hardware"):
+            has_choice = of_run[name].nunique() > 1 or getattr(filters, name) != ALL
+        updates[name] = gr.Dropdown(choices=shown, value=getattr(filters, name), visible=has_choice)
     methods = [(method_name(label), label) for label in choices.methods]
     return updates | {"methods": gr.Dropdown(choices=methods, value=list(filters.methods), multiselect=True)}
 
@@ -134,8 +137,9 @@ def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
         return board_view(results, filters, [])
     if filters == before and shown[1] == filters:
         return {}
-    other_dataset = shown[1].dataset != filters.dataset  # it has splits and kinds of its own
-    return view(results, filters) | (filter_view(results, filters) if other_dataset or filters != before else {})
+    was = shown[1]
+    has_others = (was.dataset, was.run) != (filters.dataset, filters.run)  # splits, kinds, precisions of its own
+    return view(results, filters) | (filter_view(results, filters) if has_others or filters != before else {})
 
 
 def open_board(store: ResultStore, shown: Shown, *values: Any) -> Updates:

@@ -176,7 +176,7 @@ def card(title: str, picture: str, said: str, facts: str, colour: str) -> str:
     """HTML of one card. title, said, facts: plain text. picture: from `stage`. colour: hex."""
     return (
         f'<section class="card" style="border-top-color:{colour}"><header><b>{literal(title)}</b></header>{picture}'
-        f'<p class="said">{literal(said)}</p><p class="facts">{literal(facts)}</p></section>'
+        f'<p class="said" tabindex="0">{literal(said)}</p><p class="facts">{literal(facts)}</p></section>'
     )
 
 

@@ -29,10 +29,10 @@ _DATASETS = {
     "reasonseg": "ReasonSeg",
 }
 _SPLITS = {
-    "known": "familiar drawings",
-    "style": "unseen drawing styles",
-    "background": "unseen backgrounds",
-    "heldout": "held-out photographs",
+    "known": "Familiar drawings",
+    "style": "Unseen styles",
+    "background": "Unseen backgrounds",
+    "heldout": "Held-out photographs",
 }
 _KINDS = {
     "segment": "Segment by name",

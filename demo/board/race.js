@@ -26,7 +26,7 @@ function buildLane(record, lane) {
   stage.append(shape("image", { href: record.image, width: record.width, height: record.height }));
   const drawn = shape("g", {});
   stage.append(drawn);
-  const said = node("p", { class: "said" });
+  const said = node("p", { class: "said", tabindex: "0" });
   const note = node("p", { class: "lane-note" });
   card.append(head, stage, said, note);
   return { lane, card, clock, drawn, said, note };

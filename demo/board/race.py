@@ -168,7 +168,7 @@ def _lane_record(lane: Lane, size_hw: tuple[int, int]) -> dict[str, Any]:
     is_polygon, is_patches = paradigm is POLYGON, paradigm is PATCH_TEXT
     return {
         "label": method_name(lane.label),
-        "paradigm": paradigm.name,
+        "paradigm": "" if paradigm.name in method_name(lane.label).lower() else paradigm.name,
         "is_finished": lane.is_finished,
         "colour": paradigm.colour,
         "total_s": lane.total_s,

@@ -41,7 +41,7 @@ def _card(rows: pd.DataFrame, pairs: Pairs, score: str, title: str, unit: str) -
     shown = {SECONDS: seconds(value), "dialogue": f"{value:.0%}"}.get(score, f"{value:.2f}")
     label = str(best["label"])
     return (
-        f'<section class="headline"><h3>{title}</h3><p class="figure">{escape(shown)} <small>{unit}</small></p>'
+        f'<section class="headline"><h2>{title}</h2><p class="figure">{escape(shown)} <small>{unit}</small></p>'
         f"<p><b>{escape(label)}</b>{escape(_lead(rows, pairs, score, label))}</p></section>"
     )
 
@@ -66,7 +66,7 @@ def matrices_html(rows: pd.DataFrame, pairs: Pairs) -> str:
     tables = [_matrix(order, pairs[score], caption) for score, caption in MATRICES.items() if pairs.get(score)]
     if not tables:
         return ""
-    return f'<h3>Who beats whom</h3><p class="takeaway">{HOW_TO_READ}</p><div class="matrices">{"".join(tables)}</div>'
+    return f'<h2>Who beats whom</h2><p class="takeaway">{HOW_TO_READ}</p><div class="matrices">{"".join(tables)}</div>'
 
 
 def _matrix(order: list[str], found: dict[tuple[str, str], Pair], caption: str) -> str:

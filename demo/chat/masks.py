@@ -35,7 +35,8 @@ def _row(visit: Visit, index: int) -> str:
     facts = shown.size_in_words + ("" if shown.score is None else f" · score {shown.score:.2f}")
     others = visit.visible != [index]
     buttons = [_button(index, "show", "Hide" if is_visible else "Show", name)]
-    buttons.append(_button(index, "only", "Only this" if others else "Show all", name))
+    if len(visit.masks) > 1:
+        buttons.append(_button(index, "only", "Only this" if others else "Show all", name))
     buttons.append(_button(index, "invert", "Invert", name))
     return (
         f'<li class="{"selected" if is_selected else ""}{"" if is_visible else " unseen"}" '

@@ -74,7 +74,7 @@ def test_every_plot_is_drawn_with_its_sentence_and_filters_change_it(
             assert sum(len(trace["x"]) for trace in before[name]) > 0
             assert page.inner_text(f"#chart-{name} .takeaway")
         eventually(lambda: query(page) == {"tab": ["benchmark"], "dataset": ["scenes"], "split": ["known"]})
-        choose(page, "split", "unseen drawing styles")
+        choose(page, "split", "Unseen styles")
         eventually(lambda: plot(page, "glance") != before["glance"])
         eventually(lambda: query(page)["split"] == ["style"])
         choose(page, "kind", "Segment by name")
@@ -91,7 +91,7 @@ def test_a_link_restores_the_view_and_the_csv_is_its_table(browser: Any, board: 
     link = f"{BOARD}&dataset=scenes&split=style&kind=segment&method=stamp&method=polygon"
     with opened(browser, board, link) as page:
         page.wait_for_selector("#plot-spread .main-svg", state="attached")
-        assert page.input_value("#filter-split input") == "unseen drawing styles"
+        assert page.input_value("#filter-split input") == "Unseen styles"
         assert page.input_value("#filter-kind input") == "Segment by name"
         assert page.locator("#filter-methods .token").count() == 2
         with page.expect_download() as download:
@@ -158,8 +158,8 @@ def test_the_race_ends_with_a_mask_in_each_lane(
             assert float(lane.locator(".clock").inner_text().split()[0]) >= 0
         assert page.locator("#race svg polygon").count() == 1
         assert page.locator("#race svg rect").count() == 16
-        top = page.locator("#race .lanes").bounding_box()["y"]
-        assert 0 <= top < 400  # the replay is in view
+        in_view = "lanes => lanes.getBoundingClientRect().top < innerHeight / 2"
+        eventually(lambda: page.locator("#race .lanes").evaluate(in_view))
         page.click("#race .race-bar button >> text=1/20 speed")
         page.wait_for_function("document.querySelector('#race .race-summary').textContent === ''")
 

@@ -63,12 +63,12 @@ def test_filters_that_cannot_be_kept_are_set(store: ResultStore, results: Result
 def test_filters_have_peoples_names_and_those_without_a_choice_are_hidden(results: Results) -> None:
     sent = dashboard.filter_view(results, default_filters(results))
     assert sent["split"].choices == [
-        ("All", "all"), ("familiar drawings", "known"), ("unseen drawing styles", "style"),
-        ("unseen backgrounds", "background"),
+        ("All", "all"), ("Familiar drawings", "known"), ("Unseen styles", "style"),
+        ("Unseen backgrounds", "background"),
     ]  # fmt: skip
     assert ("Polygon text", "polygon") in sent["methods"].choices
     assert {name: sent[name].visible for name in SINGLE} == {
-        "dataset": True, "split": True, "kind": True, "precision": False, "hardware": False, "run": False,
+        "dataset": False, "split": True, "kind": True, "precision": False, "hardware": False, "run": False,
     }  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def test_rows_of_different_work_are_not_compared_in_silence(other: dict[str, obj
 def test_labels_tell_rows_apart() -> None:
     frame = pd.DataFrame([row(), row(split="style"), row(split="style", method="polygon")])
     assert list(with_labels(frame)["label"]) == [
-        "STAMP · familiar drawings", "STAMP · unseen drawing styles", "Polygon text · unseen drawing styles",
+        "STAMP · Familiar drawings", "STAMP · Unseen styles", "Polygon text · Unseen styles",
     ]  # fmt: skip
     twice = pd.DataFrame([row(), row(run="again")])
     assert list(with_labels(twice)["label"]) == ["STAMP · r", "STAMP · again"]

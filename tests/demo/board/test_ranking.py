@@ -90,7 +90,7 @@ def test_rows_of_several_splits_have_no_rank_and_no_verdict(results: Results) ->
     assert pairs == {}
     head, *lines = cells(ranking_html(rows, pairs))
     assert head[:3] == ["Method", "Split", "gIoU"]
-    assert {line[1] for line in lines} == {"familiar drawings", "unseen drawing styles", "unseen backgrounds"}
+    assert {line[1] for line in lines} == {"Familiar drawings", "Unseen styles", "Unseen backgrounds"}
     assert SEVERAL in unescape(headline_html(rows, pairs))
     assert matrices_html(rows, pairs) == ""
 
