@@ -23,6 +23,8 @@ BOARD_CSS = """
 #filters input { text-overflow: ellipsis; }
 body:has(:is(#view-race-button, #view-published-button)[aria-selected="true"]) :is(#filters, #mixture) {
   display: none; }
+body:has(#view-live-button[aria-selected="true"]) :is(#filter-methods, #filter-precision, #filter-hardware,
+#filter-run) { display: none; }
 .headlines, .matrices { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(280px, 100%), 1fr));
   gap: 0.9rem; }
 .headline { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 0.7rem 0.9rem;

@@ -31,8 +31,12 @@ def add_live_run(parts: Parts, shelf: Shelf) -> None:
     parts["live_stop"] = gr.State(None)
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', padding=False)
     with gr.Row():
-        parts["live_methods"] = gr.CheckboxGroup(label="Methods", choices=[], elem_id="live-methods", scale=2)
-        parts["live_n"] = gr.Slider(1, MAX_SAMPLES, DEFAULT_SAMPLES, step=1, label="Samples", elem_id="live-n")
+        parts["live_methods"] = gr.CheckboxGroup(
+            label="Methods", choices=[], elem_id="live-methods", scale=2, min_width=300
+        )
+        parts["live_n"] = gr.Slider(
+            1, MAX_SAMPLES, DEFAULT_SAMPLES, step=1, label="Samples", elem_id="live-n", min_width=240
+        )
     with gr.Row():
         parts["live_go"] = gr.Button("Run it here", variant="primary", elem_id="live-go")
         parts["live_halt"] = gr.Button("Cancel", visible=False, elem_id="live-halt")
