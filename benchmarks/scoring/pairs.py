@@ -83,7 +83,7 @@ def _draw(records: Sequence[Record], convention: Convention) -> dict[str, _Drawn
 
 
 def _median_where(records: Sequence[Record], timed: Sequence[bool]) -> Statistic:
-    where = np.flatnonzero(timed)
+    where = [index for index, is_timed in enumerate(timed) if is_timed]
     inner = median([records[index].total_s or 0.0 for index in where])
     return Statistic(lambda weights: _defined(inner, weights[:, where]), inner.n)
 
