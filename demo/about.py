@@ -1,6 +1,7 @@
 """The About tab: the paradigm in one figure, how to cite, how to run published checkpoints, limits of the nano."""
 
 import json
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -19,53 +20,52 @@ CITATION = """\
 }"""
 
 METHOD = """
-### How a mask comes out of a language model
+## How a mask comes out of a language model
 
-Words come one after another: each token is a pass through the model. A mask can take the same road, be left to a
-second model, or come all at once.
+A language model writes one token at a time, and each token is one pass through the model. A mask can be written the
+same way, left to a second model, or predicted all at once.
 """
 
 AFTER_FIGURE = """
-**All-mask prediction**, the way of [STAMP](https://arxiv.org/abs/2512.00395) (CVPR 2026): the model talks, and where it
-writes `<|seg|>`, one mask token for each patch of the picture goes through it in a single pass. The tokens see
-the picture, the words so far and each other, so the mask is whole from the start, costs the same whatever its shape,
-and leaves the words alone.
+**All-mask prediction** is the method of [STAMP](https://arxiv.org/abs/2512.00395) (CVPR 2026). The model talks, and
+wherever it writes `<|seg|>`, one mask token per patch of the picture goes through the model in a single pass. These
+tokens see the picture, the text so far and each other. The whole mask appears at once, costs the same whatever its
+shape, and does not disturb the text.
 
-Whether that holds, the benchmark tab shows with figures measured here.
+The Benchmark tab tests this with measurements made here.
 """
 
 CITE = (
-    "### Cite\n\nThe method is its authors': [paper](https://arxiv.org/abs/2512.00395), "
-    "[code](https://github.com/HKUST-LongGroup/STAMP). This page is an independent implementation."
+    "## Cite\n\nThe method is by Liu, Feng and Chen ([paper](https://arxiv.org/abs/2512.00395), "
+    "[code](https://github.com/HKUST-LongGroup/STAMP)). This page is an independent implementation."
 )
 
 PUBLISHED = """
-### Published checkpoints
+## Published checkpoints
 
-The small model on this page is made for it. The published ones are loaded by name; nothing is downloaded unless you
-name them:
+The small model was made for this page. Published checkpoints are loaded by name; nothing is downloaded unless you ask
+for it:
 
     python app.py --model 2b                                      # JiaZL/STAMP-2B-uni
     python app.py --model 7b --base Qwen/Qwen2-VL-7B-Instruct     # JiaZL/STAMP-7B-lora, an adapter
 
-On the page they load in nf4 where they have a billion parameters or more. Only safetensors are read, and no remote
-code runs.
+Models with a billion parameters or more load in nf4. Only safetensors files are read, and no remote code runs.
 """
 
 LIMITS = """
-### Limits of the small model
+## Limits of the small model
 
-- It knows {nouns} things by name, place, size, neighbour and kind: all of them drawn, {photographed} from photographs
-  too.
-{photographs}- It sees a picture as a coarse grid of patches: small things are lost, and edges come from the
+- It knows {nouns} objects by name, place, size, neighbour and category. It learned all of them from drawings, and
+  {photographed} from photographs as well.
+{photographs}- It sees a picture as a coarse grid of patches. Small things get lost, and sharp edges come from the
   refinement, not from the model.
-- It is wrong often enough to notice, most of all when it counts. Its model card in `assets/stamp-nano` has the figures.
-- Live runs measure this machine, with whatever else it does at the same time.
+- It is often wrong, especially at counting. The model card in `assets/stamp-nano` has the figures.
+- Live runs measure this machine together with whatever else it is doing.
 """
 NOT_PHOTOGRAPHS = "- It does **not** understand photographs, people or writing.\n"
-PHOTOGRAPHS = """- In photographs that it had not seen, its masks of things that cover {share:.0%} of the picture or
-  more overlapped with the right ones by {value:.0%} in the mean (gIoU, {n} requests, {low:.0%} to {high:.0%}). Expect
-  it to miss small things, crowds, writing, and whatever it knows from drawings alone.
+PHOTOGRAPHS = """- In photographs it had not seen, its masks of things that cover {share:.0%} of the picture or more
+  reach a mean IoU of {value:.0%} ({n} requests, 95% interval {low:.0%} to {high:.0%}). Expect it to miss small things,
+  crowds, text, and objects it knows only from drawings.
 """
 
 
@@ -92,7 +92,10 @@ def add_about() -> None:
         gr.Markdown(limits())
         gr.Markdown(PUBLISHED)
         gr.Markdown(CITE)
-        gr.Code(CITATION, language=None, interactive=False, show_label=False, elem_id="citation")
+        gr.HTML(
+            f'<pre class="scroll" tabindex="0" role="region" aria-label="Citation">{escape(CITATION)}</pre>',
+            elem_id="citation", padding=False,
+        )  # fmt: skip
 
 
 # -- the figure ----------------------------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 MAX_SECONDS = 30.0
 #: Of a decoder, beyond what it has before the first file; the largest accepted pictures take up to 840 MB.
 MAX_MEMORY_BYTES = 1_100_000_000
-TOO_LONG = "Reading this picture takes too long. Open it in an image editor, save it again, then try that."
-BROKEN_OFF = "Reading this picture broke off. Please try again, or choose another one."
+TOO_LONG = "This picture takes too long to read. Save it again with an image editor, then try that file."
+BROKEN_OFF = "Reading this picture was interrupted. Please try again, or choose another one."
 #: The most that Linux gives without asking (other systems keep theirs). With less, both sides wake up far more often.
 PIPE_BYTES = 1_048_576
 ROOT = Path(__file__).resolve().parent.parent

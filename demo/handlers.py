@@ -21,7 +21,7 @@ from stamp.pictures.images import ImageError
 
 log = logging.getLogger(__name__)
 
-PICTURE_FAILED = "Something went wrong while reading the picture. Please try again, or choose another one."
+PICTURE_FAILED = "The picture could not be read. Please try again, or choose another one."
 PUBLISHED = "python app.py --model JiaZL/STAMP-2B-uni"
 
 
@@ -42,9 +42,9 @@ def about(info: ModelInfo) -> str:
     if not info.is_embedded:
         return ""
     return (
-        "<br>A tiny model, trained for this page on drawings and photographs: "
-        "it knows everyday things such as an apple, a car or a cat. "
-        f"For anything harder, run a published checkpoint: <code>{PUBLISHED}</code>"
+        "<br>A tiny model, trained for this page on drawings and photographs. "
+        "It knows everyday objects such as an apple, a car or a cat. "
+        f"For more, run a published checkpoint: <code>{PUBLISHED}</code>"
     )
 
 

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 EMBEDDED_NAME = "stamp-nano"
 LOADING = "Loading the model…"
 LOAD_FAILED = (
-    "The model could not be loaded; the log of the server says why. "
-    "Check the model, the device and the precision it was started with, then start it again."
+    "The model could not be loaded; the server's log says why. "
+    "Check the model, device and precision, then restart the server."
 )
 
 

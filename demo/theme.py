@@ -25,10 +25,11 @@ LAYOUT_CSS = """
 #picture-notice:not(:has(.notice)), #chat-notice:not(:has(.notice)) { display: none; }
 .muted { color: var(--body-text-color-subdued); }
 #chat .noun { padding: 0 0.25em; border-radius: 4px; font-weight: 600; cursor: pointer; }
+.readout summary { cursor: pointer; min-height: 24px; }
 .readout { display: block; margin-top: 0.45rem; font-size: 0.78rem; color: var(--body-text-color-subdued); }
 #chat .message, #chat .prose, #chat .prose * { opacity: 1; word-break: normal; overflow-wrap: anywhere; }
-#stage img { object-fit: contain; }
-#stage img { cursor: crosshair; }
+#stage img { object-fit: contain; cursor: crosshair; }
+#copy.copied::after { content: " ✓"; }
 #examples .html-container, #masks .html-container { padding: 0; }
 body:not(:has(#chat .message)) #again { display: none; }
 .masks { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.35rem; max-height: 240px; overflow-y: auto; }
@@ -38,12 +39,13 @@ body:not(:has(#chat .message)) #again { display: none; }
 .masks li.unseen .name { opacity: 0.55; }
 .masks button { min-height: 28px; padding: 0 0.55rem; border-radius: 6px; font-size: 0.82rem; font-weight: 400;
   cursor: pointer; margin: 0 !important; background: none; color: var(--body-text-color); }
-.masks button:not(.name) { border: 1px solid var(--border-color-primary); }
+.masks button:not(.name) { border: 1px solid var(--border-color-primary); white-space: nowrap; }
 .masks button:hover, .masks button:focus-visible { background: var(--background-fill-secondary); }
 .masks .name { flex: 1 1 10rem; text-align: left; }
 .masks .name span { color: var(--body-text-color-subdued); }
 #prompt .submit-button { background: var(--button-primary-background-fill);
   color: var(--button-primary-text-color); }
+#downloads a, #earlier a { color: var(--body-text-color) !important; text-decoration: underline; }
 #downloads .label-clear-button { display: none; }
 """
 
@@ -66,6 +68,7 @@ KNOWN_CSS = """
 #nouns .gallery { display: flex; flex-wrap: wrap; gap: 0.35rem; max-height: 220px; overflow-y: auto; border: none; }
 #nouns .gallery-item { border: 1px solid var(--border-color-primary); border-radius: 999px; padding: 0 0.6rem;
   font-size: 0.82rem; line-height: 1.7; background: var(--block-background-fill); }
+#nouns .gallery-item[hidden] { display: none; }
 #nouns .gallery-item:hover, #nouns .gallery-item:focus-visible { border-color: var(--color-accent); }
 """
 
@@ -81,6 +84,8 @@ PHONE_CSS = """
   #sides > *, #picture-side > *, #chat-side > *, #stage-panel > * { width: 100%; }
   #mask-panel, #downloads, #earlier { order: 1; }
   #change { order: 2; }
+  footer .divider { display: none !important; }
+  .tab-container button { padding-inline: 0.5rem !important; }
   #examples { contain: inline-size; }
   #examples .cards { display: flex; overflow-x: auto; }
   #examples button { flex: 0 0 132px; }
@@ -100,7 +105,14 @@ def theme() -> gr.themes.Base:
         font=list(SYSTEM_FONTS),
         font_mono=list(MONOSPACE_FONTS),
         radius_size="md",
-    ).set(body_text_color_subdued="*neutral_600")
+    ).set(
+        body_text_color_subdued="*neutral_600",
+        # One step darker than Gradio's: white on indigo 500 has a contrast of 4.46, where 4.5 is asked for.
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
+    )
 
 
 def css() -> str:

@@ -19,7 +19,7 @@ from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
 from demo.chat.gallery import gallery_html
 from demo.chat.known import read_known
 from demo.chat.masks import SCRIPT as MASKS_SCRIPT
-from demo.chat.masks import pick_mask, pick_point
+from demo.chat.masks import pick_mask
 from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
 from demo.loading import ModelSlot
@@ -42,11 +42,17 @@ MAX_DECODED = 2
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
+SEARCH = """(words) => {
+  for (const item of document.querySelectorAll("#nouns .gallery-item"))
+    item.hidden = !item.textContent.toLowerCase().includes(words.trim().toLowerCase());
+  return [];
+}"""
 FOCUS = "() => document.querySelector('#prompt textarea').focus()"
 CHAT_PLACEHOLDER = (
     "**Ask about your picture**\n\n“segment the apple” · “what is on the left?” · “how many cars?”\n\n"
-    "Each mask has the colour of its name. Click a mask or its name to select it."
+    "Each mask has the colour of its name. Click either to select it."
 )
+COPY_SCRIPT = Path(__file__).parent / "chat" / "copy.js"
 KEYS_SCRIPT = Path(__file__).parent / "chat" / "keys.js"
 
 Example = tuple[Path, str]
@@ -62,7 +68,7 @@ def build_demo(
         parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
         parts["timer"] = gr.Timer(1.0)
         samples = read_examples(examples)
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Chat & segment", id="chat"):
                 with gr.Row(equal_height=False, elem_id="sides"):
                     with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
@@ -201,12 +207,13 @@ def _chat_column(parts: Parts) -> None:
     with gr.Row(elem_id="again"):
         parts["retry"] = gr.Button("Try again", size="sm", min_width=80, elem_id="retry")
         parts["edit"] = gr.Button("Edit question", size="sm", min_width=80, elem_id="edit")
+        parts["copy"] = gr.Button("Copy answer", size="sm", min_width=80, elem_id="copy")
         parts["restart"] = gr.Button("New conversation", size="sm", min_width=80, elem_id="restart")
 
 
 def _more_row(parts: Parts, slot: ModelSlot) -> None:
     with gr.Row(equal_height=False):
-        with gr.Column(min_width=320), gr.Accordion("Settings", open=False, elem_id="settings"):
+        with gr.Column(min_width=320), gr.Accordion("Mask edges", open=False, elem_id="settings"):
             parts["refine"] = gr.Radio(
                 choices=[(label, name) for name, label in refinements(slot).items()],
                 value=check_refiner_name("auto"),
@@ -218,6 +225,10 @@ def _more_row(parts: Parts, slot: ModelSlot) -> None:
                 gr.Column(min_width=320),
                 gr.Accordion(f"{len(names)} objects it recognises", open=False, elem_id="known"),
             ):
+                search = gr.Textbox(
+                    label="Search", show_label=False, placeholder="Search the list", max_lines=1, elem_id="search"
+                )
+                search.input(None, [search], js=SEARCH, api_visibility="private")
                 parts["known"] = gr.Dataset(
                     show_label=False,
                     components=[gr.Textbox(render=False)],
@@ -249,6 +260,7 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     parts["prompt"].submit(**ask_once, trigger_mode="multiple")
     parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=[parts["refine"]], **asking)
     parts["edit"].click(visiting(edit_question), **quiet)
+    parts["copy"].click(None, js=COPY_SCRIPT.read_text(encoding="utf-8"), api_visibility="private")
     parts["prompt"].stop(visiting(handlers.stop_answer), concurrency_limit=None, **quiet)
     if samples:
         chosen = parts["examples"].select(picking(partial(_begin_example, samples), begins=True), **decoding)
@@ -265,7 +277,6 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     parts["keep"].click(by_name(parts, handlers.keep_picture), **quiet)
     light = quiet | {"trigger_mode": "always_last"}
     parts["masks"].select(picking(pick_mask), **quiet, trigger_mode="multiple")
-    parts["stage"].select(picking(pick_point), **light)
     parts["opacity"].input(visiting(handlers.set_opacity), inputs=[parts["opacity"]], **light)
     watch = by_name(parts, partial(handlers.watch_loading, slot))
     demo.load(watch, **quiet)

@@ -89,18 +89,29 @@ def bootstrap(
     """
     if not len(groups):
         raise ValueError("there are no samples to draw from")
+    drawn = draws_of(statistics, groups, draws=draws, seed=seed)
+    everything = np.ones((1, len(groups)))
+    return {
+        name: interval_of(float(statistic.of(everything)[0]), drawn[name], statistic.n)
+        for name, statistic in statistics.items()
+    }
+
+
+def draws_of(
+    statistics: Mapping[str, Statistic], groups: Sequence[str], *, draws: int = DRAWS, seed: int = SEED
+) -> dict[str, Array]:
+    """Each statistic's value in every draw of whole groups: (draws,), NaN where undefined; (0,) below two groups.
+
+    The same groups and seed give the same draws, so values of two calls can be compared draw by draw.
+    """
     _, members = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = int(members.max()) + 1
-    drawn: dict[str, list[Array]] = {name: [] for name in statistics}
+    drawn: dict[str, list[Array]] = {name: [np.empty(0)] for name in statistics}
     if n_groups > 1:
         for weights in _weights(n_groups, members, draws, seed):
             for name, statistic in statistics.items():
                 drawn[name].append(statistic.of(weights))
-    everything = np.ones((1, len(members)))
-    return {
-        name: _interval(float(statistic.of(everything)[0]), drawn[name], statistic.n)
-        for name, statistic in statistics.items()
-    }
+    return {name: np.concatenate(values) for name, values in drawn.items()}
 
 
 def _weights(n_groups: int, members: NDArray[np.intp], draws: int, seed: int) -> Iterator[Array]:
@@ -114,9 +125,9 @@ def _weights(n_groups: int, members: NDArray[np.intp], draws: int, seed: int) ->
         yield counts[:, members].astype(np.float64)
 
 
-def _interval(value: float, drawn: list[Array], n: int) -> Interval:
-    values = np.concatenate(drawn) if drawn else np.empty(0)
-    values = values[~np.isnan(values)]
+def interval_of(value: float, drawn: Array, n: int) -> Interval:
+    """The interval of a value from its draws (draws,); draws in which it is undefined (NaN) are left out."""
+    values = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(values):
         return Interval(None if np.isnan(value) else value, None, None, n)
     low, high = np.quantile(values, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))

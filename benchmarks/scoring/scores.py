@@ -46,11 +46,12 @@ def iou_of(record: Record) -> float:
 
 def scores_of(records: Sequence[Record], convention: Convention, draws: int = DRAWS) -> dict[str, Interval | None]:
     """Every score in SCORES; None if there is nothing to score. draws: 0 for values without intervals."""
-    found = bootstrap(_statistics(records, convention), [record.image for record in records], draws=draws)
+    found = bootstrap(statistics_of(records, convention), [record.image for record in records], draws=draws)
     return {name: found[name] if found[name].n else None for name in SCORES}
 
 
-def _statistics(records: Sequence[Record], convention: Convention) -> dict[str, Statistic]:
+def statistics_of(records: Sequence[Record], convention: Convention) -> dict[str, Statistic]:
+    """Every score in SCORES, for `benchmarks.scoring.intervals`."""
     asked = [record.no_target is not None for record in records]
     return mask_statistics(overlaps_of(records), convention) | {
         "invalid": mean([record.status == "invalid" for record in records], asked),
@@ -100,7 +101,7 @@ def against(
         own_s, other_s, images = zip(*timed, strict=True)
         found |= bootstrap({"times_s": ratio(median(own_s), median(other_s))}, images)
     if pairs:
-        a, b = (_statistics(side, convention) for side in zip(*pairs, strict=True))
+        a, b = (statistics_of(side, convention) for side in zip(*pairs, strict=True))
         statistics = {name: difference(a[name], b[name]) for name in COMPARED if a[name].n}
         found |= bootstrap(statistics, [own.image for own, _ in pairs])
     return found

@@ -1,20 +1,22 @@
-"""The comparison: five plots, each with its sentence, and the table behind them."""
+"""The results of a view: headline figures, the ranked table, who beats whom, and five plots with a sentence each."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gradio as gr
-import pandas as pd
 
 from demo.board import plots, takeaways
+from demo.board.export import download_links
 from demo.board.filters import Filters, mixture, rows_of, samples_of, with_labels
+from demo.board.pairing import pairs_of
+from demo.board.ranking import SORT_SCRIPT, ranking_html
 from demo.board.results import Results
-from demo.board.table import download_links, styled_table
+from demo.board.verdicts import headline_html, matrices_html
 from demo.chat.chat import literal
 from demo.naming import Parts, Updates
 
-#: Name, heading, and what is drawn, of each plot.
+#: Name and heading of each plot.
 CHARTS: tuple[tuple[str, str], ...] = (
     ("glance", "Speed against accuracy"),
     ("trilemma", "Dialogue, accuracy, speed"),
@@ -22,37 +24,44 @@ CHARTS: tuple[tuple[str, str], ...] = (
     ("spread", "IoU of every sample"),
     ("tokens", "Tokens against time"),
 )
+#: How to read a plot, where that is not plain.
+LEGENDS = {
+    "glance": "A larger bubble needs more memory: its area is the peak. Bars are 95% intervals.",
+    "trilemma": "1 is a perfect score; for speed, the fastest method.",
+}
 
 
 def add_compare(parts: Parts) -> None:
     """Fill the tab that is open."""
+    parts["headline"] = gr.HTML("", elem_id="headline", padding=False)
+    parts["table"] = gr.HTML("", js_on_load=SORT_SCRIPT, elem_id="table", padding=False)
+    parts["links"] = gr.HTML("", elem_id="links", padding=False)
+    parts["matrices"] = gr.HTML("", elem_id="matrices", padding=False)
     with gr.Row(elem_classes="charts"):
         for name, heading in CHARTS:
-            with gr.Column(min_width=330, elem_classes="chart", elem_id=f"chart-{name}"):
-                parts[f"{name}_words"] = gr.HTML(_words(heading, ""), padding=False)
+            looks: dict[str, Any] = {"elem_classes": "chart", "elem_id": f"chart-{name}", "min_width": 330}
+            with gr.Column(visible=False, **looks) as parts[f"{name}_card"]:
+                parts[f"{name}_words"] = gr.HTML(_words(name, heading, ""), padding=False)
                 parts[f"{name}_plot"] = gr.Plot(show_label=False, container=False, elem_id=f"plot-{name}")
-    gr.HTML("<h3>Table</h3>", padding=False)
-    parts["table"] = gr.Dataframe(
-        show_label=False, interactive=False, pinned_columns=1, wrap=False, max_height=420, elem_id="table"
-    )
-    parts["links"] = gr.HTML("", elem_id="links", padding=False)
 
 
-def _words(heading: str, sentence: str) -> str:
-    return f'<h3>{heading}</h3><p class="takeaway">{literal(sentence)}</p>'
+def _words(name: str, heading: str, sentence: str) -> str:
+    legend = f'<p class="muted legend">{LEGENDS[name]}</p>' if name in LEGENDS else ""
+    return f'<h2>{heading}</h2><p class="takeaway">{literal(sentence)}</p>{legend}'
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------
 
 
 def compare_view(results: Results, filters: Filters) -> Updates:
-    """Every part of the comparison for these filters."""
+    """Every part of the comparison for these filters. Plots that have nothing to show are hidden."""
     rows = with_labels(rows_of(filters, results))
     samples = with_labels(samples_of(filters, results))
     masks = samples[samples["correct"].isna() & samples["iou"].notna()]
     timed = masks.dropna(subset=["tokens", "total_s"])
+    pairs = pairs_of(results, filters, rows)
     sentences = (
-        takeaways.verdict(rows),
+        takeaways.verdict(rows, pairs),
         takeaways.balance(rows),
         takeaways.longest_phase(rows),
         takeaways.spread(masks),
@@ -65,17 +74,21 @@ def compare_view(results: Results, filters: Filters) -> Updates:
         partial(plots.iou_spread, masks),
         partial(plots.tokens, timed),
     )
-    updates: Updates = {"mixture": note(mixture(rows)), "links": download_links(rows), "table": _table(rows)}
-    for (name, heading), sentence, figure in zip(CHARTS, sentences, draw, strict=True):
-        updates[f"{name}_words"] = _words(heading, sentence)
-        updates[f"{name}_plot"] = figure()
+    updates: Updates = {
+        "mixture": note(mixture(rows)),
+        "headline": headline_html(rows, pairs),
+        "table": ranking_html(rows, pairs),
+        "links": download_links(rows),
+        "matrices": matrices_html(rows, pairs),
+    }
+    for (name, heading), sentence, one in zip(CHARTS, sentences, draw, strict=True):
+        figure = one()
+        updates[f"{name}_card"] = gr.Column(visible=bool(figure.data))
+        updates[f"{name}_words"] = _words(name, heading, sentence)
+        updates[f"{name}_plot"] = figure
     return updates
 
 
 def note(sentence: str) -> str:
     """HTML of a remark that is no error; empty for none."""
     return f'<div class="remark" role="note">{literal(sentence)}</div>' if sentence else ""
-
-
-def _table(rows: pd.DataFrame) -> Any:
-    return gr.Dataframe(value=None if rows.empty else styled_table(rows), visible=not rows.empty)

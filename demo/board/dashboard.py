@@ -11,6 +11,7 @@ from demo.board.filters import SINGLE, Filters, checked, choices_of, chosen, def
 from demo.board.library import Library
 from demo.board.live import Shelf
 from demo.board.live_panel import add_live_run, wire_live_run
+from demo.board.names import method_name, name_of
 from demo.board.published_panel import add_published
 from demo.board.race_panel import Example, add_race, wire_race
 from demo.board.results import ALL, Results, ResultStore
@@ -23,17 +24,21 @@ BOARD = "benchmark"
 #: Ids of the page's tabs, as in "?tab=benchmark".
 TABS = ("chat", BOARD, "about")
 EMPTY = (
-    "There are no results to show yet. "
-    "python -m benchmarks run --dataset scenes --methods all --out benchmarks/results/scenes makes some."
+    "There are no results yet. Make some with: "
+    "python -m benchmarks run --dataset scenes --methods all --out benchmarks/results/scenes"
 )
 INTRO = (
-    "A language model can write a mask as text, an outline or labels of patches; hand one token to a second model; or "
-    "predict all of it in one pass. Who is fast, who is accurate, who can still talk?"
+    "A language model can draw a mask in four ways: write its outline as text, write labels of patches, pass one token "
+    "to a mask decoder, or predict every patch in one pass (STAMP). Which is accurate, which is fast, and which still "
+    "answers questions well?"
 )
 LABELS = {
-    "dataset": "Dataset", "split": "Split", "kind": "Kind of request", "precision": "Precision", "hardware": "Hardware",
+    "dataset": "Dataset", "split": "Split", "kind": "Task", "precision": "Precision", "hardware": "Hardware",
     "run": "Run",
 }  # fmt: skip
+METHODS = "Methods (none selected = all)"
+#: What a filter is called that leaves everything in.
+EVERYTHING = "All"
 #: So many views are kept of the same results, for whoever asks for one again.
 MAX_VIEWS = 64
 #: Keeps the view in the address, so that it can be sent and comes back after a reload.
@@ -50,23 +55,25 @@ def add_dashboard(
     }  # fmt: skip
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', elem_id="intro", padding=False)
     parts["board_notice"] = gr.HTML("", elem_id="board-notice", padding=False)
-    with gr.Row(elem_id="filters"):
+    with gr.Row(elem_id="filters"):  # shown on the views that they change, by the style sheet
         for name in SINGLE:
             parts[name] = gr.Dropdown(
-                label=LABELS[name], choices=[ALL], value=ALL, min_width=140, elem_id=f"filter-{name}"
+                label=LABELS[name], choices=[(EVERYTHING, ALL)], value=ALL, min_width=130, elem_id=f"filter-{name}"
             )
-    parts["methods"] = gr.CheckboxGroup(label="Methods (none ticked: all)", choices=[], elem_id="filter-methods")
+        parts["methods"] = gr.Dropdown(
+            label=METHODS, choices=[], value=[], multiselect=True, min_width=200, elem_id="filter-methods"
+        )
     parts["mixture"] = gr.HTML("", elem_id="mixture", padding=False)
-    with gr.Tabs(elem_id="views"):
-        with gr.Tab("Compare", id="compare"):
+    with gr.Tabs(elem_id="views", overflow_behavior="wrap"):
+        with gr.Tab("Results", id="compare", elem_id="view-results"):
             add_compare(parts)
-        with gr.Tab("Samples", id="samples"):
+        with gr.Tab("Samples", id="samples", elem_id="view-samples"):
             add_explorer(parts)
-        with gr.Tab("Race", id="race"):
+        with gr.Tab("Race", id="race", elem_id="view-race"):
             add_race(parts, shelf, examples)
-        with gr.Tab("Run it here", id="live"):
+        with gr.Tab("Run it here", id="live", elem_id="view-live"):
             add_live_run(parts, shelf)
-        with gr.Tab("Published", id="published"):
+        with gr.Tab("Published", id="published", elem_id="view-published"):
             add_published()
     filters = [parts[name] for name in (*SINGLE, "methods")]
     _wire(demo, board, store, parts, filters)
@@ -79,15 +86,19 @@ def add_dashboard(
 
 
 def filter_view(results: Results, filters: Filters) -> Updates:
-    """The filters themselves, with what can be chosen now."""
-    choices = choices_of(results, filters.dataset)
-    updates: Updates = {
-        name: gr.Dropdown(
-            choices=getattr(choices, name), value=getattr(filters, name), visible=name != "run" or len(results.runs) > 1
-        )
-        for name in SINGLE
-    }
-    return updates | {"methods": gr.CheckboxGroup(choices=choices.methods, value=list(filters.methods))}
+    """The filters themselves, with what can be chosen now. Those without a choice, in this run, are hidden."""
+    choices, rows = choices_of(results, filters.dataset), results.rows
+    of_run = rows if filters.run == ALL else rows[rows["run"] == filters.run]
+    updates: Updates = {}
+    for name in SINGLE:
+        values = getattr(choices, name)
+        shown = [(EVERYTHING if value == ALL else name_of(name, value), value) for value in values]
+        has_choice = len(values) > 2  # "all" and one value leave none
+        if name in ("precision", "hardware"):
+            has_choice = of_run[name].nunique() > 1 or getattr(filters, name) != ALL
+        updates[name] = gr.Dropdown(choices=shown, value=getattr(filters, name), visible=has_choice)
+    methods = [(method_name(label), label) for label in choices.methods]
+    return updates | {"methods": gr.Dropdown(choices=methods, value=list(filters.methods), multiselect=True)}
 
 
 def view(results: Results, filters: Filters) -> Updates:
@@ -126,8 +137,9 @@ def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
         return board_view(results, filters, [])
     if filters == before and shown[1] == filters:
         return {}
-    other_dataset = shown[1].dataset != filters.dataset  # it has splits and kinds of its own
-    return view(results, filters) | (filter_view(results, filters) if other_dataset or filters != before else {})
+    was = shown[1]
+    has_others = (was.dataset, was.run) != (filters.dataset, filters.run)  # splits, kinds, precisions of its own
+    return view(results, filters) | (filter_view(results, filters) if has_others or filters != before else {})
 
 
 def open_board(store: ResultStore, shown: Shown, *values: Any) -> Updates:
@@ -141,7 +153,7 @@ def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
     """The tab as an address asks for it."""
     results = store.get()
     filters, dropped = from_query(query, results)
-    said = f"This link asks for a {' and a '.join(dropped)} that is not in these results; all are shown."
+    said = f"This link asks for a {' and a '.join(dropped)} that these results do not have. All are shown instead."
     return board_view(results, filters, [said] if dropped else [])
 
 

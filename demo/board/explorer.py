@@ -12,6 +12,7 @@ from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample,
 from benchmarks.scoring.records import Record
 from demo.board.filters import Filters, samples_of
 from demo.board.library import Library
+from demo.board.names import method_name, name_of
 from demo.board.paradigms import POLYGON, paradigm_of
 from demo.board.partial import vertices
 from demo.board.race import data_uri, mask_uri
@@ -23,13 +24,13 @@ from stamp.pictures.images import DEFAULT_LIMITS
 from stamp.pictures.masks import Mask, Rle, decode_rle
 
 #: Ways to line the samples up, by their label on the page.
-IN_ORDER, DISAGREEMENT, WORST = "as in the dataset", "largest disagreement first", "worst first"
+IN_ORDER, DISAGREEMENT, WORST = "Dataset order", "Largest disagreement first", "Worst first"
 ORDERS = (DISAGREEMENT, WORST, IN_ORDER)
 #: A list that is longer than this is of no use; the filters make it shorter.
 MAX_LISTED = 300
 SHOWN_PX = 420
 TRUTH_COLOUR = "#2ea043"
-UNREADABLE_MASKS = "The masks in the records of this answer cannot be read."
+UNREADABLE_MASKS = "The recorded masks of this answer cannot be read."
 
 Key = tuple[str, str, str]
 
@@ -81,7 +82,7 @@ def sample_html(results: Results, library: Library, filters: Filters, key: str |
     """Cards of a sample: what was right, and each method's answer. key: "run/split/id", from anywhere."""
     run, records = _records(results, filters, key)
     if run is None or not records:
-        return '<p class="muted">There is no sample for these filters.</p>'
+        return '<p class="muted">No sample matches these filters.</p>'
     first = records[0]
     sample, why = library.sample(run, first.split, first.sample)
     shown, note = _picture(sample) if sample is not None else (None, why)
@@ -101,7 +102,8 @@ def _records(results: Results, filters: Filters, key: str | None) -> tuple[Run |
 
 
 def _about(record: Record) -> str:
-    return f"{record.dataset} · {record.split} · {record.kind} · {record.sample}"
+    named = (name_of(name, getattr(record, name)) for name in ("dataset", "split", "kind"))
+    return f"{' · '.join(named)} · {record.sample}"
 
 
 def _picture(sample: Sample) -> tuple[Image.Image | None, str]:
@@ -120,7 +122,7 @@ def _truth_card(sample: Sample | None, picture: Image.Image | None) -> str:
     if not isinstance(sample, MaskSample):
         return ""
     if sample.no_target:
-        return card("ground truth", stage(picture), "nothing in the picture fits", "", TRUTH_COLOUR)
+        return card("ground truth", stage(picture), "no matching object", "", TRUTH_COLOUR)
     try:
         mask = sample.truth().mask
     except DatasetError as error:
@@ -141,7 +143,11 @@ def _method_card(record: Record, picture: Image.Image | None) -> str:
     if len(masks) < len(record.masks):
         said = UNREADABLE_MASKS
     return card(
-        record.label, stage(picture, masks, paradigm.colour, outline), said or "", verdict(record), paradigm.colour
+        method_name(record.label),
+        stage(picture, masks, paradigm.colour, outline),
+        said or "",
+        verdict(record),
+        paradigm.colour,
     )
 
 
@@ -154,7 +160,7 @@ def verdict(record: Record) -> str:
     """ "IoU 0.87 · 0.17 s · 13 tokens"."""
     facts = []
     if record.status != "ok":
-        facts.append({"invalid": "output unusable", "error": "failed"}[record.status])
+        facts.append({"invalid": "output could not be parsed", "error": "failed"}[record.status])
     if record.union is not None and record.intersection is not None:
         from benchmarks.scoring.scores import iou_of
 
@@ -170,7 +176,7 @@ def card(title: str, picture: str, said: str, facts: str, colour: str) -> str:
     """HTML of one card. title, said, facts: plain text. picture: from `stage`. colour: hex."""
     return (
         f'<section class="card" style="border-top-color:{colour}"><header><b>{literal(title)}</b></header>{picture}'
-        f'<p class="said">{literal(said)}</p><p class="facts">{literal(facts)}</p></section>'
+        f'<p class="said" tabindex="0">{literal(said)}</p><p class="facts">{literal(facts)}</p></section>'
     )
 
 

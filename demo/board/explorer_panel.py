@@ -29,7 +29,7 @@ def explorer_view(results: Results, filters: Filters, order: str = ORDERS[0]) ->
     """The list for these filters; the cards follow when its value changes."""
     found = listed(results, filters, order if order in ORDERS else ORDERS[0])
     values = [value for _, value in found.entries]
-    more = f'<p class="muted">{found.left_out} more are not listed; filters make the list shorter.</p>'
+    more = f'<p class="muted">{found.left_out} more samples not shown. Narrow the list with the filters.</p>'
     return {
         "sample": gr.Dropdown(choices=found.entries, value=values[0] if values else None),
         "order": order,

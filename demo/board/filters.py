@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
 
+from demo.board.names import method_name, name_of
 from demo.board.results import ALL, Results
 
 #: Of a row, what is asked of the methods; rows that differ in one of these cannot be compared.
@@ -52,7 +54,7 @@ class Choices:
 
 
 def choices_of(results: Results, dataset: str = ALL) -> Choices:
-    """Values in the results; splits, kinds and runs are those of the dataset."""
+    """Values in the results; all but the datasets are those of the dataset."""
     rows = results.rows
     own = rows[rows["dataset"] == dataset] if dataset in set(rows["dataset"]) else rows
     kinds = list(dict.fromkeys(own["kind"]))
@@ -60,9 +62,9 @@ def choices_of(results: Results, dataset: str = ALL) -> Choices:
         dataset=_with_all(rows["dataset"]),
         split=_with_all(own["split"]),
         kind=[ALL, *sorted(set(kinds) - {ALL})],
-        precision=_with_all(rows["precision"]),
-        hardware=_with_all(rows["hardware"]),
-        methods=list(dict.fromkeys(rows["method"])),
+        precision=_with_all(own["precision"]),
+        hardware=_with_all(own["hardware"]),
+        methods=list(dict.fromkeys(own["method"])),
         run=_with_all(own["run"]),
     )
 
@@ -142,9 +144,9 @@ def mixture(rows: pd.DataFrame) -> str:
     machine = [words for name, words in MACHINE.items() if rows[name].nunique(dropna=False) > 1]
     parts = []
     if work:
-        parts.append(f"These rows are of different {_and(work)}: compare scores and seconds only within one.")
+        parts.append(f"These rows have different {_and(work)}. Compare scores and seconds only within one.")
     if machine:
-        parts.append(f"They were measured on different {_and(machine)}: their seconds cannot be compared.")
+        parts.append(f"They were measured on different {_and(machine)}, so their seconds cannot be compared.")
     return " ".join(parts)
 
 
@@ -157,7 +159,7 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     parts = [name for name in ("dataset", "split", "hardware", "run") if frame[name].nunique(dropna=False) > 1]
     if "run" in parts and not frame.duplicated(["method", *parts[:-1]]).any():
         parts.remove("run")
-    label = frame["method"].astype(str)
+    label = frame["method"].astype(str).map(method_name)
     for name in parts:
-        label = label + " · " + frame[name].fillna("unknown").astype(str)
+        label = label + " · " + frame[name].fillna("unknown").astype(str).map(partial(name_of, name))
     return frame.assign(label=label)

@@ -12,10 +12,8 @@ from demo.board.results import Run
 
 log = logging.getLogger(__name__)
 
-NO_DATA = (
-    "The pictures of {0} cannot be read here; whoever runs this server can name their folder with --data {0}=FOLDER."
-)
-OTHER_DATA = "The pictures of {} on this server are not those of this run."
+NO_DATA = "The pictures of {0} are not available on this server. Its operator can add them with --data {0}=FOLDER."
+OTHER_DATA = "This server has other pictures of {} than this run used."
 
 
 class Library:
@@ -56,4 +54,4 @@ class Library:
         if found is None:
             return None, why
         match = (one for one in found.samples if (one.split, one.id) == (split, sample_id))
-        return next(match, None), "This sample is not in the data on this server."
+        return next(match, None), "This server's data does not have this sample."

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from demo.background import POLL_S
+from demo.board.names import NO_MASKS
 from demo.loading import LOADING, ModelSlot
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: One method of each way to a mask; a race starts with these.
+PARADIGMS = ("stamp", "polygon", "patch_text", "embedding")
 #: Variants that are offered beside the methods themselves.
 VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
 #: A run ends so long after its first answer began, with what it has. Loading a method is not counted.
@@ -25,10 +28,12 @@ CAP_S = 120.0
 MAX_NEW_TOKENS = 256
 
 TURNED_OFF = "Live runs are turned off on this server."
-BUSY = "Another live run is going on; only one runs at a time. Try again in a moment."
-PAUSE = "Please wait {:.0f} s before the next live run, so that others get their turn."
-NOT_EMBEDDED = "Live runs compare the small checkpoints that come with the project: start the page without --model."
-NOT_LOADED = "could not be loaded here; the log of the server says why"
+BUSY = "Another visitor's live run is in progress. Only one runs at a time; try again in a moment."
+PAUSE = "Please wait {:.0f} s before your next live run, so that others get a turn."
+NOT_EMBEDDED = "Live runs compare the small checkpoints that come with the project. Start the page without --model."
+NOT_LOADED = "could not be loaded here; the server's log says why"
+SAME = "STAMP itself is the shipped nano here"
+NO_CHECKPOINT = "its checkpoint is not installed on this server"
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,17 @@ class Shelf:
         from benchmarks.checkpoints import BACKBONE, missing_checkpoints
         from benchmarks.methods import MAKERS
 
-        left_out = {BACKBONE, *missing_checkpoints(_options("cpu"))}  # the backbone has no masks to show
+        left_out = {BACKBONE, *missing_checkpoints(_options("cpu"))}
         return [*(name for name in MAKERS if name not in left_out), *VARIANTS]
+
+    def left_out(self) -> dict[str, str]:
+        """Methods that cannot be chosen here, with the reason; none while nothing can run."""
+        if self.refusal() is not None:
+            return {}
+        from benchmarks.checkpoints import missing_checkpoints
+
+        missing = missing_checkpoints(_options("cpu"))
+        return {label: SAME if label == "stamp_nano" else NO_CHECKPOINT for label in missing} | NO_MASKS
 
     def get(self, label: str) -> "Method":
         """The method, warmed up. Raises what loading it raises."""

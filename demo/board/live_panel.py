@@ -8,9 +8,10 @@ from typing import Any
 import gradio as gr
 
 from demo.board.library import Library
-from demo.board.live import Shelf
+from demo.board.live import PARADIGMS, Shelf
 from demo.board.live_run import MAX_SAMPLES, Order, Progress, committed, progress_html, run_events
-from demo.board.race_panel import NO_METHODS, halt
+from demo.board.names import method_name
+from demo.board.race_panel import NO_METHODS, halt, left_out_html
 from demo.board.results import ALL, ResultStore
 from demo.chat.answering import notice
 from demo.chat.chat import literal
@@ -18,8 +19,8 @@ from demo.loading import LOADING
 from demo.naming import Parts, Updates, by_name, by_visitor
 
 INTRO = (
-    "A small run on this machine, with the dataset, split and kind of the filters above. Its figures stand beside the "
-    "committed ones of the same samples; few samples mean wide intervals."
+    "Measure a few samples on this machine, from the dataset, split and task selected above. The results appear beside "
+    "the stored ones for the same samples. Few samples give wide intervals."
 )
 DEFAULT_SAMPLES = 6
 DEFAULT_DATASET = "scenes"
@@ -30,8 +31,12 @@ def add_live_run(parts: Parts, shelf: Shelf) -> None:
     parts["live_stop"] = gr.State(None)
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', padding=False)
     with gr.Row():
-        parts["live_methods"] = gr.CheckboxGroup(label="Methods", choices=[], elem_id="live-methods", scale=2)
-        parts["live_n"] = gr.Slider(1, MAX_SAMPLES, DEFAULT_SAMPLES, step=1, label="Samples", elem_id="live-n")
+        parts["live_methods"] = gr.CheckboxGroup(
+            label="Methods", choices=[], elem_id="live-methods", scale=2, min_width=300
+        )
+        parts["live_n"] = gr.Slider(
+            1, MAX_SAMPLES, DEFAULT_SAMPLES, step=1, label="Samples", elem_id="live-n", min_width=240
+        )
     with gr.Row():
         parts["live_go"] = gr.Button("Run it here", variant="primary", elem_id="live-go")
         parts["live_halt"] = gr.Button("Cancel", visible=False, elem_id="live-halt")
@@ -39,15 +44,20 @@ def add_live_run(parts: Parts, shelf: Shelf) -> None:
 
 
 def await_methods(shelf: Shelf) -> Updates:
-    """The methods that can run, once the model is there; the timer stops when nothing will change any more."""
+    """The methods that can run, once the model is loaded. The timer stops when nothing will change any more."""
     refusal = shelf.refusal()
     if refusal == LOADING:
         return {}
     labels = shelf.labels()
-    boxes: Updates = {name: gr.CheckboxGroup(choices=labels, value=labels) for name in ("race_methods", "live_methods")}
+    choices = [(method_name(label), label) for label in labels]
+    started = [label for label in labels if label in PARADIGMS] or labels
+    boxes: Updates = {
+        name: gr.CheckboxGroup(choices=choices, value=started) for name in ("race_methods", "live_methods")
+    }
     said = notice(refusal or "")
     buttons = {name: gr.Button(interactive=refusal is None) for name in ("race_go", "live_go")}
-    return boxes | buttons | {"race_status": said, "live": said, "live_timer": gr.Timer(active=False)}
+    notices = {"race_status": said, "live": said, "race_left_out": left_out_html(shelf)}
+    return boxes | buttons | notices | {"live_timer": gr.Timer(active=False)}
 
 
 def run_live(
@@ -89,7 +99,7 @@ def _buttons(*, is_running: bool) -> Updates:
 def wire_live_run(shelf: Shelf, store: ResultStore, library: Library, parts: Parts) -> None:
     """Connect buttons and the timer that waits for the model."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    names = ("race_methods", "live_methods", "race_go", "live_go", "race_status", "live", "live_timer")
+    names = ("race_methods", "live_methods", "race_go", "live_go", "race_status", "race_left_out", "live", "live_timer")
     parts["live_timer"].tick(
         by_name(parts, partial(await_methods, shelf)), None, [parts[name] for name in names], **quiet
     )

@@ -15,6 +15,7 @@ from benchmarks.scoring.scores import cost_of, scores_of
 from demo.background import batches
 from demo.board.library import NO_DATA, Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
+from demo.board.names import method_name
 from demo.board.results import ALL, CONVENTION, Results
 from demo.chat.chat import literal
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_SAMPLES = 20
-WENT_WRONG = "Something went wrong; the log of the server says what."
+WENT_WRONG = "Something went wrong; the server's log says what."
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _measure(
     samples = choose(dataset, order)
     methods, missing = _load(shelf, order.labels, stop, put)
     if not methods or not samples:
-        put(Refused(f"Nothing to run: {', '.join(missing) or 'no sample'} {NOT_LOADED if missing else 'fits'}."))
+        put(Refused(f"Nothing to run: {_named(missing) or 'no sample'} {NOT_LOADED if missing else 'matches'}."))
         return
     hardware = str(methods[0].provenance().get("hardware"))
     put(Ready(len(samples) * len(methods), tuple(missing), hardware))
@@ -130,7 +131,7 @@ def _load(
     """(methods that could be loaded, labels of the others)."""
     methods, missing = [], []
     for label in labels:
-        put(Doing(f"Loading {label}…"))
+        put(Doing(f"Loading {method_name(label)}…"))
         with shelf.machine(stop) as held:
             if not held:
                 break
@@ -188,39 +189,43 @@ class Progress:
         done, total = len(self.records), self.ready.answers
         if done == total:
             return f"Done: {total} answers."
-        why = "Stopped" if stopped else f"The time of {CAP_S:.0f} s is up"
-        return f"{why} after {done} of {total} answers; the figures are of these."
+        why = "Stopped" if stopped else f"The time limit of {CAP_S:.0f} s was reached"
+        return f"{why} after {done} of {total} answers. The figures cover these."
 
 
 def progress_html(progress: Progress, before: Before, sentence: str) -> str:
-    """The bar, the sentence, and the table of what was measured beside what is committed."""
+    """The bar, the sentence, and a table of what was measured beside the stored results."""
     ready = progress.ready
     share = len(progress.records) / ready.answers if ready else 0.0
-    bar = (
-        f'<div class="bar" role="progressbar" aria-valuenow="{100 * share:.0f}" aria-valuemin="0" aria-valuemax="100">'
-    )
+    now = f'aria-valuenow="{100 * share:.0f}" aria-valuemin="0" aria-valuemax="100"'
+    bar = f'<div class="bar" role="progressbar" aria-label="Progress" {now}>'
     bar += f'<i style="width:{100 * share:.1f}%"></i></div><p>{literal(sentence)}</p>'
     if not progress.records or ready is None:
         return bar
-    missing = f"<p>{literal(', '.join(ready.missing))} {NOT_LOADED}.</p>" if ready.missing else ""
+    missing = f"<p>{literal(_named(ready.missing))} {NOT_LOADED}.</p>" if ready.missing else ""
     return bar + missing + _table(progress, ready, before)
 
 
 def _table(progress: Progress, ready: Ready, before: Before) -> str:
-    head = ("method", "", "answers", "gIoU", "dialogue", "median s", "tokens")
-    lines = [f"<tr>{''.join(f'<th scope=col>{name}</th>' for name in head)}</tr>"]
+    head = ("Method", "Where", "Answers", "gIoU", "Questions right", "Seconds (median)", "Tokens")
+    lines = []
     for label in dict.fromkeys(record.label for record in progress.records):
         own = [record for record in progress.records if record.label == label]
-        lines.append(_line(label, f"measured now on {ready.hardware}", own, "now"))
+        lines.append(_line(method_name(label), f"measured now on {ready.hardware}", own, "now"))
         found, where = before(own)
         lines.append(_line("", where, found, "before"))
-    note = "Committed figures are of the same samples. A first answer of a kind is not warmed up here."
-    return f'<div class="scroll"><table class="live">{"".join(lines)}</table></div><p class="muted">{note}</p>'
+    note = "Stored results are of the same samples. First answers include warm-up."
+    headings = "".join(f'<th scope="col">{name}</th>' for name in head)
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Results of this run"><table class="ranking live">'
+        f'<thead><tr>{headings}</tr></thead><tbody>{"".join(lines)}</tbody></table></div><p class="muted">{note}</p>'
+    )
 
 
 def _line(label: str, where: str, records: Sequence[Record], kind: str) -> str:
     cells = [label, where, str(len(records)) if records else UNKNOWN, *_figures(records)]
-    return f'<tr class="{kind}">{"".join(f"<td>{literal(cell)}</td>" for cell in cells)}</tr>'
+    first = f'<th scope="row">{literal(cells[0])}</th>' if cells[0] else "<td></td>"
+    return f'<tr class="{kind}">{first}{"".join(f"<td>{literal(cell)}</td>" for cell in cells[1:])}</tr>'
 
 
 def _figures(records: Sequence[Record]) -> list[str]:
@@ -232,11 +237,15 @@ def _figures(records: Sequence[Record]) -> list[str]:
     return [*(interval(one, digits=2) for one in shown), number(cost.median_s), number(cost.median_tokens)]
 
 
+def _named(labels: Sequence[str]) -> str:
+    return ", ".join(method_name(label) for label in labels)
+
+
 def committed(results: Results, library: Library, records: Sequence[Record]) -> tuple[list[Record], str]:
     """(the committed records of the same samples and method, where they were measured)."""
     keys = {record.key for record in records}
     for run in results.runs:
         found = [record for record in run.records if record.key in keys]
         if found and library.of_run(run)[0] is not None:
-            return found, f"committed, {run.of_method(found[0].label, 'hardware')}"
-    return [], "no committed figures of these samples"
+            return found, f"stored, {run.of_method(found[0].label, 'hardware')}"
+    return [], "no stored results of these samples"

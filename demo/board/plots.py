@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from demo.board.names import phase_name
 from demo.board.paradigms import paradigm_named
 from demo.board.takeaways import relative_speed, score_of, token_line
 
@@ -82,7 +83,7 @@ def glance(rows: pd.DataFrame) -> go.Figure:
     for (_, row), size in zip(known.iterrows(), _sizes_px(known["peak MB"]), strict=True):
         figure.add_trace(_bubble(row, score, size, is_first=row["paradigm"] not in seen))
         seen.add(row["paradigm"])
-    figure.update_xaxes(type="log", title="median seconds an answer", **_ticks(known["median s"]))
+    figure.update_xaxes(type="log", title="median seconds per answer", **_ticks(known["median s"]))
     return figure.update_yaxes(title=score, range=_range(known, score))
 
 
@@ -189,7 +190,7 @@ def phases(rows: pd.DataFrame) -> go.Figure:
             continue
         colour = PHASE_COLOURS.get(name, GREY)
         figure.add_bar(
-            x=values, y=[_plain(label) for label in known["label"]], orientation="h", name=_plain(name),
+            x=values, y=[_plain(label) for label in known["label"]], orientation="h", name=_plain(phase_name(name)),
             marker={"color": colour}, hovertemplate="%{fullData.name} %{x:.3g} s<extra>%{y}</extra>",
         )  # fmt: skip
     figure.update_xaxes(title="median seconds")
@@ -206,7 +207,7 @@ def _bars_height(bars: int) -> int:
 def iou_spread(samples: pd.DataFrame) -> go.Figure:
     """The IoU of every sample, as the outline of its distribution with the median and the mean."""
     if samples.empty:
-        return empty_figure("No masks were asked for here.")
+        return empty_figure("These questions need no mask.")
     groups = list(samples.groupby("label", sort=False))
     figure = plain_figure(_bars_height(len(groups)) + 40)
     for label, own in groups:
@@ -224,7 +225,7 @@ def tokens(samples: pd.DataFrame) -> go.Figure:
     """Tokens of an answer against its seconds, with a line for each method: its slope is the price of a token."""
     known = samples.dropna(subset=["tokens", "total_s"])
     if known.empty:
-        return empty_figure("No masks were asked for here.")
+        return empty_figure("These questions need no mask.")
     figure = plain_figure()
     symbols = _symbols(list(known["label"]))
     for label, own in known.groupby("label", sort=False):
@@ -241,5 +242,5 @@ def tokens(samples: pd.DataFrame) -> go.Figure:
                 x=ends, y=line[0] * ends + line[1], mode="lines", line={"color": colour, "width": 2},
                 legendgroup=str(label), showlegend=False, hoverinfo="skip",
             )  # fmt: skip
-    figure.update_xaxes(title="tokens of an answer", rangemode="tozero")
+    figure.update_xaxes(title="tokens per answer", rangemode="tozero")
     return figure.update_yaxes(title="seconds", rangemode="tozero")

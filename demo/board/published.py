@@ -15,8 +15,8 @@ COLUMNS = ("benchmark", "method", "paradigm", "split", "metric", "value", "sourc
 #: What the plot shows: the one figure that most methods have.
 AVERAGE = "RefCOCO, +, g"
 WARNING = (
-    "Reported by others, on other machines and after other trainings; fine-tuning differs from row to row. "
-    "Nothing here was measured by this project, and nothing here can be compared with the rows it has measured."
+    "Figures reported by others, on other machines and with different training and fine-tuning. This project measured "
+    "none of them, so they cannot be compared with its own results."
 )
 
 
@@ -83,5 +83,5 @@ def takeaway(table: pd.DataFrame, benchmark: str) -> str:
     low = benchmark.startswith("seconds")
     ranked = first.sort_values("value", ascending=low).drop_duplicates("paradigm")
     parts = [f"{row['method']} {row['value']:g} ({row['paradigm']})" for _, row in ranked.iterrows()]
-    record = "" if ranked["paradigm"].iloc[0] == ALL_MASK.name else " The best one is not STAMP's."
-    return f"The best published row of each paradigm: {'; '.join(parts)}.{record}"
+    record = "" if ranked["paradigm"].iloc[0] == ALL_MASK.name else " STAMP does not hold the record."
+    return f"Best published result of each paradigm: {'; '.join(parts)}.{record}"

@@ -39,7 +39,7 @@ def add_published() -> None:
 
     def show(name: str) -> Any:
         if name not in set(table["benchmark"]):
-            return notice("There is no such benchmark here."), gr.skip(), gr.skip(), gr.skip()
+            return notice("This benchmark is not in the list."), gr.skip(), gr.skip(), gr.skip()
         figures = published_figure(table, name), published_table(table, name), sources_html(table, name)
         return _words(table, name), *figures
 

@@ -26,7 +26,7 @@ function buildLane(record, lane) {
   stage.append(shape("image", { href: record.image, width: record.width, height: record.height }));
   const drawn = shape("g", {});
   stage.append(drawn);
-  const said = node("p", { class: "said" });
+  const said = node("p", { class: "said", tabindex: "0" });
   const note = node("p", { class: "lane-note" });
   card.append(head, stage, said, note);
   return { lane, card, clock, drawn, said, note };
@@ -78,8 +78,11 @@ function show(record, views, now) {
     }
     view.said.textContent = lane.text.slice(0, characters);
     view.said.scrollTop = view.said.scrollHeight;
-    view.clock.textContent = lane.total_s === null ? "–" : `${Math.min(now, lane.total_s).toFixed(2)} s`;
-    view.card.classList.toggle("over", isOver);
+    const time = lane.total_s === null ? "–" : `${Math.min(now, lane.total_s).toFixed(2)} s`;
+    // A clock that was cut off is no finish.
+    view.clock.textContent = isOver && !lane.is_finished && lane.total_s !== null ? `${time}, no finish` : time;
+    view.card.classList.toggle("over", isOver && lane.is_finished);
+    view.card.classList.toggle("unfinished", isOver && !lane.is_finished);
     view.note.textContent = isOver ? lane.note : "";
     draw(record, view, now);
   }
@@ -112,12 +115,13 @@ function build() {
   lanes.append(...views.map((view) => view.card));
   const summary = node("p", { class: "race-summary", role: "status" });
   const bar = node("div", { class: "race-bar" });
-  for (const [words, pace] of [["Replay", 1], ["at a quarter of the speed", 0.25], ["at a twentieth", 0.05]]) {
+  for (const [words, pace] of [["Replay", 1], ["1/4 speed", 0.25], ["1/20 speed", 0.05]]) {
     const button = node("button", { type: "button" }, words);
     button.addEventListener("click", () => play(record, views, summary, pace));
     bar.append(button);
   }
   place.append(lanes, summary, bar);
+  place.scrollIntoView({ block: "start", behavior: "smooth" });
   play(record, views, summary, 1);
 }
 

@@ -19,9 +19,10 @@ from scipy.ndimage import minimum_filter
 
 from demo.background import batches
 from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
+from demo.board.names import method_name
 from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.board.partial import GRID, cells, vertices
-from demo.board.takeaways import seconds
+from demo.board.takeaways import and_list, seconds
 from demo.chat.visit import shrink_mask
 from stamp.pictures.masks import Mask
 
@@ -34,8 +35,8 @@ log = logging.getLogger(__name__)
 #: The picture of the replay is at most this large.
 SHOWN_PX = 640
 OUTLINES_PER_SHORTER_SIDE = 150
-NOT_BEGUN = "not begun: the time of {:.0f} s for a race was up"
-FAILED = "failed on this picture; the log of the server says why"
+NOT_BEGUN = "did not start: the time limit of {:.0f} s was reached"
+FAILED = "failed on this picture; the server's log says why"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Lane:
     def prediction(self) -> "Prediction | None":
         """The answer; None where there is none."""
         return self.moments[-1].prediction if self.moments else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is a whole, usable answer; others cannot win."""
+        return self.prediction is not None and not self.is_stopped and self.prediction.valid
 
     @property
     def total_s(self) -> float | None:
@@ -161,8 +167,9 @@ def _lane_record(lane: Lane, size_hw: tuple[int, int]) -> dict[str, Any]:
     paradigm, prediction = paradigm_of(lane.label), lane.prediction
     is_polygon, is_patches = paradigm is POLYGON, paradigm is PATCH_TEXT
     return {
-        "label": lane.label,
-        "paradigm": paradigm.name,
+        "label": method_name(lane.label),
+        "paradigm": "" if paradigm.name in method_name(lane.label).lower() else paradigm.name,
+        "is_finished": lane.is_finished,
         "colour": paradigm.colour,
         "total_s": lane.total_s,
         "text": lane.moments[-1].text if lane.moments else "",
@@ -201,24 +208,39 @@ def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
         return lane.problem or "stopped"
     counts = f"{prediction.new_tokens} tokens, {prediction.forward_passes} passes"
     if lane.is_stopped:
-        return f"{f'cut: the time of {CAP_S:.0f} s was up' if lane.is_cut else 'stopped'} · {counts}"
+        return f"{f'not finished after {CAP_S:.0f} s' if lane.is_cut else 'stopped before it finished'} · {counts}"
     if not prediction.valid:
-        return f"its output could not be used · {counts}"
+        return f"output could not be parsed · {counts}"
     masks = [mask for mask in prediction.masks if mask.any()]
     return f"{len(masks)} mask{'s' * (len(masks) != 1)} · {counts}" if masks else f"no mask · {counts}"
 
 
 def summary(lanes: Sequence[Lane]) -> str:
     """Who was how much faster, in one run each."""
-    times = {lane.label: lane.total_s for lane in lanes if lane.total_s is not None and not lane.is_stopped}
-    cut = [lane.label for lane in lanes if lane.is_cut]
-    said_of_cut = f" The time of {CAP_S:.0f} s was up: {', '.join(cut)} did not finish." if cut else ""
+    times = {method_name(lane.label): lane.total_s for lane in lanes if lane.total_s is not None and lane.is_finished}
+    without = _not_ranked(lanes)
     if not times:
-        return f"No method finished.{said_of_cut}"
+        return f"No method finished.{without}"
     first, *others = sorted(times, key=times.__getitem__)
     said = f"{first} was first, after {seconds(times[first])}"
     rest = [f"{label} took {times[label] / times[first]:.2g} times as long" for label in others]
-    return f"{'; '.join([said, *rest])}. One run each, one after another, on this machine.{said_of_cut}"
+    return f"{'; '.join([said, *rest])}. One run each, one after another, on this machine.{without}"
+
+
+def _not_ranked(lanes: Sequence[Lane]) -> str:
+    """Which lanes cannot win, and why."""
+    reasons: dict[str, list[str]] = {}
+    for lane in lanes:
+        if lane.is_cut:
+            reasons.setdefault(f"not finished after {CAP_S:.0f} s", []).append(lane.label)
+        elif lane.is_stopped:
+            reasons.setdefault("stopped before the end", []).append(lane.label)
+        elif lane.prediction is None:
+            reasons.setdefault("failed", []).append(lane.label)
+        elif not lane.is_finished:
+            reasons.setdefault("output could not be parsed", []).append(lane.label)
+    parts = [f"{and_list([method_name(one) for one in labels])} ({why})" for why, labels in reasons.items()]
+    return f" Not ranked: {'; '.join(parts)}." if parts else ""
 
 
 # -- pictures as addresses ---------------------------------------------------------------------------------------

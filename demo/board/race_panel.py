@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from demo.board.live import Refused, Shelf
+from demo.board.live import CAP_S, Refused, Shelf
+from demo.board.names import method_name
 from demo.board.race import Began, Entry, Lane, race_events, replay
 from demo.chat.answering import notice
 from demo.chat.chat import literal
@@ -23,12 +24,13 @@ log = logging.getLogger(__name__)
 
 SCRIPT = Path(__file__).with_name("race.js")
 NO_PICTURE = "Choose a picture first."
-NO_METHODS = "Tick at least one method."
+NO_METHODS = "Select at least one method."
 NO_LANE = "Stopped before any method had answered."
-PICTURE_FAILED = "Something went wrong while reading the picture. Please try another one."
+PICTURE_FAILED = "The picture could not be read. Please try another one."
 INTRO = (
-    "Your picture and your words, answered by every ticked method, one after another on this machine; then all of it "
-    "again side by side, in the time it really took."
+    "Every selected method answers in turn on this machine; then the answers replay side by side at real speed. "
+    f"A race lasts {CAP_S:.0f} s at most. Methods that have not finished by then, or whose output cannot be parsed, "
+    "are shown but not ranked."
 )
 
 Example = tuple[Path, str]
@@ -39,6 +41,7 @@ def add_race(parts: Parts, shelf: Shelf, examples: list[Example]) -> None:
     picture, prompt = (str(examples[0][0]), examples[0][1]) if examples else (None, "")
     parts["race_stop"] = gr.State(None)
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', padding=False)
+    parts["race_left_out"] = gr.HTML("", elem_id="race-left-out", padding=False)
     with gr.Row(elem_id="race-form"):
         parts["race_picture"] = FileImage(
             label="Picture", type="filepath", sources=["upload", "clipboard"], value=picture,
@@ -60,6 +63,12 @@ def add_race(parts: Parts, shelf: Shelf, examples: list[Example]) -> None:
         value={}, html_template='<div class="race"></div>', js_on_load=SCRIPT.read_text(encoding="utf-8"),
         elem_id="race", padding=False,
     )  # fmt: skip
+
+
+def left_out_html(shelf: Shelf) -> str:
+    """Which methods cannot race here, and why."""
+    said = [f"{method_name(label)} ({why})" for label, why in shelf.left_out().items()]
+    return f'<p class="muted">Not in the race: {literal("; ".join(said))}.</p>' if said else ""
 
 
 def choose_example(examples: list[Example], index: int) -> Updates:
@@ -87,7 +96,7 @@ def run_race(
             match event:
                 case Began():
                     where = f"({event.number + 1} of {len(entry.labels)})"
-                    updates["race_status"] = _status(f"{event.label} is answering {where}…")
+                    updates["race_status"] = _status(f"{method_name(event.label)} is answering {where}…")
                 case Refused():
                     refused = event.sentence
                 case Lane():

@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from benchmarks.scoring.pairs import Pairs
 from demo.board.filters import mixture
+from demo.board.names import phase_name
+from demo.board.pairing import tied_with
 
 NOTHING = "There is nothing to show for these filters."
-SEVERAL = "Several workloads are shown side by side; choose one dataset and split for a verdict."
+SEVERAL = "These rows come from several datasets or splits. Choose one of each for a verdict."
 #: A line through fewer samples than this, or over fewer tokens, says nothing.
 LEAST_SAMPLES, LEAST_TOKENS = 8, 4
 #: A mask of a lower IoU than this is of something else.
@@ -23,7 +26,7 @@ def score_of(rows: pd.DataFrame) -> str:
     return "gIoU" if rows["gIoU"].notna().any() or rows["dialogue"].isna().all() else "dialogue"
 
 
-def verdict(rows: pd.DataFrame) -> str:
+def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
     """Who is fast, who is accurate, and whether the samples can tell. Takes labelled rows."""
     score = score_of(rows)
     known = rows.dropna(subset=[score, "median s"])
@@ -34,21 +37,17 @@ def verdict(rows: pd.DataFrame) -> str:
     fastest, best = known.loc[known["median s"].idxmin()], known.loc[known[score].idxmax()]
     if len(known) == 1:
         return f"{best['label']}: {score} {best[score]:.2f} in {seconds(best['median s'])} (median of {best['n']:.0f})."
-    said = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}); "
-    others = known[(known[score + " high"] >= best[score + " low"]) & (known["label"] != best["label"])]
-    if others.empty:
-        return said + f"{best['label']} has the highest {score}, {best[score]:.2f}."
-    close = _and(list(others["label"]))
-    return (
-        said + f"{best['label']} has the highest {score}, {best[score]:.2f}, but its interval overlaps that of {close}."
-    )
+    said = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
+    said += f"{best['label']} has the highest {score}, {best[score]:.2f}"
+    tied = tied_with(pairs, score, str(best["label"]), list(known["label"]))
+    return f"{said}, but it is not better than {and_list(tied)} beyond chance." if tied else f"{said}."
 
 
 def balance(rows: pd.DataFrame) -> str:
-    """Which methods come near the best in all three at once."""
+    """Which method comes nearest to the best in all three at once."""
     known = rows.dropna(subset=["gIoU", "dialogue", "median s"])
     if known.empty:
-        return "Dialogue, accuracy and speed together are not known for any of these rows."
+        return "No method here has figures for dialogue, accuracy and speed."
     if mixture(rows):
         return SEVERAL
     least = pd.concat([known[["gIoU", "dialogue"]] / known[["gIoU", "dialogue"]].max(), relative_speed(known)], axis=1)
@@ -56,10 +55,10 @@ def balance(rows: pd.DataFrame) -> str:
     best = worst.idxmax()
     weakest = {"gIoU": "accuracy", "dialogue": "dialogue", "speed": "speed"}[str(least.loc[best].idxmin())]
     if len(known) == 1:
-        return f"Only {known.loc[best, 'label']} is shown: there is nothing to weigh it against."
+        return f"Only {known.loc[best, 'label']} is shown, so there is nothing to compare it with."
     if worst[best] > 0.999:
         return f"{known.loc[best, 'label']} is the best in all three."
-    return f"{known.loc[best, 'label']} gives up least: {worst[best]:.0%} of the best in its weakest point, {weakest}."
+    return f"Most balanced: {known.loc[best, 'label']}. Its weakest axis, {weakest}, is {worst[best]:.0%} of the best."
 
 
 def relative_speed(rows: pd.DataFrame) -> pd.Series:
@@ -79,25 +78,26 @@ def longest_phase(rows: pd.DataFrame) -> str:
         return "No phases were recorded for these rows."
     share, label, name = max(parts)
     less, other, its = min(parts)
-    said = f"{label} spends {share:.0%} of its time in {name}"
-    return f"{said}." if len(parts) == 1 else f"{said}; in {other} the longest phase, {its}, takes {less:.0%}."
+    said = f"{label} spends {share:.0%} of its time on {phase_name(name)}."
+    return said if len(parts) == 1 else f"{said} The longest phase of {other}, {phase_name(its)}, takes {less:.0%}."
 
 
 def spread(samples: pd.DataFrame) -> str:
-    """How masks fail: all of them a little, or some of them wholly. Takes labelled samples with a mask."""
+    """How masks fail: all of them a little, or some of them completely. Takes labelled samples with a mask."""
     if samples.empty:
-        return "No masks were asked for here."
+        return "These questions need no mask."
     missed = samples.groupby("label", sort=False)["iou"].agg(lambda ious: float((ious < MISSED).mean()))
     least, most = missed.idxmin(), missed.idxmax()
     if missed[most] == missed[least]:
-        return f"{missed[most]:.0%} of the masks miss altogether (IoU below {MISSED})."
+        return f"{missed[most]:.0%} of the masks miss completely (IoU below {MISSED})."
     return (
-        f"{most} misses altogether (IoU below {MISSED}) in {missed[most]:.0%} of cases, {least} in {missed[least]:.0%}."
+        f"{most} misses completely (IoU below {MISSED}) in {missed[most]:.0%} of requests, {least} in "
+        f"{missed[least]:.0%}."
     )
 
 
 def token_line(samples: pd.DataFrame) -> tuple[float, float] | None:
-    """(seconds of each further token, seconds at none): least squares; None where tokens hardly differ."""
+    """(seconds per extra token, seconds without any): least squares; None where tokens hardly differ."""
     tokens, total_s = samples["tokens"].to_numpy(float), samples["total_s"].to_numpy(float)
     if len(tokens) < LEAST_SAMPLES or np.ptp(tokens) < LEAST_TOKENS:
         return None
@@ -106,25 +106,24 @@ def token_line(samples: pd.DataFrame) -> tuple[float, float] | None:
 
 
 def token_cost(samples: pd.DataFrame) -> str:
-    """What a further token costs, and how many tokens an answer takes. Takes labelled requests for masks."""
+    """What an extra token costs, and how many tokens an answer takes. Takes labelled requests for masks."""
     if samples.empty:
-        return "No masks were asked for here."
+        return "These questions need no mask."
     groups = dict(list(samples.groupby("label", sort=False)))
     lengths = {label: float(own["tokens"].median()) for label, own in groups.items()}
     least, most = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-    said = f"An answer with its masks takes {lengths[least]:.0f} tokens"
+    said = f"An answer with masks takes {lengths[least]:.0f} tokens"
     if lengths[most] > lengths[least]:
-        said = f"{most} writes {lengths[most]:.0f} tokens for an answer with its masks, {least} {lengths[least]:.0f}"
+        said = f"{most} writes {lengths[most]:.0f} tokens per answer with masks, {least} {lengths[least]:.0f}"
     slopes = {label: line[0] for label, own in groups.items() if (line := token_line(own))}
     if not slopes:
         return f"{said}."
     low, high = min(slopes, key=slopes.__getitem__), max(slopes, key=slopes.__getitem__)
     if low == high:
-        return f"{said}; each further token goes with {seconds(slopes[low])} more."
-    return (
-        f"{said}; each further token goes with {seconds(slopes[low])} more ({low}) to {seconds(slopes[high])} ({high})."
-    )
+        return f"{said}. Each extra token adds {seconds(slopes[low])}."
+    return f"{said}. Each extra token adds {seconds(slopes[low])} ({low}) to {seconds(slopes[high])} ({high})."
 
 
-def _and(words: list[str]) -> str:
+def and_list(words: list[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

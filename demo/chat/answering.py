@@ -43,7 +43,7 @@ Updates = dict[str, Any]
 
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
-NOTHING_ASKED = "There is no question to go back to yet."
+NOTHING_ASKED = "You have not asked a question yet."
 NO_DOWNLOADS = "The answer is complete, but the server has no room for its files: they cannot be downloaded."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
 

@@ -108,14 +108,12 @@ def status_html(sentence: str) -> str:
     return f'<span class="muted">{literal(sentence)}</span>'
 
 
-def readout(segmentation: "Segmentation", first_token_s: float | None) -> str:
-    """The line of figures under an answer, in words."""
+def readout(segmentation: "Segmentation", first_token_s: float | None) -> tuple[str, str]:
+    """The line under an answer, and the figures that a click on it shows: both in words."""
     seconds, n_masks = segmentation.timings_s, len(segmentation.masks)
     text_s, mask_s = seconds["prefill"] + seconds["decode"], seconds["mask"] + seconds["refine"]
-    facts = [] if first_token_s is None else [f"first token {first_token_s:.2f} s"]
-    facts.append(f"{segmentation.new_tokens} token{'s' * (segmentation.new_tokens != 1)}, text {text_s:.2f} s")
-    if n_masks:
-        facts.append(f"{n_masks} mask{'s' * (n_masks != 1)} {mask_s:.2f} s")
+    masks = f"{n_masks} mask{'s' * (n_masks != 1)}"
+    line = [f"Answered in {seconds['total']:.1f} s", *([masks] if n_masks else [])]
     ends = {
         "stopped": "stopped",
         "length": f"cut at {MAX_NEW_TOKENS} tokens",
@@ -123,17 +121,21 @@ def readout(segmentation: "Segmentation", first_token_s: float | None) -> str:
         "repetition": "cut: it repeated itself",
     }
     if segmentation.finish_reason in ends:
-        facts.append(ends[segmentation.finish_reason])
+        line.append(ends[segmentation.finish_reason])
     if segmentation.is_shrunk:
-        facts.append("picture made smaller: too little memory")
-    return " · ".join(facts)
+        line.append("picture made smaller: too little memory")
+    tokens = f"{segmentation.new_tokens} token{'s' * (segmentation.new_tokens != 1)}"
+    facts = [] if first_token_s is None else [f"first token after {first_token_s:.2f} s"]
+    facts += [f"text {text_s:.2f} s ({tokens})", *([f"{masks} {mask_s:.2f} s"] if n_masks else [])]
+    return " · ".join(line), " · ".join(facts)
 
 
 def finished_html(draft: Draft, segmentation: "Segmentation") -> str:
     """The whole answer with its readout."""
     note = "(stopped before the first word)" if segmentation.finish_reason == "stopped" else "(an empty answer)"
-    line = literal(readout(segmentation, draft.first_token_s))
-    return f'{replace(draft, note=note).html()}<span class="readout">{line}</span>'
+    line, facts = (literal(words) for words in readout(segmentation, draft.first_token_s))
+    below = f'<details class="readout"><summary>{line}</summary>{facts}</details>'
+    return f"{replace(draft, note=note).html()}{below}"
 
 
 def message(role: str, html: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The downloads of an answer, named after its masks: masks and cut-outs as PNG, the answer and COCO's form as JSON."""
+"""The downloads of an answer, named after its masks: masks and cut-outs as PNG, outlines as SVG, JSON, COCO's JSON."""
 
 import json
 import zipfile
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from demo.chat.svg import masks_svg
 from stamp.labels import category, file_stems
 from stamp.pictures.masks import Mask, bounding_box_xywh, mask_image, mask_record, save_mask_png
 
@@ -39,6 +40,9 @@ def write_downloads(visit: "Visit", segmentation: "Segmentation", first_mask: in
         paths.append(path)
         if index < MAX_CUTOUTS and mask.any():
             paths.append(write_cutout(visit.picture, mask, folder / f"{stem}_cutout.png"))
+    paths.append(folder / f"{name}.svg")
+    outlines = (enlarge_mask(mask, size_wh) for mask in segmentation.masks)
+    paths[-1].write_text(masks_svg(labels, outlines, size_wh, first_mask), encoding="utf-8")
     bare = replace(segmentation, masks=segmentation.masks[:0], scores=[])
     size = dict(zip(("width", "height"), size_wh, strict=True))
     for ending, content in (

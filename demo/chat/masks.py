@@ -35,7 +35,8 @@ def _row(visit: Visit, index: int) -> str:
     facts = shown.size_in_words + ("" if shown.score is None else f" · score {shown.score:.2f}")
     others = visit.visible != [index]
     buttons = [_button(index, "show", "Hide" if is_visible else "Show", name)]
-    buttons.append(_button(index, "only", "Only this" if others else "Show all", name))
+    if len(visit.masks) > 1:
+        buttons.append(_button(index, "only", "Only this" if others else "Show all", name))
     buttons.append(_button(index, "invert", "Invert", name))
     return (
         f'<li class="{"selected" if is_selected else ""}{"" if is_visible else " unseen"}" '
@@ -50,7 +51,10 @@ def _button(index: int, act: str, words: str, name: str) -> str:
 
 
 def pick_mask(picked: gr.SelectData, visit: Visit | None) -> Updates:
-    """What a click in the list or on a name does: its index is a mask, its value says what to do with it."""
+    """What a click does. In the list or on a name, its index is a mask and its value says what to do with it; in the
+    picture, its index is a point."""
+    if picked.value == "point":
+        return pick_point(picked, visit)
     if visit is None or not isinstance(picked.index, int) or not 0 <= picked.index < len(visit.masks):
         return {}
     match picked.value:

@@ -11,7 +11,7 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 
 #: Said for every file that is not an upload, whether it exists or not, so that nobody learns which files there are.
-NOT_UPLOADED = "This picture is not among the uploads of this page, or no longer. Please choose it again."
+NOT_UPLOADED = "This picture is not among the uploads here any more. Please choose it again."
 
 
 #: Held while a picture is decoded and made smaller: a large one takes 350 MB until then.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from demo.chat.visit import Visit, close_visit
 
 DROPPED = (
-    "The server no longer has your picture: the page was left for a while, or others needed the room. "
+    "The server no longer has your picture, because the page was idle for a while or others needed the space. "
     "Please choose it again."
 )
 #: So many sessions are remembered to have lost their visit, so that they can be told.

@@ -3,17 +3,29 @@
 import re
 from collections.abc import Collection
 
-BARE = "The small model answers whole requests. “{}” is in the box: press Enter to ask it."
+BARE = "The small model needs a whole request. “{}” is in the box: press Enter to ask it."
+#: What to ask in place of the background.
+EVERYTHING = "segment everything"
+BACKGROUND = (
+    "The small model finds objects, not the background. Ask for an object, then press Invert on its mask to get "
+    "everything but it. “segment everything” is in the box: press Enter to ask it."
+)
 SHOUTED = "The small model misreads capitals. “{}” is in the box: press Enter to ask it."
+
+
+_BACKGROUND = re.compile(r"(segment|select|mask|show|cut out|remove)( me)? (the|all|all the)? ?(whole )?back ?ground")
 
 
 def suggest_wording(prompt: str, known: Collection[str]) -> tuple[str, str] | None:
     """A better question for a model that knows these nouns, and why; None where the question is fine as it is.
 
-    "cat" -> "segment the cat"; "segment the CAT" -> "segment the cat".
+    "cat" -> "segment the cat"; "segment the CAT" -> "segment the cat"; "segment the background" -> a sentence, as this
+    model finds objects alone.
     """
     words = " ".join(prompt.split())
     bare = words.lower().rstrip(".!?")
+    if bare == "background" or _BACKGROUND.fullmatch(bare):
+        return EVERYTHING, BACKGROUND
     if bare in known:
         question = f"segment the {bare}"
         return question, BARE.format(question)

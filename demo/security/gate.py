@@ -25,7 +25,7 @@ from demo.security.presence import Presence
 
 API = "/gradio_api"
 NOT_FOUND = "Not found"
-TOO_LARGE = "This is larger than the page accepts: a picture may have 20 MB."
+TOO_LARGE = "This file is too large. A picture may have up to 20 MB."
 #: A picture of 20 MB, a little more so that the loader's own sentence is heard, and the form around it.
 MAX_UPLOAD_BYTES = 26_000_000
 #: What an event sends along: words, numbers, the path of an upload.

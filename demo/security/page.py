@@ -19,7 +19,7 @@ from demo.security.presence import Presence
 log = logging.getLogger(__name__)
 
 NO_ROOM = "The server could not write a file: its disk may be full. Please try again later, or tell whoever runs it."
-TOO_FEW = "This request says too little: reload the page, or see “Use via API”."
+TOO_FEW = "This request is incomplete. Reload the page, or see “Use via API”."
 
 
 class Page(gr.Blocks):

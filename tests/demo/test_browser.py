@@ -79,6 +79,11 @@ def test_a_conversation_on_a_phone(browser: Any, tmp_path: Path) -> None:
         assert page.locator("#chat img, #chat a, #chat strong").count() == 0
         page.wait_for_selector("#masks >> text=right half")
         eventually(lambda: pixels_of(page, 0) > 0 and pixels_of(page, 1) > 0)
+        box = page.locator("#stage img").bounding_box()  # larger than the picture
+        page.mouse.click(box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2)
+        page.wait_for_selector("#masks li.selected >> text=right half")
+        page.mouse.click(box["x"] + box["width"] * 0.7, box["y"] + box["height"] / 2)
+        page.wait_for_selector("#masks li.selected", state="detached")
         page.click("#masks [data-mask='0'][data-act='show']")
         eventually(lambda: pixels_of(page, 0) == 0 and pixels_of(page, 1) > 0)
         with page.expect_download() as download:
@@ -145,6 +150,8 @@ def test_the_last_question_comes_back(browser: Any, tmp_path: Path) -> None:
 def test_a_thing_the_model_knows_becomes_a_question(browser: Any) -> None:
     with visited(browser, FakePredictor, is_embedded=True) as page:
         page.click("#known button")
+        page.fill("#search input, #search textarea", "Ice")
+        page.wait_for_selector("#nouns .gallery-item >> text=/^apple$/", state="hidden")
         page.click("#nouns .gallery-item >> text=/^ice cream$/")
         eventually(lambda: page.input_value("#prompt textarea") == "segment the ice cream")
 

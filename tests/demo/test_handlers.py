@@ -141,11 +141,12 @@ def test_a_second_answer_goes_on_counting_and_shows_its_own_masks() -> None:
     assert visit.visible == [2, 3]
     files = ["left_half{}.png", "left_half{}_cutout.png", "right_half{}.png", "right_half{}_cutout.png"]
     for paths, answer, number in ((visit.downloads, 2, "_2"), (visit.earlier, 1, "")):
-        names = [*(file.format(number) for file in files), f"answer_{answer}.json", f"answer_{answer}_coco.json"]
+        endings = (".svg", ".json", "_coco.json")
+        names = [*(file.format(number) for file in files), *(f"answer_{answer}{ending}" for ending in endings)]
         assert [Path(path).name for path in paths] == [f"answer_{answer}.zip", *names]
         with zipfile.ZipFile(paths[0]) as archive:
             assert archive.namelist() == names
-    record = json.loads(Path(visit.downloads[5]).read_text())
+    record = json.loads(Path(visit.downloads[6]).read_text())
     assert [mask["label"] for mask in record["masks"]] == ["left half 2", "right half 2"]
     assert (decode_rle(record["masks"][0]["rle"]) == half((30, 40), 0)).all()
     with Image.open(visit.downloads[1]) as png:
@@ -274,7 +275,7 @@ def test_of_a_large_picture_a_smaller_copy_is_kept_and_masks_are_downloaded_in_t
     assert MAX_KEPT_PIXELS * 0.99 < visit.picture.width * visit.picture.height <= MAX_KEPT_PIXELS
     assert visit.n_bytes < 4 * (MAX_KEPT_PIXELS + MAX_SHOWN_PX**2)
     ask(slot_of(FakePredictor()), "halves", visit)
-    record = json.loads(Path(visit.downloads[5]).read_text())
+    record = json.loads(Path(visit.downloads[6]).read_text())
     assert (record["width"], record["height"]) == (6000, 4000)
     assert [mask["area_px"] for mask in record["masks"]] == [12_000_000, 12_000_000]
     assert (decode_rle(record["masks"][0]["rle"]) == half((4000, 6000), 0)).all()

@@ -95,9 +95,9 @@ def test_a_race_says_what_it_cut(clock: Clock) -> None:
     assert third == Lane("c", problem=NOT_BEGUN.format(CAP_S), is_cut=True)
     shown = replay(Entry(PICTURE, "x", ("a", "b", "c")), [first, second, third])
     assert [lane["note"].split(" · ")[0] for lane in shown["lanes"]] == [
-        "1 mask", "cut: the time of 120 s was up", "not begun: the time of 120 s for a race was up",
+        "1 mask", "not finished after 120 s", "did not start: the time limit of 120 s was reached",
     ]  # fmt: skip
-    assert summary([first, second, third]).endswith("The time of 120 s was up: b, c did not finish.")
+    assert summary([first, second, third]).endswith(" Not ranked: b and c (not finished after 120 s).")
 
 
 def test_the_time_of_a_live_run_begins_with_its_first_answer(clock: Clock, tmp_path: Path) -> None:

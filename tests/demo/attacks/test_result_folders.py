@@ -19,10 +19,10 @@ from benchmarks.running.runner import run_benchmark
 from demo.board.compare import CHARTS
 from demo.board.dashboard import board_view
 from demo.board.explorer import UNREADABLE_MASKS, sample_html
+from demo.board.export import to_csv
 from demo.board.filters import Filters, default_filters
 from demo.board.library import Library
 from demo.board.results import Results, read_results
-from demo.board.table import to_csv
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
 from tests.demo.runs import answer_with, write_run

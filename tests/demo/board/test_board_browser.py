@@ -14,7 +14,6 @@ from demo.board.compare import CHARTS
 from demo.board.filters import Filters, rows_of
 from demo.board.results import read_results
 from demo.board.sources import Sources
-from demo.board.table import shown_table
 from demo.ui import EXAMPLES
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.demo.browsing import chromium, eventually, needs_browser, opened, served
@@ -75,15 +74,16 @@ def test_every_plot_is_drawn_with_its_sentence_and_filters_change_it(
             assert sum(len(trace["x"]) for trace in before[name]) > 0
             assert page.inner_text(f"#chart-{name} .takeaway")
         eventually(lambda: query(page) == {"tab": ["benchmark"], "dataset": ["scenes"], "split": ["known"]})
-        choose(page, "split", "style")
+        choose(page, "split", "Unseen styles")
         eventually(lambda: plot(page, "glance") != before["glance"])
         eventually(lambda: query(page)["split"] == ["style"])
-        choose(page, "kind", "segment")
-        eventually(lambda: all(plot(page, name) != before[name] for name in ("trilemma", "spread", "tokens")))
-        page.click("#filter-methods label >> text=polygon")
-        eventually(lambda: {trace["name"] for trace in plot(page, "spread")} == {"polygon"})
+        choose(page, "kind", "Segment by name")
+        eventually(lambda: all(plot(page, name) != before[name] for name in ("spread", "tokens")))
+        page.wait_for_selector("#chart-trilemma", state="detached")  # no questions: nothing to draw
+        choose(page, "methods", "Polygon text")
+        eventually(lambda: {trace["name"] for trace in plot(page, "spread")} == {"Polygon text"})
         eventually(lambda: query(page).get("method") == ["polygon"])
-        choose(page, "split", "all")
+        choose(page, "split", "All")
         page.wait_for_selector("#mixture .remark >> text=different splits")
 
 
@@ -91,18 +91,25 @@ def test_a_link_restores_the_view_and_the_csv_is_its_table(browser: Any, board: 
     link = f"{BOARD}&dataset=scenes&split=style&kind=segment&method=stamp&method=polygon"
     with opened(browser, board, link) as page:
         page.wait_for_selector("#plot-spread .main-svg", state="attached")
-        assert page.input_value("#filter-split input") == "style"
-        assert page.input_value("#filter-kind input") == "segment"
-        assert page.locator("#filter-methods input:checked").count() == 2
+        assert page.input_value("#filter-split input") == "Unseen styles"
+        assert page.input_value("#filter-kind input") == "Segment by name"
+        assert page.locator("#filter-methods .token").count() == 2
         with page.expect_download() as download:
             page.click("#links a[download$=csv]")
         parsed = pd.read_csv(download.value.path())
         filters = Filters("scenes", "style", "segment", methods=("stamp", "polygon"))
-        expected = shown_table(rows_of(filters, read_results(sources.results)))
-        assert shown_table(parsed).equals(expected)
+        expected = rows_of(filters, read_results(sources.results))
+        assert list(parsed["gIoU"]) == pytest.approx(list(expected["gIoU"]))
         shown = page.inner_text("#table")
         for value in expected["gIoU"]:
-            assert value in shown
+            assert f"{value:.3f}" in shown
+        best = page.locator("table.ranking tbody tr").first
+        assert "Polygon text" in best.inner_text()  # its share of the columns is the larger one
+        page.click("table.ranking th button >> text=gIoU")
+        page.wait_for_selector("table.ranking th[aria-sort=descending] >> text=gIoU")
+        page.click("table.ranking th button >> text=gIoU")
+        page.wait_for_selector("table.ranking th[aria-sort=ascending] >> text=gIoU")
+        assert "STAMP" in best.inner_text()
         with page.expect_download() as download:
             page.click("#links a[download$=json]")
         records = json.loads(Path(download.value.path()).read_text())
@@ -151,7 +158,9 @@ def test_the_race_ends_with_a_mask_in_each_lane(
             assert float(lane.locator(".clock").inner_text().split()[0]) >= 0
         assert page.locator("#race svg polygon").count() == 1
         assert page.locator("#race svg rect").count() == 16
-        page.click("#race .race-bar button >> text=a twentieth")
+        in_view = "lanes => lanes.getBoundingClientRect().top < innerHeight / 2"
+        eventually(lambda: page.locator("#race .lanes").evaluate(in_view))
+        page.click("#race .race-bar button >> text=1/20 speed")
         page.wait_for_function("document.querySelector('#race .race-summary').textContent === ''")
 
 
@@ -170,7 +179,7 @@ def test_cancel_stops_a_live_run(browser: Any, sources: Sources, monkeypatch: py
         page.wait_for_selector("#live table.live >> text=measured now")
         page.click("#live-halt")
         page.wait_for_selector("#live >> text=Stopped after")
-        page.wait_for_selector("#live >> text=committed, a test machine")
+        page.wait_for_selector("#live >> text=stored, a test machine")
         page.wait_for_selector("#live-halt", state="hidden")
 
 
@@ -193,8 +202,8 @@ def test_published_figures_stand_by_themselves(browser: Any, board: str) -> None
 
 def test_without_results_the_tab_says_how_to_make_some(browser: Any, tmp_path: Path) -> None:
     with served(FakePredictor, sources=Sources(tmp_path)) as url, opened(browser, url, BOARD) as page:
-        page.wait_for_selector("#board-notice >> text=no results to show yet")
-        page.wait_for_selector("#chart-glance >> text=nothing to show")
+        page.wait_for_selector("#board-notice >> text=no results yet")
+        assert page.locator(".chart").count() == 0
 
 
 def test_a_broken_record_and_a_broken_run_are_named(browser: Any, tmp_path: Path) -> None:

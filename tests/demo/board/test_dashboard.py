@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from demo.board import dashboard
+from demo.board.compare import CHARTS
 from demo.board.filters import SINGLE, Filters, default_filters
 from demo.board.results import Results, ResultStore
 
@@ -57,6 +58,27 @@ def test_filters_that_cannot_be_kept_are_set(store: ResultStore, results: Result
     sent = dashboard.refilter(store, (results.version, wrong), *values_of(wrong))
     assert sent["shown"][1].kind == "all"
     assert sent["kind"].value == "all"
+
+
+def test_filters_have_peoples_names_and_those_without_a_choice_are_hidden(results: Results) -> None:
+    sent = dashboard.filter_view(results, default_filters(results))
+    assert sent["split"].choices == [
+        ("All", "all"), ("Familiar drawings", "known"), ("Unseen styles", "style"),
+        ("Unseen backgrounds", "background"),
+    ]  # fmt: skip
+    assert ("Polygon text", "polygon") in sent["methods"].choices
+    assert {name: sent[name].visible for name in SINGLE} == {
+        "dataset": False, "split": True, "kind": True, "precision": False, "hardware": False, "run": False,
+    }  # fmt: skip
+
+
+def test_plots_with_nothing_to_show_are_hidden(results: Results) -> None:
+    def hidden(kind: str) -> set[str]:
+        view = dashboard.view(results, Filters("scenes", "known", kind))
+        return {name for name, _ in CHARTS if not view[f"{name}_card"].visible}
+
+    assert hidden("segment") == {"trilemma"}  # no question was asked
+    assert hidden("count") == {"trilemma", "spread", "tokens"}
 
 
 def test_behind_another_tab_the_board_is_made_ready(store: ResultStore, results: Results) -> None:

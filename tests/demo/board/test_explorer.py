@@ -65,7 +65,7 @@ def test_cards_show_truth_and_every_method(results: Results, data: Path) -> None
     key = next(key for key in _keys(results, IN_ORDER) if key.endswith("e0"))
     html = sample_html(results, Library({"scenes": data}), FILTERS, key)
     assert [unescape(title) for title in re.findall(r"<header><b>(.*?)</b>", html)] == [
-        "ground truth", "patch_text", "polygon", "stamp",
+        "ground truth", "Patch text", "Polygon text", "STAMP",
     ]  # fmt: skip
     assert html.count("<polygon ") == 1
     assert html.count("<circle ") == 3
@@ -73,7 +73,7 @@ def test_cards_show_truth_and_every_method(results: Results, data: Path) -> None
         if f"run/known/{record.sample}" == key:
             assert f"IoU {(record.intersection or 0) / (record.union or 1):.2f}" in unescape(html)
     one = sample_html(results, Library({"scenes": data}), Filters(methods=("stamp",)), key)
-    assert "patch_text" not in unescape(one)
+    assert "Patch text" not in unescape(one)
 
 
 def test_questions_show_the_right_answer(results: Results, data: Path) -> None:
@@ -89,12 +89,12 @@ def test_without_the_pictures_the_answers_are_still_shown(results: Results, tmp_
     assert "--data scenes=FOLDER" in html
     assert "IoU" in html
     other = write_scenes(tmp_path / "other", per_split=4)
-    assert "are not those of this run" in unescape(sample_html(results, Library({"scenes": other}), FILTERS, key))
+    assert "other pictures of scenes" in unescape(sample_html(results, Library({"scenes": other}), FILTERS, key))
 
 
 @pytest.mark.parametrize("key", [None, "", "run", "run/known/none", "../../x/known/e0"])
 def test_a_sample_that_is_not_there(results: Results, data: Path, key: str | None) -> None:
-    assert "no sample" in sample_html(results, Library({"scenes": data}), FILTERS, key)
+    assert "No sample" in sample_html(results, Library({"scenes": data}), FILTERS, key)
 
 
 def test_text_of_models_is_never_markup(results: Results, data: Path) -> None:

@@ -106,11 +106,11 @@ def row(**changes: object) -> dict[str, object]:
     ("other", "words"),
     [
         ({}, None),
-        ({"split": "style"}, "different splits: compare scores and seconds only within one"),
+        ({"split": "style"}, "different splits. Compare scores and seconds only within one"),
         ({"n": 6}, "different numbers of samples"),
         ({"n": 0}, None),  # a method that is only asked questions
         ({"data": "def"}, "different versions of the data"),
-        ({"hardware": "gpu"}, "different machines: their seconds cannot be compared"),
+        ({"hardware": "gpu"}, "different machines, so their seconds cannot be compared"),
         ({"threads": 2, "split": "style"}, "different numbers of threads"),
         ({"hardware": None}, "different machines"),
     ],
@@ -122,10 +122,12 @@ def test_rows_of_different_work_are_not_compared_in_silence(other: dict[str, obj
 
 def test_labels_tell_rows_apart() -> None:
     frame = pd.DataFrame([row(), row(split="style"), row(split="style", method="polygon")])
-    assert list(with_labels(frame)["label"]) == ["stamp · known", "stamp · style", "polygon · style"]
+    assert list(with_labels(frame)["label"]) == [
+        "STAMP · Familiar drawings", "STAMP · Unseen styles", "Polygon text · Unseen styles",
+    ]  # fmt: skip
     twice = pd.DataFrame([row(), row(run="again")])
-    assert list(with_labels(twice)["label"]) == ["stamp · r", "stamp · again"]
-    assert list(with_labels(pd.DataFrame([row(), row(method="polygon")]))["label"]) == ["stamp", "polygon"]
+    assert list(with_labels(twice)["label"]) == ["STAMP · r", "STAMP · again"]
+    assert list(with_labels(pd.DataFrame([row(), row(method="polygon")]))["label"]) == ["STAMP", "Polygon text"]
 
 
 #: Two values of each filter, so that every one of them can tell half of the rows from the other half.

@@ -65,15 +65,15 @@ def test_the_number_of_samples_is_capped(n: int) -> None:
         Order("scenes", "all", "all", ("stamp",), n)
 
 
-def test_committed_figures_are_of_the_same_samples(folders: tuple[Path, Path]) -> None:
+def test_stored_figures_are_of_the_same_samples(folders: tuple[Path, Path]) -> None:
     results, library = read_results(folders[0]), Library({"scenes": folders[1]})
     progress = run(ScriptedShelf({"stamp": scripted("stamp")}), folders[1], split="style", n=5)
     found, where = committed(results, library, progress.records)
     assert {record.key for record in found} == {record.key for record in progress.records}
-    assert where == "committed, a test machine"
+    assert where == "stored, a test machine"
     html = unescape(progress_html(progress, lambda own: committed(results, library, own), "x"))
     assert "measured now on this machine" in html
-    assert "committed, a test machine" in html
+    assert "stored, a test machine" in html
 
 
 def test_figures_of_other_pictures_are_not_set_beside(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_run_ends_when_its_time_is_up(folders: tuple[Path, Path], monkeypatch:
     monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
     progress = run(ScriptedShelf({"stamp": scripted("stamp")}), folders[1], n=20)
     assert 0 < len(progress.records) < 20
-    assert f"{CAP_S:.0f} s is up" in progress.ending(stopped=False)
+    assert f"{CAP_S:.0f} s was reached" in progress.ending(stopped=False)
 
 
 def test_one_run_at_a_time_and_missing_methods_and_data_are_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_one_run_at_a_time_and_missing_methods_and_data_are_told(folders: tuple[
     assert both.ready is not None
     assert both.ready.missing == ("polygon",)
     assert NOT_LOADED in unescape(progress_html(both, lambda _: ([], ""), ""))
-    assert "polygon" in str(run(shelf, folders[1], labels=("polygon",)).refused)
+    assert "Polygon text" in str(run(shelf, folders[1], labels=("polygon",)).refused)
     assert "--data scenes=FOLDER" in str(run(shelf, tmp_path / "none").refused)
 
 

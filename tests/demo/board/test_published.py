@@ -55,7 +55,7 @@ def test_each_benchmark_has_a_table_a_plot_and_links(benchmark: str) -> None:
     assert f" {best:g} (" in sentence
     ours = first[first["paradigm"] == "all-mask"]["value"]
     record = not ours.empty and best in set(ours)
-    assert ("not STAMP's" in sentence) == (not record)
+    assert ("STAMP does not hold the record" in sentence) == (not record)
 
 
 def test_a_row_without_a_source_is_refused(tmp_path: Path) -> None:

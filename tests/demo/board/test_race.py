@@ -4,6 +4,8 @@ import base64
 import io
 import threading
 import time
+from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,10 @@ from PIL import Image
 import benchmarks.checkpoints
 from benchmarks.methods.stamp import load_stamp
 from benchmarks.methods.streaming import Moment, moments
-from demo.board.live import BUSY, NOT_LOADED, TURNED_OFF, Shelf
+from demo.board.live import BUSY, NO_CHECKPOINT, NOT_LOADED, SAME, TURNED_OFF, Shelf
+from demo.board.names import NO_MASKS
 from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, Refused, mask_uri, race_events, replay, summary
-from demo.board.race_panel import NO_LANE, NO_METHODS, NO_PICTURE, run_race
+from demo.board.race_panel import NO_LANE, NO_METHODS, NO_PICTURE, left_out_html, run_race
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.demo.racers import ScriptedShelf, StreamingMethod, fails, racers
 
@@ -68,7 +71,7 @@ def test_the_replay_is_the_record() -> None:
     assert (record["width"], record["height"]) == PICTURE.size
     half = np.zeros((48, 64), dtype=bool)
     half[:, :32] = True
-    by_label = {lane["label"]: lane for lane in record["lanes"]}
+    by_label = {lane.label: shown for lane, shown in zip(lanes, record["lanes"], strict=True)}
     for lane, shown in zip(lanes, record["lanes"], strict=True):
         assert [at for at, _ in shown["written"]] == [moment.at_s for moment in lane.moments]
         assert (pixels(shown["masks"][0]["image"]) == half).all()
@@ -129,7 +132,26 @@ def test_the_summary_compares_with_the_first() -> None:
 
     said = summary([lane("slow", 1.0), lane("quick", 0.25), Lane("none", problem=FAILED)])
     assert said.startswith("quick was first, after 250 ms; slow took 4 times as long.")
+    assert said.endswith(" Not ranked: none (failed).")
     assert summary([]) == "No method finished."
+
+
+def test_only_a_whole_and_usable_answer_can_win() -> None:
+    def lane(label: str, at_s: float, *, valid: bool = True, **ended: bool) -> Lane:
+        answer = replace(StreamingMethod("x", []).answer(PICTURE, []), valid=valid)
+        return Lane(label, (Moment(at_s, "", prediction=answer),), **ended)
+
+    lanes = [
+        lane("polygon", 0.1, valid=False), lane("patch_text", 120.0, is_stopped=True, is_cut=True),
+        lane("embedding", 0.2, is_stopped=True), lane("stamp", 3.0),
+    ]  # fmt: skip
+    assert summary(lanes) == (
+        "STAMP was first, after 3 s. One run each, one after another, on this machine. Not ranked: Polygon text "
+        "(output could not be parsed); Patch text (not finished after 120 s); Embedding (stopped before the end)."
+    )
+    shown = replay(entry(), lanes)["lanes"]
+    assert [one["is_finished"] for one in shown] == [False, False, False, True]
+    assert shown[1]["note"].startswith("not finished after 120 s")
 
 
 @pytest.mark.parametrize(
@@ -147,8 +169,6 @@ def test_bad_input_is_told(tmp_path: Any, path: str | None, prompt: str, labels:
     (tmp_path / "text.png").write_text("text")
     given = None if path is None else str(tmp_path / f"{path}.png")
     (update,) = run_race(ScriptedShelf(racers()), given, prompt, labels)
-    from html import unescape
-
     assert words in unescape(update["race_status"])
 
 
@@ -157,7 +177,7 @@ def test_the_panel_runs_from_click_to_replay(tmp_path: Any) -> None:
     shelf = ScriptedShelf(racers())
     first, *_, last = run_race(shelf, str(tmp_path / "picture.png"), "segment", ["stamp", "polygon"])
     assert first["race_halt"].visible is True
-    assert [lane["label"] for lane in last["race"]["lanes"]] == ["stamp", "polygon"]
+    assert [lane["label"] for lane in last["race"]["lanes"]] == ["STAMP", "Polygon text"]
     assert last["race_halt"].visible is False
 
 
@@ -168,8 +188,6 @@ def test_a_race_stopped_at_once_says_so(tmp_path: Any) -> None:
     race = run_race(shelf, str(tmp_path / "picture.png"), "segment", ["stamp"])
     next(race)["race_stop"].set()
     *_, last = race
-    from html import unescape
-
     assert NO_LANE in unescape(last["race_status"])
 
 
@@ -185,10 +203,18 @@ def test_the_race_offers_what_has_a_checkpoint_and_draws(monkeypatch: pytest.Mon
     monkeypatch.setattr(Shelf, "refusal", lambda self: None)
     monkeypatch.setattr(benchmarks.checkpoints, "ASSETS", tmp_path)
     assert shelf.labels() == ["stamp", "stamp:none", "stamp:nf4", "stamp:released"]
+    assert shelf.left_out() == {
+        "stamp_nano": SAME, "polygon": NO_CHECKPOINT, "patch_text": NO_CHECKPOINT, "embedding": NO_CHECKPOINT,
+        **NO_MASKS,
+    }  # fmt: skip
     for name in ("nano-stamp", "nano-polygon", "nano-backbone"):
         (tmp_path / name).mkdir()
     assert shelf.labels()[:3] == ["stamp", "stamp_nano", "polygon"]
     assert "backbone" not in shelf.labels()
+    assert shelf.left_out() == {"patch_text": NO_CHECKPOINT, "embedding": NO_CHECKPOINT, **NO_MASKS}
+    said = unescape(left_out_html(shelf))
+    assert f"Patch text ({NO_CHECKPOINT})" in said
+    assert "Backbone (it was never trained to draw masks)" in said
 
 
 def test_a_mask_becomes_a_picture_of_its_pixels() -> None:

@@ -90,8 +90,10 @@ def test_draft_colours_the_names_in_escaped_text_and_counts_through_the_dialogue
 
 def test_readout_names_every_figure() -> None:
     done = segmentation(["Sure", 0], [half((6, 8), 0)], (6, 8), stopped=True)
-    assert readout(done, 0.314) == "first token 0.31 s · 2 tokens, text 0.30 s · 1 mask 0.06 s · stopped"
-    assert readout(segmentation(["No"], [], (6, 8)), None) == "1 token, text 0.30 s"
+    assert readout(done, 0.314) == (
+        "Answered in 0.4 s · 1 mask · stopped", "first token after 0.31 s · text 0.30 s (2 tokens) · 1 mask 0.06 s",
+    )  # fmt: skip
+    assert readout(segmentation(["No"], [], (6, 8)), None) == ("Answered in 0.4 s", "text 0.30 s (1 token)")
 
 
 def test_an_empty_answer_says_so() -> None:

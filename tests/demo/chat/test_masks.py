@@ -87,6 +87,8 @@ def test_masks_are_hidden_shown_alone_and_turned_inside_out(visit: Visit) -> Non
 def test_what_a_request_may_make_up_changes_nothing(visit: Visit) -> None:
     for index, act in ((9, "select"), (-1, "select"), ("0", "only"), (None, "show"), ([0], "invert"), (0, "burn")):
         assert pick(visit, index, act) == {}
+    assert pick(visit, [10, 20], "point")["masks"].count("selected") == 1  # as a click in the picture sends it
+    pick(visit, [10, 20], "point")
     for at in ([99, 99], [-1, 0]):
         assert point(visit, at)["mask_panel"].visible
     for bad in (None, 5, [1], ["1", 2], [True, 1], [0.5, 1], {"x": 1}):
@@ -135,6 +137,9 @@ def test_coco_has_a_category_for_each_kind() -> None:
         ("the cat", None),
         ("WHAT IS THIS", None),
         ("dog", None),
+        ("segment the background", "segment everything"),
+        ("Background?", "segment everything"),
+        ("segment the cat in the background", None),
     ],
 )
 def test_a_better_wording(prompt: str, better: str | None) -> None:

@@ -1,0 +1,41 @@
+"""Pairs of the methods in a view: who is better beyond chance, on the same requests of the same run."""
+
+import pandas as pd
+
+from benchmarks.scoring.metrics import CONVENTIONS
+from benchmarks.scoring.pairs import Pairs, compare_pairs
+from benchmarks.scoring.records import Record
+from demo.board.filters import Filters, mixture
+from demo.board.results import ALL, CONVENTION, Results
+
+
+def pairs_of(results: Results, filters: Filters, rows: pd.DataFrame) -> Pairs:
+    """Pairs by label of these labelled rows; none where they are of several workloads."""
+    if rows.empty or mixture(rows) or rows["method"].duplicated().any():
+        return {}
+    labels = dict(zip(rows["method"], rows["label"], strict=True))
+    wanted = {(row["run"], row["dataset"], row["split"], row["method"]) for _, row in rows.iterrows()}
+    answers: dict[str, list[Record]] = {label: [] for label in labels.values()}
+    for run in results.runs:
+        for record in run.records:
+            key = (run.name, record.dataset, record.split, record.label)
+            if key in wanted and filters.kind in (ALL, record.kind):
+                answers[labels[record.label]].append(record)
+    return compare_pairs(answers, CONVENTIONS[CONVENTION])
+
+
+def is_better(pairs: Pairs, score: str, a: str, b: str) -> bool:
+    """Whether a beats b beyond chance."""
+    pair = pairs.get(score, {}).get((a, b))
+    return pair is not None and pair.is_decided and (pair.probability or 0) > 0.5
+
+
+def tied_with(pairs: Pairs, score: str, best: str, labels: list[str]) -> list[str]:
+    """Those of the labels that the best one does not beat beyond chance."""
+    return [label for label in labels if label != best and not is_better(pairs, score, best, label)]
+
+
+def best_of(rows: pd.DataFrame, score: str, *, lowest: bool = False) -> "pd.Series[object]":
+    """The row with the highest score, or the lowest. Rows without one are left out; one must have it."""
+    known = rows[score].dropna().astype(float)
+    return rows.loc[known.idxmin() if lowest else known.idxmax()]
