@@ -15,7 +15,8 @@ class MeasuredModel(Measured, Protocol):
     """The measured model, with its weights."""
 
     @property
-    def model(self) -> nn.Module: ...
+    def model(self) -> nn.Module:
+        """The weights."""
 
 
 def provenance(predictor: MeasuredModel, model: str | Path | None) -> dict[str, Any]:

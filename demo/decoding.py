@@ -123,7 +123,8 @@ class Child:
         """The decoded file. Raises ImageError; the process is at its end when that came from here."""
         said = json.dumps({"seconds": max_seconds, "limits": asdict(limits)}).encode()
         began = time.monotonic()
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         try:
             self._process.stdin.write(QUESTION.pack(len(said), len(data)) + said)
             self._process.stdin.write(data)

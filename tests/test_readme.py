@@ -90,7 +90,8 @@ def test_the_python_and_the_shell_example_run(tmp_path: Path, monkeypatch: pytes
     names: dict[str, Any] = {}
     exec("\n".join(line.removeprefix("  ") for line in example.splitlines()), names)
     result = names["result"]
-    assert result.text and "<|" not in result.text
+    assert result.text
+    assert "<|" not in result.text
     assert (result.masks.dtype, result.masks.shape[1:]) == (bool, (448, 512))
     (command,) = re.findall(r"`python -m stamp (segment .*?)`", README)
     assert main(shlex.split(command)) == 0
@@ -131,9 +132,11 @@ def test_a_fork_checks_what_is_checked_here() -> None:
         "mypy",
         "lint-imports",
     ):
-        assert command in ours and command in theirs, command
+        assert command in ours, command
+        assert command in theirs, command
     supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert supported == ">=3.11,<3.13" and 'python: ["3.11", "3.12"]' in theirs
+    assert supported == ">=3.11,<3.13"
+    assert 'python: ["3.11", "3.12"]' in theirs
 
 
 def test_what_the_nano_knows_is_what_its_checkpoint_says() -> None:

@@ -60,7 +60,8 @@ def test_the_front_matter_is_what_a_space_needs() -> None:
     assert required <= set(settings)
     assert settings["sdk"] == "gradio"
     assert f"gradio=={settings['sdk_version']} " in (ROOT / "requirements.txt").read_text()
-    assert settings["python_version"] in ("3.11", "3.12") and isinstance(settings["python_version"], str)
+    assert settings["python_version"] in ("3.11", "3.12")
+    assert isinstance(settings["python_version"], str)
     assert (ROOT / settings["app_file"]).is_file()
     assert {settings["colorFrom"], settings["colorTo"]} <= COLOURS
     assert len(settings["short_description"]) <= 60

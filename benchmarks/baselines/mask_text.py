@@ -23,13 +23,11 @@ class Piece:
 
 
 class MaskText(Protocol):
-    """One format. `write` makes the text, `draw` reads it, and `pieces` finds it among words.
-
-    name: the method that uses it.
-    """
+    """One format. `write` makes the text, `draw` reads it, and `pieces` finds it among words."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The method that uses it."""
 
     def write(self, mask: Mask, label: str) -> str:
         """The text of an (h, w) mask. label: what the request calls the object."""

@@ -71,10 +71,10 @@ def read_polygons(text: str) -> list[Polygon]:
 
 def _checked(polygon: object) -> Polygon:
     if not isinstance(polygon, list) or len(polygon) < 3:
-        raise MaskTextError(f"a polygon needs three corners: {str(polygon):.60}")
+        raise MaskTextError(f"a polygon needs three corners: {polygon!s:.60}")
     for corner in polygon:
         if not isinstance(corner, list) or len(corner) != 2 or not all(_is_step(value) for value in corner):
-            raise MaskTextError(f"not a corner [x, y] of whole numbers from 0 to {LAST_STEP}: {str(corner):.60}")
+            raise MaskTextError(f"not a corner [x, y] of whole numbers from 0 to {LAST_STEP}: {corner!s:.60}")
     return [(x, y) for x, y in polygon]
 
 

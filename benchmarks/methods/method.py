@@ -31,22 +31,23 @@ class Prediction:
 
 
 class Method(Protocol):
-    """A loaded model that answers. Its maker (`benchmarks.methods`) decides what to load.
-
-    name, variant: identify its records. precision: quantization or dtype.
-    """
+    """A loaded model that answers. Its maker (`benchmarks.methods`) decides what to load."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Identifies its records, together with the variant."""
 
     @property
-    def variant(self) -> str: ...
+    def variant(self) -> str:
+        """What differs from the method's default; empty if nothing does."""
 
     @property
-    def precision(self) -> str: ...
+    def precision(self) -> str:
+        """Quantization or dtype."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it computes."""
 
     def prompt(self, sample: Sample) -> str:
         """The sample's request in the words this method was trained on."""

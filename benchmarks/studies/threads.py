@@ -72,7 +72,7 @@ def run_threads(options: argparse.Namespace, config: ThreadsConfig, out: Path) -
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(setting, options, config.side_px)) for setting in settings]
         try:
-            about = [worker.recv() for worker in workers][0]
+            about = next(worker.recv() for worker in workers)
         except EOFError as error:
             raise ValueError("The model could not be loaded; see the error above.") from error
         idle = None if load > MOST_LOAD_WHEN_IDLE else _rounds(workers, config, "idle")

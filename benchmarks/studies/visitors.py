@@ -152,7 +152,8 @@ class Visitor:
         joined = self.join("prompt", "submit", [prompt])
         if joined.status_code != 200:
             return Asked(None, None, time.monotonic() - sent, str(joined.json().get("detail", joined.text)))
-        word, mask, problem = None, None, "the connection ended before the answer"
+        word, mask = None, None
+        problem: str | None = "the connection ended before the answer"
         for message in self.messages():
             after = time.monotonic() - sent
             if told := _TOLD.search(json.dumps(message.get("output", {}).get("data", ""), ensure_ascii=False)):

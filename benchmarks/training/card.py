@@ -85,8 +85,9 @@ def sweep_table(rows: list[dict[str, Any]]) -> str:
     """Markdown: one row per rate, with the score that decides and the losses."""
     names = [name for name in rows[0]["losses"] if name != "cells"]
     lines = [["rate", "words + mask", *names], ["---:"] * (len(names) + 2)]
-    for row in rows:
-        lines.append([f"{row['rate']:g}", f"{row['score']:.3f}", *(f"{row['losses'][name]:.3f}" for name in names)])
+    lines += [
+        [f"{row['rate']:g}", f"{row['score']:.3f}", *(f"{row['losses'][name]:.3f}" for name in names)] for row in rows
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

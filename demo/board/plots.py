@@ -37,6 +37,7 @@ def empty_figure(sentence: str, height: int = HEIGHT) -> go.Figure:
 
 
 def plain_figure(height: int = HEIGHT, **layout: Any) -> go.Figure:
+    """An empty figure in the page's style. layout: more of Plotly's layout."""
     axis = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
     look: dict[str, Any] = {
         "template": go.layout.Template(),  # the default one is most of a figure's bytes

@@ -17,7 +17,8 @@ class Measured(Protocol):
     """A model to be measured, such as a StampPredictor."""
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it computes."""
 
     def versions(self) -> dict[str, str]:
         """Package versions, device, dtype, quantization."""

@@ -115,7 +115,8 @@ def test_the_mcp_example(page: Stranger, folder: Path) -> None:
                 ({"image": asked["image"]}, "prompt"),
             ):
                 refused = await session.call_tool("segment", wrong)
-                assert refused.isError and words in refused.content[0].text
+                assert refused.isError
+                assert words in refused.content[0].text
 
     anyio.run(talk)
 

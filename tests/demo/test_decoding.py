@@ -75,7 +75,8 @@ def test_refusals_are_the_loader_s_own_and_the_process_stays(decoder: Decoder, t
             decoder.load(path, limits)
         assert str(found.value) == str(expected.value)
     assert decoder.load(good).size == scene().size
-    assert len(before) == 1 and children() == before
+    assert len(before) == 1
+    assert children() == before
 
 
 def test_a_decoder_that_is_killed_in_the_middle_costs_one_sentence(decoder: Decoder, tmp_path: Path) -> None:

@@ -102,4 +102,5 @@ def test_the_footer_has_version_and_model() -> None:
     slot = ModelSlot(FakePredictor, "some/model")
     found = [block.value for block in build_demo(slot).blocks.values() if getattr(block, "elem_id", "") == "versions"]
     assert found == [handlers.footer(slot)]
-    assert __version__ in found[0] and "some" in found[0]
+    assert __version__ in found[0]
+    assert "some" in found[0]

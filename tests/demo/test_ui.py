@@ -122,7 +122,7 @@ def test_a_web_address_is_refused_and_never_fetched(client: Client) -> None:
     asked: list[str] = []
 
     class Witness(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             asked.append(self.path)
 
     server = HTTPServer(("127.0.0.1", 0), Witness)

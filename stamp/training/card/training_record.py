@@ -28,9 +28,11 @@ def _images(stage: dict[str, Any], run: dict[str, Any]) -> int:
 def stage_table(training: dict[str, Any], log: list[dict[str, Any]]) -> str:
     """Markdown rows of the stages: steps, images, and the last logged training figures."""
     rows = ["| stage | steps | images a step | cell accuracy | IoU on the grid |", "|---|---|---|---|---|"]
-    for run in training.get("earlier", []):
-        for stage in run["config"]["stages"]:
-            rows.append(f"| {stage['name']} (an earlier run) | {stage['steps']} | {_images(stage, run)} | - | - |")
+    rows += [
+        f"| {stage['name']} (an earlier run) | {stage['steps']} | {_images(stage, run)} | - | - |"
+        for run in training.get("earlier", [])
+        for stage in run["config"]["stages"]
+    ]
     for stage in training["config"]["stages"]:
         own = [row for row in log if row["stage"] == stage["name"]][-5:]
         if not own:

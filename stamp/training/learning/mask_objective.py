@@ -16,17 +16,15 @@ from stamp.training.talk.exchange import Exchange
 
 
 class MaskObjective(Protocol):
-    """One way to make a model answer with masks; scenes, questions and all other losses are the same for each.
-
-    name: goes into the run's files. mask_tokens: whether mask tokens, one per cell, follow each row; they are shown
-    where to look.
-    """
+    """One way to make a model answer with masks; scenes, questions and all other losses are the same for each."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Goes into the run's files."""
 
     @property
-    def mask_tokens(self) -> bool: ...
+    def mask_tokens(self) -> bool:
+        """Whether mask tokens, one per cell, follow each row; they are shown where to look."""
 
     def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
         """The model to train, made from a backbone."""

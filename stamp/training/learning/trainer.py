@@ -81,7 +81,7 @@ class Trainer:
     eyes_from: Path | None = None
     photographs: PhotoLibrary | None = None
     workers: int = 1
-    team: Team = Team()
+    team: Team = field(default_factory=Team)
     masks: MaskObjective = field(default_factory=AllMask)
     progress: Progress = field(default_factory=Progress)
 

@@ -30,6 +30,7 @@ class ArtSource:
 
     @property
     def spec(self) -> str:
+        """Name and version, as npm or apt takes them."""
         return f"{self.package}@{self.version}" if self.registry == "npm" else f"{self.package}={self.version}"
 
     @property

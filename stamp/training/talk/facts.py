@@ -122,7 +122,7 @@ def nearest(scene: Scene, item: SceneObject) -> SceneObject | None:
         return float(((ox - x) * width) ** 2 + ((oy - y) * height) ** 2) ** 0.5 / max(width, height)
 
     others = sorted((other for other in everything(scene) if other is not item), key=distance)
-    if not others or len(others) > 1 and distance(others[1]) - distance(others[0]) < CLEAR_MARGIN:
+    if not others or (len(others) > 1 and distance(others[1]) - distance(others[0]) < CLEAR_MARGIN):
         return None
     return others[0]
 

@@ -22,12 +22,15 @@ def test_held_out_pictures_are_asked_by_name_by_absence_and_by_yes_and_no(tmp_pa
         if isinstance(sample, MaskSample):
             asked.setdefault(f"{sample.image.stem} {sample.kind}", []).append(sample)
     (three,) = asked["three segment"]
-    assert three.prompt == "segment the cow" and np.array_equal(three.truth().mask, LABELS["three"] == 1)
+    assert three.prompt == "segment the cow"
+    assert np.array_equal(three.truth().mask, LABELS["three"] == 1)
     two = {sample.prompt: sample.truth().mask for sample in asked["two segment"]}
     assert set(two) == {"segment the cat", "segment all cars"}
     assert np.array_equal(two["segment all cars"], LABELS["two"] >= 2)
     for sample in asked["two segment_absent"]:
-        assert sample.no_target and sample.prompt == "segment the cow" and not sample.truth().mask.any()
+        assert sample.no_target
+        assert sample.prompt == "segment the cow"
+        assert not sample.truth().mask.any()
     questions = [sample for sample in dataset.samples if isinstance(sample, QuestionSample)]
     answers = {(sample.image.stem, sample.prompt): sample.accepted for sample in questions}
     assert answers["three", "Is there a cow in the picture?"] == ("yes",)

@@ -123,13 +123,15 @@ def test_a_written_mask_streams_as_text_and_ends_as_predicted(monkeypatch: pytes
     *before, last = moments(polygon, PICTURE, "segment the crab", lambda: False)
     texts = [moment.text for moment in before]
     assert texts[-1] == predicted.raw_output == "".join(parts)
-    assert len(texts) > 10 and all(later.startswith(text) for text, later in pairwise(texts))
+    assert len(texts) > 10
+    assert all(later.startswith(text) for text, later in pairwise(texts))
     assert last.prediction is not None
     np.testing.assert_array_equal(last.prediction.masks, predicted.masks)
     script(monkeypatch, polygon, parts)
     stops = iter([False, False, True, True])
     *_, cut = moments(polygon, PICTURE, "segment the crab", lambda: next(stops, True))
-    assert cut.prediction is not None and not cut.prediction.valid
+    assert cut.prediction is not None
+    assert not cut.prediction.valid
 
 
 def test_patch_labels_become_masks_with_the_chosen_refiner(

@@ -112,5 +112,7 @@ def test_photographs_are_scored_by_the_folder_they_lie_in() -> None:
     records = [record("zoo/a-segment-0", 5), record("zoo/b-segment-0", 9), record("street/c-segment-0", 2)]
     scores = scores_by_source([*records, record("street/c-segment_absent-0", 0, no_target=True)])
     assert list(scores) == ["street", "zoo"]
-    assert scores["zoo"]["target gIoU"]["value"] == pytest.approx(0.7) and scores["zoo"]["target gIoU"]["n"] == 2
-    assert scores["street"]["target gIoU"]["value"] == pytest.approx(0.2) and scores["street"]["P@0.5"]["value"] == 0
+    assert scores["zoo"]["target gIoU"]["value"] == pytest.approx(0.7)
+    assert scores["zoo"]["target gIoU"]["n"] == 2
+    assert scores["street"]["target gIoU"]["value"] == pytest.approx(0.2)
+    assert scores["street"]["P@0.5"]["value"] == 0

@@ -49,14 +49,16 @@ def test_words_come_before_masks_and_masks_before_the_end() -> None:
         visitor.show(operations.picture())
         asked = visitor.ask("the hat")
     assert asked.problem is None
-    assert asked.first_word_s is not None and asked.first_mask_s is not None
+    assert asked.first_word_s is not None
+    assert asked.first_mask_s is not None
     assert asked.first_word_s < asked.first_mask_s < asked.total_s
 
 
 def test_a_question_without_an_answer_is_a_problem(server: Here) -> None:
     with Visitor(server) as visitor:
         asked = visitor.ask("the hat")
-    assert asked.problem is not None and "Choose a picture first" in asked.problem
+    assert asked.problem is not None
+    assert "Choose a picture first" in asked.problem
     assert (asked.first_word_s, asked.first_mask_s) == (None, None)
 
 

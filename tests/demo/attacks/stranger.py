@@ -53,12 +53,8 @@ class Stranger:
 
     def follow(self, session: str) -> list[dict[str, Any]]:
         """All messages of a session until its last event has ended."""
-        found = []
         with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": session}) as stream:
-            for line in stream.iter_lines():
-                if line.startswith("data:"):
-                    found.append(json.loads(line[5:]))
-        return found
+            return [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
 
     def call(self, index: int, data: list[Any], session: str) -> dict[str, Any]:
         """The last message of an event: "success", and in "output" the data or the error."""

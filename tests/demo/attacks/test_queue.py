@@ -234,7 +234,8 @@ def test_a_session_has_a_short_name(slow: Stranger, session: str) -> None:
     with slow.reading(f"queue/data?session_hash={session[:10_000]}"):
         assert not slow.demo.presence._readers
     assert not slow.demo.presence._reader_left
-    assert not queue.event_ids_to_events and not queue.pending_messages_per_session
+    assert not queue.event_ids_to_events
+    assert not queue.pending_messages_per_session
 
 
 def test_a_function_that_is_not_there_is_not_found(slow: Stranger) -> None:

@@ -86,7 +86,8 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     for text in ("it says 98 times", '(The others: harp: "No harp.".)', "to 3 of 200", "(1.5%)"):
         assert text in card, text
     assert figure_table(report()) in card
-    assert "](curves.svg)" in card and (model / "curves.svg").is_file()
+    assert "](curves.svg)" in card
+    assert (model / "curves.svg").is_file()
     assert "It segments 2 nouns" in card
     write_card(model, model)  # from the record beside the checkpoint
     assert (model / "README.md").read_text() == card
@@ -112,10 +113,8 @@ def test_photographs_have_a_section_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "nano" / "training.json").write_text(json.dumps(training | {"photographs": {"example.org, CC0": 12}}))
     write_card(tmp_path / "nano", tmp_path / "nano")
     card = (tmp_path / "nano" / "README.md").read_text()
-    assert (
-        "| street | 0.300 [0.200, 0.400], n 7 | 0.200 [0.100, 0.300], n 7 |" in card
-        and "| zoo |  | 1.000, n 1 |" in card
-    )
+    assert "| street | 0.300 [0.200, 0.400], n 7 | 0.200 [0.100, 0.300], n 7 |" in card
+    assert "| zoo |  | 1.000, n 1 |" in card
     assert "| **not there: no mask** | 0.750 [0.650, 0.850], n 4 |" in card
     assert "- example.org, CC0: 12" in card
 
@@ -126,7 +125,8 @@ def test_runs_before_the_last_one_are_counted() -> None:
     training = {"config": {"stages": [{"name": "masks", "steps": 7, "plan": {"images": 4}}]}, "earlier": earlier}
     table = stage_table(training, [{"stage": "masks", "step": 5, "cells": 0.5}]).splitlines()
     assert table[2:] == ["| eyes (an earlier run) | 10 | 32 | - | - |", "| masks | 5 | 4 | 0.50 | - |"]
-    assert earlier_minutes(training) == ", after 2 minutes of earlier runs" and earlier_minutes({}) == ""
+    assert earlier_minutes(training) == ", after 2 minutes of earlier runs"
+    assert earlier_minutes({}) == ""
 
 
 def test_the_committed_card_is_that_of_the_committed_figures(tmp_path: Path) -> None:

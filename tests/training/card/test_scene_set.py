@@ -70,7 +70,8 @@ def test_it_is_the_same_each_time(library: ArtLibrary, written: Path, tmp_path: 
     again = tmp_path / "again"
     write_scene_set([Split("known", library), Split("background", library, 1.0)], 4, again)
     names = [path.relative_to(again) for path in sorted(again.rglob("*")) if path.is_file()]
-    assert len(names) == 11 and Path("LICENCES.md") in names
+    assert len(names) == 11
+    assert Path("LICENCES.md") in names
     assert all((again / name).read_bytes() == (written / name).read_bytes() for name in names)
 
 
@@ -82,7 +83,9 @@ def test_no_training_scene_is_in_the_set_nor_in_two_stages() -> None:
         for stage in recipe().stages
     ]
     seeds.sort(key=lambda some: some.start)
-    assert len(seeds) == 5 and seeds[0].start >= TRAIN_SEEDS.start and seeds[-1].stop <= TRAIN_SEEDS.stop
+    assert len(seeds) == 5
+    assert seeds[0].start >= TRAIN_SEEDS.start
+    assert seeds[-1].stop <= TRAIN_SEEDS.stop
     assert all(some.stop <= more.start for some, more in pairwise(seeds))
 
 

@@ -77,9 +77,11 @@ def test_places_are_where_the_object_of_a_cell_is(maker: BatchMaker, library: Ar
 def test_a_batch_of_dialogue_has_no_mask_rows(library: ArtLibrary, processor: StampProcessor) -> None:
     plan = BatchPlan(6, 2, 0, 1, 4, seed_offset=0, styles=STYLES, checklists=0.3, requests=0.3)
     batch = BatchMaker(plan, processor, library, 1, pictures=False)[0]
-    assert batch.mask_rows is None and batch.pixel_values is None
+    assert batch.mask_rows is None
+    assert batch.pixel_values is None
     assert batch.text_rows is not None
-    assert batch.text_rows.target is None and batch.text_rows.seg_index is None
+    assert batch.text_rows.target is None
+    assert batch.text_rows.seg_index is None
     assert batch.text_rows.image_index.tolist() == [0, 1]
 
 

@@ -80,7 +80,8 @@ def test_it_leaves_a_checkpoint_a_log_and_a_state(finished: Trainer) -> None:
         assert torch.equal(predictor.model.state_dict()[name], value.bfloat16().float()), name
     config = json.loads((finished.out / "model" / "config.json").read_text())
     assert config["dtype"] == "bfloat16"
-    assert "dtype" not in config["text_config"] and "dtype" not in config["vision_config"]
+    assert "dtype" not in config["text_config"]
+    assert "dtype" not in config["vision_config"]
     assert "is_local" not in json.loads((finished.out / "model" / "tokenizer_config.json").read_text())
 
 
@@ -174,10 +175,12 @@ def test_it_trains_on_photographs_in_coco_format(make: Make, tmp_path: Path) -> 
     run.photographs = photographs
     run.run()
     rows = [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
-    assert len(rows) == 6 and all(math.isfinite(row[name]) for row in rows for name in row if name != "stage")
+    assert len(rows) == 6
+    assert all(math.isfinite(row[name]) for row in rows for name in row if name != "stage")
     learned = json.loads((run.out / "model" / "nouns.json").read_text())
     assert list(learned) == [noun.name for noun in NOUNS]
-    assert learned["cat"] == {"round": 1, "edgy": 1, "photographs": 2} and learned["apple"] == {"round": 1, "edgy": 1}
+    assert learned["cat"] == {"round": 1, "edgy": 1, "photographs": 2}
+    assert learned["apple"] == {"round": 1, "edgy": 1}
 
 
 def test_ctrl_c_saves(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +250,8 @@ def test_dialogue_alone_is_learned_and_resumed(make: Make, tmp_path: Path, monke
         patch.setattr(Trainer, "train_step", dying_step)
         killed.run()
     again = make(killed.out, config)
-    assert again.resume() and again.progress.step == 1
+    assert again.resume()
+    assert again.progress.step == 1
     again.run()
     for name, value in whole.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
@@ -299,7 +303,8 @@ def test_features_go_a_random_share_of_the_way_to_perfect_ones(
     ideal = run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().weight)
     ways = ((given[0] - seen) / (ideal - seen)).flatten(1).median(1).values
     assert torch.allclose(given[0], torch.lerp(seen, ideal, ways[:, None, None]), atol=1e-4)
-    assert ((ways > 0) & (ways < 0.8)).all() and ways[0] != ways[1]
+    assert ((ways > 0) & (ways < 0.8)).all()
+    assert ways[0] != ways[1]
     assert torch.equal(given[1], seen)
 
 

@@ -68,7 +68,9 @@ def test_losses_are_the_weighted_sums_of_their_parts(make: Make, tmp_path: Path)
     batch.weights[0, ::3] = 0.25
     with torch.no_grad():
         losses, shown = run.losses(JOINT, batch)
-        assert batch.pixel_values is not None and batch.mask_rows is not None and batch.text_rows is not None
+        assert batch.pixel_values is not None
+        assert batch.mask_rows is not None
+        assert batch.text_rows is not None
         embeds = torch.stack(run.model.encode_images(batch.pixel_values, batch.grid_thw))
         ideal = run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().weight)
         logits = run.nouns.classify(embeds, run.model.get_input_embeddings().weight)

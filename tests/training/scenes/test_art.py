@@ -194,7 +194,8 @@ def test_a_style_need_not_draw_every_noun() -> None:
     sprite = np.full((40, 40, 4), 255, np.uint8)
     library = ArtLibrary.from_arrays({("a", "apple"): sprite, ("a", "cat"): sprite, ("b", "cat"): sprite}, [APPLE, CAT])
     assert [library.drawings(style, noun) for style in "ab" for noun in (APPLE, CAT)] == [1, 1, 0, 1]
-    assert library.nouns_in(("b",)) == (CAT,) and library.nouns_in(("a", "b")) == (APPLE, CAT)
+    assert library.nouns_in(("b",)) == (CAT,)
+    assert library.nouns_in(("a", "b")) == (APPLE, CAT)
     with pytest.raises(ArtError, match="no drawing 0 of 'apple' in style 'b'"):
         library.sprite("b", APPLE)
 
@@ -259,7 +260,8 @@ def test_tone_map_survives_negative_and_infinite_light() -> None:
     linear = np.full((16, 32, 3), 0.2, np.float32)
     linear[0, 0], linear[0, 1] = -50.0, np.inf
     image = tone_map(linear)
-    assert image.dtype == np.uint8 and image.shape == (16, 32, 3)
+    assert image.dtype == np.uint8
+    assert image.shape == (16, 32, 3)
     assert image[0, 1].min() == 255
     assert len(np.unique(image[8:].reshape(-1, 3), axis=0)) == 1
 

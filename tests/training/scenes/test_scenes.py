@@ -66,7 +66,8 @@ def test_recolouring_alone_changes_no_label(library: ArtLibrary) -> None:
     recoloured = replace(CONFIG, recolour_share=1.0, augment=False)
     for seed in range(6):
         plain, other = (compose_scene(seed, library, c) for c in (replace(CONFIG, augment=False), recoloured))
-        assert np.array_equal(plain.labels, other.labels) and not np.array_equal(plain.image, other.image)
+        assert np.array_equal(plain.labels, other.labels)
+        assert not np.array_equal(plain.image, other.image)
 
 
 def test_a_style_shows_only_what_it_draws(library: ArtLibrary) -> None:
@@ -130,8 +131,10 @@ def test_opacity_alone_is_rendered_as_in_colour(library: ArtLibrary) -> None:
 
 def test_labels_agree_with_masks_areas_and_boxes(scenes: list[Scene]) -> None:
     for scene in scenes:
-        assert scene.image.shape == (80, 96, 3) and scene.image.dtype == np.uint8
-        assert scene.labels.shape == (80, 96) and scene.labels.dtype == np.uint8
+        assert scene.image.shape == (80, 96, 3)
+        assert scene.image.dtype == np.uint8
+        assert scene.labels.shape == (80, 96)
+        assert scene.labels.dtype == np.uint8
         assert [item.mask_id for item in scene.objects] == list(range(1, len(scene.objects) + 1))
         assert set(np.unique(scene.labels)) - {0} == {item.mask_id for item in scene.objects}
         for item in scene.objects:
@@ -198,7 +201,8 @@ def test_turning_a_sprite_is_anticlockwise() -> None:
     library = ArtLibrary.from_arrays({("bar", NOUNS[0].name): bar}, [NOUNS[0]])
     placement = Placement(NOUNS[0], "bar", 50, 50, 80, 80, 90.0, False, 1.0, False)
     rows, columns = np.nonzero(paint_labels([render(placement, library)], 100, 100))
-    assert rows.max() <= 51 and abs(columns.mean() - 49.5) < 1
+    assert rows.max() <= 51
+    assert abs(columns.mean() - 49.5) < 1
 
 
 def test_panorama_horizon_row_is_where_the_colours_meet(library: ArtLibrary) -> None:
@@ -212,16 +216,19 @@ def test_panorama_horizon_row_is_where_the_colours_meet(library: ArtLibrary) -> 
 def test_backgrounds_fill_the_image_and_varied_ones_keep_the_horizon() -> None:
     for seed in range(40):
         image = procedural_background(np.random.default_rng(seed), 50, 70)
-        assert image.shape == (70, 50, 3) and image.dtype == np.uint8
+        assert image.shape == (70, 50, 3)
+        assert image.dtype == np.uint8
         half = np.zeros((40, 30, 3), np.uint8)
         half[:20] = 160
         varied = vary(np.random.default_rng(seed), half)
-        assert varied.shape == half.shape and varied.dtype == np.uint8
+        assert varied.shape == half.shape
+        assert varied.dtype == np.uint8
         assert varied[:20].mean() > varied[20:].mean() + 60
 
 
 def test_seed_ranges_are_disjoint() -> None:
-    assert TRAIN_SEEDS.stop <= VALIDATION_SEEDS.start and len(VALIDATION_SEEDS) == 10**6
+    assert TRAIN_SEEDS.stop <= VALIDATION_SEEDS.start
+    assert len(VALIDATION_SEEDS) == 10**6
 
 
 @pytest.mark.parametrize(
@@ -258,7 +265,8 @@ def test_mask_refuses_other_ids(scenes: list[Scene]) -> None:
 
 def test_vocabulary_sheets_show_every_noun(library: ArtLibrary) -> None:
     pages = list(vocabulary_sheets(library, columns=1, rows=4))
-    assert len(pages) == 4 and pages[0].size == (LABEL_PX + TILES_IN_A_ROW * TILE_PX, 4 * TILE_PX)
+    assert len(pages) == 4
+    assert pages[0].size == (LABEL_PX + TILES_IN_A_ROW * TILE_PX, 4 * TILE_PX)
     tiles = [
         np.asarray(page)[row * TILE_PX + 4 : (row + 1) * TILE_PX, LABEL_PX + i * TILE_PX :][:, :TILE_PX]
         for page in pages
@@ -287,7 +295,8 @@ def test_an_object_is_kept_if_it_shows_enough_of_itself_and_of_the_picture(
     monkeypatch.setattr("stamp.training.scenes.scenes.place_all", lambda *_: layout)
     apple, cat, _ = (paint_labels([render(one, library)], 96, 80) > 0 for one in layout)
     shown, whole = int((apple & ~cat).sum()), int(apple.sum())
-    assert 0.5 < shown / whole < 0.8 and shown > 200
+    assert 0.5 < shown / whole < 0.8
+    assert shown > 200
 
     def names(fraction: float, share: float = 0.001) -> list[str]:
         limits = {"min_visible_fraction": fraction, "min_visible_share": share, "min_area_share": 0.2}

@@ -35,7 +35,8 @@ def test_single_objects_are_subjects_that_are_there_once() -> None:
     assert situation(scene).singles() == [scene.objects[1]]
     assert situation(scene).single() is scene.objects[1]
     bees = scene_of(("bee", LEFT), ("bee", MIDDLE))
-    assert situation(bees).singles() == [] and situation(bees).single() is None
+    assert situation(bees).singles() == []
+    assert situation(bees).single() is None
 
 
 def test_a_quarter_of_the_calls_use_a_synonym_with_its_plural() -> None:

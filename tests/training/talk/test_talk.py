@@ -186,7 +186,8 @@ def test_beside_points_at_the_only_object_there(library: ArtLibrary) -> None:
             assert (exchange.targets or exchange.found) == (tuple(meant),)
             named += bool(kinds)
             seen += 1
-    assert seen > 20 and named > 5
+    assert seen > 20
+    assert named > 5
 
 
 def test_counts_of_nouns_categories_and_everything(library: ArtLibrary) -> None:
