@@ -15,7 +15,7 @@ from stamp.pictures.images import MOST_PIXELS
 
 Mask = NDArray[np.bool_]
 
-#: Of the polygons of a mask: how far they may be from its edge, and how many there are at most.
+#: How far outlines may be from the edge of a mask, and how many polygons of it there are at most.
 DEVIATION_PX = 0.75
 MAX_POLYGONS = 100
 
@@ -76,11 +76,10 @@ def bounding_box_xywh(mask: Mask) -> list[int]:
     return [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1]
 
 
-def mask_polygons(mask: Mask) -> list[list[int]]:
-    """Outer outlines of a boolean (h, w) mask as COCO's polygons: [x, y, x, y, ...] each, the largest first.
+def outlines(mask: Mask, *, with_holes: bool) -> list[NDArray[np.int32]]:
+    """The outlines of a boolean (h, w) mask, each (n, 2) corners (x, y), the one with the largest area first.
 
-    Corners lie on the edges of pixels, 0..w and 0..h, at most DEVIATION_PX off. Holes are filled, and of more than
-    MAX_POLYGONS parts the smallest are left out: the run-length code is exact, this is not.
+    Corners lie on the edges of pixels, 0..w and 0..h; outlines are at most DEVIATION_PX off.
     """
     import cv2
 
@@ -88,14 +87,24 @@ def mask_polygons(mask: Mask) -> list[list[int]]:
     twice = mask[top : top + height, left : left + width].astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     if not twice.size:
         return []
+    mode = cv2.RETR_CCOMP if with_holes else cv2.RETR_EXTERNAL
     # In twice the size the outermost pixels are even on one side and odd on the other: that tells the edges apart.
-    found = [(line + 1) // 2 for line in cv2.findContours(twice, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]]
-    polygons = []
-    for line in sorted(found, key=cv2.contourArea, reverse=True)[:MAX_POLYGONS]:
+    lines = [(line + 1) // 2 for line in cv2.findContours(twice, mode, cv2.CHAIN_APPROX_SIMPLE)[0]]
+    found = []
+    for line in sorted(lines, key=cv2.contourArea, reverse=True):
         simple = cv2.approxPolyDP(line, DEVIATION_PX, closed=True)
         corners = simple if len(simple) > 2 else line
-        polygons.append([int(value) for value in (corners[:, 0] + (left, top)).ravel()])
-    return polygons
+        found.append(np.asarray(corners[:, 0] + (left, top), np.int32))
+    return found
+
+
+def mask_polygons(mask: Mask) -> list[list[int]]:
+    """Outer outlines of a boolean (h, w) mask as COCO's polygons: [x, y, x, y, ...] each, the largest first.
+
+    Holes are filled, and of more than MAX_POLYGONS parts the smallest are left out: the run-length code is exact, this
+    is not.
+    """
+    return [[int(value) for value in corners.ravel()] for corners in outlines(mask, with_holes=False)[:MAX_POLYGONS]]
 
 
 def mask_score(logits_hw: NDArray[np.floating], mask: Mask) -> float | None:
