@@ -42,10 +42,11 @@ MAX_DECODED = 2
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
-SEARCH = """(words) => {
+#: Reads the box itself: the value that Gradio hands over is the one before the last key.
+SEARCH = """() => {
+  const words = document.querySelector("#search input").value.trim().toLowerCase();
   for (const item of document.querySelectorAll("#nouns .gallery-item"))
-    item.hidden = !item.textContent.toLowerCase().includes(words.trim().toLowerCase());
-  return [];
+    item.hidden = !item.textContent.toLowerCase().includes(words);
 }"""
 FOCUS = "() => document.querySelector('#prompt textarea').focus()"
 CHAT_PLACEHOLDER = (
@@ -228,7 +229,7 @@ def _more_row(parts: Parts, slot: ModelSlot) -> None:
                 search = gr.Textbox(
                     label="Search", show_label=False, placeholder="Search the list", max_lines=1, elem_id="search"
                 )
-                search.input(None, [search], js=SEARCH, api_visibility="private")
+                search.change(None, js=SEARCH, api_visibility="private")
                 parts["known"] = gr.Dataset(
                     show_label=False,
                     components=[gr.Textbox(render=False)],

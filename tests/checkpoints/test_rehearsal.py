@@ -235,7 +235,7 @@ def test_refusals(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not any((tmp_path / "new").iterdir())
 
 
-def test_half_written_never_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[Path] = []
 
     def full_disk(tensors: object, path: Path, metadata: object) -> None:
@@ -247,6 +247,4 @@ def test_half_written_never_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(rehearsal, "save_file", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(TINY[True], tmp_path, shard_bytes=50_000)
-    assert not (tmp_path / rehearsal.INDEX_FILE).exists()
-    with pytest.raises(CheckpointError, match="is incomplete: it lacks model"):
-        StampPredictor.from_pretrained(tmp_path, device="cpu")
+    assert not tmp_path.exists()  # half a checkpoint is of no use, and takes room

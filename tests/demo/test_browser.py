@@ -150,7 +150,7 @@ def test_the_last_question_comes_back(browser: Any, tmp_path: Path) -> None:
 def test_a_thing_the_model_knows_becomes_a_question(browser: Any) -> None:
     with visited(browser, FakePredictor, is_embedded=True) as page:
         page.click("#known button")
-        page.fill("#search input, #search textarea", "Ice")
+        page.fill("#search input", "Ice")
         page.wait_for_selector("#nouns .gallery-item >> text=/^apple$/", state="hidden")
         page.click("#nouns .gallery-item >> text=/^ice cream$/")
         eventually(lambda: page.input_value("#prompt textarea") == "segment the ice cream")

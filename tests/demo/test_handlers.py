@@ -370,7 +370,7 @@ def test_a_full_disk_takes_the_downloads_and_not_the_answer() -> None:
     assert "right half" in page["chat"][-1]["content"]
     assert (len(visit.masks), visit.downloads, [shown.file for shown in visit.masks]) == (2, [], ["", ""])
     page = ask(slot_of(FakePredictor()), "halves", visit)
-    assert (page["chat_notice"], len(visit.downloads), visit.earlier) == ("", 7, [])
+    assert (page["chat_notice"], len(visit.downloads), visit.earlier) == ("", 8, [])
 
 
 def test_stop_frees_the_model_within_one_token() -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from demo import handlers
 from demo.board.race_panel import run_race
+from demo.chat.answering import notice
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
 from demo.decoding import DECODER
@@ -74,7 +75,7 @@ def test_invented_sessions_pin_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         eventually(lambda: stranger.demo.visits.n_bytes == 0)
         eventually(lambda: not stranger.demo.server_app.state_holder.session_data)
         ended = stranger.call(stranger.index("opacity"), [50], "invented-3")
-        assert DROPPED.split(":")[0] in str(ended["output"]["data"])
+        assert notice(DROPPED) in str(ended["output"]["data"])
 
 
 def test_the_owner_is_told_that_a_visit_made_room() -> None:
@@ -84,7 +85,7 @@ def test_the_owner_is_told_that_a_visit_made_room() -> None:
             begin_visit(stranger, "first")
             begin_visit(stranger, "second")
             ended = stranger.call(stranger.index("prompt", "submit"), ["hi", "none"], "first")
-        assert DROPPED.split(":")[0] in str(ended["output"]["data"])
+        assert notice(DROPPED) in str(ended["output"]["data"])
 
 
 def test_a_closed_tab_is_free_in_seconds_and_an_open_one_stays(monkeypatch: pytest.MonkeyPatch) -> None:
