@@ -158,7 +158,7 @@ def test_a_thing_the_model_knows_becomes_a_question(browser: Any) -> None:
 
 def test_bad_input_is_told_and_loses_nothing_and_stop_stops(browser: Any, tmp_path: Path) -> None:
     Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")
-    with visited(browser, lambda: FakePredictor(["word "] * 200, pause_s=0.05)) as page:
+    with visited(browser, lambda: FakePredictor(["word "] * 2000, pause_s=0.05)) as page:
         page.fill("#prompt textarea", "segment the apple")
         page.keyboard.press("Enter")
         page.wait_for_selector(f"#chat-notice >> text={NO_PICTURE}")
