@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stamp.errors import PromptError
+from stamp.errors import PromptError, is_utf8
 
 #: Questions with their answers, and characters of all of them: what the model reads takes memory and time.
 MAX_EXCHANGES = 20
@@ -41,7 +41,7 @@ def _content(message: Any, role: str, number: int) -> str:
     if not isinstance(message, dict) or message.get("role") != role or not isinstance(message.get("content"), str):
         raise PromptError(f"{WANTED}; number {number + 1} has no role {role!r} or no text.")
     content: str = message["content"]
-    if any("\ud800" <= character <= "\udfff" for character in content):
+    if not is_utf8(content):
         raise PromptError(f"{WANTED}; number {number + 1} holds characters that are not UTF-8.")
     return content
 

@@ -13,6 +13,11 @@ class PromptError(ValueError):
     """A prompt or a conversation that cannot be answered."""
 
 
+def is_utf8(text: str) -> bool:
+    """False for text with surrogates: what is left of bytes that are not UTF-8, which no tokenizer takes."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 class MemoryShortError(PromptError):
     """An answer that does not fit into the accelerator's memory, though everything else was let go."""
 

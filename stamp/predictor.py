@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -19,11 +18,11 @@ from stamp.checkpoints.loading import LoadOptions, load_checkpoint
 from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
-from stamp.errors import PromptError
-from stamp.inference.answer import Answer, Choose
+from stamp.errors import PromptError, is_utf8
+from stamp.inference.answer import Answer
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.inference.drafting import Drafter
-from stamp.inference.generation import PhaseClock, choose_token
+from stamp.inference.generation import PhaseClock, chooser
 from stamp.inference.memory import within_memory
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -149,7 +148,7 @@ class StampPredictor:
         turns[0] = replace(turns[0], image=image)
 
         def attempt(share: float) -> Generator[Segmentation, None, None]:
-            answer, choose = self.begin(turns, refine, share=share), _choice(temperature, seed)
+            answer, choose = self.begin(turns, refine, share=share), chooser(temperature, seed)
             for _ in answer.tokens(
                 max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
             ):
@@ -184,7 +183,7 @@ class StampPredictor:
 
         def attempt(share: float) -> Generator[StreamEvent, None, None]:
             answer = self.begin(conversation, refine, self.conversation_cache, share)
-            choose = _choice(temperature, seed)
+            choose = chooser(temperature, seed)
             try:
                 for token_id in answer.tokens(
                     max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
@@ -306,19 +305,12 @@ class StampPredictor:
 
 def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
     """Raise PromptError for an empty or too long prompt, and for one that is no text."""
-    if any("\ud800" <= character <= "\udfff" for character in prompt):  # what is left of bytes that are not UTF-8
+    if not is_utf8(prompt):
         raise PromptError("The text holds characters that are not UTF-8. Type it again.")
     if not prompt.strip():
         raise PromptError('Type a request first, for example "segment the apple".')
     if len(prompt) > max_characters:
         raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")
-
-
-def _choice(temperature: float, seed: int) -> Choose | None:
-    """How to choose tokens; None at temperature 0: the most likely one."""
-    if temperature == 0:
-        return None
-    return partial(choose_token, temperature=temperature, generator=torch.Generator().manual_seed(seed))
 
 
 def _end_tokens(model: StampForSegmentation) -> list[int]:

@@ -34,7 +34,7 @@ def script(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> Script:
     def write(text: str) -> None:
         ids = [*stamp.processor.encode_response(text), stamp.processor.end_token_id]
         tokens: Iterator[int] = iter(ids)
-        monkeypatch.setattr("stamp.inference.answer.choose_token", lambda *_, **__: next(tokens))
+        monkeypatch.setattr("stamp.inference.generation.choose_token", lambda *_, **__: next(tokens))
         monkeypatch.setattr(stamp, "drafter", None)  # a pass a token: passes are counted here
 
     return write

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from transformers import DynamicCache
 from stamp.conversation import EncodedImage, FinishReason, MaskReady, Segmentation
 from stamp.inference.conversation_cache import Prefix
 from stamp.inference.drafting import Drafter
-from stamp.inference.generation import PhaseClock, TextState, choose_token
+from stamp.inference.generation import Choose, PhaseClock, TextState, chooser
 from stamp.inference.repetition import is_repeating
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -23,10 +22,6 @@ PHASES = ("vision", "prefill", "decode", "mask", "refine")
 #: Mask tokens that may share one pass. Limits the memory for any number of masks; more would be no faster (CPU).
 MAX_MASK_TOKENS_PER_PASS = 4096
 _HALF_CHARACTER = "\ufffd"
-
-
-#: Chooses the next token from its logits (V,).
-Choose = Callable[[Tensor], int]
 
 
 class Answer:
@@ -89,7 +84,7 @@ class Answer:
         `stamp.inference.repetition`). Masks written as text may repeat a run, so methods that write them leave this
         off.
         """
-        choose = choose or partial(choose_token, temperature=0.0, generator=None)
+        choose = choose or chooser()
         latest = math.inf if max_seconds is None else time.monotonic() + max_seconds
         for _ in range(max_new_tokens):
             if should_stop():

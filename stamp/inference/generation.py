@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -153,6 +154,15 @@ def _refuse_no_numbers(logits: Tensor) -> None:
             "The model computes values that are not finite. Its weights are damaged, or too large for float16: "
             "use --dtype float32, or fetch the checkpoint again."
         )
+
+
+#: Chooses the next token from its logits (V,).
+Choose = Callable[[Tensor], int]
+
+
+def chooser(temperature: float = 0.0, seed: int = 0) -> Choose:
+    """`choose_token` for the tokens of one answer."""
+    return partial(choose_token, temperature=temperature, generator=torch.Generator().manual_seed(seed))
 
 
 def choose_token(logits: Tensor, temperature: float, generator: torch.Generator | None) -> int:

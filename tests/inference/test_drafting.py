@@ -119,7 +119,7 @@ def scripted(
     """The events of the scripted answer, stopped before its token number `stop`."""
     script, asked = iter([*SCRIPT, END]), iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stamp.inference.answer.choose_token", lambda *_, **__: next(script))
+        patch.setattr("stamp.inference.generation.choose_token", lambda *_, **__: next(script))
         patch.setattr(stamp, "drafter", Guesses(guesses))
         patch.setattr(stamp, "conversation_cache", ConversationCache(0))
         turns = [Turn("user", "Segment the boat.", image)]

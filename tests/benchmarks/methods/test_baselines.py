@@ -55,7 +55,7 @@ def script(monkeypatch: pytest.MonkeyPatch, method: Method, parts: Sequence[str]
     processor = method.predictor.processor
     ids = [processor.encode_response(part) for part in parts]
     tokens = iter([*[token for part in ids for token in part], *[processor.end_token_id] * ends])
-    monkeypatch.setattr(stamp.inference.answer, "choose_token", lambda *_, **__: next(tokens))
+    monkeypatch.setattr(stamp.inference.generation, "choose_token", lambda *_, **__: next(tokens))
     return [len(part) for part in ids]
 
 
@@ -159,7 +159,7 @@ def test_embedding_enlarges_bilinearly_or_as_it_is_told(
     end = plain.predictor.processor.end_token_id
     for method in (plain, guided):
         tokens = iter([seg, end])
-        monkeypatch.setattr(stamp.inference.answer, "choose_token", lambda *_, tokens=tokens, **__: next(tokens))
+        monkeypatch.setattr(stamp.inference.generation, "choose_token", lambda *_, tokens=tokens, **__: next(tokens))
         found = method.predict(PICTURE, "segment the crab")
         assert (found.raw_output, found.text, found.new_tokens) == ("<|seg|>", "", 1)
         assert found.forward_passes == 3  # prefill, the token after <|seg|>, its mask
