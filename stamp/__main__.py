@@ -67,6 +67,8 @@ def _export(options: argparse.Namespace) -> int:
     from stamp.checkpoints.sources import check_target
 
     check_target(options.out)
+    if options.dtype == "auto":  # what is fastest here need not be so where the export is used: the smaller one
+        options.dtype = "bfloat16"
     loaded = load_predictor(options, merge=options.merge)
     export_checkpoint(loaded.model, loaded.processor, loaded.quantization, options.out)
     print(f"wrote {options.out}; use it with --model {options.out}")

@@ -7,6 +7,7 @@ measures everything that a model card shows, and writes the card.
 import argparse
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
         "sheet": "draw a contact sheet of scenes or of nouns",
         "train": "train the nano checkpoint; continues where an earlier run stopped",
-        "quantization": "measure a checkpoint in bfloat16, int8 and nf4; records what auto means in its folder",
+        "quantization": "measure what int8 and nf4 cost a checkpoint in answers and in time; writes quantization.json",
         "card": "write the model card from the records beside the checkpoint",
         "examples": "compose the example pictures of the page",
         "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
@@ -178,25 +179,24 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint and print the table."""
+    from PIL import Image
+
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.predictor import StampPredictor
-    from stamp.training.card.evaluate import evaluate
-    from stamp.training.card.quantization_study import study, write_study
+    from stamp.training.card.evaluate import evaluate, validation_scenes
+    from stamp.training.card.quantization_study import MODES, processor_seconds, study, write_study
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     folder = options.model or EMBEDDED_CHECKPOINT
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
-
-    def load(mode: str) -> StampPredictor:
-        return StampPredictor.from_pretrained(folder, device=options.device, dtype="bfloat16", quantization=mode)
-
-    reference = load("none")
-    by_mode = study(
-        lambda mode: reference if mode == "none" else load(mode),
-        lambda predictor: evaluate(predictor, art, options.scenes),
-    )
-    print(write_study(by_mode, _provenance(reference, options.scenes), folder))
+    loaded = {mode: StampPredictor.from_pretrained(folder, device=options.device, quantization=mode) for mode in MODES}
+    by_mode = study(loaded, lambda predictor: evaluate(predictor, art, options.scenes))
+    scene = next(iter(validation_scenes(art, 1)))
+    request = f"segment the {scene.objects[0].noun.name}"
+    answers = {mode: partial(one.segment, Image.fromarray(scene.image), request) for mode, one in loaded.items()}
+    provenance = _provenance(loaded["none"], options.scenes)
+    print(write_study(by_mode, processor_seconds(answers), provenance, folder))
 
 
 def run_refinement(options: argparse.Namespace) -> None:

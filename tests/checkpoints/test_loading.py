@@ -368,7 +368,7 @@ def test_quantization_without_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> N
 def test_export_and_reload_give_equal_outputs(mode: str, picture: Image.Image, tmp_path: Path) -> None:
     out = tmp_path / "export"
     assert main(["export", "--device", "cpu", "--quantization", mode, "--out", str(out)]) == 0
-    first, again = load(None, quantization=mode), load(out)
+    first, again = load(None, quantization=mode, dtype="bfloat16"), load(out)
     assert first.quantization == again.quantization == mode
     assert first.model.num_parameters() == again.model.num_parameters() == load(None).model.num_parameters()
     quantized = [type(m).__name__ for m in again.model.model.language_model.layers.modules()]
@@ -380,10 +380,9 @@ def test_export_and_reload_give_equal_outputs(mode: str, picture: Image.Image, t
         load(out, quantization="nf4" if mode == "int8" else "int8")
 
 
-def test_auto_leaves_a_small_model_alone_unless_its_folder_records_a_mode() -> None:
+def test_auto_leaves_a_small_model_alone() -> None:
     assert load(MODELS / "tied", quantization="auto").quantization == "none"
-    recorded = json.loads((EMBEDDED_CHECKPOINT / "quantization.json").read_text())["auto"]
-    assert load(None, quantization="auto").quantization == recorded
+    assert load(None, quantization="auto").quantization == "none"
 
 
 def test_export_refuses_what_it_would_spoil(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

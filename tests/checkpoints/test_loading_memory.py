@@ -20,46 +20,56 @@ def load(path: Path | None, **options: object) -> StampPredictor:
     return StampPredictor.from_pretrained(path, device="cpu", **options)  # type: ignore[arg-type]
 
 
+def free_memory(monkeypatch: pytest.MonkeyPatch, bytes_: int) -> None:
+    memory = type("Memory", (), {"available": bytes_, "total": 10**12})()
+    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+
+
 @pytest.mark.parametrize(
-    ("parameters", "device", "quantized", "amx", "expected"),
+    ("device", "amx", "free", "expected"),
     [
-        (6_000_000, "cpu", None, False, torch.float32),
-        (499_999_999, "cpu", None, False, torch.float32),
-        (500_000_000, "cpu", None, False, torch.bfloat16),
-        (2_200_000_000, "cpu", None, False, torch.bfloat16),
-        (6_000_000, "cpu", "nf4", False, torch.bfloat16),
-        (6_000_000, "cpu", None, True, torch.bfloat16),
-        (6_000_000, "cuda", None, False, torch.bfloat16),
+        ("cpu", False, 2000, torch.float32),
+        ("cpu", False, 1999, torch.bfloat16),
+        ("cpu", True, 2000, torch.bfloat16),
+        ("cuda", False, 2000, torch.bfloat16),
     ],
 )
-def test_auto_is_float32_for_a_small_model_on_a_cpu_without_matrix_units(
-    parameters: int,
-    device: str,
-    quantized: str | None,
-    amx: bool,
-    expected: torch.dtype,
-    monkeypatch: pytest.MonkeyPatch,
+def test_auto_is_float32_on_a_cpu_without_matrix_units_where_it_fits_twice(
+    device: str, amx: bool, free: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    free_memory(monkeypatch, free)
     auto = loading.LoadOptions(torch.device(device))
-    assert loading._choose_dtype(auto, parameters, quantized) == expected
+    assert loading._choose_dtype(auto, 1000) == expected
     for name in ("float32", "bfloat16", "float16"):  # what is asked for is what one gets
-        assert loading._choose_dtype(replace(auto, dtype=name), parameters, quantized) == getattr(torch, name)
+        assert loading._choose_dtype(replace(auto, dtype=name), 1000) == getattr(torch, name)
 
 
-def test_auto_looks_at_the_size_of_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("quantization", "in_text"), [("none", 4), ("int8", 1.01), ("nf4", 0.52)])
+def test_auto_counts_the_bytes_that_the_weights_would_take(
+    quantization: str, in_text: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    size = sum(value.numel() for value in load_file(MODELS / "tied" / "model.safetensors").values())
-    for limit, dtype in ((size, torch.bfloat16), (size + 1, torch.float32)):
-        monkeypatch.setattr(loading, "FLOAT32_PARAMETERS", limit)
-        assert load(MODELS / "tied").model.dtype == dtype
+    needed = round(bytes_of_tied(in_text, 4))
+    for free, dtype in ((2 * needed, torch.float32), (2 * needed - 1, torch.bfloat16)):
+        free_memory(monkeypatch, free)
+        assert load(MODELS / "tied", quantization=quantization).model.dtype == dtype
+
+
+def bytes_of_tied(in_text: float, elsewhere: float) -> float:
+    """Memory of the model "tied". in_text, elsewhere: bytes of a weight of the text layers' matrices, and of others."""
+    needed = 0.0
+    for name, value in load_file(MODELS / "tied" / "model.safetensors").items():
+        is_matrix = value.ndim == 2 and "layers." in name and "visual" not in name
+        needed += value.numel() * (in_text if is_matrix else elsewhere)
+    return needed
 
 
 @pytest.mark.parametrize(("parameters", "mode"), [(999_999_999, "none"), (1_000_000_000, "nf4")])
 def test_auto_quantizes_from_a_billion_parameters_on(parameters: int, mode: str) -> None:
-    assert choose_quantization("auto", None, MODELS / "tied", parameters) == mode
-    assert choose_quantization("none", None, MODELS / "tied", parameters) == "none"
-    assert choose_quantization("int8", None, MODELS / "tied", parameters) == "int8"
+    assert choose_quantization("auto", None, parameters) == mode
+    assert choose_quantization("none", None, parameters) == "none"
+    assert choose_quantization("int8", None, parameters) == "int8"
 
 
 @pytest.mark.parametrize(
@@ -78,15 +88,10 @@ def test_a_checkpoint_is_loaded_if_its_weights_just_fit(
 
     What is needed is counted on the tensors themselves.
     """
-    needed = 0.0
-    for name, value in load_file(MODELS / "tied" / "model.safetensors").items():
-        is_matrix = value.ndim == 2 and "layers." in name and "visual" not in name
-        needed += value.numel() * (in_text if is_matrix else elsewhere)
-    free = {"bytes": round(needed)}
-    memory = type("Memory", (), {"available": property(lambda _: free["bytes"]), "total": 10**12})()
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+    needed = round(bytes_of_tied(in_text, elsewhere))
+    free_memory(monkeypatch, needed)
     load(MODELS / "tied", **options)
-    free["bytes"] -= 1
+    free_memory(monkeypatch, needed - 1)
     with pytest.raises(CheckpointError, match="The weights need about") as raised:
         load(MODELS / "tied", **options)
     assert ("--quantization nf4" in str(raised.value)) == ("quantization" not in options)

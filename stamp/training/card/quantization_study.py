@@ -1,45 +1,53 @@
-"""What quantization costs a checkpoint: its evaluation in bfloat16, int8 and nf4, and the mode for "auto"."""
+"""What quantization costs a checkpoint: its evaluation in each mode, and how long an answer takes."""
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from stamp.checkpoints.quantization import AUTO_FILE
 from stamp.predictor import StampPredictor
 from stamp.training.card.evaluate import Row, scores
 
-#: Modes by memory, smallest first.
-MODES = ("nf4", "int8", "none")
-#: Mean mask IoU that "auto" may lose against bfloat16.
-MOST_LOST = 0.01
+RECORD_FILE = "quantization.json"
+MODES = ("none", "int8", "nf4")
+#: Answers of each mode that are timed, in turns.
+ROUNDS = 10
 
 Scores = dict[str, dict[str, float]]
 
 
-def study(load: Callable[[str], StampPredictor], run: Callable[[StampPredictor], Sequence[Row]]) -> dict[str, Scores]:
-    """Scores of each mode. load: makes a predictor in a mode, "none" is bfloat16; run: its rows on unseen scenes."""
-    return {mode: scores(run(load(mode))) for mode in MODES}
+def study(
+    predictors: Mapping[str, StampPredictor], run: Callable[[StampPredictor], Sequence[Row]]
+) -> dict[str, Scores]:
+    """Scores of each mode. run: a predictor's rows on unseen scenes."""
+    return {mode: scores(run(predictor)) for mode, predictor in predictors.items()}
 
 
-def best_mode(by_mode: dict[str, Scores]) -> str:
-    """The smallest mode that loses less than MOST_LOST of the mask IoU; "none" if both lose more."""
-    reference = by_mode["none"]["segment"]["mean"]
-    return next(mode for mode in MODES if reference - by_mode[mode]["segment"]["mean"] < MOST_LOST)
+def processor_seconds(answers: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median processor time of an answer in each mode, in seconds; they take turns, so that all meet the same noise."""
+    taken: dict[str, list[float]] = {mode: [] for mode in answers}
+    for _ in range(ROUNDS):
+        for mode, answer in answers.items():
+            began = time.process_time()
+            answer()
+            taken[mode].append(time.process_time() - began)
+    return {mode: median(values) for mode, values in taken.items()}
 
 
-def write_study(by_mode: dict[str, Scores], provenance: dict[str, Any], folder: Path) -> str:
-    """Write the file for `--quantization auto` into a checkpoint folder; returns its table."""
-    record = {"auto": best_mode(by_mode), "provenance": provenance, "scores": by_mode}
-    (folder / AUTO_FILE).write_text(json.dumps(record, indent=1) + "\n")
+def write_study(by_mode: dict[str, Scores], seconds: dict[str, float], provenance: dict[str, Any], folder: Path) -> str:
+    """Write the record into a checkpoint folder; returns its table."""
+    record = {"provenance": provenance, "processor_seconds": seconds, "scores": by_mode}
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
     return quantization_table(record)
 
 
 def quantization_table(record: dict[str, Any]) -> str:
-    """Markdown rows: mean per kind of question and mode."""
-    kinds = list(record["scores"]["none"])
-    lines = [f"| | {' | '.join(kinds)} |", "|---|" + "---:|" * len(kinds)]
-    for mode in reversed(MODES):
+    """Markdown rows: mean per kind of question and mode, and the time of an answer relative to no quantization."""
+    kinds, seconds = list(record["scores"]["none"]), record["processor_seconds"]
+    lines = [f"| | {' | '.join(kinds)} | time of an answer |", "|---|" + "---:|" * (len(kinds) + 1)]
+    for mode in MODES:
         means = [f"{record['scores'][mode][kind]['mean']:.3f}" for kind in kinds]
-        lines.append(f"| {'bfloat16' if mode == 'none' else mode} | {' | '.join(means)} |")
+        lines.append(f"| {mode} | {' | '.join(means)} | {seconds[mode] / seconds['none']:.2f} |")
     return "\n".join(lines)
