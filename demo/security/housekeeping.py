@@ -1,6 +1,7 @@
-"""What visitors leave behind is cleared away: pictures, sessions, events that nobody reads, files."""
+"""What visitors leave behind is cleared away: pictures, sessions, events that nobody reads, files, memory."""
 
 import asyncio
+import ctypes
 import logging
 import time
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 from gradio.routes import App
 from gradio.utils import get_upload_folder
 
+from demo.decoding import DECODER
+from demo.security.admission import open_questions
 from demo.security.page import Page
 from demo.security.presence import READER_GRACE_S
 from demo.security.scratch import is_own, sweep
@@ -16,11 +19,12 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 FILES_EVERY_S = 5.0
+MEMORY_EVERY_S = 10.0
 
 
 async def keep_house(app: App, page: Page) -> None:
     """Clear away once a second until cancelled."""
-    files_at = 0.0
+    files_at = memory_at = 0.0
     unread_since: dict[str, float] = {}
     while True:
         await asyncio.sleep(EVERY_S)
@@ -32,6 +36,9 @@ async def keep_house(app: App, page: Page) -> None:
             if time.monotonic() - files_at > FILES_EVERY_S:
                 files_at = time.monotonic()
                 await asyncio.to_thread(clear_files, page)
+            if time.monotonic() - memory_at > MEMORY_EVERY_S:
+                memory_at = time.monotonic()
+                await asyncio.to_thread(give_back_memory, page)
         except Exception:
             log.exception("clearing away failed")
 
@@ -76,6 +83,18 @@ def clear_files(page: Page) -> None:
         sweep(folder, page.limits.disk_bytes, keep=files_of_page(page))
         for remembered in page.temp_file_sets:  # Gradio's, of uploads and of each component
             remembered.difference_update([path for path in list(remembered) if not Path(path).exists()])
+
+
+def give_back_memory(page: Page) -> None:
+    """While no question is open, end the decoders that wait, and return freed memory to the system.
+
+    glibc keeps what a thread has freed for that thread alone, so pictures that are long gone add up over Gradio's 40.
+    """
+    if open_questions(page):
+        return
+    DECODER.rest()
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def files_of_page(page: Page) -> set[Path]:

@@ -131,7 +131,7 @@ def test_a_decoder_that_died_while_it_waited_is_replaced(decoder: Decoder, tmp_p
     assert decoder.load(good).size == scene().size
 
 
-def test_pictures_are_read_side_by_side_and_all_processes_end(decoder: Decoder, tmp_path: Path) -> None:
+def test_pictures_are_read_side_by_side_and_one_process_stays(decoder: Decoder, tmp_path: Path) -> None:
     good, found = saved(tmp_path, scene(900), "PNG"), []
     threads = [threading.Thread(target=lambda: found.append(decoder.load(good).size)) for _ in range(3)]
     for thread in threads:
@@ -140,6 +140,8 @@ def test_pictures_are_read_side_by_side_and_all_processes_end(decoder: Decoder, 
         thread.join(60)
     assert found == [scene(900).size] * 3
     assert 1 <= len(children()) <= 3
+    decoder.rest()
+    assert len(children()) == 1
     decoder.close()
     assert not children()
 

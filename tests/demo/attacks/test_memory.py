@@ -13,7 +13,7 @@ from demo.chat.answering import notice
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
 from demo.decoding import DECODER
-from demo.security import presence
+from demo.security import housekeeping, presence
 from demo.security.limits import Limits
 from demo.ui import MAX_SESSIONS, launch_options
 from stamp.pictures.images import load_image
@@ -149,3 +149,15 @@ def test_few_pictures_are_decoded_at_a_time(tmp_path: Any, monkeypatch: pytest.M
     for thread in threads:
         thread.join()
     assert most[0] == 2
+
+
+def test_decoders_rest_and_memory_goes_back_when_no_question_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(housekeeping, "MEMORY_EVERY_S", 0.0)
+    monkeypatch.setattr(DECODER, "rest", lambda: ended.append("rest"))
+    monkeypatch.setattr(housekeeping, "open_questions", lambda page: 1)
+    with strangers_page():
+        time.sleep(1.5)
+        assert not ended
+        monkeypatch.setattr(housekeeping, "open_questions", lambda page: 0)
+        eventually(lambda: ended)
