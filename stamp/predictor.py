@@ -20,7 +20,7 @@ from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
 from stamp.errors import PromptError, is_utf8
 from stamp.inference.answer import Answer
-from stamp.inference.conversation_cache import ConversationCache
+from stamp.inference.conversation_cache import ConversationCache, default_bytes
 from stamp.inference.drafting import Drafter
 from stamp.inference.generation import PhaseClock, chooser
 from stamp.inference.memory import within_memory
@@ -51,7 +51,9 @@ class StampPredictor:
         self.processor = processor
         self.image_limits = image_limits
         self.max_prompt_characters = max_prompt_characters
-        self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
+        if conversation_cache is None:
+            conversation_cache = ConversationCache(default_bytes(model.get_memory_footprint()))
+        self.conversation_cache = conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
         self.drafter: Drafter | None = Drafter(processor)  # None: decode token by token
@@ -79,7 +81,7 @@ class StampPredictor:
         """Load a checkpoint: None is the embedded nano; else "nano", "2b", "7b", a folder, or a hub id.
 
         device: "auto" (CUDA when there is one), "cpu", "cuda", "cuda:1" ... dtype: "float32", "bfloat16", "float16",
-        or "auto": bfloat16, but float32 for a small model on a CPU without bfloat16 matrix units.
+        or "auto": bfloat16, but float32 on a CPU without bfloat16 matrix units if the memory allows.
         quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
         base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
         after resizing. report: gets a line at each step and while downloading; None shows bars

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 from stamp import Done, Segmentation, StampPredictor, Turn
 from stamp.conversation import EncodedImage
-from stamp.inference.conversation_cache import ConversationCache, Prefix
+from stamp.inference.conversation_cache import DEFAULT_BYTES, ConversationCache, Prefix, default_bytes
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "assets" / "examples").glob("*.webp"))
 QUESTIONS = ("segment everything you see", "What is on the left?", "segment the crab", "Is there a bee?")
@@ -231,3 +231,10 @@ def test_pictures_leave_the_rest_of_the_memory_to_conversations() -> None:
     memory.put(prefix((4, 0, 0, 0), (picture,)))
     assert memory.n_bytes == one + 324
     assert memory.take((4, 0, 0, 0, 0), (picture,)) is not None
+
+
+def test_a_small_model_keeps_little_and_a_large_one_a_gigabyte() -> None:
+    nano = StampPredictor.from_pretrained(device="cpu", dtype="float32")
+    weights = sum(parameter.nbytes for parameter in nano.model.parameters())
+    assert 5 * weights <= nano.conversation_cache.max_bytes < 5.1 * weights  # buffers count too
+    assert default_bytes(4_400_000_000) == DEFAULT_BYTES == 1_000_000_000
