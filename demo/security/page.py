@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+from gradio.blocks import convert_component_dict_to_list
 from gradio.state_holder import SessionState
 
 from demo.chat.picture import FileImage, only_uploads
@@ -19,6 +21,8 @@ from demo.security.presence import Presence
 log = logging.getLogger(__name__)
 
 NO_ROOM = "The server could not write a file: its disk may be full. Please try again later, or tell whoever runs it."
+#: What Gradio means by "leave this output as it is".
+SKIPPED = gr.skip()
 TOO_FEW = "This request is incomplete. Reload the page, or see “Use via API”."
 
 
@@ -59,10 +63,38 @@ class Page(gr.Blocks):
     async def postprocess_data(
         self, block_fn: BlockFunction, predictions: list[Any] | dict[str, Any], state: SessionState | None
     ) -> list[Any]:
-        """As the parent, which writes pictures to the disk. Raises gr.Error with NO_ROOM where that refuses."""
-        with _told():
+        """As the parent, but only for the outputs that a handler changes. Raises gr.Error with NO_ROOM.
+
+        For each of the others Gradio would make a component anew, with its configuration and JSON schemas. With fifty
+        visitors that took more time than the answers.
+        """
+        outputs = list(block_fn.outputs)
+        if isinstance(predictions, dict) and predictions != SKIPPED:
+            predictions = convert_component_dict_to_list(outputs, predictions)
+        values: Any = [predictions] if len(outputs) == 1 else predictions
+        if _is_skipped(values):
+            values = [SKIPPED] * len(outputs)
+        if len(values) != len(outputs):
+            return await self._send(block_fn, predictions, state)  # Gradio says what is wrong
+        changed = [number for number, value in enumerate(values) if not _is_skipped(value)]
+        processed: list[Any] = [dict(SKIPPED) for _ in outputs]
+        if changed:
+            of_changed = copy(block_fn)
+            of_changed.outputs = [outputs[number] for number in changed]
+            given = [values[number] for number in changed]
+            sent = await self._send(of_changed, given[0] if len(given) == 1 else given, state)
+            for number, value in zip(changed, sent, strict=True):
+                processed[number] = value
+        return processed
+
+    async def _send(self, block_fn: BlockFunction, predictions: Any, state: SessionState | None) -> list[Any]:
+        with _told():  # pictures are written to the disk
             processed: list[Any] = await super().postprocess_data(block_fn, predictions, state)
         return processed
+
+
+def _is_skipped(value: object) -> bool:
+    return isinstance(value, dict) and value == SKIPPED
 
 
 @contextmanager
