@@ -1,7 +1,8 @@
 """`python -m benchmarks operations`: what the page takes and gives under load, measured on the real app on loopback.
 
 Soak: requests to `/segment` one after another, and visits that are abandoned; memory before, at most and afterwards.
-Crowd: visitors at once, each with some questions; errors, and seconds to the first word, the first mask and the end.
+Few and crowd: one visitor, a few, and many at once, each with some questions; errors, answers a second, and seconds to
+the first word, the first mask and the end.
 Full house: more questions than the page lets in; how many are refused, in which words, and how long a model is busy
 after everybody has left. The machine may be busy with other things: how busy it was before is recorded.
 """
@@ -32,6 +33,8 @@ RESULTS = Path("benchmarks/results/operations.json")
 PAGE = Path("docs/operations.md")
 #: After the last visitor, housekeeping clears away within this time (`demo.security.presence`).
 SETTLE_S = 30.0
+#: Visitors at once, before the crowd, and the questions of each.
+FEW = ((1, 30), (4, 6), (8, 3))
 #: The page lets in so many questions of all visitors together (`demo.security.limits`).
 PLACES = 64
 
@@ -79,7 +82,8 @@ def run_operations(config: OperationsConfig, out: Path, page: Path) -> dict[str,
     }
     with Server(["--trusted"]) as server:
         record["soak"] = soak(server, config)
-        record["crowd"] = crowd(server, config)
+        record["few"] = [crowd(server, visitors, questions) for visitors, questions in FEW]
+        record["crowd"] = crowd(server, config.visitors, config.questions)
         record["full_house"] = full_house(server)
     for path in (out, page):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,23 +140,30 @@ def settle(server: Server) -> float:
     return free
 
 
-def crowd(server: Server, config: OperationsConfig) -> dict[str, Any]:
+def crowd(server: Server, visitors: int, questions: int) -> dict[str, Any]:
     """Everybody begins at once; each asks the next question when the last is answered."""
-    shown, start = picture(), threading.Barrier(config.visitors)
+    shown, start = picture(), threading.Barrier(visitors + 1)
 
     def visit(_: int) -> list[Asked]:
         with Visitor(server) as visitor:
             visitor.show(shown)
             start.wait()
-            return [visitor.ask(PROMPTS[number % len(PROMPTS)]) for number in range(config.questions)]
+            return [visitor.ask(PROMPTS[number % len(PROMPTS)]) for number in range(questions)]
 
-    with watching(server) as seen, ThreadPoolExecutor(config.visitors) as pool:
-        asked = [one for visits in pool.map(visit, range(config.visitors)) for one in visits]
+    with watching(server) as seen, ThreadPoolExecutor(visitors) as pool:
+        visits = [pool.submit(visit, number) for number in range(visitors)]
+        start.wait()
+        began = time.monotonic()
+        asked = [one for visit_ in visits for one in visit_.result()]
+        seconds = time.monotonic() - began
     settle(server)
+    answered = sum(one.problem is None for one in asked)
     return {
+        "visitors": visitors,
         "questions": len(asked),
         "problems": sorted({one.problem for one in asked if one.problem is not None}),
-        "failures": sum(one.problem is not None for one in asked),
+        "failures": len(asked) - answered,
+        "answers_per_s": round(answered / seconds, 2),
         "first_word_s": spread([one.first_word_s for one in asked]),
         "first_mask_s": spread([one.first_mask_s for one in asked]),
         "total_s": spread([one.total_s for one in asked if one.problem is None]),
@@ -202,17 +213,12 @@ def operations_page(record: dict[str, Any]) -> str:
         f"{where['hardware']}, {where['date']}, commit {where['commit']}"
         f"{', with uncommitted changes' if where.get('uncommitted_changes') else ''}. {busy(record['busy_before'])}",
         "",
-        "| Seconds | n | p50 | p95 |",
-        "|---|---:|---:|---:|",
-        _row("one request to `/segment` after another", soaked["request_s"]),
-        *(
-            _row(f"{config['visitors']} visitors at once: {name}", crowded[key])
-            for name, key in (
-                ("first word", "first_word_s"),
-                ("first mask", "first_mask_s"),
-                ("whole answer", "total_s"),
-            )
-        ),
+        "| Visitors at once | answers | answers a second | first word, s | first mask, s | whole answer, s |",
+        "|---:|---:|---:|---:|---:|---:|",
+        *(_row(one) for one in (*record["few"], crowded)),
+        "",
+        "Seconds are p50 / p95. One request to `/segment` after another, drawing and polygons included, takes"
+        f" {_shown(soaked['request_s'])} s (n {soaked['request_s']['n']}).",
         "",
         f"- **Soak**: {config['requests']} requests, {soaked['failures']} failed; then {config['visits']} visits that were",
         "  abandoned, every tenth in the middle of an answer.",
@@ -239,6 +245,10 @@ def busy(share: float) -> str:
     )
 
 
-def _row(name: str, found: dict[str, Any]) -> str:
-    values = ["unknown" if found[key] is None else f"{found[key]:.1f}" for key in ("p50", "p95")]
-    return f"| {name} | {found['n']} | {' | '.join(values)} |"
+def _row(found: dict[str, Any]) -> str:
+    times = (_shown(found[key]) for key in ("first_word_s", "first_mask_s", "total_s"))
+    return f"| {found['visitors']} | {found['total_s']['n']} | {found['answers_per_s']:.1f} | {' | '.join(times)} |"
+
+
+def _shown(found: dict[str, Any]) -> str:
+    return " / ".join("unknown" if found[key] is None else f"{found[key]:.2f}" for key in ("p50", "p95"))

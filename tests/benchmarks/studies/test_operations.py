@@ -37,8 +37,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
 
 
 def test_a_crowd_sees_words_and_masks(server: Here) -> None:
-    found = crowd(server, CONFIG)
-    assert (found["questions"], found["failures"], found["problems"]) == (4, 0, [])
+    found = crowd(server, 2, 2)
+    assert (found["visitors"], found["questions"], found["failures"], found["problems"]) == (2, 4, 0, [])
+    assert found["answers_per_s"] > 0
     assert [found[key]["n"] for key in ("first_word_s", "first_mask_s", "total_s")] == [4, 4, 4]
     assert found["most_resident_bytes"] == 7_000_000
 
@@ -106,6 +107,8 @@ def test_spread(values: list[float | None], found: dict[str, Any]) -> None:
 )
 def test_the_document_says_what_was_measured_where(share: float, words: str) -> None:
     seconds = {"n": 4, "p50": 1.25, "p95": None}
+    times = dict.fromkeys(("first_word_s", "first_mask_s", "total_s"), seconds | {"p95": 3.0})
+    few = {"visitors": 1, "answers_per_s": 1.25, **times}
     record = {
         "config": {"requests": 2, "visits": 3, "visitors": 4, "questions": 5},
         "provenance": {
@@ -120,7 +123,10 @@ def test_the_document_says_what_was_measured_where(share: float, words: str) -> 
             "request_s": seconds,
             "resident_bytes": {"before": 900_000_000, "most": 1_000_000_000, "after": 920_000_000},
         },
+        "few": [few],
         "crowd": {
+            "visitors": 4,
+            "answers_per_s": 2.5,
             "questions": 20,
             "failures": 0,
             "problems": [],
@@ -135,7 +141,9 @@ def test_the_document_says_what_was_measured_where(share: float, words: str) -> 
         "2 CPU cores (X), 2026-01-02, commit abc, with uncommitted changes.",
         "--requests 2 --visits 3 --visitors 4 --questions 5",
         "900 MB before, 1000 MB at most,\n  920 MB afterwards (+20 MB)",
-        "| one request to `/segment` after another | 4 | 1.2 | unknown |",
+        "| 1 | 4 | 1.2 | 1.25 / 3.00 | 1.25 / 3.00 | 1.25 / 3.00 |",
+        "| 4 | 4 | 2.5 | 1.25 / unknown | 1.25 / unknown | 1.25 / unknown |",
+        "takes 1.25 / unknown s (n 4)",
         "of 67 questions at once 64 were let in and 3 refused",
         BUSY,
     ):

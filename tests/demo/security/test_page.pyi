@@ -18,8 +18,11 @@ class Counted(gr.Textbox):
     def __init__(self, *arguments: Any, **options: Any):
         type(self).made += 1
         super().__init__(*arguments, **options)
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
