@@ -23,7 +23,7 @@ import psutil
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.studies.visitors import Asked, Server, Visitor, watching
+from benchmarks.studies.visitors import PATIENCE_S, Asked, Server, Visitor, watching
 from stamp.files import write_atomically
 
 MB = 1e6
@@ -142,7 +142,7 @@ def settle(server: Server) -> float:
 
 def crowd(server: Server, visitors: int, questions: int) -> dict[str, Any]:
     """Everybody begins at once; each asks the next question when the last is answered."""
-    shown, start = picture(), threading.Barrier(visitors + 1)
+    shown, start = picture(), threading.Barrier(visitors + 1, timeout=PATIENCE_S)
 
     def visit(_: int) -> list[Asked]:
         with Visitor(server) as visitor:
