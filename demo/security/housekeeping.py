@@ -20,10 +20,13 @@ log = logging.getLogger(__name__)
 EVERY_S = 1.0
 FILES_EVERY_S = 5.0
 MEMORY_EVERY_S = 10.0
+#: Of glibc's mallopt.
+M_ARENA_MAX = -8
 
 
 async def keep_house(app: App, page: Page) -> None:
     """Clear away once a second until cancelled."""
+    share_memory()
     files_at = memory_at = 0.0
     unread_since: dict[str, float] = {}
     while True:
@@ -86,15 +89,17 @@ def clear_files(page: Page) -> None:
 
 
 def give_back_memory(page: Page) -> None:
-    """While no question is open, end the decoders that wait, and return freed memory to the system.
-
-    glibc keeps what a thread has freed for that thread alone, so pictures that are long gone add up over Gradio's 40.
-    """
-    if open_questions(page):
-        return
-    DECODER.rest()
+    """Return freed memory to the system, and end the decoders that wait while no question is open."""
+    if not open_questions(page):
+        DECODER.rest()
     if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
+
+
+def share_memory() -> None:
+    """Let all threads share two pools of memory. glibc would give each of Gradio's its own, and keep what it frees."""
+    if (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        set_option(M_ARENA_MAX, 2)
 
 
 def files_of_page(page: Page) -> set[Path]:

@@ -16,13 +16,11 @@ from transformers import DynamicCache
 from stamp.conversation import EncodedImage
 
 DEFAULT_BYTES = 1_000_000_000
-#: A small model keeps less: this many times the bytes of its weights, which for the nano are 60 conversations.
-PER_WEIGHT_BYTE = 5
 
 
 def default_bytes(weight_bytes: int) -> int:
-    """How much the conversations of a model with such weights may take."""
-    return min(DEFAULT_BYTES, PER_WEIGHT_BYTE * weight_bytes)
+    """How much the conversations of a model may take: as much as its weights, which is a dozen with the nano."""
+    return min(DEFAULT_BYTES, weight_bytes)
 
 
 @dataclass(frozen=True)

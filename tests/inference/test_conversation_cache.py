@@ -236,5 +236,5 @@ def test_pictures_leave_the_rest_of_the_memory_to_conversations() -> None:
 def test_a_small_model_keeps_little_and_a_large_one_a_gigabyte() -> None:
     nano = StampPredictor.from_pretrained(device="cpu", dtype="float32")
     weights = sum(parameter.nbytes for parameter in nano.model.parameters())
-    assert 5 * weights <= nano.conversation_cache.max_bytes < 5.1 * weights  # buffers count too
+    assert weights <= nano.conversation_cache.max_bytes < 1.02 * weights  # buffers count too
     assert default_bytes(4_400_000_000) == DEFAULT_BYTES == 1_000_000_000
