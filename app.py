@@ -17,8 +17,9 @@ from typing import Any
 from demo.board.sources import Sources, add_source_options, read_sources
 from demo.security.limits import add_limit_options, read_limits
 from demo.security.scratch import is_own, scratch_folder
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.files import StorageError
-from stamp.options import add_limit_option, add_model_options
+from stamp.options import add_limit_option, add_model_options, read_model_options
 from stamp.threads import let_threads_sleep
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -36,7 +37,7 @@ END_S = 8.0
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line; STAMP_MODEL, STAMP_QUANTIZATION, STAMP_DEVICE ... give the defaults."""
     parser = argparse.ArgumentParser(description="STAMP: chat about a picture and see masks.")
-    add_model_options(parser, quantization="auto", from_environment=True)
+    add_model_options(parser, LoadOptions(quantization="auto"), from_environment=True)
     add_limit_option(parser, from_environment=True)
     add_source_options(parser)
     add_limit_options(parser)
@@ -70,7 +71,7 @@ def serve(given: argparse.Namespace, sources: Sources) -> None:
     from demo.ui import build_demo, launch_options
 
     write_lines()
-    slot = ModelSlot.from_options(given)
+    slot = ModelSlot.from_options(read_model_options(given), given.max_seconds)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port

@@ -1,19 +1,19 @@
 """The one model of the process: loaded in a background thread while the page is already up."""
 
-import argparse
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.background import POLL_S
 from stamp.errors import CheckpointError
-from stamp.options import MAX_SECONDS, load_predictor
+from stamp.options import MAX_SECONDS
 
 if TYPE_CHECKING:
     from stamp import StampPredictor
+    from stamp.checkpoints.load_options import LoadOptions
 
 log = logging.getLogger(__name__)
 
@@ -70,17 +70,19 @@ class ModelSlot:
         self._progress = LOADING
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace) -> "ModelSlot":
-        """A slot for what the options of `stamp.options` name. Imports nothing yet."""
+    def from_options(cls, options: "LoadOptions", max_seconds: float | None = MAX_SECONDS) -> "ModelSlot":
+        """A slot for what the options name. Does not import the model's code yet."""
         slot: ModelSlot
 
         def load() -> "StampPredictor":
-            return load_predictor(options, report=slot.report)
+            from stamp.predictor import StampPredictor
 
-        model = options.model
-        is_embedded = model is None or model.lower() == "nano"
+            return StampPredictor.load(replace(options, report=slot.report))
+
+        model = str(options.model or "nano")
+        is_embedded = model.lower() == "nano"
         name = EMBEDDED_NAME if is_embedded else Path(model).resolve().name if Path(model).exists() else model
-        has_sam, max_seconds = options.sam_model is not None, options.max_seconds
+        has_sam = options.sam_model is not None
         slot = cls(load, name, is_embedded=is_embedded, has_sam=has_sam, max_seconds=max_seconds)
         return slot
 

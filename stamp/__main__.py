@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stamp.options import add_limit_option, add_model_options, add_refine_option, load_predictor, token_budget
+from stamp.options import add_limit_option, add_model_options, add_refine_option, read_model_options, token_budget
 from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(options: argparse.Namespace) -> int:
     from stamp.checkpoints.loading import export_checkpoint
     from stamp.checkpoints.sources import check_target
+    from stamp.predictor import StampPredictor
 
     check_target(options.out)
-    loaded = load_predictor(options, merge=options.merge)
+    loaded = StampPredictor.load(read_model_options(options))
     export_checkpoint(loaded.model, loaded.processor, loaded.quantization, options.out)
     print(f"wrote {options.out}; use it with --model {options.out}")
     return 0
@@ -83,14 +84,14 @@ def _rehearse(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> int:
     from stamp.output import check_output, write_result
     from stamp.pictures.images import load_image
-    from stamp.predictor import check_prompt
+    from stamp.predictor import StampPredictor, check_prompt
     from stamp.refinement import check_refiner_name
 
     image = load_image(options.image)  # whatever can be refused before the model loads is refused before it
     check_prompt(options.prompt)
     check_refiner_name(options.refine)
     check_output(options.out, options.image)
-    predictor = load_predictor(options)
+    predictor = StampPredictor.load(read_model_options(options))
     result = predictor.segment(
         image,
         options.prompt,
@@ -111,13 +112,14 @@ def _chat(options: argparse.Namespace) -> int:
     from stamp.conversation import Turn
     from stamp.output import check_output, write_result
     from stamp.pictures.images import load_image
+    from stamp.predictor import StampPredictor
     from stamp.refinement import check_refiner_name
 
     load_image(options.image)
     check_refiner_name(options.refine)
     if options.out is not None:
         check_output(options.out, options.image)
-    predictor = load_predictor(options)
+    predictor = StampPredictor.load(read_model_options(options))
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
     print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends; Ctrl-C stops an answer.")

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.download import Report
-from stamp.checkpoints.loading import LoadOptions, load_checkpoint
+from stamp.checkpoints.load_options import LoadOptions
+from stamp.checkpoints.loading import load_checkpoint
 from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
@@ -44,6 +45,8 @@ class StampPredictor:
         image_limits: ImageLimits = DEFAULT_LIMITS,
         max_prompt_characters: int = MAX_PROMPT_CHARACTERS,
         conversation_cache: ConversationCache | None = None,
+        quantization: str = "none",
+        sam_model: str | Path | None = None,
     ):
         model.config.seg_token_id = processor.seg_token_id
         model.config.mask_token_id = processor.mask_token_id
@@ -55,8 +58,8 @@ class StampPredictor:
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
         self.drafter: Drafter | None = Drafter(processor)  # None: decode token by token
-        self.quantization = "none"
-        self.sam_model: str | Path | None = None
+        self.quantization = quantization
+        self.sam_model = sam_model
         self._refiners: dict[str, Refiner] = {}
         self.end_token_ids = frozenset({processor.end_token_id, *_end_tokens(model)})
 
@@ -65,16 +68,16 @@ class StampPredictor:
         cls,
         path_or_id: str | Path | None = None,
         *,
-        device: str = "auto",
-        dtype: str = "auto",
-        quantization: str = "none",
+        device: str = LoadOptions.device,
+        dtype: str = LoadOptions.dtype,
+        quantization: str = LoadOptions.quantization,
         base: str | None = None,
         revision: str | None = None,
         merge: bool = False,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         report: Report | None = None,
-        model_class: type[StampForSegmentation] = StampForSegmentation,
+        model_class: type[StampForSegmentation] | None = None,
     ) -> Self:
         """Load a checkpoint: None is the embedded nano; else "nano", "2b", "7b", a folder, or a hub id.
 
@@ -83,16 +86,33 @@ class StampPredictor:
         quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
         base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
         after resizing. report: gets a line at each step and while downloading; None shows bars
-        in the terminal. model_class: what the weights are of.
+        in the terminal. model_class: what the weights are of; None is StampForSegmentation.
         Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
-        place = torch.device(choose_device(device))
-        folder = find_checkpoint(path_or_id, revision, report)
-        options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report, model_class)
+        return cls.load(
+            LoadOptions(
+                model=path_or_id,
+                base=base,
+                revision=revision,
+                device=device,
+                dtype=dtype,
+                quantization=quantization,
+                min_pixels=min_pixels,
+                max_pixels=max_pixels,
+                merge=merge,
+                report=report,
+                model_class=model_class,
+            )
+        )
+
+    @classmethod
+    def load(cls, options: LoadOptions) -> Self:
+        """Load what the options say; see `from_pretrained`. Raises CheckpointError (a ValueError)."""
+        choose_device(options.device)  # refused before a download
+        sam = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, options.report)
+        folder = find_checkpoint(options.model, options.revision, options.report)
         model, processor, in_effect = load_checkpoint(folder, options)
-        predictor = cls(model, processor)
-        predictor.quantization = in_effect
-        return predictor
+        return cls(model, processor, quantization=in_effect, sam_model=sam or None)
 
     @property
     def device(self) -> torch.device:

@@ -1,6 +1,5 @@
 """What race and live run share: the methods that can run here, and one run at a time for the whole server."""
 
-import argparse
 import logging
 import threading
 import time
@@ -14,6 +13,7 @@ from demo.board.names import NO_MASKS
 from demo.loading import LOADING, ModelSlot
 
 if TYPE_CHECKING:
+    from benchmarks.checkpoints import MethodOptions
     from benchmarks.methods import Method
 
 log = logging.getLogger(__name__)
@@ -125,12 +125,12 @@ class Shelf:
                 lock.release()
 
 
-def _options(device: str) -> argparse.Namespace:
-    """Those of the command line, as they are without any, but for the tokens."""
-    from benchmarks.__main__ import build_parser
+def _options(device: str) -> "MethodOptions":
+    """The command line's defaults, except for the device and the tokens."""
+    from benchmarks.checkpoints import MethodOptions
+    from stamp.checkpoints.load_options import LoadOptions
 
-    needed = ["run", "--dataset", "scenes", "--out", "unused", "--device", device]
-    return build_parser().parse_args([*needed, "--max-new-tokens", str(MAX_NEW_TOKENS)])
+    return MethodOptions(LoadOptions(device=device), max_new_tokens=MAX_NEW_TOKENS)
 
 
 def _load(label: str, device: str) -> "Method":

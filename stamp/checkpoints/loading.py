@@ -1,7 +1,6 @@
 """Loads a checkpoint folder as model and processor, after checks (full weights, adapters, quantized), and saves one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ import torch
 from safetensors import safe_open
 
 from stamp.checkpoints.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
-from stamp.checkpoints.download import Report
+from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.integrity import refuse_no_numbers, refuse_other_sizes, refuse_unlike_head
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.quantization import (
     BYTES_PER_WEIGHT,
     Quantization,
@@ -34,26 +34,8 @@ FLOAT32_PARAMETERS = 500_000_000
 CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
 
 
-@dataclass(frozen=True)
-class LoadOptions:
-    """How to load. min_pixels, max_pixels: of a picture after resizing; None keeps the checkpoint's.
-
-    report: gets a line at each step; None shows bars in the terminal. model_class: the class to load.
-    """
-
-    device: torch.device
-    dtype: str = "auto"
-    quantization: str = "none"
-    base: str | None = None
-    merge: bool = False
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    report: Report | None = None
-    model_class: type[StampForSegmentation] = StampForSegmentation
-
-
 def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
-    """(model, processor, quantization in effect) of a local folder.
+    """(model, processor, quantization in effect) of a local folder; `options.model` is not read.
 
     Raises CheckpointError: not STAMP, weights missing, of a wrong shape or not in safetensors, an adapter without its
     base, too little memory, unknown dtype or quantization, no bitsandbytes. No weight stays random.
@@ -108,7 +90,8 @@ def _load_whole(
 ) -> tuple[StampForSegmentation, str]:
     """(model, quantization in effect) of a folder with full weights."""
     shapes = dict(stored_shapes(folder))
-    refuse_other_sizes(folder, shapes, options.model_class)
+    model_class = options.model_class or StampForSegmentation
+    refuse_other_sizes(folder, shapes, model_class)
     refuse_unlike_head(folder, shapes)
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
@@ -117,22 +100,23 @@ def _load_whole(
         raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
     if saved is not None:
         _refuse_other_dtype(folder, options.dtype, saved)
-    dtype = _choose_dtype(options, parameters, mode if mode != "none" else saved)
+    device = choose_device(options.device)
+    dtype = _choose_dtype(options.dtype, device, parameters, mode if mode != "none" else saved)
     if saved is None:
         needed = _memory_bytes(shapes, mode, dtype)
     else:
         needed = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    _refuse_without_memory(needed, options.device, mode)
+    _refuse_without_memory(needed, device, mode)
     size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
     if options.report is not None:
         options.report(f"Loading {size} parameters, {needed / 1e9:.2g} GB")
-    return _read_weights(folder, options, dtype, mode, may_miss), saved or mode
+    model = _read_weights(folder, model_class.from_pretrained, device, dtype, mode, may_miss)
+    return model, saved or mode
 
 
 def _read_weights(
-    folder: Path, options: LoadOptions, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
+    folder: Path, load: Any, device: torch.device, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
 ) -> StampForSegmentation:
-    load: Any = options.model_class.from_pretrained
     with reading(folder):
         model, info = load(
             folder,
@@ -141,7 +125,7 @@ def _read_weights(
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported in `info` and refused below
-            device_map={"": options.device},
+            device_map={"": device},
             quantization_config=bitsandbytes_config(mode, dtype),
         )
     missing = set(info["missing_keys"]) - may_miss
@@ -175,13 +159,13 @@ def _refuse_other_dtype(folder: Path, wanted: str, saved: Quantization) -> None:
         raise CheckpointError(f"{folder.name} is saved in {saved} with {kept}; leave --dtype out.")
 
 
-def _choose_dtype(options: LoadOptions, parameters: int, quantized: str | None) -> torch.dtype:
+def _choose_dtype(wanted: str, device: torch.device, parameters: int, quantized: str | None) -> torch.dtype:
     """ "auto": bfloat16, or float32 for a small model on a CPU without bfloat16 matrix units."""
-    if options.dtype != "auto":
-        if options.dtype not in DTYPES:
-            raise CheckpointError(f"Unknown dtype {options.dtype!r}; choose one of auto, {', '.join(DTYPES)}.")
-        return DTYPES[options.dtype]
-    slow_bf16 = options.device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
+    if wanted != "auto":
+        if wanted not in DTYPES:
+            raise CheckpointError(f"Unknown dtype {wanted!r}; choose one of auto, {', '.join(DTYPES)}.")
+        return DTYPES[wanted]
+    slow_bf16 = device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
     if slow_bf16 and parameters < FLOAT32_PARAMETERS and quantized is None:
         return torch.float32
     return torch.bfloat16

@@ -134,8 +134,6 @@ def run_train(options: argparse.Namespace) -> None:
     """Train, or continue."""
     from dataclasses import replace
 
-    import torch
-
     from stamp.checkpoints.devices import choose_device
     from stamp.training.learning.processes import Team
     from stamp.training.learning.recipes import RECIPES
@@ -145,7 +143,7 @@ def run_train(options: argparse.Namespace) -> None:
     from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
-    device = torch.device(choose_device(options.device))
+    device = choose_device(options.device)
     nouns, photographs = taught_nouns(), None
     styles: tuple[str, ...] = TRAINING_STYLES
     if options.photos is not None:
@@ -214,8 +212,6 @@ def run_refinement(options: argparse.Namespace) -> None:
 
 def run_ablation(options: argparse.Namespace) -> None:
     """Train and measure each variant, write rows and scores, and print the table."""
-    import torch
-
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.provenance import provenance_of
     from stamp.training.card.ablation import AblationPlan, run_ablation, write_ablation
@@ -224,7 +220,7 @@ def run_ablation(options: argparse.Namespace) -> None:
 
     plan = AblationPlan(options.backbone, TRAINING_STYLES, options.steps)
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
-    device = torch.device(choose_device(options.device))
+    device = choose_device(options.device)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     rows = run_ablation(plan, art, options.out, device)

@@ -25,7 +25,7 @@ from stamp.checkpoints import loading
 from stamp.checkpoints.loading import export_checkpoint
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, INDEX_FILE, find_base, find_checkpoint
 from stamp.errors import CheckpointError
-from stamp.options import add_model_options, load_predictor
+from stamp.options import add_model_options, read_model_options
 from tests.hub import Hub, serve
 
 MODELS = Path(__file__).parents[1] / "parity" / "models"
@@ -190,11 +190,11 @@ def test_sam_weights_come_from_the_hub_by_revision(monkeypatch: pytest.MonkeyPat
     parser = argparse.ArgumentParser()
     add_model_options(parser)
     given = ["--device", "cpu", "--sam-model", "facebook/sam-vit-huge", "--sam-revision", "v1"]
-    assert load_predictor(parser.parse_args(given)).sam_model == tmp_path
+    assert StampPredictor.load(read_model_options(parser.parse_args(given))).sam_model == tmp_path
     assert asked == [("facebook/sam-vit-huge", "v1")]
     given = ["--device", "cpu", "--sam-model", "no/such/folder"]
     with pytest.raises(CheckpointError, match="There is no folder no/such/folder"):
-        load_predictor(parser.parse_args(given))
+        StampPredictor.load(read_model_options(parser.parse_args(given)))
 
 
 # -- the base of an adapter ----------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Which precision "auto" is, and whether the weights fit into memory: what is asked of a folder before it is loaded."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,10 +40,10 @@ def test_auto_is_float32_for_a_small_model_on_a_cpu_without_matrix_units(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    auto = loading.LoadOptions(torch.device(device))
-    assert loading._choose_dtype(auto, parameters, quantized) == expected
+    place = torch.device(device)
+    assert loading._choose_dtype("auto", place, parameters, quantized) == expected
     for name in ("float32", "bfloat16", "float16"):  # what is asked for is what one gets
-        assert loading._choose_dtype(replace(auto, dtype=name), parameters, quantized) == getattr(torch, name)
+        assert loading._choose_dtype(name, place, parameters, quantized) == getattr(torch, name)
 
 
 def test_auto_looks_at_the_size_of_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from transformers import SamConfig, SamModel, SamVisionConfig
 from transformers.models.sam.configuration_sam import SamMaskDecoderConfig, SamPromptEncoderConfig
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
-from stamp.checkpoints.loading import LoadOptions, load_checkpoint
+from stamp.checkpoints.load_options import LoadOptions
+from stamp.checkpoints.loading import load_checkpoint
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.conversation import Turn
 from stamp.model.processing_stamp import StampProcessor
@@ -112,13 +113,13 @@ def test_a_checkpoint_is_small_and_comes_back(processor: StampProcessor, tmp_pat
     assert 10_000_000 < sum(sizes) <= 20_000_000
     assert max(sizes) <= 10_000_000
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors", ".jinja"}
-    options = LoadOptions(torch.device("cpu"), "float32", model_class=EmbeddingForSegmentation)
+    options = LoadOptions(device="cpu", dtype="float32", model_class=EmbeddingForSegmentation)
     loaded, _, _ = load_checkpoint(tmp_path, options)
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value.bfloat16().float()), name
 
 
 def test_a_checkpoint_without_a_decoder_is_refused() -> None:
-    options = LoadOptions(torch.device("cpu"), model_class=EmbeddingForSegmentation)
+    options = LoadOptions(device="cpu", model_class=EmbeddingForSegmentation)
     with pytest.raises(ValueError, match="not a complete STAMP checkpoint; missing"):
         load_checkpoint(EMBEDDED_CHECKPOINT.parent / "nano-backbone", options)

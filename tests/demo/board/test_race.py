@@ -224,12 +224,12 @@ def test_a_mask_becomes_a_picture_of_its_pixels() -> None:
 
 def test_stamp_streams_what_it_predicts() -> None:
     """With the embedded model: the pieces add up to the answer that `predict` gives."""
-    from benchmarks.__main__ import build_parser
+    from benchmarks.checkpoints import MethodOptions
     from demo.ui import EXAMPLES, read_examples
+    from stamp.checkpoints.load_options import LoadOptions
     from stamp.pictures.images import load_image
 
-    options = build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", "cpu"])
-    method = load_stamp("", options)
+    method = load_stamp("", MethodOptions(LoadOptions(device="cpu")))
     path, prompt = read_examples(EXAMPLES)[0]
     picture = load_image(path)
     expected = method.predict(picture, prompt)
