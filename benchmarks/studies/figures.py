@@ -24,8 +24,10 @@ from benchmarks.studies.refusals import ask_unseen, refusals
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.sources import PHOTO_FIGURES_FILE
 from stamp.predictor import StampPredictor
-from stamp.training import __main__ as training
-from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
+from stamp.training.card import quantization_study, refinement_study
+from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE, write_card
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
 #: Subfolder for the records of photographs.
 PHOTOS_FOLDER = "photos"
@@ -61,11 +63,10 @@ def write_figures(
     answers = list(ask_unseen(predictor, open_dataset("scenes", ("known",))))
     records, _ = records_of(out)
     (model / REFUSALS_FILE).write_text(json.dumps(refusals(answers, records), indent=1) + "\n")
-    where = ["--model", str(model), "--art", str(art)]
-    studied = [*where, "--device", device, "--scenes", str(studied_scenes)]
-    training.main(["quantization", *studied])
-    training.main(["refinement", *studied, "--out", str(model)])
-    training.main(["card", *where, "--run", str(run)])
+    library = ArtLibrary(art, TRAINING_STYLES, taught_nouns())
+    print(quantization_study.study_checkpoint(model, library, studied_scenes, device))
+    print(refinement_study.study_checkpoint(model, library, studied_scenes, device, out=model))
+    write_card(run, model)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The training pipeline: `python -m stamp.training {art,sheet,scenes,train,quantization,refinement,card,examples}`.
+"""The training pipeline: `python -m stamp.training {art,sheet,scenes,train,quantization,refinement,ablation,card,examples}`.
 
 Run them in that order. `scenes` writes the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures`
 measures everything that a model card shows, and writes the card.
@@ -8,12 +8,8 @@ import argparse
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from stamp.threads import let_threads_sleep
-
-if TYPE_CHECKING:
-    from stamp.predictor import StampPredictor
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -177,37 +173,23 @@ def run_train(options: argparse.Namespace) -> None:
 def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint and print the table."""
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
-    from stamp.predictor import StampPredictor
-    from stamp.training.card.evaluate import evaluate
-    from stamp.training.card.quantization_study import study, write_study
+    from stamp.training.card.quantization_study import study_checkpoint
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
-    folder = options.model or EMBEDDED_CHECKPOINT
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
-
-    def load(mode: str) -> StampPredictor:
-        return StampPredictor.from_pretrained(folder, device=options.device, dtype="bfloat16", quantization=mode)
-
-    reference = load("none")
-    by_mode = study(
-        lambda mode: reference if mode == "none" else load(mode),
-        lambda predictor: evaluate(predictor, art, options.scenes),
-    )
-    print(write_study(by_mode, _provenance(reference, options.scenes), folder))
+    print(study_checkpoint(options.model or EMBEDDED_CHECKPOINT, art, options.scenes, options.device))
 
 
 def run_refinement(options: argparse.Namespace) -> None:
     """Compare, write rows and scores, and print the table."""
-    from stamp.predictor import StampPredictor
-    from stamp.training.card.refinement_study import study, write_study
+    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
+    from stamp.training.card.refinement_study import study_checkpoint
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
-    predictor = StampPredictor.from_pretrained(options.model, device=options.device)
-    rows = study(predictor, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.scenes)
-    options.out.mkdir(parents=True, exist_ok=True)
-    print(write_study(rows, _provenance(predictor, options.scenes), options.out))
+    model, art = options.model or EMBEDDED_CHECKPOINT, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
+    print(study_checkpoint(model, art, options.scenes, options.device, options.out))
 
 
 def run_ablation(options: argparse.Namespace) -> None:
@@ -244,20 +226,6 @@ def run_examples(options: argparse.Namespace) -> None:
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     write_examples(ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.out)
-
-
-def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
-    """The facts that a measurement on validation scenes depends on."""
-    from stamp.checkpoints.provenance import provenance
-    from stamp.training.scenes.scenes import VALIDATION_SEEDS
-    from stamp.training.scenes.vocabulary import TRAINING_STYLES
-
-    return {
-        "n_scenes": n_scenes,
-        "first_seed": VALIDATION_SEEDS.start,
-        "styles": TRAINING_STYLES,
-        **provenance(predictor),
-    }
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.quantization import AUTO_FILE
 from stamp.predictor import StampPredictor
-from stamp.training.card.evaluate import Row, scores
+from stamp.training.card.evaluate import Row, evaluate, provenance_of_study, scores
+from stamp.training.scenes.art import ArtLibrary
 
 #: Modes by memory, smallest first.
 MODES = ("nf4", "int8", "none")
@@ -15,6 +17,20 @@ MODES = ("nf4", "int8", "none")
 MOST_LOST = 0.01
 
 Scores = dict[str, dict[str, float]]
+
+
+def study_checkpoint(folder: Path, art: ArtLibrary, n_scenes: int, device: str) -> str:
+    """Measure each mode of a checkpoint, write the record into its folder, and return the table."""
+
+    def load(mode: str) -> StampPredictor:
+        return StampPredictor.load(LoadOptions(folder, device=device, dtype="bfloat16", quantization=mode))
+
+    reference = load("none")
+    by_mode = study(
+        lambda mode: reference if mode == "none" else load(mode),
+        lambda predictor: evaluate(predictor, art, n_scenes),
+    )
+    return write_study(by_mode, provenance_of_study(reference, art, n_scenes), folder)
 
 
 def study(load: Callable[[str], StampPredictor], run: Callable[[StampPredictor], Sequence[Row]]) -> dict[str, Scores]:
