@@ -82,9 +82,10 @@ def _rehearse(options: argparse.Namespace) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
+    from stamp.conversation import check_prompt
     from stamp.output import check_output, write_result
     from stamp.pictures.images import load_image
-    from stamp.predictor import StampPredictor, check_prompt
+    from stamp.predictor import StampPredictor
     from stamp.refinement import check_refiner_name
 
     image = load_image(options.image)  # whatever can be refused before the model loads is refused before it

@@ -45,7 +45,7 @@ def segment_released(
     """
     predictor.check_prompt(prompt)
     clock = predictor.clock()
-    encoded, pixels = predictor.encode_picture(load_image(image, predictor.image_limits), clock)
+    encoded, pixels = predictor.images.encode_picture(load_image(image, predictor.image_limits), clock)
     turns = [Turn("user", prompt, encoded)]
     prompt_ids = predictor.processor.encode_conversation(turns, [len(encoded.embeds)]).input_ids
     stops, refiner = predictor.end_token_ids, predictor.refiner(refine)

@@ -1,7 +1,8 @@
-"""The training pipeline: `python -m stamp.training {art,sheet,scenes,train,quantization,refinement,ablation,card,examples}`.
+"""The training pipeline: `python -m stamp.training COMMAND`, see `--help`.
 
-Run them in that order. `scenes` writes the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures`
-measures everything that a model card shows, and writes the card.
+Run them in this order: art, sheet, scenes, train, quantization, refinement, card, examples. `scenes` writes the
+evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures everything that a model card
+shows, and writes the card.
 """
 
 import argparse
