@@ -121,12 +121,12 @@ class Child:
 
     def load(self, data: bytes, limits: ImageLimits, max_seconds: float) -> Image.Image:
         """The decoded file. Raises ImageError; the process is at its end when that came from here."""
-        said = json.dumps({"seconds": max_seconds, "limits": asdict(limits)}).encode()
+        options = json.dumps({"seconds": max_seconds, "limits": asdict(limits)}).encode()
         began = time.monotonic()
         assert self._process.stdin
         assert self._process.stdout
         try:
-            self._process.stdin.write(QUESTION.pack(len(said), len(data)) + said)
+            self._process.stdin.write(QUESTION.pack(len(options), len(data)) + options)
             self._process.stdin.write(data)
             self._process.stdin.flush()
             return receive(self._process.stdout, limits)
@@ -197,11 +197,11 @@ def limit_process(max_memory_bytes: int) -> None:
 
 def serve(header: bytes, questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer one question."""
-    n_said, n_bytes = QUESTION.unpack(header)
-    said = json.loads(exactly(questions, n_said))
-    limits = ImageLimits(**said["limits"] | {"formats": tuple(said["limits"]["formats"])})
+    n_options, n_bytes = QUESTION.unpack(header)
+    options = json.loads(exactly(questions, n_options))
+    limits = ImageLimits(**options["limits"] | {"formats": tuple(options["limits"]["formats"])})
     # The time is watched here, by a thread that needs no interpreter: one in the page would cost it 30 ms a picture.
-    faulthandler.dump_traceback_later(said["seconds"], exit=True)
+    faulthandler.dump_traceback_later(options["seconds"], exit=True)
     try:
         picture = load_image(exactly(questions, n_bytes), limits)
         answers.write(ANSWER.pack(*picture.size))

@@ -23,18 +23,18 @@ def read_history(conversation: Any) -> list[Exchange]:
         return []
     if not isinstance(conversation, list):
         raise PromptError(f"{WANTED}; got {type(conversation).__name__}.")
-    said = [_content(message, ROLES[number % 2], number) for number, message in enumerate(conversation)]
-    if len(said) % 2:
+    texts = [_content(message, ROLES[number % 2], number) for number, message in enumerate(conversation)]
+    if len(texts) % 2:
         raise PromptError(f"{WANTED}; the last one has no answer.")
-    if len(said) > 2 * MAX_EXCHANGES:
+    if len(texts) > 2 * MAX_EXCHANGES:
         raise PromptError(
-            f"The conversation has {len(said) // 2} questions; the limit is {MAX_EXCHANGES}. Begin a new one."
+            f"The conversation has {len(texts) // 2} questions; the limit is {MAX_EXCHANGES}. Begin a new one."
         )
-    if (characters := sum(map(len, said))) > MAX_CHARACTERS:
+    if (characters := sum(map(len, texts))) > MAX_CHARACTERS:
         raise PromptError(
             f"The conversation has {characters:,} characters; the limit is {MAX_CHARACTERS:,}. Begin a new one."
         )
-    return list(zip(said[::2], said[1::2], strict=True))
+    return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _content(message: Any, role: str, number: int) -> str:

@@ -12,7 +12,7 @@ from demo import handlers
 from demo.about import add_about
 from demo.api import add_endpoint
 from demo.board.dashboard import add_dashboard
-from demo.board.live import Shelf
+from demo.board.live import MethodPool
 from demo.board.sources import Sources
 from demo.chat.answering import Updates, ask, ask_again, edit_question, refinements
 from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
@@ -83,8 +83,8 @@ def build_demo(
                 _more_row(parts, slot)
             with gr.Tab("Benchmark", id="benchmark") as board:
                 sources = sources or Sources()
-                shelf = Shelf(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
-                add_dashboard(demo, tabs, board, sources, shelf, samples)
+                pool = MethodPool(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
+                add_dashboard(demo, tabs, board, sources, pool, samples)
             with gr.Tab("About", id="about"):
                 add_about()
         gr.HTML(handlers.footer(slot), elem_id="versions", padding=False)

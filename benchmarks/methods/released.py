@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from benchmarks.methods.forcing import Forced, decode
+from benchmarks.methods.teacher_forcing import Forced, decode
 from stamp.conversation import MaskReady, Segmentation, Turn
 from stamp.inference.answer import Answer
 from stamp.model.modeling_stamp import StampForSegmentation

@@ -9,7 +9,7 @@ from demo.board.compare import add_compare, compare_view
 from demo.board.explorer_panel import add_explorer, explorer_view, wire_explorer
 from demo.board.filters import SINGLE, Filters, checked, choices_of, chosen, default_filters, from_query
 from demo.board.library import Library
-from demo.board.live import Shelf
+from demo.board.live import MethodPool
 from demo.board.live_panel import add_live_run, wire_live_run
 from demo.board.names import method_name, name_of
 from demo.board.published_panel import add_published
@@ -46,7 +46,7 @@ REMEMBER_JS = "(query) => { history.replaceState(null, '', query ? '?' + query :
 
 
 def add_dashboard(
-    demo: gr.Blocks, tabs: gr.Tabs, board: gr.Tab, sources: Sources, shelf: Shelf, examples: list[Example]
+    demo: gr.Blocks, tabs: gr.Tabs, board: gr.Tab, sources: Sources, pool: MethodPool, examples: list[Example]
 ) -> None:
     """Fill the tab `board`, which is open, of the page `demo`."""
     store, library = ResultStore(sources.results), Library(sources.data)
@@ -70,16 +70,16 @@ def add_dashboard(
         with gr.Tab("Samples", id="samples", elem_id="view-samples"):
             add_explorer(parts)
         with gr.Tab("Race", id="race", elem_id="view-race"):
-            add_race(parts, shelf, examples)
+            add_race(parts, pool, examples)
         with gr.Tab("Run it here", id="live", elem_id="view-live"):
-            add_live_run(parts, shelf)
+            add_live_run(parts, pool)
         with gr.Tab("Published", id="published", elem_id="view-published"):
             add_published()
     filters = [parts[name] for name in (*SINGLE, "methods")]
     _wire(demo, board, store, parts, filters)
     wire_explorer(store, library, parts, filters)
-    wire_race(shelf, examples, parts)
-    wire_live_run(shelf, store, library, parts)
+    wire_race(pool, examples, parts)
+    wire_live_run(pool, store, library, parts)
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------
@@ -115,8 +115,8 @@ def view(results: Results, filters: Filters) -> Updates:
 
 def board_view(results: Results, filters: Filters, sentences: list[str]) -> Updates:
     """The whole tab, with what is missing."""
-    said = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
-    shown = {"board_notice": "".join(notice(sentence) for sentence in said)}
+    messages = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
+    shown = {"board_notice": "".join(notice(sentence) for sentence in messages)}
     return shown | filter_view(results, filters) | view(results, filters)
 
 
@@ -153,8 +153,8 @@ def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
     """The tab as an address asks for it."""
     results = store.get()
     filters, dropped = from_query(query, results)
-    said = f"This link asks for a {' and a '.join(dropped)} that these results do not have. All are shown instead."
-    return board_view(results, filters, [said] if dropped else [])
+    sentence = f"This link asks for a {' and a '.join(dropped)} that these results do not have. All are shown instead."
+    return board_view(results, filters, [sentence] if dropped else [])
 
 
 def open_page(store: ResultStore, query: dict[str, list[str]]) -> Updates:

@@ -135,17 +135,17 @@ def _truth_card(sample: Sample | None, picture: Image.Image | None) -> str:
 def _method_card(record: Record, picture: Image.Image | None) -> str:
     paradigm = paradigm_of(record.label)
     outline = vertices(record.raw_output or "") if paradigm is POLYGON else []
-    said = record.error if record.status == "error" else record.raw_output or record.text or ""
+    output = record.error if record.status == "error" else record.raw_output or record.text or ""
     try:
         masks = [decode_rle(code) for code in record.masks if _is_drawable(code)]
     except (TypeError, ValueError):
         masks = []
     if len(masks) < len(record.masks):
-        said = UNREADABLE_MASKS
+        output = UNREADABLE_MASKS
     return card(
         method_name(record.label),
         stage(picture, masks, paradigm.colour, outline),
-        said or "",
+        output or "",
         verdict(record),
         paradigm.colour,
     )
@@ -172,11 +172,11 @@ def verdict(record: Record) -> str:
     return " · ".join(facts)
 
 
-def card(title: str, picture: str, said: str, facts: str, colour: str) -> str:
-    """HTML of one card. title, said, facts: plain text. picture: from `stage`. colour: hex."""
+def card(title: str, picture: str, output: str, facts: str, colour: str) -> str:
+    """HTML of one card. title, output, facts: plain text. picture: from `stage`. colour: hex."""
     return (
         f'<section class="card" style="border-top-color:{colour}"><header><b>{literal(title)}</b></header>{picture}'
-        f'<p class="said" tabindex="0">{literal(said)}</p><p class="facts">{literal(facts)}</p></section>'
+        f'<p class="said" tabindex="0">{literal(output)}</p><p class="facts">{literal(facts)}</p></section>'
     )
 
 

@@ -43,7 +43,7 @@ class Refused:
     sentence: str
 
 
-class Shelf:
+class MethodPool:
     """Loaded methods by label, each loaded when it is first asked for, and kept. pause_s: between runs of a visitor."""
 
     def __init__(self, slot: ModelSlot, *, is_on: bool = True, pause_s: float = 0.0):

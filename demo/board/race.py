@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.ndimage import minimum_filter
 
 from demo.background import batches
-from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
+from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, MethodPool, Refused
 from demo.board.names import method_name
 from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.board.partial import GRID, cells, vertices
@@ -89,14 +89,14 @@ class Lane:
 RaceEvent = Began | Lane | Refused
 
 
-def race_events(shelf: Shelf, entry: Entry, stop: threading.Event) -> Iterator[list[RaceEvent]]:
+def race_events(pool: MethodPool, entry: Entry, stop: threading.Event) -> Iterator[list[RaceEvent]]:
     """The race, in `demo.background.batches`: a Began and a Lane for each method, in the order given."""
-    return batches(partial(_race, shelf, entry, stop), stop, "race")
+    return batches(partial(_race, pool, entry, stop), stop, "race")
 
 
-def _race(shelf: Shelf, entry: Entry, stop: threading.Event, put: Callable[[RaceEvent], None]) -> None:
+def _race(pool: MethodPool, entry: Entry, stop: threading.Event, put: Callable[[RaceEvent], None]) -> None:
     deadline = Deadline(stop)
-    with shelf.turn(entry.visitor) as mine:
+    with pool.turn(entry.visitor) as mine:
         if not mine:
             put(Refused(BUSY))
         for number, label in enumerate(entry.labels if mine else ()):
@@ -106,15 +106,15 @@ def _race(shelf: Shelf, entry: Entry, stop: threading.Event, put: Callable[[Race
                 put(Lane(label, problem=NOT_BEGUN.format(deadline.cap_s), is_cut=True))
                 continue
             put(Began(label, number))
-            with shelf.machine(stop) as held:
+            with pool.machine(stop) as held:
                 if held:
-                    put(_run_lane(shelf, label, entry, deadline))
+                    put(_run_lane(pool, label, entry, deadline))
 
 
-def _run_lane(shelf: Shelf, label: str, entry: Entry, deadline: Deadline) -> Lane:
+def _run_lane(pool: MethodPool, label: str, entry: Entry, deadline: Deadline) -> Lane:
     try:
         with deadline.uncounted():
-            method = shelf.get(label)
+            method = pool.get(label)
     except Exception:
         log.exception("%s cannot be loaded", label)
         return Lane(label, problem=NOT_LOADED)
@@ -222,9 +222,9 @@ def summary(lanes: Sequence[Lane]) -> str:
     if not times:
         return f"No method finished.{without}"
     first, *others = sorted(times, key=times.__getitem__)
-    said = f"{first} was first, after {seconds(times[first])}"
+    sentence = f"{first} was first, after {seconds(times[first])}"
     rest = [f"{label} took {times[label] / times[first]:.2g} times as long" for label in others]
-    return f"{'; '.join([said, *rest])}. One run each, one after another, on this machine.{without}"
+    return f"{'; '.join([sentence, *rest])}. One run each, one after another, on this machine.{without}"
 
 
 def _not_ranked(lanes: Sequence[Lane]) -> str:

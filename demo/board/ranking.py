@@ -156,13 +156,13 @@ def _figure(row: "pd.Series[Any]", column: Column, is_best: bool) -> str:
 
 def _below(rows: pd.DataFrame, columns: Sequence[Column], best: set[tuple[str, str]]) -> str:
     """What bold and small print mean, the columns explained, notes of methods, and the origin of the figures."""
-    said = ["Small print: 95% interval over pictures."]
-    said += ["Bold: no other method is better beyond chance."] if best else []
+    notes = ["Small print: 95% interval over pictures."]
+    notes += ["Bold: no other method is better beyond chance."] if best else []
     meanings = "".join(f"<dt>{escape(one.heading)}</dt><dd>{escape(one.meaning)}</dd>" for one in columns)
     notes = rows[["method", "note"]].dropna().drop_duplicates()
     stars = "".join(f"<p>* {escape(name_of('method', name))}: {escape(note)}.</p>" for name, note in notes.to_numpy())
     return (
-        f'<div class="muted below"><p>{" ".join(said)} {escape(_origin(rows))}</p>{stars}'
+        f'<div class="muted below"><p>{" ".join(notes)} {escape(_origin(rows))}</p>{stars}'
         f"<details><summary>What the columns mean</summary><dl>{meanings}</dl></details></div>"
     )
 

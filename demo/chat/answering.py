@@ -125,7 +125,7 @@ def ask_again(slot: ModelSlot, visit: Visit | None, refine: str | None = None) -
     if sentence or visit is None:
         yield {"chat_notice": notice(sentence)}
         return
-    yield from ask(slot, visit.take_back(), visit, refine)
+    yield from ask(slot, visit.pop_exchange(), visit, refine)
 
 
 def edit_question(visit: Visit | None) -> Updates:
@@ -133,7 +133,7 @@ def edit_question(visit: Visit | None) -> Updates:
     sentence = cannot_go_back(visit)
     if sentence or visit is None:
         return {"chat_notice": notice(sentence)}
-    prompt = visit.take_back()
+    prompt = visit.pop_exchange()
     page = {"chat": visit.messages, "chat_notice": "", "prompt": ready_box(prompt)}
     return page | mask_updates(visit) | download_updates(visit)
 
@@ -222,12 +222,12 @@ class Answering:
             ]
         try:
             visit.keep_answer(segmentation, self.draft.first_mask)
-            said = ""
+            sentence = ""
         except OSError:
             log.exception("the downloads of an answer could not be written")
-            said = NO_DOWNLOADS
+            sentence = NO_DOWNLOADS
         visit.asked.append(replace(self.asked, has_files=bool(len(segmentation.masks))))
-        page = {"visit": visit, "chat": visit.messages, "chat_notice": notice(said), "prompt": ready_box()}
+        page = {"visit": visit, "chat": visit.messages, "chat_notice": notice(sentence), "prompt": ready_box()}
         return page | mask_updates(visit) | download_updates(visit)
 
     def withdraw(self, sentence: str) -> Updates:

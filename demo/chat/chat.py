@@ -223,10 +223,10 @@ def _answer(slot: ModelSlot, question: Question, stop: threading.Event, put: "Ca
                 finally:
                     slot.get().lock.release()
         except Exception as error:
-            line.status, said = status_and_sentence(error)
+            line.status, sentence = status_and_sentence(error)
             if line.status == "failed":
                 log.exception("the answer to request %s failed", line.id)
-            put(Refused(said) if line.status == "refused" else Failed(said or WENT_WRONG))
+            put(Refused(sentence) if line.status == "refused" else Failed(sentence or WENT_WRONG))
 
 
 def _turn_comes(slot: ModelSlot, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> bool:

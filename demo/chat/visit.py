@@ -173,7 +173,7 @@ class Visit:
         outline_px = max(2, round(min(self.shown.size) / 120))
         return draw_overlay(faint, stack, opacity=self.opacity, visible=alone, outline_px=outline_px)
 
-    def take_back(self) -> str | None:
+    def pop_exchange(self) -> str | None:
         """Forget the last question with its answer, and say what was asked; None where there is none."""
         if not self.asked:
             return None

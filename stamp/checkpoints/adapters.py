@@ -41,7 +41,7 @@ def fit_embeddings(model: StampForSegmentation, tokenizer: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredTensors:
     """A folder of weights, described by the names and shapes in the file headers."""
 
     name: str
@@ -57,7 +57,12 @@ class Part:
 
 
 def refuse_random_weights(
-    base: Part, adapter: Part, base_tokens: Mapping[str, int], tokens: Mapping[str, int], *, tied: bool
+    base: StoredTensors,
+    adapter: StoredTensors,
+    base_tokens: Mapping[str, int],
+    tokens: Mapping[str, int],
+    *,
+    tied: bool,
 ) -> None:
     """Raise CheckpointError, which names them, if weights that STAMP adds to Qwen2-VL are stored nowhere.
 

@@ -8,7 +8,13 @@ import psutil
 import torch
 from safetensors import safe_open
 
-from stamp.checkpoints.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
+from stamp.checkpoints.adapters import (
+    StoredTensors,
+    add_stamp_tokens,
+    apply_adapter,
+    fit_embeddings,
+    refuse_random_weights,
+)
 from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.integrity import refuse_no_numbers, refuse_other_sizes, refuse_unlike_head
 from stamp.checkpoints.load_options import LoadOptions
@@ -64,8 +70,8 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
     tokenizer.chat_template = tokenizer.chat_template or of_base.chat_template
     add_stamp_tokens(tokenizer)
     refuse_random_weights(
-        Part(base.name, dict(stored_shapes(base))),
-        Part(folder.name, dict(stored_shapes(folder))),
+        StoredTensors(base.name, dict(stored_shapes(base))),
+        StoredTensors(folder.name, dict(stored_shapes(folder))),
         base_tokens,
         tokenizer.get_added_vocab(),
         tied=_is_tied(base),
@@ -138,11 +144,11 @@ def _read_weights(
         raise CheckpointError(f"{folder} is not a complete STAMP checkpoint; " + "; ".join(problems))
     loaded: StampForSegmentation = model.eval()
     if mode != "none":
-        _let_go_of_files(loaded)
+        _release_mapped_files(loaded)
     return loaded
 
 
-def _let_go_of_files(model: StampForSegmentation) -> None:
+def _release_mapped_files(model: StampForSegmentation) -> None:
     """Copy the tensors that quantization left unchanged, so that the mapped files with the full weights leave memory.
 
     Small tensors first: a norm of a few kilobytes keeps its whole file mapped.

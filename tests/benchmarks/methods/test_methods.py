@@ -12,9 +12,9 @@ from benchmarks.checkpoints import CHECKPOINTS, MethodOptions, missing_checkpoin
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample, Truth
 from benchmarks.methods import load_methods, method_labels
-from benchmarks.methods.forcing import segment_forced
 from benchmarks.methods.released import segment_released
 from benchmarks.methods.stamp import LONGER
+from benchmarks.methods.teacher_forcing import segment_forced
 from benchmarks.running.measuring import run_samples
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.inference.answer import PHASES

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.methods.forcing import segment_forced
+from benchmarks.methods.teacher_forcing import segment_forced
 from benchmarks.provenance import git
 from benchmarks.studies.speed import (
     ROWS_FILE,

@@ -20,7 +20,7 @@ from stamp.pictures.images import load_image
 from tests.demo.attacks.stranger import eventually, strangers_page
 from tests.demo.attacks.test_files import META
 from tests.demo.attacks.test_queue import begin_visit
-from tests.demo.racers import ScriptedShelf, racers
+from tests.demo.racers import ScriptedPool, racers
 
 ONE = 320 * 320 * 4  # bytes of a visit
 
@@ -125,7 +125,7 @@ def page_reads(path: str) -> None:
 
 
 def race_reads(path: str) -> None:
-    list(run_race(ScriptedShelf(racers()), path, "segment", ["stamp"]))
+    list(run_race(ScriptedPool(racers()), path, "segment", ["stamp"]))
 
 
 @pytest.mark.parametrize("read", [page_reads, race_reads])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stamp.training.learning.optimizer import Optimizers, Part
+from stamp.training.learning.optimizer import Optimizers, ParamGroup
 
 LR, DECAY = 0.1, 0.05
 
@@ -27,7 +27,7 @@ def tiny() -> Tiny:
 
 
 def optimizer_of(tiny: Tiny, lr: float = LR, decay: float = DECAY) -> Optimizers:
-    return Optimizers([Part(list(tiny.parameters()), tiny.blocks, lr)], decay)
+    return Optimizers([ParamGroup(list(tiny.parameters()), tiny.blocks, lr)], decay)
 
 
 def set_gradients(tiny: Tiny, value: float) -> None:
@@ -86,9 +86,9 @@ def test_parts_have_rates_of_their_own_and_one_of_0_is_frozen(tiny: Tiny) -> Non
     set_gradients(tiny, 0.0)
     before = copy.deepcopy(tiny)
     parts = [
-        Part([tiny.head.weight], None, LR),
-        Part([tiny.head.bias], None, 0.0),
-        Part(list(tiny.blocks.parameters()), None, LR / 2),
+        ParamGroup([tiny.head.weight], None, LR),
+        ParamGroup([tiny.head.bias], None, 0.0),
+        ParamGroup(list(tiny.blocks.parameters()), None, LR / 2),
     ]
     optimizer = Optimizers(parts, DECAY)
     assert not tiny.head.bias.requires_grad
@@ -98,7 +98,7 @@ def test_parts_have_rates_of_their_own_and_one_of_0_is_frozen(tiny: Tiny) -> Non
     optimizer.step(1.0)
     torch.testing.assert_close(tiny.head.weight, before.head.weight * (1 - LR * DECAY))
     torch.testing.assert_close(tiny.blocks[0].weight, before.blocks[0].weight * (1 - LR / 2 * DECAY))  # none of Muon's
-    unfrozen = Optimizers([Part([tiny.head.bias], None, LR)], DECAY)
+    unfrozen = Optimizers([ParamGroup([tiny.head.bias], None, LR)], DECAY)
     assert tiny.head.bias.requires_grad
     assert len(unfrozen.parameters) == 1
 

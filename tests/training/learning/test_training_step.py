@@ -17,7 +17,7 @@ from stamp.training.learning.data import Batch, Rows
 from stamp.training.learning.mask_objective import AllMask
 from stamp.training.learning.nano import build_model
 from stamp.training.learning.objectives import NounFeatures, mask_loss
-from stamp.training.learning.optimizer import Part, parts_of
+from stamp.training.learning.optimizer import ParamGroup, parts_of
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from tests.training.conftest import LEXICON
@@ -153,7 +153,7 @@ def test_the_optimizer_of_a_stage_has_its_decay_and_its_rates(
     """Vision tower, text and words; words move only with the tower."""
     made: list[tuple[dict[int, float], float]] = []
 
-    def optimizers(parts: tuple[Part, ...], weight_decay: float) -> Any:
+    def optimizers(parts: tuple[ParamGroup, ...], weight_decay: float) -> Any:
         made.append(({id(p): part.lr for part in parts for p in part.parameters}, weight_decay))
 
     monkeypatch.setattr("stamp.training.learning.trainer.Optimizers", optimizers)
