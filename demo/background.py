@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 POLL_S = 0.2
@@ -10,7 +10,9 @@ POLL_S = 0.2
 T = TypeVar("T")
 
 
-def batches(work: Callable[[Callable[[T], None]], None], stop: threading.Event, name: str) -> Iterator[list[T]]:
+def batches(
+    work: Callable[[Callable[[T], None]], None], stop: threading.Event, name: str
+) -> Generator[list[T], None, None]:
     """What `work` puts, in batches as it comes; an empty batch at least every 0.2 s.
 
     The empty batches let Gradio take the generator away (page closed, event cancelled); then, as at its end, `stop` is

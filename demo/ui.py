@@ -64,7 +64,8 @@ def build_demo(
 ) -> Page:
     """The page of one model, with the results of `sources`. Launch it with `launch_options()`."""
     options: dict[str, Any] = {"analytics_enabled": False, "delete_cache": (ONE_HOUR_S, ONE_HOUR_S)}
-    with Page(title="STAMP", slot=slot, limits=limits, **options) as demo:
+    demo = Page(title="STAMP", slot=slot, limits=limits, **options)
+    with demo:
         gr.HTML(HERO, elem_id="hero", padding=False)
         parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
         parts["timer"] = gr.Timer(1.0)

@@ -125,7 +125,8 @@ class StampPredictor:
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self.model.device
+        place: torch.device = self.model.device
+        return place
 
     def encode_image(self, image: ImageLike) -> EncodedImage:
         """Load and check an image and compute its vision features once. Raises ImageError."""
@@ -173,7 +174,7 @@ class StampPredictor:
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
         may_shrink: bool = False,
-    ) -> Iterator[StreamEvent]:
+    ) -> Generator[StreamEvent, None, None]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
         The last image of the conversation is the one that is segmented, in whichever turn it was given.

@@ -16,9 +16,9 @@ from demo.board.published_panel import add_published
 from demo.board.race_panel import Example, add_race, wire_race
 from demo.board.results import ALL, Results, ResultStore
 from demo.board.sources import Sources
-from demo.chat.answering import notice
+from demo.chat.answering import Updates, notice
 from demo.chat.chat import literal
-from demo.naming import Parts, Updates, by_name
+from demo.naming import Parts, by_name
 
 BOARD = "benchmark"
 #: Ids of the page's tabs, as in "?tab=benchmark".

@@ -13,10 +13,10 @@ from demo.board.live_run import MAX_SAMPLES, Order, Progress, committed, progres
 from demo.board.names import method_name
 from demo.board.race_panel import NO_METHODS, halt, left_out_html
 from demo.board.results import ALL, ResultStore
-from demo.chat.answering import notice
+from demo.chat.answering import Updates, notice
 from demo.chat.chat import literal
 from demo.loading import LOADING
-from demo.naming import Parts, Updates, by_name, by_visitor
+from demo.naming import Parts, by_name, by_visitor
 
 INTRO = (
     "Measure a few samples on this machine, from the dataset, split and task selected above. The results appear beside "

@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -199,7 +199,9 @@ if TYPE_CHECKING:
     AnswerEvent = StreamEvent | Waiting | Encoded | FirstToken | Refused | Failed
 
 
-def answer_events(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterator[list[AnswerEvent]]":
+def answer_events(
+    slot: ModelSlot, question: Question, stop: threading.Event
+) -> "Generator[list[AnswerEvent], None, None]":
     """What happens while a question is answered, in `demo.background.batches`.
 
     The thread holds the model's lock for its whole answer, so answers never overlap.

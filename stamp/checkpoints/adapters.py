@@ -126,7 +126,8 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
     whole: StampForSegmentation = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
     _keep_one_copy(whole)
     _tie_what_is_equal(whole)
-    return whole.eval()
+    whole.eval()
+    return whole
 
 
 def _refuse_on_tied(model: StampForSegmentation, weights: Iterable[str], folder: Path) -> None:

@@ -111,7 +111,7 @@ def count_parameters(model: Path) -> int:
 
 def has_stem(model: Path) -> bool:
     """Whether a checkpoint has pretrained eyes beside its patch projection."""
-    return json.loads((model / "config.json").read_text()).get("vision_stem", "patches") != "patches"
+    return bool(json.loads((model / "config.json").read_text()).get("vision_stem", "patches") != "patches")
 
 
 def _refusals(model: Path) -> str:
