@@ -140,7 +140,7 @@ def test_a_download_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(download, "REPORT_EVERY_S", 0.0)
 
-    def snapshot(repo_id: str, *, tqdm_class: Any, **_: object) -> str:
+    def snapshot(repo_id: str, *, tqdm_class: Any, **_options: object) -> str:
         files = tqdm_class(total=2, desc="Fetching 2 files")
         done = tqdm_class(desc="bytes", total=0, initial=0, unit="B", unit_scale=True, bar_format="{n}")
         done.total += 4_000_000_000
@@ -307,7 +307,7 @@ def test_other_models_and_broken_files(tied: Path) -> None:
 def test_a_file_that_did_not_arrive_is_named(name: str, tied: Path) -> None:
     weights = list(load_file(tied / "model.safetensors").items())
     (tied / "model.safetensors").unlink()
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(3):
         file = f"model-{number + 1:05d}-of-00003.safetensors"
         save_file(dict(weights[number::3]), tied / file, {"format": "pt"})
@@ -342,7 +342,7 @@ def test_a_device_that_is_not_here(device: str) -> None:
 
 def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = type("Memory", (), {"available": 1000})
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("stamp.checkpoints.loading.psutil.virtual_memory", lambda: memory)
     with pytest.raises(CheckpointError, match=r"need about .* GB .*--quantization nf4"):
         load(MODELS / "tied")
 

@@ -83,7 +83,7 @@ def test_a_checkpoint_is_loaded_if_its_weights_just_fit(
         needed += value.numel() * (in_text if is_matrix else elsewhere)
     free = {"bytes": round(needed)}
     memory = type("Memory", (), {"available": property(lambda _: free["bytes"]), "total": 10**12})()
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("stamp.checkpoints.loading.psutil.virtual_memory", lambda: memory)
     load(MODELS / "tied", **options)
     free["bytes"] -= 1
     with pytest.raises(CheckpointError, match="The weights need about") as raised:
