@@ -22,6 +22,7 @@ from benchmarks.checkpoints import MethodOptions, add_method_options, read_metho
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample
 from benchmarks.methods import MAKERS, Method, load_methods, method_labels
+from benchmarks.methods.embedding import EmbeddingMethod
 from benchmarks.methods.simpleseg import read_polygons
 from benchmarks.methods.streaming import moments
 from benchmarks.methods.written import WrittenMaskMethod
@@ -157,6 +158,7 @@ def test_embedding_enlarges_bilinearly_or_as_it_is_told(
     monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]
 ) -> None:
     plain, guided = load_methods(["embedding", "embedding:guided"], options(folders))
+    assert isinstance(plain, EmbeddingMethod)
     seg = plain.predictor.processor.seg_token_id
     end = plain.predictor.processor.end_token_id
     for method in (plain, guided):

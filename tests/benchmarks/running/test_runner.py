@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +181,8 @@ def test_errors_are_tried_again_when_asked(dataset: Dataset, tmp_path: Path) -> 
 
 
 def test_a_larger_limit_goes_on(dataset: Dataset, tmp_path: Path) -> None:
-    out, log = tmp_path / "out", []
+    out = tmp_path / "out"
+    log: list[tuple[str, str]] = []
     run_benchmark(dataset, methods(), replace(CONFIG, limit=3), out, ALONE)
     first = records_of(out)[0]
     assert len(first) == 6
@@ -233,7 +234,7 @@ def test_another_day_is_another_session(dataset: Dataset, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("name", "value"), [("limit", 0), ("warmups", 0), ("seed", -1), ("processes", 0)])
 def test_contradictory_settings_are_refused(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least"):
-        replace(CONFIG, **{name: value})
+        RunConfig(**asdict(CONFIG) | {name: value})
 
 
 def test_shards_become_one_file(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +291,7 @@ def test_running_scores(dataset: Dataset, tmp_path: Path, capsys: pytest.Capture
     with Progress(len(records)) as progress:
         for record in records:
             progress.add(record)
-    area = [record.intersection / record.union for record in records if record.method == "a" and record.union]
+    area = [(record.intersection or 0) / record.union for record in records if record.method == "a" and record.union]
     expected = f"gIoU {np.mean(area):.3f}, dialogue 0.500"
     assert progress.scores() == f"a {expected}; b {expected}"
     assert f"a {expected}" in capsys.readouterr().err

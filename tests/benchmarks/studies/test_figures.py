@@ -16,6 +16,7 @@ from benchmarks.studies import refusals
 from benchmarks.studies.figures import scores_by_source
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.predictor import StampPredictor
+from stamp.training.card import quantization_study, refinement_study
 from tests.benchmarks import tiny
 
 STALE = '{"of": "an earlier run"}\n'
@@ -42,8 +43,8 @@ def studied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, 
         return call
 
     monkeypatch.setattr(figures_module, "ArtLibrary", lambda folder, *_: folder)
-    monkeypatch.setattr(figures_module.quantization_study, "study_checkpoint", note("quantization"))
-    monkeypatch.setattr(figures_module.refinement_study, "study_checkpoint", note("refinement"))
+    monkeypatch.setattr(quantization_study, "study_checkpoint", note("quantization"))
+    monkeypatch.setattr(refinement_study, "study_checkpoint", note("refinement"))
     monkeypatch.setattr(figures_module, "write_card", note("card"))
     scenes = tiny.write_scenes(tmp_path / "scenes", splits=("known", "style", "background"))
     monkeypatch.setattr(benchmarks.datasets, "SCENES_ROOT", scenes)
