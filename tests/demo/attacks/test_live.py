@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from demo.background import POLL_S
-from demo.board import live
 from demo.board.library import Library
 from demo.board.live import CAP_S, Deadline
 from demo.board.live_run import Order, Progress, run_events
@@ -38,7 +37,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(live.time, "monotonic", clock)
+    monkeypatch.setattr("demo.board.live.time.monotonic", clock)
     return clock
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -53,6 +54,10 @@ def plot(page: Any, name: str) -> list[dict[str, Any]]:
     return list(page.evaluate(script, name))
 
 
+def is_drawn(page: Any, name: str) -> bool:
+    return len(plot(page, name)) > 0
+
+
 def choose(page: Any, filter_name: str, value: str) -> None:
     page.click(f"#filter-{filter_name} input")
     page.click(f"#filter-{filter_name} [role=option] >> text='{value}'")
@@ -69,7 +74,7 @@ def test_every_plot_is_drawn_with_its_sentence_and_filters_change_it(
         page.click("button[role=tab] >> text=Benchmark")
         before = {}
         for name, _ in CHARTS:
-            eventually(lambda name=name: len(plot(page, name)) > 0)
+            eventually(partial(is_drawn, page, name))
             before[name] = plot(page, name)
             assert sum(len(trace["x"]) for trace in before[name]) > 0
             assert page.inner_text(f"#chart-{name} .takeaway")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from benchmarks.scoring.records import Record
-from demo.board import live
 from demo.board.library import Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED
 from demo.board.live_panel import run_live
@@ -98,7 +97,7 @@ def test_cancel_ends_a_run_and_keeps_what_was_measured(folders: tuple[Path, Path
 
 def test_a_run_ends_when_its_time_is_up(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))
-    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("demo.board.live.time.monotonic", lambda: next(clock))
     progress = run(ScriptedPool({"stamp": scripted("stamp")}), folders[1], n=20)
     assert 0 < len(progress.records) < 20
     assert f"{CAP_S:.0f} s was reached" in progress.ending(stopped=False)

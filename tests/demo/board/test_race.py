@@ -15,9 +15,9 @@ from PIL import Image
 import benchmarks.checkpoints
 from benchmarks.methods.stamp import load_stamp
 from benchmarks.methods.streaming import Moment, moments
-from demo.board.live import BUSY, NO_CHECKPOINT, NOT_LOADED, SAME, TURNED_OFF, MethodPool
+from demo.board.live import BUSY, NO_CHECKPOINT, NOT_LOADED, SAME, TURNED_OFF, MethodPool, Refused
 from demo.board.names import NO_MASKS
-from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, Refused, mask_uri, race_events, replay, summary
+from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, mask_uri, race_events, replay, summary
 from demo.board.race_panel import NO_LANE, NO_METHODS, NO_PICTURE, left_out_html, run_race
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.demo.racers import ScriptedPool, StreamingMethod, fails, racers
@@ -137,7 +137,7 @@ def test_the_summary_compares_with_the_first() -> None:
 
 
 def test_only_a_whole_and_usable_answer_can_win() -> None:
-    def lane(label: str, at_s: float, *, valid: bool = True, **ended: bool) -> Lane:
+    def lane(label: str, at_s: float, *, valid: bool = True, **ended: Any) -> Lane:
         answer = replace(StreamingMethod("x", []).answer(PICTURE, []), valid=valid)
         return Lane(label, (Moment(at_s, "", prediction=answer),), **ended)
 
