@@ -1,6 +1,6 @@
 """Starts the page: `python app.py [--model NAME] [--quantization Q] [--device D] [--port N] [--share] ...`.
 
-The page answers at once; torch, transformers and the model load behind it.
+The page is up at once; torch, transformers and the model load in the background.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve the page until interrupted or terminated; then nothing of the visitors is left on the disk."""
+    """Serve the page until interrupted or terminated; then delete all visitor data on disk."""
     let_threads_sleep()  # before torch is imported
     given = parse_arguments(arguments)
     try:
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def serve(given: argparse.Namespace, sources: Sources) -> None:
-    """Start the page, then the model behind it, and wait."""
+    """Start the page, load the model in the background, and wait."""
     from demo.gpu import is_lent
     from demo.loading import ModelSlot
     from demo.request_log import write_lines
@@ -91,7 +91,7 @@ def serve(given: argparse.Namespace, sources: Sources) -> None:
 
 
 def interrupt(*_: Any) -> None:
-    """SIGTERM, which ends a service or a container, is handled like Ctrl-C; once, and not for longer than END_S."""
+    """Handle SIGTERM, which stops services and containers, like Ctrl-C: once, and for at most END_S."""
     for number in ENDS:
         signal.signal(number, signal.SIG_IGN)
     watchdog = threading.Timer(END_S, end_now)
@@ -101,7 +101,7 @@ def interrupt(*_: Any) -> None:
 
 
 def end_now() -> None:
-    """End, though an answer or a library does not."""
+    """Exit even if an answer or a library is still running."""
     folder = Path(os.environ.get("GRADIO_TEMP_DIR", ""))
     if is_own(folder):
         shutil.rmtree(folder, ignore_errors=True)

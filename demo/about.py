@@ -70,7 +70,7 @@ PHOTOGRAPHS = """- In photographs it had not seen, its masks of things that cove
 
 
 def limits(checkpoint: Path = EMBEDDED_CHECKPOINT) -> str:
-    """Markdown: what the small model cannot do, with the figures of its card; empty without its list of nouns."""
+    """Markdown: the limits of the small model, with figures from its card; empty if it has no list of nouns."""
     if not (nouns := checkpoint / NOUNS_FILE).is_file():
         return ""
     known = json.loads(nouns.read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ LANES: tuple[tuple[Paradigm, tuple[str, ...], str], ...] = (
 
 
 def figure_svg() -> str:
-    """Four lanes, one for each way to a mask: what is written, and what comes of it."""
+    """Four lanes, one for each way to get a mask: what the model writes, and the resulting mask."""
     height = TOP + LANE_HEIGHT * len(LANES)
     lanes = "".join(
         f'<g transform="translate(0 {TOP + index * LANE_HEIGHT})">{_lane(*lane)}</g>'

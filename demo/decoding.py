@@ -1,8 +1,9 @@
-"""Strangers' files are decoded in a process of their own, which may be killed: limits on its memory and on its time.
+"""Decodes visitors' files in a separate process with limits on memory and time, which can be killed.
 
-A decoder with a hole, or a file that takes a decoder hours, then costs a visitor a sentence and the page nothing. The
-process (`python -m demo.decoding`) is kept warm and answers one file after another over pipes. Only bytes come back,
-never a pickle, so whoever takes it over says nothing that the page would run. It is no jail: it runs as the same user.
+So a vulnerable decoder, or a file that takes hours to decode, gives one visitor an error and does not harm the page.
+The process (`python -m demo.decoding`) is kept warm and handles one file after another over pipes. It returns only
+bytes, never a pickle, so an attacker who takes it over cannot make the page run code. It is not a sandbox: it runs as
+the same user.
 """
 
 import faulthandler
@@ -120,7 +121,7 @@ class Child:
         return self._process.poll() is None
 
     def load(self, data: bytes, limits: ImageLimits, max_seconds: float) -> Image.Image:
-        """The decoded file. Raises ImageError; the process is at its end when that came from here."""
+        """The decoded file. Raises ImageError; after one that is raised here, the process has ended."""
         options = json.dumps({"seconds": max_seconds, "limits": asdict(limits)}).encode()
         began = time.monotonic()
         assert self._process.stdin
@@ -146,7 +147,7 @@ class Child:
 
 
 def receive(pipe: IO[bytes], limits: ImageLimits) -> Image.Image:
-    """The picture that a decoder sends. Raises ImageError with its sentence; EOFError for less or more than it may."""
+    """The picture that a decoder sends. Raises ImageError with its message; EOFError for too few or too many bytes."""
     width, height = ANSWER.unpack(exactly(pipe, ANSWER.size))
     if not width:
         raise ImageError(exactly(pipe, min(height, MAX_SENTENCE_BYTES)).decode(errors="replace"))
@@ -156,7 +157,7 @@ def receive(pipe: IO[bytes], limits: ImageLimits) -> Image.Image:
 
 
 def exactly(pipe: IO[bytes], n_bytes: int) -> bytes:
-    """So many bytes. Raises EOFError when the other end has gone."""
+    """Read exactly this many bytes. Raises EOFError if the other end is gone."""
     data = pipe.read(n_bytes)
     if len(data) < n_bytes:
         raise EOFError
@@ -182,7 +183,7 @@ def main(max_memory_bytes: int) -> None:
 
 
 def limit_process(max_memory_bytes: int) -> None:
-    """Limit the memory, and allow no file to be written. Windows has no such limits; the time holds there too."""
+    """Limit the memory and forbid writing files. Windows has no such limits; there only the time limit applies."""
     try:
         import resource
     except ImportError:

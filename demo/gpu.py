@@ -1,7 +1,7 @@
-"""What runs on the GPU. On a Space with ZeroGPU, `spaces` lends one for the length of a call, in a process of its own.
+"""Everything that runs on the GPU. On a Space with ZeroGPU, `spaces` lends one per call, in a separate process.
 
-So these functions and their arguments can be pickled: the model is named by a number, and neither lock, thread nor stop
-event crosses over. Without `spaces`, or on other hardware, they are called as they are.
+So these functions and their arguments can be pickled: a number stands for the model, and no lock, thread or stop event
+crosses over. Without `spaces`, or on other hardware, they are called directly.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The earlier questions and answers that a call of `/segment` brings along, as chats write them: role and content."""
+"""The earlier questions and answers that a call of `/segment` sends along, in chat format: role and content."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Looks of the page. Fonts of the visitor's own system only, so that no font is fetched."""
+"""The look of the page. Uses only the visitor's system fonts, so that no font is downloaded."""
 
 import gradio as gr
 

@@ -101,7 +101,7 @@ def build_demo(
 def launch_options() -> dict[str, Any]:
     """Keyword arguments of `launch()`: nothing leaves the machine, no error text reaches a visitor.
 
-    Safety rests on those of SAFETY; tests/demo/attacks asserts what each of them keeps closed.
+    The security of the page depends on SAFETY; tests/demo/attacks checks what each of its entries closes.
     """
     return {"theme": theme(), "css": css(), "footer_links": ["api", "settings"], **SAFETY}
 
@@ -131,7 +131,7 @@ SAFETY: dict[str, Any] = {
 
 
 def read_examples(index: Path) -> list[Example]:
-    """Image file and prompt of each example; none where there is no `examples.json`."""
+    """Image file and prompt of each example; empty without `examples.json`."""
     if not index.is_file():
         return []
     entries = json.loads(index.read_text(encoding="utf-8"))

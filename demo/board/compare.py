@@ -91,5 +91,5 @@ def compare_view(results: Results, filters: Filters) -> Updates:
 
 
 def note(sentence: str) -> str:
-    """HTML of a remark that is no error; empty for none."""
+    """HTML of a remark that is not an error; empty without one."""
     return f'<div class="remark" role="note">{literal(sentence)}</div>' if sentence else ""

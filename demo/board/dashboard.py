@@ -86,7 +86,7 @@ def add_dashboard(
 
 
 def filter_view(results: Results, filters: Filters) -> Updates:
-    """The filters themselves, with what can be chosen now. Those without a choice, in this run, are hidden."""
+    """The filters and their current choices. Filters with a single choice in this run are hidden."""
     choices, rows = choices_of(results, filters.dataset), results.rows
     of_run = rows if filters.run == ALL else rows[rows["run"] == filters.run]
     updates: Updates = {}
@@ -102,7 +102,7 @@ def filter_view(results: Results, filters: Filters) -> Updates:
 
 
 def view(results: Results, filters: Filters) -> Updates:
-    """Everything that depends on the filters, apart from themselves. Visitors share it: no one may change it."""
+    """Everything that depends on the filters, except the filters themselves. Visitors share it, so do not modify it."""
     kept: Updates | None = results.views.get(filters)
     if kept is None:
         while len(results.views) >= MAX_VIEWS:
@@ -114,7 +114,7 @@ def view(results: Results, filters: Filters) -> Updates:
 
 
 def board_view(results: Results, filters: Filters, sentences: list[str]) -> Updates:
-    """The whole tab, with what is missing."""
+    """The whole tab, with notices about missing data."""
     messages = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
     shown = {"board_notice": "".join(notice(sentence) for sentence in messages)}
     return shown | filter_view(results, filters) | view(results, filters)
@@ -127,9 +127,9 @@ Shown = tuple[int, Filters] | None
 
 
 def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
-    """The tab after a filter was changed. Where that leaves others without their value, they fall back to "all".
+    """The tab after a filter changed. Filters whose value no longer exists fall back to "all".
 
-    Nothing where it is shown already: a dropdown reports a click twice.
+    Changes nothing if the view is already shown: a dropdown reports each click twice.
     """
     results, before = store.get(), chosen(values)
     filters, _ = checked(before, results)
@@ -143,14 +143,14 @@ def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
 
 
 def open_board(store: ResultStore, shown: Shown, *values: Any) -> Updates:
-    """The tab when it is turned to: with the filters it had, at first with the default ones."""
+    """The tab when a visitor opens it: with its previous filters, at first with the default ones."""
     results = store.get()
     filters = default_filters(results) if shown is None else checked(chosen(values), results)[0]
     return {} if shown == (results.version, filters) else board_view(results, filters, [])
 
 
 def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
-    """The tab as an address asks for it."""
+    """The tab as a URL describes it."""
     results = store.get()
     filters, dropped = from_query(query, results)
     sentence = f"This link asks for a {' and a '.join(dropped)} that these results do not have. All are shown instead."
@@ -158,7 +158,7 @@ def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
 
 
 def open_page(store: ResultStore, query: dict[str, list[str]]) -> Updates:
-    """The tab that the address asks for. Behind another one the board is made ready, for whoever turns to it."""
+    """The tab that the URL names. If it is another tab, the board is still prepared for later."""
     tab = next(iter(query.get("tab", [])), None)
     selected = {"tabs": gr.Tabs(selected=tab)} if tab in TABS else {}
     if tab == BOARD:

@@ -1,4 +1,4 @@
-"""One sample at a time: picture, prompt, what was right, and every method's answer side by side."""
+"""One sample at a time: picture, prompt, the right answer, and every method's answer side by side."""
 
 import math
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Listed:
 
 
 def listed(results: Results, filters: Filters, order: str) -> Listed:
-    """The samples that the filters leave, in an order."""
+    """The samples that pass the filters, in the given order."""
     samples = samples_of(filters, results)
     if samples.empty:
         return Listed([], 0)
@@ -68,7 +68,7 @@ def _entry(row: "pd.Series[object]") -> str:
 
 
 def step(entries: Sequence[tuple[str, str]], current: str | None, by: int) -> str | None:
-    """The sample before or after one; the list is a ring."""
+    """The previous or next sample; wraps around at the ends."""
     values = [value for _, value in entries]
     if not values:
         return None
@@ -79,7 +79,7 @@ def step(entries: Sequence[tuple[str, str]], current: str | None, by: int) -> st
 
 
 def sample_html(results: Results, library: Library, filters: Filters, key: str | None) -> str:
-    """Cards of a sample: what was right, and each method's answer. key: "run/split/id", from anywhere."""
+    """Cards of a sample: the right answer, and each method's answer. key: "run/split/id", possibly invalid."""
     run, records = _records(results, filters, key)
     if run is None or not records:
         return '<p class="muted">No sample matches these filters.</p>'
@@ -116,7 +116,7 @@ def _picture(sample: Sample) -> tuple[Image.Image | None, str]:
 
 
 def _truth_card(sample: Sample | None, picture: Image.Image | None) -> str:
-    """What was right."""
+    """The right answer."""
     if isinstance(sample, QuestionSample):
         return card("right answer", stage(picture), " or ".join(sample.accepted), "", TRUTH_COLOUR)
     if not isinstance(sample, MaskSample):
@@ -152,7 +152,7 @@ def _method_card(record: Record, picture: Image.Image | None) -> str:
 
 
 def _is_drawable(code: Rle) -> bool:
-    """Whether a mask is of a size that pictures have: its memory is taken before its runs are read."""
+    """Whether a mask has a plausible picture size: decoding allocates its memory first."""
     return math.prod(code["size"]) <= DEFAULT_LIMITS.max_pixels
 
 

@@ -1,4 +1,4 @@
-"""Run it here: a few samples, a few methods, measured now and set beside the committed figures of the same samples."""
+"""Run it here: measures a few methods on a few samples and compares them with the stored results of these samples."""
 
 import logging
 import threading
@@ -59,7 +59,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Doing:
-    """What goes on before the first record."""
+    """What happens before the first record."""
 
     sentence: str
 
@@ -70,7 +70,7 @@ Before = Callable[[Sequence[Record]], tuple[list[Record], str]]
 
 
 def run_events(pool: MethodPool, library: Library, order: Order, stop: threading.Event) -> Iterator[list[RunEvent]]:
-    """The run, in `demo.background.batches`: Ready, then a record of each answer as soon as it is measured."""
+    """The run, in `demo.background.batches`: first Ready, then the record of each answer as soon as it is measured."""
     return batches(partial(_run, pool, library, order, stop), stop, "live run")
 
 
@@ -172,7 +172,7 @@ class Progress:
                 self.records.append(event)
 
     def state(self) -> str:
-        """Where the run is, and how long it may still take."""
+        """Progress of the run, and the estimated remaining time."""
         if self.refused is not None:
             return self.refused
         if self.ready is None:

@@ -1,5 +1,5 @@
-"""Figures from the literature, each with its source. They are shown by themselves and never beside measured rows:
-other data, other training, other machines."""
+"""Figures from the literature, each with its source. They are shown separately, never next to measured rows:
+data, training and machines differ."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def sources_html(table: pd.DataFrame, benchmark: str) -> str:
 
 
 def takeaway(table: pd.DataFrame, benchmark: str) -> str:
-    """Which published row is the best, whether it is STAMP's, and the best of each other paradigm."""
+    """The best published row, whether it is STAMP's, and the best row of each other paradigm."""
     own = table[table["benchmark"] == benchmark]
     first = own[(own["split"] == own["split"].iloc[0]) & (own["metric"] == own["metric"].iloc[0])]
     low = benchmark.startswith("seconds")

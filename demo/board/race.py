@@ -1,7 +1,7 @@
 """The race: several methods answer one picture and prompt, one after another; the page replays them side by side.
 
-What each method had written and drawn by which moment is recorded while it runs. The replay shows that record at its
-own pace: no time in it is made up.
+The recording notes what each method had written and drawn at each moment. The replay shows it at its real pace; no
+time in it is made up.
 """
 
 import base64
@@ -41,7 +41,7 @@ FAILED = "failed on this picture; the server's log says why"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is to be answered, by whom, for whom. image: upright RGB."""
+    """What to answer, with which methods, for which visitor. image: upright RGB."""
 
     image: Image.Image
     prompt: str
@@ -51,7 +51,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Began:
-    """A method is loaded, or answers now."""
+    """A method is loading, or has begun to answer."""
 
     label: str
     number: int
@@ -135,7 +135,7 @@ def _record(method: "Method", entry: Entry, deadline: Deadline) -> "tuple[Moment
 
 
 def _sample(prompt: str) -> Any:
-    """A visitor's request as the benchmark's methods know one; nobody knows what would be right."""
+    """A visitor's request in the form of a benchmark sample; its right answer is unknown."""
     from pathlib import Path
 
     from benchmarks.datasets.sample import DatasetError, MaskSample
@@ -150,7 +150,7 @@ def _sample(prompt: str) -> Any:
 
 
 def replay(entry: Entry, lanes: Sequence[Lane]) -> dict[str, Any]:
-    """All that `race.js` needs, as JSON: the picture and, for each lane, what appears when. Times in seconds."""
+    """Everything that `race.js` needs, as JSON: the picture and, for each lane, what appears when. Times in seconds."""
     shown = entry.image.copy()
     shown.thumbnail((SHOWN_PX, SHOWN_PX))
     return {
@@ -195,7 +195,7 @@ def _arrivals(moments: "Sequence[Moment]", read: Callable[[str], list[Any]]) -> 
 
 
 def _landings(lane: Lane, size_hw: tuple[int, int], colour: str) -> list[dict[str, Any]]:
-    """Each mask with its second. Masks that did not come by themselves land with the answer."""
+    """Each mask with its time in seconds. Masks that were not streamed arrive with the answer."""
     landed = [(moment.at_s, moment.mask) for moment in lane.moments if moment.mask is not None]
     if not landed and lane.prediction is not None:
         landed = [(lane.moments[-1].at_s, mask) for mask in lane.prediction.masks]
@@ -216,7 +216,7 @@ def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
 
 
 def summary(lanes: Sequence[Lane]) -> str:
-    """Who was how much faster, in one run each."""
+    """Which method was how much faster, in one run each."""
     times = {method_name(lane.label): lane.total_s for lane in lanes if lane.total_s is not None and lane.is_finished}
     without = _not_ranked(lanes)
     if not times:
@@ -247,7 +247,7 @@ def _not_ranked(lanes: Sequence[Lane]) -> str:
 
 
 def data_uri(image: Image.Image, kind: str) -> str:
-    """The picture itself as an address; nothing is stored on the server."""
+    """The picture as a data URI; nothing is stored on the server."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **({"quality": 82} if kind == "WEBP" else {}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

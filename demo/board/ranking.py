@@ -1,4 +1,4 @@
-"""The ranked table: a row for each method, the best first, where "better" is decided by pairs on the same samples."""
+"""The ranked table: one row per method, best first; "better" is decided by pairs on the same samples."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ element.addEventListener("click", (event) => {
 
 
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """Labelled rows, the best score first, each workload for itself; methods without a score last."""
+    """Labelled rows, best score first within each workload; methods without a score come last."""
     by = [name for name in ("dataset", "split", "hardware", "run") if rows[name].nunique(dropna=False) > 1]
     scores = list(dict.fromkeys([score_of(rows), "dialogue"]))
     ascending = [True] * len(by) + [False] * len(scores)

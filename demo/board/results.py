@@ -100,7 +100,7 @@ class Results:
 
 
 def read_results(root: Path) -> Results:
-    """Every folder of `root`, or `root` itself, that holds records. Never raises for what is in them."""
+    """Every folder in `root`, or `root` itself, that holds records. Never raises because of their contents."""
     if not root.is_dir():
         return Results(problems=("There is no folder of results; name one with --results.",))
     runs, problems = [], []
@@ -127,7 +127,7 @@ def _has(run: Run, label: str) -> bool:
 
 
 def _plain(error: Exception, root: Path) -> str:
-    """The message without the path of this machine."""
+    """The message without this machine's paths."""
     return str(error).replace(f"{root}/", "")
 
 

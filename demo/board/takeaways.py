@@ -27,7 +27,7 @@ def score_of(rows: pd.DataFrame) -> str:
 
 
 def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
-    """Who is fast, who is accurate, and whether the samples can tell. Takes labelled rows."""
+    """The fastest and the most accurate method, and whether the difference is beyond chance. Takes labelled rows."""
     score = score_of(rows)
     known = rows.dropna(subset=[score, "median s"])
     if known.empty:
@@ -44,7 +44,7 @@ def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
 
 
 def balance(rows: pd.DataFrame) -> str:
-    """Which method comes nearest to the best in all three at once."""
+    """The method that is closest to the best in dialogue, accuracy and speed at once."""
     known = rows.dropna(subset=["gIoU", "dialogue", "median s"])
     if known.empty:
         return "No method here has figures for dialogue, accuracy and speed."

@@ -1,4 +1,4 @@
-"""What a view says first: its three headline figures, and who beats whom with what probability."""
+"""The top of a view: three headline figures, and the probability that one method beats another."""
 
 from html import escape
 from typing import Any
@@ -47,7 +47,7 @@ def _card(rows: pd.DataFrame, pairs: Pairs, score: str, title: str, unit: str) -
 
 
 def _lead(rows: pd.DataFrame, pairs: Pairs, score: str, label: str) -> str:
-    """How sure the lead is, as the end of a sentence that begins with the method."""
+    """How certain the lead is, as the end of a sentence that begins with the method."""
     others = [one for one in rows.loc[rows[score].notna(), "label"] if one != label]
     if not others or not pairs.get(score):
         return ""
@@ -96,7 +96,7 @@ def _duel(a: str, b: str, pair: Pair | None) -> str:
 
 
 def percent(probability: float) -> Any:
-    """ "87%"; never quite 0 or 100, which no number of draws can show."""
+    """ "87%"; never 0 or 100, because a finite number of draws cannot show that."""
     if probability > 0.99:
         return "&gt;99%"
     return "&lt;1%" if probability < 0.01 else f"{probability:.0%}"

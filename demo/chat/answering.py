@@ -1,6 +1,6 @@
-"""One question on its way: from the box through the model into the chat, the picture and the next question.
+"""Handles one question: from the prompt box through the model to the chat, the picture and the next question.
 
-Updates are by the name of the component (see `demo.ui`); what is not named stays as it is.
+Updates are keyed by component name (see `demo.ui`); other components stay unchanged.
 """
 
 import logging
@@ -49,7 +49,7 @@ NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
 
 
 def notice(sentence: str) -> str:
-    """HTML of a message to the visitor; empty for none."""
+    """HTML of a message to the visitor; empty without one."""
     return f'<div class="notice" role="alert">{literal(sentence)}</div>' if sentence else ""
 
 
@@ -72,7 +72,7 @@ def rewording(slot: ModelSlot, prompt: str) -> tuple[str, str] | None:
 
 
 def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
-    """The sentence for a question that need not be tried; None when it may be."""
+    """Why a question cannot be answered, as a sentence; None if it can be tried."""
     if slot.has_failed:
         return slot.status()
     if visit is None:
@@ -120,7 +120,7 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
 
 
 def ask_again(slot: ModelSlot, visit: Visit | None, refine: str | None = None) -> Iterator[Updates]:
-    """Answer the last question anew, in place of its answer."""
+    """Answer the last question again and replace its answer."""
     sentence = cannot_go_back(visit)
     if sentence or visit is None:
         yield {"chat_notice": notice(sentence)}
@@ -129,7 +129,7 @@ def ask_again(slot: ModelSlot, visit: Visit | None, refine: str | None = None) -
 
 
 def edit_question(visit: Visit | None) -> Updates:
-    """Take the last question and its answer out of the chat; the question is in the box again."""
+    """Remove the last question and its answer from the chat, and put the question back into the box."""
     sentence = cannot_go_back(visit)
     if sentence or visit is None:
         return {"chat_notice": notice(sentence)}
@@ -139,14 +139,14 @@ def edit_question(visit: Visit | None) -> Updates:
 
 
 def cannot_go_back(visit: Visit | None) -> str:
-    """Why there is no last question to be asked again or changed; empty where there is one."""
+    """Why there is no last question to repeat or edit; empty if there is one."""
     if visit is None or not visit.asked:
         return NOTHING_ASKED
     return "" if visit.idle.is_set() else STILL_WRITING
 
 
 class Answering:
-    """One question on its way: keeps the visit in step with the events, and says what changes on the page."""
+    """One question in progress: applies the events to the visit, and returns what changes on the page."""
 
     def __init__(self, visit: Visit, prompt: str, stop: threading.Event, refine: str = "auto"):
         self.visit = visit
@@ -231,12 +231,12 @@ class Answering:
         return page | mask_updates(visit) | download_updates(visit)
 
     def withdraw(self, sentence: str) -> Updates:
-        """Take the question back into the box, with the reason below it."""
+        """Put the question back into the box, with the reason below it."""
         self.has_ended = True
         return {"chat": self.visit.messages, "chat_notice": notice(sentence), "prompt": ready_box(self.prompt)}
 
     def fail(self, sentence: str) -> Updates:
-        """Say in the chat that the model failed; the question is in the box again, the dialogue goes on without it."""
+        """Say in the chat that the model failed. The question goes back into the box and out of the dialogue."""
         self.has_ended = True
         written = f"{self.draft.html()}<br>" if any(self.draft.pieces) or self.draft.are_empty else ""
         self.visit.messages = self.chat(written + status_html(sentence))

@@ -1,4 +1,4 @@
-"""The image input of the page and of the endpoint: hands over the uploaded file unopened, and no other file."""
+"""The image input of the page and of the endpoint: passes on the uploaded file unopened, and accepts no other file."""
 
 import threading
 from abc import ABCMeta

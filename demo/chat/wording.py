@@ -1,4 +1,4 @@
-"""Questions in words that the embedded model is known to misread, and how to put them. Nothing is changed silently."""
+"""Better wordings for questions that the embedded model is known to misread. Nothing is changed silently."""
 
 import re
 from collections.abc import Collection
