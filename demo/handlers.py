@@ -9,12 +9,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo.chat.answering import Updates, notice, ready_box
-from demo.chat.chat import literal
-from demo.chat.masks import download_updates
+from demo.chat.answering import ready_box
+from demo.chat.masks import Updates, download_updates
 from demo.chat.picture import DECODING
 from demo.chat.visit import Visit
 from demo.decoding import DECODER
+from demo.html import literal, notice
 from demo.loading import ModelInfo, ModelSlot
 from stamp import __version__
 from stamp.pictures.images import ImageError

@@ -10,9 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from demo.chat.answering import Updates, notice, ready_box
+from demo.chat.answering import ready_box
+from demo.chat.masks import Updates
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
+from demo.html import notice
 from demo.security.limits import address_of
 
 Parts = dict[str, Any]

@@ -14,12 +14,12 @@ from demo.api import add_endpoint
 from demo.board.dashboard import add_dashboard
 from demo.board.live import MethodPool
 from demo.board.sources import Sources
-from demo.chat.answering import Updates, ask, ask_again, edit_question, refinements
+from demo.chat.answering import ask, ask_again, edit_question, refinements
 from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
 from demo.chat.gallery import gallery_html
 from demo.chat.known import read_known
 from demo.chat.masks import SCRIPT as MASKS_SCRIPT
-from demo.chat.masks import pick_mask
+from demo.chat.masks import Updates, pick_mask
 from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
 from demo.loading import ModelSlot
@@ -186,7 +186,7 @@ def _chat_column(parts: Parts) -> None:
         show_label=False,
         height=340,
         placeholder=CHAT_PLACEHOLDER,
-        # Load-bearing, beside `demo.chat.chat.literal`: no markup of a visitor or of the model comes to life, and
+        # Load-bearing, beside `demo.html.literal`: no markup of a visitor or of the model comes to life, and
         # nothing is sent to the Hub ("share").
         buttons=[],
         latex_delimiters=[],

@@ -13,8 +13,8 @@ from demo.board.pairing import pairs_of
 from demo.board.ranking import SORT_SCRIPT, ranking_html
 from demo.board.results import Results
 from demo.board.verdicts import headline_html, matrices_html
-from demo.chat.answering import Updates
-from demo.chat.chat import literal
+from demo.chat.masks import Updates
+from demo.html import literal
 from demo.naming import Parts
 
 #: Name and heading of each plot.

@@ -16,8 +16,8 @@ from demo.board.published_panel import add_published
 from demo.board.race_panel import Example, add_race, wire_race
 from demo.board.results import ALL, Results, ResultStore
 from demo.board.sources import Sources
-from demo.chat.answering import Updates, notice
-from demo.chat.chat import literal
+from demo.chat.masks import Updates
+from demo.html import literal, notice
 from demo.naming import Parts, by_name
 
 BOARD = "benchmark"

@@ -18,8 +18,8 @@ from demo.board.partial import vertices
 from demo.board.race import data_uri, mask_uri
 from demo.board.results import Results, Run
 from demo.board.takeaways import seconds
-from demo.chat.chat import literal
 from demo.chat.visit import shrink_mask
+from demo.html import literal
 from stamp.pictures.images import DEFAULT_LIMITS
 from stamp.pictures.masks import Mask, Rle, decode_rle
 

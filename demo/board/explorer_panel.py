@@ -9,7 +9,7 @@ from demo.board.explorer import ORDERS, listed, sample_html, step
 from demo.board.filters import Filters, chosen
 from demo.board.library import Library
 from demo.board.results import Results, ResultStore
-from demo.chat.answering import Updates
+from demo.chat.masks import Updates
 from demo.naming import Parts, by_name
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from demo.board.names import method_name, name_of
 from demo.board.results import ALL, Results
+from demo.html import and_list
 
 #: Of a row, what is asked of the methods; rows that differ in one of these cannot be compared.
 WORKLOAD = {"dataset": "datasets", "data": "versions of the data", "split": "splits", "n": "numbers of samples"}
@@ -144,14 +145,10 @@ def mixture(rows: pd.DataFrame) -> str:
     machine = [words for name, words in MACHINE.items() if rows[name].nunique(dropna=False) > 1]
     parts = []
     if work:
-        parts.append(f"These rows have different {_and(work)}. Compare scores and seconds only within one.")
+        parts.append(f"These rows have different {and_list(work)}. Compare scores and seconds only within one.")
     if machine:
-        parts.append(f"They were measured on different {_and(machine)}, so their seconds cannot be compared.")
+        parts.append(f"They were measured on different {and_list(machine)}, so their seconds cannot be compared.")
     return " ".join(parts)
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:

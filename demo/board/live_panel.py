@@ -13,8 +13,8 @@ from demo.board.live_run import MAX_SAMPLES, Order, Progress, committed, progres
 from demo.board.names import method_name
 from demo.board.race_panel import NO_METHODS, halt, left_out_html
 from demo.board.results import ALL, ResultStore
-from demo.chat.answering import Updates, notice
-from demo.chat.chat import literal
+from demo.chat.masks import Updates
+from demo.html import literal, notice
 from demo.loading import LOADING
 from demo.naming import Parts, by_name, by_visitor
 

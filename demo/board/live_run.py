@@ -17,7 +17,7 @@ from demo.board.library import NO_DATA, Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, MethodPool, Refused
 from demo.board.names import method_name
 from demo.board.results import ALL, CONVENTION, Results
-from demo.chat.chat import literal
+from demo.html import literal
 
 if TYPE_CHECKING:
     from benchmarks.datasets.sample import Dataset, Sample

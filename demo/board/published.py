@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from demo.board.paradigms import ALL_MASK, PARADIGMS
 from demo.board.plots import plain_figure
-from demo.chat.chat import literal
+from demo.html import literal
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 COLUMNS = ("benchmark", "method", "paradigm", "split", "metric", "value", "source", "url", "note")

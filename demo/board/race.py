@@ -22,8 +22,9 @@ from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, MethodPool, Refus
 from demo.board.names import method_name
 from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.board.partial import GRID, cells, vertices
-from demo.board.takeaways import and_list, seconds
+from demo.board.takeaways import seconds
 from demo.chat.visit import shrink_mask
+from demo.html import and_list
 from stamp.pictures.masks import Mask
 
 if TYPE_CHECKING:

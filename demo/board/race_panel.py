@@ -12,11 +12,11 @@ import gradio as gr
 from demo.board.live import CAP_S, MethodPool, Refused
 from demo.board.names import method_name
 from demo.board.race import Began, Entry, Lane, race_events, replay
-from demo.chat.answering import Updates, notice
-from demo.chat.chat import literal
+from demo.chat.masks import Updates
 from demo.chat.picture import DECODING, FileImage
 from demo.chat.visit import shrink_picture
 from demo.decoding import DECODER
+from demo.html import literal, notice
 from demo.naming import Parts, by_name, by_visitor
 from stamp.pictures.images import ImageError
 

@@ -7,6 +7,7 @@ from benchmarks.scoring.pairs import Pairs
 from demo.board.filters import mixture
 from demo.board.names import phase_name
 from demo.board.pairing import tied_with
+from demo.html import and_list
 
 NOTHING = "There is nothing to show for these filters."
 SEVERAL = "These rows come from several datasets or splits. Choose one of each for a verdict."
@@ -124,8 +125,3 @@ def token_cost(samples: pd.DataFrame) -> str:
     if low == high:
         return f"{sentence}. Each extra token adds {seconds(slopes[low])}."
     return f"{sentence}. Each extra token adds {seconds(slopes[low])} ({low}) to {seconds(slopes[high])} ({high})."
-
-
-def and_list(words: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -9,7 +9,8 @@ from benchmarks.scoring.pairs import SECONDS, Pair, Pairs
 from demo.board.filters import mixture
 from demo.board.pairing import best_of, tied_with
 from demo.board.ranking import ranked
-from demo.board.takeaways import SEVERAL, and_list, seconds
+from demo.board.takeaways import SEVERAL, seconds
+from demo.html import and_list
 
 #: Column, what its best row is called, and what the figure is.
 HEADLINES = (

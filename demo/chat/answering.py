@@ -23,14 +23,14 @@ from demo.chat.chat import (
     answer_events,
     finished_html,
     is_bad_input,
-    literal,
     message,
     status_html,
 )
 from demo.chat.known import read_known
-from demo.chat.masks import download_updates, mask_updates
+from demo.chat.masks import Updates, download_updates, mask_updates
 from demo.chat.visit import Asked, Visit
 from demo.chat.wording import suggest_wording
+from demo.html import literal, notice
 from demo.loading import ModelSlot
 
 if TYPE_CHECKING:
@@ -39,18 +39,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Updates = dict[str, Any]
-
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
 NOTHING_ASKED = "You have not asked a question yet."
 NO_DOWNLOADS = "The answer is complete, but the server has no room for its files: they cannot be downloaded."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
-
-
-def notice(sentence: str) -> str:
-    """HTML of a message to the visitor; empty without one."""
-    return f'<div class="notice" role="alert">{literal(sentence)}</div>' if sentence else ""
 
 
 def ready_box(prompt: str | None = None) -> Any:

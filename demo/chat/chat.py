@@ -6,7 +6,6 @@ event can end.
 """
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,6 +17,7 @@ from PIL import Image
 
 from demo import gpu
 from demo.background import POLL_S, batches
+from demo.html import literal
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
 from demo.request_log import request_line
 from stamp.errors import MemoryShortError
@@ -36,20 +36,8 @@ QUEUED = "Waiting for another visitor's answer…"
 LOOKING = "Looking at the picture…"
 WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
 
-_ASCII_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 
 # -- what an answer looks like ---------------------------------------------------------------------------------
-
-
-def literal(text: str, *, goes_on: bool = False) -> str:
-    """HTML that shows exactly `text`: no tag, no markdown, no link, no formula; line breaks and blanks are kept.
-
-    goes_on: the text continues a line, so the line may break at a leading blank.
-    """
-    escaped = _ASCII_PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text.replace("\t", "    "))
-    first, *lines = re.split(r"\r\n|\r|\n", escaped)
-    shown = [re.sub(r" (?= )" if goes_on else r"^ | (?= )", "&nbsp;", first)]
-    return "<br>".join(shown + [re.sub(r"^ | (?= )", "&nbsp;", line) for line in lines])
 
 
 def noun(index: int, words: str, *, is_empty: bool = False) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from demo.chat.chat import literal
+from demo.html import literal
 
 SCRIPT = """
 element.addEventListener("click", (event) => {

@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from demo.chat.chat import literal
 from demo.chat.downloads import write_inverse
 from demo.chat.visit import Visit
+from demo.html import literal
 from stamp.pictures.visualization import mask_colour
 
 SCRIPT = Path(__file__).with_name("masks.js")

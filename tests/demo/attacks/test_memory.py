@@ -9,10 +9,10 @@ from PIL import Image
 
 from demo import handlers
 from demo.board.race_panel import run_race
-from demo.chat.answering import notice
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
 from demo.decoding import DECODER
+from demo.html import notice
 from demo.security import presence
 from demo.security.limits import Limits
 from demo.ui import MAX_SESSIONS, launch_options

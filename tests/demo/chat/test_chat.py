@@ -23,10 +23,10 @@ from demo.chat.chat import (
     Waiting,
     answer_events,
     finished_html,
-    literal,
     noun,
     readout,
 )
+from demo.html import literal
 from demo.loading import LOAD_FAILED, LOADING, ModelSlot
 from stamp import Done, MaskReady, TextDelta
 from stamp.pictures.visualization import mask_colour
