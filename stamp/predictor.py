@@ -54,6 +54,7 @@ class StampPredictor:
         conversation_cache: ConversationCache | None = None,
         quantization: str = "none",
         sam_model: str | Path | None = None,
+        drafts: bool = True,
     ):
         model.config.seg_token_id = processor.seg_token_id
         model.config.mask_token_id = processor.mask_token_id
@@ -65,7 +66,7 @@ class StampPredictor:
         self.conversation_cache = ConversationCache() if conversation_cache is None else conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
-        self.drafter: Drafter | None = Drafter(processor)  # None: decode token by token
+        self.drafter = Drafter(processor) if drafts else None  # None: decode token by token
         self.quantization = quantization
         self.sam_model = sam_model
         self._refiners: dict[str, Refiner] = {}
@@ -120,7 +121,7 @@ class StampPredictor:
         sam = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, options.report)
         folder = find_checkpoint(options.model, options.revision, options.report)
         model, processor, in_effect = load_checkpoint(folder, options)
-        return cls(model, processor, quantization=in_effect, sam_model=sam or None)
+        return cls(model, processor, quantization=in_effect, sam_model=sam or None, drafts=options.drafts)
 
     @property
     def device(self) -> torch.device:
@@ -174,6 +175,7 @@ class StampPredictor:
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
         may_shrink: bool = False,
+        cache: ConversationCache | None = None,
     ) -> Generator[StreamEvent, None, None]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
@@ -181,13 +183,13 @@ class StampPredictor:
         should_stop: asked between tokens. max_seconds: of writing, from the first token on; None is no limit. Both end
         the answer between two tokens, and so does endless repetition (`stamp.inference.repetition`). What was written
         until then is kept, and `Segmentation.finish_reason` says what ended it.
-        What earlier turns computed is used again while `conversation_cache` holds it.
+        What earlier turns computed is used again while `cache` holds it; None is `conversation_cache`.
         may_shrink: where the accelerator's memory does not suffice before the first event, try once more with smaller
         pictures; `Segmentation.is_shrunk` says so. Raises MemoryShortError, a PromptError, where it does not suffice.
         """
-
+        cache = self.conversation_cache if cache is None else cache
         options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds)
-        yield from self._answer(conversation, options, refine, may_shrink, self.conversation_cache)
+        yield from self._answer(conversation, options, refine, may_shrink, cache)
 
     def _answer(
         self,

@@ -21,8 +21,7 @@ def load_measured(
 
     Raises CheckpointError (a ValueError), which says what to do.
     """
-    predictor = StampPredictor.load(replace(options, model_class=model_class))
-    predictor.drafter = None
+    predictor = StampPredictor.load(replace(options, model_class=model_class, drafts=False))
     folder = find_checkpoint(options.model, options.revision)
     base = find_base(folder, options.base) if is_adapter(folder) else None
     return predictor, provenance(predictor, options.model) | {

@@ -63,9 +63,9 @@ class StampMethod(OnPredictor):
         if self.released:
             yield self.predict(image, prompt)  # the released algorithm shows nothing before it is done
             return
-        self.predictor.conversation_cache = ConversationCache(0)  # nothing of an earlier answer may remain
         turns = [Turn("user", prompt, image)]
-        options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop}
+        nothing = ConversationCache(0)  # nothing of an earlier answer may help
+        options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop, "cache": nothing}
         for event in self.predictor.stream(turns, self.max_new_tokens, **options):
             yield prediction_of(event.segmentation) if isinstance(event, Done) else event
 

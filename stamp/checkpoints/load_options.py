@@ -14,7 +14,7 @@ class LoadOptions:
     """What `StampPredictor.load` reads; the defaults of every command. `stamp.options` describes each.
 
     merge: merge an adapter into its base. report: gets a line at each step and while downloading; None shows bars in
-    the terminal. model_class: the class to load; None is StampForSegmentation.
+    the terminal. model_class: the class to load; None is StampForSegmentation. drafts: guess tokens while decoding.
     """
 
     model: str | Path | None = None
@@ -30,3 +30,4 @@ class LoadOptions:
     merge: bool = False
     report: "Report | None" = None
     model_class: "type[StampForSegmentation] | None" = None
+    drafts: bool = True
