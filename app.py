@@ -23,14 +23,14 @@ from stamp.options import add_limit_option, add_model_options, read_model_option
 from stamp.threads import let_threads_sleep
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which names their addresses
+if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which passes on their addresses
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 
 log = logging.getLogger(__name__)
 
-#: SIGINT too: a shell that starts a program in the background lets it ignore that.
+#: SIGINT too, because a shell lets programs in the background ignore it.
 ENDS = (signal.SIGINT, signal.SIGTERM)
-#: Who sends SIGTERM waits ten seconds as a rule.
+#: Senders of SIGTERM usually wait ten seconds.
 END_S = 8.0
 
 
@@ -76,17 +76,17 @@ def serve(given: argparse.Namespace, sources: Sources) -> None:
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port
     demo = build_demo(slot, sources=sources, limits=read_limits(given))
-    if is_lent():  # weights find their way to a lent GPU only if they are loaded before the page starts
+    if is_lent():  # weights reach a lent GPU only if they are loaded before the page starts
         slot.start().wait()
     try:
         demo.launch(prevent_thread_lock=True, **options)
-    except OSError as error:  # of Gradio, which does not say more
+    except OSError as error:  # from Gradio, which gives no details
         log.debug("the server did not start", exc_info=True)
         port = given.port or os.environ.get("GRADIO_SERVER_PORT")
         place = f"port {port}" if port else "any port from 7860 on"
         raise SystemExit(f"error: the page cannot listen on {place}: it is in use. Take another --port.") from error
     if not is_lent():
-        slot.start()  # last: the imports would slow down the first page
+        slot.start()  # last, because the imports would slow down the first page
     demo.block_thread()
 
 

@@ -100,12 +100,12 @@ def add_about() -> None:
 
 # -- the figure ----------------------------------------------------------------------------------------------------
 
-#: Measures of the figure in its own units; the browser scales it to the page.
+#: Sizes in the figure's own units; the browser scales it to the page.
 WIDTH, LANE_HEIGHT, TOP = 640, 92, 8
 PATCHES = ((0, 1, 1, 0), (1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 0))
 BLOB = "M22 10 C52 2 70 24 64 42 C58 64 22 66 14 48 C6 32 8 16 22 10Z"
 OUTLINE = ((18, 4), (48, 8), (60, 32), (44, 56), (14, 50), (4, 24))
-#: What each lane writes, and the passes it takes to a mask.
+#: What each lane writes, and the number of passes to a mask.
 LANES: tuple[tuple[Paradigm, tuple[str, ...], str], ...] = (
     (POLYGON, ("[[", "18,", "4]", "[48,", "8]", "…"), "a token for each coordinate"),
     (PATCH_TEXT, ("others*1,", "crab*2,", "others*1", "↵", "…"), "tokens for each run of patches"),
@@ -159,7 +159,7 @@ def _mask(paradigm: Paradigm) -> str:
         return f'{frame}<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
     if paradigm is EMBEDDING:
         return f'{frame}<path d="{BLOB}" fill="{colour}" fill-opacity="0.6"/>'
-    shown = 6 if paradigm is PATCH_TEXT else 16  # text has come to the middle of the second row
+    shown = 6 if paradigm is PATCH_TEXT else 16  # the text has reached the middle of the second row
     cells = [(row, column) for row in range(4) for column in range(4)][:shown]
     filled = "".join(
         f'<rect x="{column * 18}" y="{row * 18}" width="18" height="18" fill="{colour}" fill-opacity="0.6"/>'

@@ -27,21 +27,22 @@ from stamp.pictures.images import DEFAULT_LIMITS, ImageError, ImageLimits, load_
 
 log = logging.getLogger(__name__)
 
-#: What visitors have. The command line also reads TIFF, whose decoder has had the most holes, and PPM.
+#: Formats that visitors use. The command line also reads PPM and TIFF, whose decoder has had the most vulnerabilities.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 #: The largest accepted pictures take 5 to 15 s on two busy cores; a JPEG of 40 kB can be made to take as long.
 MAX_SECONDS = 30.0
-#: Of a decoder, beyond what it has before the first file; the largest accepted pictures take up to 840 MB.
+#: Memory of a decoder beyond what it has before the first file; the largest accepted pictures take up to 840 MB.
 MAX_MEMORY_BYTES = 1_100_000_000
 TOO_LONG = "This picture takes too long to read. Save it again with an image editor, then try that file."
 BROKEN_OFF = "Reading this picture was interrupted. Please try again, or choose another one."
-#: The most that Linux gives without asking (other systems keep theirs). With less, both sides wake up far more often.
+#: The largest pipe that Linux gives without privileges (other systems keep their size). With less, both sides wake up
+#: far more often.
 PIPE_BYTES = 1_048_576
 ROOT = Path(__file__).resolve().parent.parent
 
-#: A question: bytes of its limits as JSON, and of the file; both follow.
+#: A question: length of the limits as JSON, and of the file, in bytes; both follow.
 QUESTION = struct.Struct("<II")
-#: An answer: width and height, and RGBX follows; or 0 and the bytes of a sentence, which follows.
+#: An answer: width and height, followed by RGBX; or 0 and the length of an error message, which follows.
 ANSWER = struct.Struct("<II")
 MAX_SENTENCE_BYTES = 2000
 
@@ -104,7 +105,7 @@ class Child:
     """One decoding process, seen from the page."""
 
     def __init__(self, max_memory_bytes: int):
-        # One arena and one thread: what a library only reserves counts against the limit too.
+        # One arena and one thread, because memory that a library only reserves counts against the limit too.
         quiet = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(max_memory_bytes)],
@@ -142,7 +143,7 @@ class Child:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # what was not sent cannot be sent any more
+            with suppress(OSError):  # unsent data cannot be sent any more
                 pipe.close()  # type: ignore[union-attr]
 
 
@@ -164,7 +165,7 @@ def exactly(pipe: IO[bytes], n_bytes: int) -> bytes:
     return data
 
 
-#: Of the whole page; it has no process before it is asked.
+#: The decoder of the whole page; starts its first process on first use.
 DECODER = Decoder()
 
 
@@ -173,9 +174,9 @@ DECODER = Decoder()
 
 def main(max_memory_bytes: int) -> None:
     """Answer until the page goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the page, and that ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the page, which ends this process
     pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints does not get among the answers
+    os.dup2(2, 1)  # keeps what a library prints out of the answers
     Image.init()  # all plugins, before the memory is limited
     limit_process(max_memory_bytes)
     while header := sys.stdin.buffer.read(QUESTION.size):
@@ -201,12 +202,12 @@ def serve(header: bytes, questions: IO[bytes], answers: IO[bytes]) -> None:
     n_options, n_bytes = QUESTION.unpack(header)
     options = json.loads(exactly(questions, n_options))
     limits = ImageLimits(**options["limits"] | {"formats": tuple(options["limits"]["formats"])})
-    # The time is watched here, by a thread that needs no interpreter: one in the page would cost it 30 ms a picture.
+    # A thread here watches the time without the interpreter; one in the page would cost it 30 ms per picture.
     faulthandler.dump_traceback_later(options["seconds"], exit=True)
     try:
         picture = load_image(exactly(questions, n_bytes), limits)
         answers.write(ANSWER.pack(*picture.size))
-        answers.write(picture.tobytes("raw", "RGBX"))  # as Pillow has it in memory: 20 times as fast as RGB
+        answers.write(picture.tobytes("raw", "RGBX"))  # the layout in Pillow's memory: 20 times as fast as RGB
     except ImageError as error:
         sentence = str(error).encode()[:MAX_SENTENCE_BYTES]
         answers.write(ANSWER.pack(0, len(sentence)) + sentence)

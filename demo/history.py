@@ -5,7 +5,7 @@ from typing import Any
 
 from stamp.errors import PromptError, is_utf8
 
-#: Questions with their answers, and characters of all of them: what the model reads takes memory and time.
+#: Most exchanges, and most characters in all: everything that the model reads takes memory and time.
 MAX_EXCHANGES = 20
 MAX_CHARACTERS = 20_000
 ROLES = ("user", "assistant")

@@ -33,16 +33,16 @@ from stamp.refinement import check_refiner_name
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
 ONE_HOUR_S = 3600
-#: Questions that may wait for the model; more wait in Gradio's queue.
+#: Most questions that wait for the model; more wait in Gradio's queue.
 MAX_WAITING = 8
-#: Visitors whose pictures are read at the same time; see `demo.chat.picture.DECODING`.
+#: Number of visitors whose pictures are read at the same time; see `demo.chat.picture.DECODING`.
 MAX_DECODED = 2
-#: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept
+#: Sessions that Gradio keeps data for, 0.3 MB each. Nothing is kept for sessions that have left
 #: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
-#: Reads the box itself: the value that Gradio hands over is the one before the last key.
+#: Reads the box itself, because Gradio passes the value before the last key press.
 SEARCH = """() => {
   const words = document.querySelector("#search input").value.trim().toLowerCase();
   for (const item of document.querySelectorAll("#nouns .gallery-item"))
@@ -91,8 +91,7 @@ def build_demo(
         gr.HTML(handlers.footer(slot), elem_id="versions", padding=False)
         add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)
-    # api_open=False: nothing is called around the queue. How many events may wait is decided in
-    # `demo.security.admission`.
+    # api_open=False: nothing bypasses the queue. `demo.security.admission` decides how many events may wait.
     demo.queue(api_open=False, max_size=None, default_concurrency_limit=4)
     admit(demo)
     return demo
@@ -106,13 +105,13 @@ def launch_options() -> dict[str, Any]:
     return {"theme": theme(), "css": css(), "footer_links": ["api", "settings"], **SAFETY}
 
 
-#: Load-bearing: without any one of these, something is open to strangers.
+#: Security depends on each of these: without any one of them, something is open to strangers.
 SAFETY: dict[str, Any] = {
     # Requests pass `demo.security.gate`, and what visitors leave behind is cleared away.
     "app_kwargs": {"lifespan": guarded_server},
     # CVE-2026-134825: the routes of Gradio's run history, before 6.32, are closed by this and by the gate alone.
     "run_history": False,
-    # With SSR, a Node server would stand before the gate.
+    # With SSR, a Node server would sit in front of the gate.
     "ssr_mode": False,
     "mcp_server": False,  # GRADIO_MCP_SERVER would open another way to the handlers
     "pwa": False,
@@ -121,7 +120,7 @@ SAFETY: dict[str, Any] = {
     "show_error": False,
     # Who asked for what, and how long it took.
     "enable_monitoring": False,
-    # A little above the loader's limit, whose sentence is the better one.
+    # Slightly above the loader's limit, which has the better message.
     "max_file_size": "25mb",
     "state_session_capacity": MAX_SESSIONS,
     # Not None, which reads GRADIO_ALLOWED_PATHS only when it is empty: no folder of the server is ever served.
@@ -186,7 +185,7 @@ def _chat_column(parts: Parts) -> None:
         show_label=False,
         height=340,
         placeholder=CHAT_PLACEHOLDER,
-        # Load-bearing, beside `demo.html.literal`: no markup of a visitor or of the model comes to life, and
+        # Together with `demo.html.literal`: no markup from a visitor or from the model is rendered, and
         # nothing is sent to the Hub ("share").
         buttons=[],
         latex_delimiters=[],

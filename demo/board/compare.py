@@ -25,7 +25,7 @@ CHARTS: tuple[tuple[str, str], ...] = (
     ("spread", "IoU of every sample"),
     ("tokens", "Tokens against time"),
 )
-#: How to read a plot, where that is not plain.
+#: How to read a plot, if that is not obvious.
 LEGENDS = {
     "glance": "A larger bubble needs more memory: its area is the peak. Bars are 95% intervals.",
     "trilemma": "1 is a perfect score; for speed, the fastest method.",

@@ -37,11 +37,11 @@ LABELS = {
     "run": "Run",
 }  # fmt: skip
 METHODS = "Methods (none selected = all)"
-#: What a filter is called that leaves everything in.
+#: The label of a filter value that excludes nothing.
 EVERYTHING = "All"
-#: So many views are kept of the same results, for whoever asks for one again.
+#: Number of views kept per results, for repeated requests.
 MAX_VIEWS = 64
-#: Keeps the view in the address, so that it can be sent and comes back after a reload.
+#: Keeps the view in the URL, so that it can be shared and survives a reload.
 REMEMBER_JS = "(query) => { history.replaceState(null, '', query ? '?' + query : location.pathname); return []; }"
 
 
@@ -55,7 +55,7 @@ def add_dashboard(
     }  # fmt: skip
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', elem_id="intro", padding=False)
     parts["board_notice"] = gr.HTML("", elem_id="board-notice", padding=False)
-    with gr.Row(elem_id="filters"):  # shown on the views that they change, by the style sheet
+    with gr.Row(elem_id="filters"):  # the style sheet shows each only on the views that it changes
         for name in SINGLE:
             parts[name] = gr.Dropdown(
                 label=LABELS[name], choices=[(EVERYTHING, ALL)], value=ALL, min_width=130, elem_id=f"filter-{name}"
@@ -138,7 +138,10 @@ def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
     if filters == before and shown[1] == filters:
         return {}
     was = shown[1]
-    has_others = (was.dataset, was.run) != (filters.dataset, filters.run)  # splits, kinds, precisions of its own
+    has_others = (was.dataset, was.run) != (
+        filters.dataset,
+        filters.run,
+    )  # then splits, kinds and precisions may differ
     return view(results, filters) | (filter_view(results, filters) if has_others or filters != before else {})
 
 
@@ -179,7 +182,7 @@ def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filt
     demo.load(opened, **quiet)
     inputs = [parts["shown"], *filters]
     board.select(by_name(parts, partial(open_board, store)), inputs, **quiet).then(**remember)
-    # One at a time: of two reports of one choice the second then finds that there is nothing left to do.
+    # One at a time: if one choice is reported twice, the second report then finds nothing left to do.
     one = {"trigger_mode": "always_last", "concurrency_limit": 1}
     for component in filters:
         component.input(by_name(parts, partial(refilter, store)), inputs, **one, **quiet).then(**remember)

@@ -23,10 +23,10 @@ from demo.html import literal
 from stamp.pictures.images import DEFAULT_LIMITS
 from stamp.pictures.masks import Mask, Rle, decode_rle
 
-#: Ways to line the samples up, by their label on the page.
+#: Sort orders of the samples, by their label on the page.
 IN_ORDER, DISAGREEMENT, WORST = "Dataset order", "Largest disagreement first", "Worst first"
 ORDERS = (DISAGREEMENT, WORST, IN_ORDER)
-#: A list that is longer than this is of no use; the filters make it shorter.
+#: A longer list is useless; the filters make it shorter.
 MAX_LISTED = 300
 SHOWN_PX = 420
 TRUTH_COLOUR = "#2ea043"

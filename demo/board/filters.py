@@ -12,9 +12,9 @@ from demo.board.names import method_name, name_of
 from demo.board.results import ALL, Results
 from demo.html import and_list
 
-#: Of a row, what is asked of the methods; rows that differ in one of these cannot be compared.
+#: What a row asks of the methods; rows that differ in one of these are not comparable.
 WORKLOAD = {"dataset": "datasets", "data": "versions of the data", "split": "splits", "n": "numbers of samples"}
-#: What their seconds were measured on.
+#: What the times were measured on.
 MACHINE = {"hardware": "machines", "threads": "numbers of threads"}
 
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: One method of each way to a mask; a race starts with these.
+#: One method per paradigm; a race starts with these.
 PARADIGMS = ("stamp", "polygon", "patch_text", "embedding")
-#: Variants that are offered beside the methods themselves.
+#: Variants that are offered in addition to the methods.
 VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
-#: A run ends so long after its first answer began, with what it has. Loading a method is not counted.
+#: A run ends this long after its first answer began and keeps what it has. Loading a method does not count.
 CAP_S = 120.0
-#: Tokens of an answer at most, as in the committed results: a visitor waits for a method that writes without end.
+#: Most tokens per answer, as in the stored results. Otherwise a visitor would wait for a method that never stops.
 MAX_NEW_TOKENS = 256
 
 TURNED_OFF = "Live runs are turned off on this server."

@@ -87,7 +87,7 @@ def run_live(
         for event in events:
             progress.take(event)
         yield {"live": progress_html(progress, before, progress.state())} if events else {}
-        was_stopped = stop.is_set()  # at its end the run sets it itself
+        was_stopped = stop.is_set()  # the run itself sets it when it ends
     ended = progress.ending(stopped=was_stopped)
     yield {"live": progress_html(progress, before, ended), **_buttons(is_running=False)}
 

@@ -65,7 +65,7 @@ class Doing:
 
 
 RunEvent = Ready | Doing | Refused | Record
-#: From measured records to (the committed ones of the same samples, where those were measured).
+#: From measured records to (the stored ones of the same samples, where those were measured).
 Before = Callable[[Sequence[Record]], tuple[list[Record], str]]
 
 

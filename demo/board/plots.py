@@ -18,14 +18,14 @@ GREY = "#7f8590"
 GRID = "rgba(128, 134, 145, 0.22)"
 HEIGHT = 360
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "hexagon", "cross", "triangle-down", "pentagon")
-#: In the order in which they happen; phases of other names follow.
+#: In chronological order; phases with other names follow.
 PHASE_COLOURS = {
     "vision": "#8fb3ff", "prefill": "#4c78f0", "decode": "#e08a00", "mask": "#0a9b77", "refine": "#9ad8c4",
 }  # fmt: skip
-#: More points of one method than this are thinned out evenly: they would hide each other.
+#: If a method has more points than this, they are thinned out evenly, because they would hide each other.
 MAX_POINTS = 400
 SMALLEST_PX, LARGEST_PX = 12, 44
-#: Where the marks of a logarithmic axis may stand, the roundest first.
+#: Possible ticks of a logarithmic axis, the roundest first.
 LOG_STEPS, FEWEST_MARKS = (1, 2, 5, 1.5, 3, 4, 7), 3
 
 

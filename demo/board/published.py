@@ -12,7 +12,7 @@ from demo.html import literal
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 COLUMNS = ("benchmark", "method", "paradigm", "split", "metric", "value", "source", "url", "note")
-#: What the plot shows: the one figure that most methods have.
+#: What the plot shows: the figure that most methods have.
 AVERAGE = "RefCOCO, +, g"
 WARNING = (
     "Figures reported by others, on other machines and with different training and fine-tuning. This project measured "

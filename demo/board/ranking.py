@@ -41,9 +41,9 @@ COLUMNS = (
     Column("tokens", "Tokens", "Median number of tokens the model wrote per request for a mask.", None),
     Column("peak MB", "Memory (MB)", "Peak memory above what the process held before it loaded the method.", None),
 )  # fmt: skip
-#: Sorted by one of these, the smallest comes first.
+#: For these columns, the smallest value comes first.
 LESS_IS_BETTER = ("invalid", SECONDS, "tokens", "peak MB")
-#: Told apart in columns of their own where the rows differ in them.
+#: These get their own columns if the rows differ in them.
 PARTS = ("dataset", "split", "run")
 RANK = "Rank 2 means that one method is better beyond chance on the same samples. Methods that tie share a rank."
 

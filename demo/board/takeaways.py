@@ -11,9 +11,9 @@ from demo.html import and_list
 
 NOTHING = "There is nothing to show for these filters."
 SEVERAL = "These rows come from several datasets or splits. Choose one of each for a verdict."
-#: A line through fewer samples than this, or over fewer tokens, says nothing.
+#: A line through fewer samples than this, or over a smaller range of tokens, means nothing.
 LEAST_SAMPLES, LEAST_TOKENS = 8, 4
-#: A mask of a lower IoU than this is of something else.
+#: A mask with a lower IoU than this shows something else.
 MISSED = 0.1
 
 

@@ -12,13 +12,13 @@ from demo.board.ranking import ranked
 from demo.board.takeaways import SEVERAL, seconds
 from demo.html import and_list
 
-#: Column, what its best row is called, and what the figure is.
+#: Column, title of its best row, and meaning of the figure.
 HEADLINES = (
     ("gIoU", "Most accurate masks", "mean IoU (gIoU)"),
     (SECONDS, "Fastest masks", "median per request"),
     ("dialogue", "Best at questions", "of the questions answered right"),
 )
-#: What matrices are drawn of, with their captions.
+#: The columns with a matrix, and their captions.
 MATRICES = {"gIoU": "Masks (gIoU)", "dialogue": "Questions answered right"}
 HOW_TO_READ = (
     "Each cell: the probability that the method of the row is better than the method of the column, and by how much. "

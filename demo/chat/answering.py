@@ -72,7 +72,7 @@ def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
         return NO_PICTURE
     if not visit.idle.is_set():
         return STILL_WRITING
-    if slot.is_ready:  # otherwise the thread checks, once the model is there
+    if slot.is_ready:  # otherwise the thread checks once the model is loaded
         try:
             slot.get().check_prompt(prompt)
         except ValueError as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from demo.chat.visit import Visit
     from stamp import Segmentation
 
-#: Cut-outs are larger files than masks: of an answer with more masks, the first so many get one.
+#: Cut-outs are larger files than masks, so only the first masks of an answer get one.
 MAX_CUTOUTS = 12
 
 

@@ -112,7 +112,7 @@ def invert(visit: Visit, index: int) -> Updates:
     is_inverse = shown.label.startswith(ALL_BUT)
     label = shown.label.removeprefix(ALL_BUT) if is_inverse else ALL_BUT + shown.label
     visit.masks[index] = replace(shown, mask=~shown.mask, share=1 - shown.share, label=label)
-    if is_inverse or not Path(shown.file).is_file():  # before the answer has ended, or swept away
+    if is_inverse or not Path(shown.file).is_file():  # the answer has not ended, or the file was cleaned up
         return {}
     path = write_inverse(visit, index)
     if path not in visit.downloads:

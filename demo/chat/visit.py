@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
-#: Of a picture, a copy of so many pixels is kept, twice of what the published checkpoints look at.
+#: Most pixels of the kept copy of a picture: twice what the published checkpoints see.
 MAX_KEPT_PIXELS = 2_000_000
-#: It is shown at most this large; masks are drawn on that copy and downloaded in the original size.
+#: Longest side shown; masks are drawn on that copy and downloaded in the original size.
 MAX_SHOWN_PX = 1280
 LEAVE_S = 1.0
-#: Opacity of the other masks while one is selected, as a share of what was chosen.
+#: Opacity of the other masks while one is selected, relative to the chosen opacity.
 FAINT = 0.3
 
 
@@ -205,7 +205,7 @@ class Visit:
             Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix="visit-", dir=get_upload_folder()))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._folder.mkdir(exist_ok=True)  # an old, empty one may have been swept away
+        self._folder.mkdir(exist_ok=True)  # an old, empty one may have been cleaned up
         return self._folder
 
     def restarted(self) -> "Visit":

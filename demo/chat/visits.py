@@ -11,7 +11,7 @@ DROPPED = (
     "The server no longer has your picture, because the page was idle for a while or others needed the space. "
     "Please choose it again."
 )
-#: So many sessions are remembered to have lost their visit, so that they can be told.
+#: Number of sessions remembered to have lost their visit, so that they can be told.
 MAX_REMEMBERED = 10_000
 
 
