@@ -163,6 +163,15 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_was_measured(dataset: Dataset,
     assert lasting(records_of(out)[0]) == lasting(records_of(whole)[0])
 
 
+def test_a_record_that_lacks_only_its_line_break_is_not_lost(dataset: Dataset, tmp_path: Path) -> None:
+    run_benchmark(dataset, methods(), CONFIG, tmp_path, ALONE)
+    whole = records_of(tmp_path)[0]
+    with (tmp_path / "records.jsonl").open("r+b") as file:
+        file.truncate(file.seek(-1, os.SEEK_END))
+    run_benchmark(dataset, methods(), CONFIG, tmp_path, ALONE)
+    assert lasting(records_of(tmp_path)[0]) == lasting(whole)
+
+
 def test_errors_are_tried_again_when_asked(dataset: Dataset, tmp_path: Path) -> None:
     def fail(*_: object) -> Prediction:
         raise RuntimeError("not today")
