@@ -1,6 +1,6 @@
 """Starts the page: `python app.py [--model NAME] [--quantization Q] [--device D] [--port N] [--share] ...`.
 
-The page answers at once; torch, transformers and the model load behind it.
+The page is up at once; torch, transformers and the model load in the background.
 """
 
 import argparse
@@ -17,26 +17,27 @@ from typing import Any
 from demo.board.sources import Sources, add_source_options, read_sources
 from demo.security.limits import add_limit_options, read_limits
 from demo.security.scratch import is_own, scratch_folder
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.files import StorageError
-from stamp.options import add_limit_option, add_model_options
+from stamp.options import add_limit_option, add_model_options, read_model_options
 from stamp.threads import let_threads_sleep
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which names their addresses
+if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which passes on their addresses
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
 
 log = logging.getLogger(__name__)
 
-#: SIGINT too: a shell that starts a program in the background lets it ignore that.
+#: SIGINT too, because a shell lets programs in the background ignore it.
 ENDS = (signal.SIGINT, signal.SIGTERM)
-#: Who sends SIGTERM waits ten seconds as a rule.
+#: Senders of SIGTERM usually wait ten seconds.
 END_S = 8.0
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Command line; STAMP_MODEL, STAMP_QUANTIZATION, STAMP_DEVICE ... give the defaults."""
     parser = argparse.ArgumentParser(description="STAMP: chat about a picture and see masks.")
-    add_model_options(parser, quantization="auto", from_environment=True)
+    add_model_options(parser, LoadOptions(quantization="auto"), from_environment=True)
     add_limit_option(parser, from_environment=True)
     add_source_options(parser)
     add_limit_options(parser)
@@ -46,7 +47,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve the page until interrupted or terminated; then nothing of the visitors is left on the disk."""
+    """Serve the page until interrupted or terminated; then delete all visitor data on disk."""
     let_threads_sleep()  # before torch is imported
     given = parse_arguments(arguments)
     try:
@@ -63,34 +64,34 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def serve(given: argparse.Namespace, sources: Sources) -> None:
-    """Start the page, then the model behind it, and wait."""
+    """Start the page, load the model in the background, and wait."""
     from demo.gpu import is_lent
     from demo.loading import ModelSlot
     from demo.request_log import write_lines
     from demo.ui import build_demo, launch_options
 
     write_lines()
-    slot = ModelSlot.from_options(given)
+    slot = ModelSlot.from_options(read_model_options(given), given.max_seconds)
     options = launch_options() | {"share": given.share}
     if given.port is not None:  # otherwise Gradio reads GRADIO_SERVER_PORT
         options["server_port"] = given.port
     demo = build_demo(slot, sources=sources, limits=read_limits(given))
-    if is_lent():  # weights find their way to a lent GPU only if they are loaded before the page starts
+    if is_lent():  # weights reach a lent GPU only if they are loaded before the page starts
         slot.start().wait()
     try:
         demo.launch(prevent_thread_lock=True, **options)
-    except OSError as error:  # of Gradio, which does not say more
+    except OSError as error:  # from Gradio, which gives no details
         log.debug("the server did not start", exc_info=True)
         port = given.port or os.environ.get("GRADIO_SERVER_PORT")
         place = f"port {port}" if port else "any port from 7860 on"
         raise SystemExit(f"error: the page cannot listen on {place}: it is in use. Take another --port.") from error
     if not is_lent():
-        slot.start()  # last: the imports would slow down the first page
+        slot.start()  # last, because the imports would slow down the first page
     demo.block_thread()
 
 
 def interrupt(*_: Any) -> None:
-    """SIGTERM, which ends a service or a container, is handled like Ctrl-C; once, and not for longer than END_S."""
+    """Handle SIGTERM, which stops services and containers, like Ctrl-C: once, and for at most END_S."""
     for number in ENDS:
         signal.signal(number, signal.SIG_IGN)
     watchdog = threading.Timer(END_S, end_now)
@@ -100,7 +101,7 @@ def interrupt(*_: Any) -> None:
 
 
 def end_now() -> None:
-    """End, though an answer or a library does not."""
+    """Exit even if an answer or a library is still running."""
     folder = Path(os.environ.get("GRADIO_TEMP_DIR", ""))
     if is_own(folder):
         shutil.rmtree(folder, ignore_errors=True)

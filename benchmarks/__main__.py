@@ -4,14 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.run_command import INTERRUPTED, add_run_options, run
+from benchmarks.run_command import INTERRUPTED, add_run_options, read_run_options, run
 from benchmarks.studies.operations import add_operations_options
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
-from stamp.options import add_model_options, load_predictor
+from stamp.options import add_model_options, read_model_options
 from stamp.threads import let_threads_sleep
 
 
@@ -97,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     let_threads_sleep()
     options = build_parser().parse_args(arguments)
     commands = {
-        "run": run,
+        "run": lambda options: run(read_run_options(options)),
         "report": _report,
         "compare": _compare,
         "gallery": _gallery,
@@ -155,8 +154,6 @@ def _figures(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     import signal
 
-    import torch
-
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import train
     from stamp.checkpoints.devices import choose_device
@@ -169,7 +166,7 @@ def _train(options: argparse.Namespace) -> int:
     rates = tuple(options.rates)
     plan = TrainingPlan(options.method, options.backbone, options.steps, sweep_steps, rates, options.grid)
     art = ArtLibrary(options.art, plan.styles, taught_nouns())
-    device = torch.device(choose_device(options.device))
+    device = choose_device(options.device)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     try:
@@ -182,25 +179,27 @@ def _train(options: argparse.Namespace) -> int:
 
 def _speed(options: argparse.Namespace) -> int:
     from benchmarks.studies.speed import SpeedConfig, run_speed
+    from stamp.predictor import StampPredictor
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
-    print(speed_table(run_speed(load_predictor(options), options.model, options.out, config)))
+    print(speed_table(run_speed(StampPredictor.load(read_model_options(options)), options.model, options.out, config)))
     return 0
 
 
 def _scale(options: argparse.Namespace) -> int:
     from benchmarks.studies.scale import ScaleConfig, run_scale, scale_table
+    from stamp.predictor import StampPredictor
 
     config = ScaleConfig(**{one.name: getattr(options, one.name) for one in fields(ScaleConfig)})
-    print(scale_table(run_scale(load_predictor(options), options.model, options.out, config)))
+    print(scale_table(run_scale(StampPredictor.load(read_model_options(options)), options.model, options.out, config)))
     return 0
 
 
 def _footprint(options: argparse.Namespace) -> int:
     from benchmarks.studies.footprint import append_footprint, footprint_table, measure_footprint, read_footprints
 
-    load = partial(load_predictor, options)
-    append_footprint(measure_footprint(load, options.model, options.side_px, options.clock), options.out)
+    load = read_model_options(options)
+    append_footprint(measure_footprint(load, options.side_px, options.clock), options.out)
     print(footprint_table(read_footprints(options.out)))
     return 0
 
@@ -212,7 +211,7 @@ def _threads(options: argparse.Namespace) -> int:
 
     numbers = options.threads or sorted({1, psutil.cpu_count(logical=False) or 1})
     sizes = {name: getattr(options, name) for name in ("busy", "repeats", "warmups", "side_px")}
-    print(threads_table(run_threads(options, ThreadsConfig(tuple(numbers), **sizes), options.out)))
+    print(threads_table(run_threads(read_model_options(options), ThreadsConfig(tuple(numbers), **sizes), options.out)))
     return 0
 
 

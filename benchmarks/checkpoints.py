@@ -5,10 +5,13 @@ trained separately, and longer.
 """
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from stamp.options import add_model_options, add_refine_option, token_budget
+from stamp.checkpoints.load_options import LoadOptions
+from stamp.options import add_model_options, add_refine_option, read_model_options, token_budget
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 BACKBONE = "backbone"
@@ -26,8 +29,23 @@ CHECKPOINTS = MappingProxyType(
 EQUAL_BUDGET = frozenset(folder for method, folder in CHECKPOINTS.items() if method != BACKBONE)
 
 
+@dataclass(frozen=True)
+class MethodOptions:
+    """Everything that the makers of methods read (`benchmarks.methods.MAKERS`).
+
+    checkpoints: folders or hub ids by method; `load.model` is that of stamp, and the rest come from `assets/`.
+    max_new_tokens: None is 256, or 1536 where masks are text. published_polygon_model: that of polygon:published.
+    """
+
+    load: LoadOptions = field(default_factory=LoadOptions)
+    max_new_tokens: int | None = None
+    refine: str = "auto"
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    published_polygon_model: str | None = None
+
+
 def add_method_options(parser: argparse.ArgumentParser) -> None:
-    """Every option that the makers of methods read (`benchmarks.methods.MAKERS`)."""
+    """Add an option for everything in MethodOptions; `read_method_options` reads them."""
     parser.add_argument("--max-new-tokens", type=token_budget, help="default: 256, or 1536 where masks are text")
     add_refine_option(parser)
     parser.add_argument(
@@ -43,19 +61,31 @@ def add_method_options(parser: argparse.ArgumentParser) -> None:
             named.add_argument(f"--{option_of(method)}", help=f"default: assets/{folder}")
 
 
+def read_method_options(given: argparse.Namespace) -> MethodOptions:
+    """The values of `add_method_options`."""
+    named = {method: getattr(given, option_of(method).replace("-", "_")) for method in CHECKPOINTS if method != "stamp"}
+    return MethodOptions(
+        load=read_model_options(given),
+        max_new_tokens=given.max_new_tokens,
+        refine=given.refine,
+        checkpoints={method: model for method, model in named.items() if model is not None},
+        published_polygon_model=given.published_polygon_model,
+    )
+
+
 def option_of(method: str) -> str:
-    """The option that names a method's checkpoint, without dashes: `model` for stamp."""
+    """The option that names a method's checkpoint, without leading dashes: `model` for stamp."""
     return "model" if method == "stamp" else f"{method.replace('_', '-')}-model"
 
 
-def checkpoint_of(method: str, options: argparse.Namespace) -> str | None:
-    """The checkpoint that the method's option names, or else its folder in `assets/`; None without either."""
-    named: str | None = getattr(options, option_of(method).replace("-", "_"))
+def checkpoint_of(method: str, options: MethodOptions) -> str | Path | None:
+    """The checkpoint that the options name, or else the method's folder in `assets/`; None without either."""
+    named = options.checkpoints.get(method) or (options.load.model if method == "stamp" else None)
     folder = ASSETS / CHECKPOINTS[method]
     return named or (str(folder) if folder.is_dir() else None)
 
 
-def missing_checkpoints(options: argparse.Namespace) -> dict[str, str]:
+def missing_checkpoints(options: MethodOptions) -> dict[str, str]:
     """The methods that `--methods all` leaves out, each with a sentence that says why and what to do.
 
     Without a checkpoint of its own, `stamp` is the shipped nano; then `stamp_nano` would only repeat it.
@@ -66,23 +96,11 @@ def missing_checkpoints(options: argparse.Namespace) -> dict[str, str]:
     return missing
 
 
-def with_checkpoint(method: str, options: argparse.Namespace) -> argparse.Namespace:
-    """Options with the method's checkpoint as --model. Raises ValueError if there is none; it says what to do."""
+def load_options_of(method: str, options: MethodOptions) -> LoadOptions:
+    """How to load the method's checkpoint. Raises ValueError if there is none; it says what to do."""
     if (model := checkpoint_of(method, options)) is None:
         raise ValueError(_advice(method))
-    return changed(options, model=model, base=None, revision=None)
-
-
-def changed(options: argparse.Namespace, **changes: str | None) -> argparse.Namespace:
-    """A copy with some values replaced."""
-    return argparse.Namespace(**(vars(options) | changes))
-
-
-def default_options(method: str, model: str, device: str) -> argparse.Namespace:
-    """The options' defaults, with a checkpoint for one method."""
-    parser = argparse.ArgumentParser()
-    add_method_options(parser)
-    return parser.parse_args([f"--{option_of(method)}={model}", f"--device={device}"])
+    return replace(options.load, model=model, base=None, revision=None)
 
 
 def _advice(method: str) -> str:

@@ -2,27 +2,52 @@
 
 import argparse
 import sys
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from benchmarks.checkpoints import add_method_options, missing_checkpoints
+from benchmarks.checkpoints import MethodOptions, add_method_options, missing_checkpoints, read_method_options
 
 #: The exit status that a shell reports after Ctrl-C.
 INTERRUPTED = 130
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What to run. out: folder of the records; a run in it is resumed. root: folder of the dataset; see `--root`.
+
+    split, methods: "all" stands for all there are. limit: samples per split, drawn with `seed`; None is all.
+    warmups: warm-up answers to a sample of each kind. memory: measure each method's memory after the timed pass.
+    retry_errors: repeat measurements that ended in an error.
+    """
+
+    dataset: str
+    out: Path
+    split: tuple[str, ...] = ("all",)
+    root: Path | None = None
+    methods: tuple[str, ...] = ("all",)
+    limit: int | None = None
+    seed: int = 0
+    warmups: int = 1
+    memory: bool = True
+    retry_errors: bool = False
+    loading: MethodOptions = field(default_factory=MethodOptions)
+
+
 def add_run_options(run: argparse.ArgumentParser) -> None:
-    """The options of the command."""
+    """Add an option for everything in RunOptions; `read_run_options` reads them."""
     run.add_argument("--dataset", required=True, help="scenes, refcoco, refcoco+, refcocog, grefcoco, reasonseg, ...")
-    run.add_argument("--split", nargs="+", default=["all"], help="splits, or all (default)")
+    run.add_argument("--split", nargs="+", default=RunOptions.split, help="splits, or all (default)")
     run.add_argument("--root", type=Path, help="folder of the dataset; not needed for the project's own scenes")
-    run.add_argument("--methods", nargs="+", default=["all"], help="NAME or NAME:VARIANT of each, or all (default)")
+    run.add_argument(
+        "--methods", nargs="+", default=RunOptions.methods, help="NAME or NAME:VARIANT of each, or all (default)"
+    )
     run.add_argument("--limit", type=int, help="samples per split (default: all)")
-    run.add_argument("--seed", type=int, default=0, help="seed that draws the samples of --limit")
-    run.add_argument("--warmups", type=int, default=1, help="warm-up answers to a sample of each kind")
+    run.add_argument("--seed", type=int, default=RunOptions.seed, help="seed that draws the samples of --limit")
+    run.add_argument("--warmups", type=int, default=RunOptions.warmups, help="warm-up answers to a sample of each kind")
     run.add_argument(
         "--memory",
         action=argparse.BooleanOptionalAction,
-        default=True,
+        default=RunOptions.memory,
         help="also measure each method's memory after the timed pass (default)",
     )
     run.add_argument("--retry-errors", action="store_true", help="repeat measurements that ended in an error")
@@ -30,8 +55,15 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
     add_method_options(run)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Measure and write the report; returns the exit status. options: from `add_run_options`.
+def read_run_options(given: argparse.Namespace) -> RunOptions:
+    """The values of `add_run_options`."""
+    values = {one.name: getattr(given, one.name) for one in fields(RunOptions) if one.name != "loading"}
+    lists = {name: tuple(values[name]) for name in ("split", "methods")}
+    return RunOptions(**(values | lists), loading=read_method_options(given))
+
+
+def run(options: RunOptions) -> int:
+    """Measure and write the report; returns the exit status: 0, or INTERRUPTED.
 
     Raises ValueError and OSError if something cannot be measured or read.
     """
@@ -45,25 +77,26 @@ def run(options: argparse.Namespace) -> int:
     from stamp.files import check_writable
 
     check_writable(options.out)
-    process = this_process(options.device)
-    options.device = process.device
-    absent = missing_checkpoints(options)
+    process = this_process(options.loading.load.device)
+    loading = replace(options.loading, load=replace(options.loading.load, device=process.device))
+    absent = missing_checkpoints(loading)
     labels = method_labels(options.methods, absent)
     if process.rank == 0:
         for name, sentence in absent.items() if "all" in options.methods else ():
             print(f"left out: {name}. {sentence}", file=sys.stderr)
         print(f"reading {options.dataset}", file=sys.stderr)
     dataset = open_dataset(options.dataset, options.split, options.root)
-    sizes = {"limit": options.limit, "seed": options.seed, "warmups": options.warmups, "processes": process.world}
-    config = RunConfig(dataset.name, dataset.splits, labels, **sizes)
+    config = RunConfig(
+        dataset.name, dataset.splits, labels, options.limit, options.seed, options.warmups, process.world
+    )
     try:
-        methods = load_methods(labels, options)
+        methods = load_methods(labels, loading)
         run_benchmark(dataset, methods, config, options.out, process, options.retry_errors)
         if options.memory and process.rank == 0:
             samples = choose_samples(dataset.samples, config.limit, config.seed)
             requests = {label: one_of_each_kind(samples, one) for label, one in zip(labels, methods, strict=True)}
             methods.clear()  # frees memory for the processes that load them again
-            measure_memory(options.out, requests, options, options.retry_errors)
+            measure_memory(options.out, requests, loading, options.retry_errors)
     except KeyboardInterrupt:
         print(f"stopped; the results so far are in {options.out}; the same command resumes the run", file=sys.stderr)
         return INTERRUPTED

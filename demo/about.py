@@ -70,7 +70,7 @@ PHOTOGRAPHS = """- In photographs it had not seen, its masks of things that cove
 
 
 def limits(checkpoint: Path = EMBEDDED_CHECKPOINT) -> str:
-    """Markdown: what the small model cannot do, with the figures of its card; empty without its list of nouns."""
+    """Markdown: the limits of the small model, with figures from its card; empty if it has no list of nouns."""
     if not (nouns := checkpoint / NOUNS_FILE).is_file():
         return ""
     known = json.loads(nouns.read_text(encoding="utf-8"))
@@ -100,12 +100,12 @@ def add_about() -> None:
 
 # -- the figure ----------------------------------------------------------------------------------------------------
 
-#: Measures of the figure in its own units; the browser scales it to the page.
+#: Sizes in the figure's own units; the browser scales it to the page.
 WIDTH, LANE_HEIGHT, TOP = 640, 92, 8
 PATCHES = ((0, 1, 1, 0), (1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 0))
 BLOB = "M22 10 C52 2 70 24 64 42 C58 64 22 66 14 48 C6 32 8 16 22 10Z"
 OUTLINE = ((18, 4), (48, 8), (60, 32), (44, 56), (14, 50), (4, 24))
-#: What each lane writes, and the passes it takes to a mask.
+#: What each lane writes, and the number of passes to a mask.
 LANES: tuple[tuple[Paradigm, tuple[str, ...], str], ...] = (
     (POLYGON, ("[[", "18,", "4]", "[48,", "8]", "…"), "a token for each coordinate"),
     (PATCH_TEXT, ("others*1,", "crab*2,", "others*1", "↵", "…"), "tokens for each run of patches"),
@@ -115,7 +115,7 @@ LANES: tuple[tuple[Paradigm, tuple[str, ...], str], ...] = (
 
 
 def figure_svg() -> str:
-    """Four lanes, one for each way to a mask: what is written, and what comes of it."""
+    """Four lanes, one for each way to get a mask: what the model writes, and the resulting mask."""
     height = TOP + LANE_HEIGHT * len(LANES)
     lanes = "".join(
         f'<g transform="translate(0 {TOP + index * LANE_HEIGHT})">{_lane(*lane)}</g>'
@@ -159,7 +159,7 @@ def _mask(paradigm: Paradigm) -> str:
         return f'{frame}<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
     if paradigm is EMBEDDING:
         return f'{frame}<path d="{BLOB}" fill="{colour}" fill-opacity="0.6"/>'
-    shown = 6 if paradigm is PATCH_TEXT else 16  # text has come to the middle of the second row
+    shown = 6 if paradigm is PATCH_TEXT else 16  # the text has reached the middle of the second row
     cells = [(row, column) for row in range(4) for column in range(4)][:shown]
     filled = "".join(
         f'<rect x="{column * 18}" y="{row * 18}" width="18" height="18" fill="{colour}" fill-opacity="0.6"/>'

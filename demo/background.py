@@ -1,8 +1,8 @@
-"""Work in a thread of its own, polled by a handler, because Gradio cannot interrupt a handler that is busy."""
+"""Runs work in its own thread while a handler polls it, because Gradio cannot interrupt a busy handler."""
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 POLL_S = 0.2
@@ -10,11 +10,13 @@ POLL_S = 0.2
 T = TypeVar("T")
 
 
-def batches(work: Callable[[Callable[[T], None]], None], stop: threading.Event, name: str) -> Iterator[list[T]]:
-    """What `work` puts, in batches as it comes; an empty batch at least every 0.2 s.
+def batches(
+    work: Callable[[Callable[[T], None]], None], stop: threading.Event, name: str
+) -> Generator[list[T], None, None]:
+    """Yield what `work` puts, in batches, as it arrives; an empty batch at least every 0.2 s.
 
-    The empty batches let Gradio take the generator away (page closed, event cancelled); then, as at its end, `stop` is
-    set, which the work has to heed. work: gets a function that puts an event.
+    The empty batches let Gradio close the generator (page closed, event cancelled). Then, and when it ends, `stop` is
+    set, and the work must obey it. work: gets a function that puts an event.
     """
     events: queue.SimpleQueue[T | None] = queue.SimpleQueue()
 
@@ -36,7 +38,7 @@ def batches(work: Callable[[Callable[[T], None]], None], stop: threading.Event, 
 
 
 def _take(events: "queue.SimpleQueue[T | None]") -> "list[T | None]":
-    """All that has arrived; waits a moment for the first."""
+    """Everything that has arrived; waits briefly for the first event."""
     batch: list[T | None] = []
     try:
         batch.append(events.get(timeout=POLL_S))

@@ -1,8 +1,9 @@
-"""Strangers' files are decoded in a process of their own, which may be killed: limits on its memory and on its time.
+"""Decodes visitors' files in a separate process with limits on memory and time, which can be killed.
 
-A decoder with a hole, or a file that takes a decoder hours, then costs a visitor a sentence and the page nothing. The
-process (`python -m demo.decoding`) is kept warm and answers one file after another over pipes. Only bytes come back,
-never a pickle, so whoever takes it over says nothing that the page would run. It is no jail: it runs as the same user.
+So a vulnerable decoder, or a file that takes hours to decode, gives one visitor an error and does not harm the page.
+The process (`python -m demo.decoding`) is kept warm and handles one file after another over pipes. It returns only
+bytes, never a pickle, so an attacker who takes it over cannot make the page run code. It is not a sandbox: it runs as
+the same user.
 """
 
 import faulthandler
@@ -26,21 +27,22 @@ from stamp.pictures.images import DEFAULT_LIMITS, ImageError, ImageLimits, load_
 
 log = logging.getLogger(__name__)
 
-#: What visitors have. The command line also reads TIFF, whose decoder has had the most holes, and PPM.
+#: Formats that visitors use. The command line also reads PPM and TIFF, whose decoder has had the most vulnerabilities.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 #: The largest accepted pictures take 5 to 15 s on two busy cores; a JPEG of 40 kB can be made to take as long.
 MAX_SECONDS = 30.0
-#: Of a decoder, beyond what it has before the first file; the largest accepted pictures take up to 840 MB.
+#: Memory of a decoder beyond what it has before the first file; the largest accepted pictures take up to 840 MB.
 MAX_MEMORY_BYTES = 1_100_000_000
 TOO_LONG = "This picture takes too long to read. Save it again with an image editor, then try that file."
 BROKEN_OFF = "Reading this picture was interrupted. Please try again, or choose another one."
-#: The most that Linux gives without asking (other systems keep theirs). With less, both sides wake up far more often.
+#: The largest pipe that Linux gives without privileges (other systems keep their size). With less, both sides wake up
+#: far more often.
 PIPE_BYTES = 1_048_576
 ROOT = Path(__file__).resolve().parent.parent
 
-#: A question: bytes of its limits as JSON, and of the file; both follow.
+#: A question: length of the limits as JSON, and of the file, in bytes; both follow.
 QUESTION = struct.Struct("<II")
-#: An answer: width and height, and RGBX follows; or 0 and the bytes of a sentence, which follows.
+#: An answer: width and height, followed by RGBX; or 0 and the length of an error message, which follows.
 ANSWER = struct.Struct("<II")
 MAX_SENTENCE_BYTES = 2000
 
@@ -110,7 +112,7 @@ class Child:
     """One decoding process, seen from the page."""
 
     def __init__(self, max_memory_bytes: int):
-        # One arena and one thread: what a library only reserves counts against the limit too.
+        # One arena and one thread, because memory that a library only reserves counts against the limit too.
         quiet = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(max_memory_bytes)],
@@ -127,13 +129,13 @@ class Child:
         return self._process.poll() is None
 
     def load(self, data: bytes, limits: ImageLimits, max_seconds: float) -> Image.Image:
-        """The decoded file. Raises ImageError; the process is at its end when that came from here."""
-        said = json.dumps({"seconds": max_seconds, "limits": asdict(limits)}).encode()
+        """The decoded file. Raises ImageError; after one that is raised here, the process has ended."""
+        options = json.dumps({"seconds": max_seconds, "limits": asdict(limits)}).encode()
         began = time.monotonic()
         assert self._process.stdin
         assert self._process.stdout
         try:
-            self._process.stdin.write(QUESTION.pack(len(said), len(data)) + said)
+            self._process.stdin.write(QUESTION.pack(len(options), len(data)) + options)
             self._process.stdin.write(data)
             self._process.stdin.flush()
             return receive(self._process.stdout, limits)
@@ -148,12 +150,12 @@ class Child:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # what was not sent cannot be sent any more
+            with suppress(OSError):  # unsent data cannot be sent any more
                 pipe.close()  # type: ignore[union-attr]
 
 
 def receive(pipe: IO[bytes], limits: ImageLimits) -> Image.Image:
-    """The picture that a decoder sends. Raises ImageError with its sentence; EOFError for less or more than it may."""
+    """The picture that a decoder sends. Raises ImageError with its message; EOFError for too few or too many bytes."""
     width, height = ANSWER.unpack(exactly(pipe, ANSWER.size))
     if not width:
         raise ImageError(exactly(pipe, min(height, MAX_SENTENCE_BYTES)).decode(errors="replace"))
@@ -163,14 +165,14 @@ def receive(pipe: IO[bytes], limits: ImageLimits) -> Image.Image:
 
 
 def exactly(pipe: IO[bytes], n_bytes: int) -> bytes:
-    """So many bytes. Raises EOFError when the other end has gone."""
+    """Read exactly this many bytes. Raises EOFError if the other end is gone."""
     data = pipe.read(n_bytes)
     if len(data) < n_bytes:
         raise EOFError
     return data
 
 
-#: Of the whole page; it has no process before it is asked.
+#: The decoder of the whole page; starts its first process on first use.
 DECODER = Decoder()
 
 
@@ -179,9 +181,9 @@ DECODER = Decoder()
 
 def main(max_memory_bytes: int) -> None:
     """Answer until the page goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the page, and that ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the page, which ends this process
     pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints does not get among the answers
+    os.dup2(2, 1)  # keeps what a library prints out of the answers
     Image.init()  # all plugins, before the memory is limited
     limit_process(max_memory_bytes)
     while header := sys.stdin.buffer.read(QUESTION.size):
@@ -189,7 +191,7 @@ def main(max_memory_bytes: int) -> None:
 
 
 def limit_process(max_memory_bytes: int) -> None:
-    """Limit the memory, and allow no file to be written. Windows has no such limits; the time holds there too."""
+    """Limit the memory and forbid writing files. Windows has no such limits; there only the time limit applies."""
     try:
         import resource
     except ImportError:
@@ -204,15 +206,15 @@ def limit_process(max_memory_bytes: int) -> None:
 
 def serve(header: bytes, questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer one question."""
-    n_said, n_bytes = QUESTION.unpack(header)
-    said = json.loads(exactly(questions, n_said))
-    limits = ImageLimits(**said["limits"] | {"formats": tuple(said["limits"]["formats"])})
-    # The time is watched here, by a thread that needs no interpreter: one in the page would cost it 30 ms a picture.
-    faulthandler.dump_traceback_later(said["seconds"], exit=True)
+    n_options, n_bytes = QUESTION.unpack(header)
+    options = json.loads(exactly(questions, n_options))
+    limits = ImageLimits(**options["limits"] | {"formats": tuple(options["limits"]["formats"])})
+    # A thread here watches the time without the interpreter; one in the page would cost it 30 ms per picture.
+    faulthandler.dump_traceback_later(options["seconds"], exit=True)
     try:
         picture = load_image(exactly(questions, n_bytes), limits)
         answers.write(ANSWER.pack(*picture.size))
-        answers.write(picture.tobytes("raw", "RGBX"))  # as Pillow has it in memory: 20 times as fast as RGB
+        answers.write(picture.tobytes("raw", "RGBX"))  # the layout in Pillow's memory: 20 times as fast as RGB
     except ImageError as error:
         sentence = str(error).encode()[:MAX_SENTENCE_BYTES]
         answers.write(ANSWER.pack(0, len(sentence)) + sentence)

@@ -1,7 +1,7 @@
-"""What runs on the GPU. On a Space with ZeroGPU, `spaces` lends one for the length of a call, in a process of its own.
+"""Everything that runs on the GPU. On a Space with ZeroGPU, `spaces` lends one per call, in a separate process.
 
-So these functions and their arguments can be pickled: the model is named by a number, and neither lock, thread nor stop
-event crosses over. Without `spaces`, or on other hardware, they are called as they are.
+So these functions and their arguments can be pickled: a number stands for the model, and no lock, thread or stop event
+crosses over. Without `spaces`, or on other hardware, they are called directly.
 """
 
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stamp import EncodedImage, Segmentation, StampPredictor, Turn
     from stamp.conversation import StreamEvent
 
-#: A GPU is lent for so long at most; of that, an answer may be written for so long.
+#: Longest time that a GPU is lent, and the part of it that writing an answer may take.
 LENT_S, MAX_SECONDS = 60, 45.0
 HOME = os.getpid()
 
@@ -122,7 +122,7 @@ def _name(predictor: "StampPredictor", should_stop: Callable[[], bool]) -> int:
 
 def _predictor(number: int) -> "StampPredictor":
     predictor = _predictors[number]
-    if os.getpid() != HOME:  # the lock came along, held by the thread that asks
+    if os.getpid() != HOME:  # the lock was copied, held by the calling thread
         predictor.lock = threading.RLock()
     return predictor
 

@@ -1,7 +1,7 @@
 """What the page does: plain functions from what a visitor did to what changes on the page.
 
-They return updates by the name of the component (see `demo.ui`); what is not named stays as it is, so bad input
-loses nothing.
+They return updates keyed by component name (see `demo.ui`); other components stay unchanged, so bad input loses
+nothing.
 """
 
 import logging
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import gradio as gr
 
-from demo.chat.answering import Updates, notice, ready_box
-from demo.chat.chat import literal
-from demo.chat.masks import download_updates
+from demo.chat.answering import ready_box
+from demo.chat.masks import Updates, download_updates
 from demo.chat.picture import DECODING
 from demo.chat.visit import Visit
 from demo.decoding import DECODER
+from demo.html import literal, notice
 from demo.loading import ModelInfo, ModelSlot
 from stamp import __version__
 from stamp.pictures.images import ImageError
@@ -54,7 +54,7 @@ def footer(slot: ModelSlot) -> str:
 
 
 def watch_loading(slot: ModelSlot) -> Updates:
-    """The model line now; stops its timer when nothing will change any more."""
+    """The current model line; stops its timer once nothing can change any more."""
     return {"model_line": model_line(slot), "timer": gr.Timer(active=not (slot.is_ready or slot.has_failed))}
 
 
@@ -89,7 +89,7 @@ def choose_noun(chosen: list[str]) -> Updates:
 
 
 def change_picture() -> Updates:
-    """Show the upload area again; the present picture stays until another one is accepted."""
+    """Show the upload area again; the current picture stays until another one is accepted."""
     return {"input_panel": gr.Column(visible=True), "keep": gr.Button(visible=True)}
 
 
@@ -134,6 +134,6 @@ def set_opacity(percent: float, visit: Visit | None) -> Updates:
 
 
 def stop_answer(visit: Visit | None) -> None:
-    """End the answer after the token that is being written; what was written stays."""
+    """End the answer after the current token; what is written stays."""
     if visit is not None:
         visit.stop.set()

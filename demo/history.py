@@ -1,11 +1,11 @@
-"""The earlier questions and answers that a call of `/segment` brings along, as chats write them: role and content."""
+"""The earlier questions and answers that a call of `/segment` sends along, in chat format: role and content."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from stamp.errors import PromptError, is_utf8
 
-#: Questions with their answers, and characters of all of them: what the model reads takes memory and time.
+#: Most exchanges, and most characters in all: everything that the model reads takes memory and time.
 MAX_EXCHANGES = 20
 MAX_CHARACTERS = 20_000
 ROLES = ("user", "assistant")
@@ -23,18 +23,18 @@ def read_history(conversation: Any) -> list[Exchange]:
         return []
     if not isinstance(conversation, list):
         raise PromptError(f"{WANTED}; got {type(conversation).__name__}.")
-    said = [_content(message, ROLES[number % 2], number) for number, message in enumerate(conversation)]
-    if len(said) % 2:
+    texts = [_content(message, ROLES[number % 2], number) for number, message in enumerate(conversation)]
+    if len(texts) % 2:
         raise PromptError(f"{WANTED}; the last one has no answer.")
-    if len(said) > 2 * MAX_EXCHANGES:
+    if len(texts) > 2 * MAX_EXCHANGES:
         raise PromptError(
-            f"The conversation has {len(said) // 2} questions; the limit is {MAX_EXCHANGES}. Begin a new one."
+            f"The conversation has {len(texts) // 2} questions; the limit is {MAX_EXCHANGES}. Begin a new one."
         )
-    if (characters := sum(map(len, said))) > MAX_CHARACTERS:
+    if (characters := sum(map(len, texts))) > MAX_CHARACTERS:
         raise PromptError(
             f"The conversation has {characters:,} characters; the limit is {MAX_CHARACTERS:,}. Begin a new one."
         )
-    return list(zip(said[::2], said[1::2], strict=True))
+    return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _content(message: Any, role: str, number: int) -> str:

@@ -1,19 +1,19 @@
-"""The one model of the process: loaded in a background thread while the page is already up."""
+"""The one model of the process, loaded in a background thread while the page is already up."""
 
-import argparse
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.background import POLL_S
 from stamp.errors import CheckpointError
-from stamp.options import MAX_SECONDS, load_predictor
+from stamp.options import MAX_SECONDS
 
 if TYPE_CHECKING:
     from stamp import StampPredictor
+    from stamp.checkpoints.load_options import LoadOptions
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class ModelUnavailableError(RuntimeError):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What answers: shown on the page. name: hub id or folder name, never a whole path of this machine."""
+    """The model as the page shows it. name: hub id or folder name, never a whole path of this machine."""
 
     name: str
     is_embedded: bool
@@ -42,7 +42,7 @@ class ModelInfo:
 
 
 class ModelSlot:
-    """Holds one predictor, from before it is loaded on.
+    """Holds the predictor, and exists before it is loaded.
 
     load: makes the predictor; runs once, in a thread, after `start()`. has_sam: it can refine masks with SAM.
     max_seconds: of an answer, as of `StampPredictor.stream`.
@@ -70,27 +70,29 @@ class ModelSlot:
         self._progress = LOADING
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace) -> "ModelSlot":
-        """A slot for what the options of `stamp.options` name. Imports nothing yet."""
+    def from_options(cls, options: "LoadOptions", max_seconds: float | None = MAX_SECONDS) -> "ModelSlot":
+        """A slot for what the options name. Does not import the model's code yet."""
         slot: ModelSlot
 
         def load() -> "StampPredictor":
-            return load_predictor(options, report=slot.report)
+            from stamp.predictor import StampPredictor
 
-        model = options.model
-        is_embedded = model is None or model.lower() == "nano"
+            return StampPredictor.load(replace(options, report=slot.report))
+
+        model = str(options.model or "nano")
+        is_embedded = model.lower() == "nano"
         name = EMBEDDED_NAME if is_embedded else Path(model).resolve().name if Path(model).exists() else model
-        has_sam, max_seconds = options.sam_model is not None, options.max_seconds
+        has_sam = options.sam_model is not None
         slot = cls(load, name, is_embedded=is_embedded, has_sam=has_sam, max_seconds=max_seconds)
         return slot
 
     def report(self, message: str) -> None:
-        """Note what loading is at; the page shows it."""
+        """Record the progress of loading, which the page shows."""
         log.info(message)
         self._progress = message
 
     def start(self) -> "ModelSlot":
-        """Begin to load; returns at once. Call it once."""
+        """Start loading; returns at once. Call it only once."""
         threading.Thread(target=self._run, name="model-loader", daemon=True).start()
         return self
 
@@ -107,7 +109,7 @@ class ModelSlot:
             self._finished.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until loading has ended, well or badly; False when it has not within the time."""
+        """Wait until loading has succeeded or failed; False after the timeout."""
         return self._finished.wait(timeout_s)
 
     def get(self) -> "StampPredictor":
@@ -118,9 +120,9 @@ class ModelSlot:
         return self._predictor
 
     def acquire(self, should_stop: Callable[[], bool]) -> bool:
-        """Wait for the model's lock on behalf of a visitor's question; such go before live runs.
+        """Acquire the model's lock for a visitor's question; questions take precedence over live runs.
 
-        True with the lock held, which this thread has to release; False when stopped before.
+        True with the lock held, which this thread must release; False if stopped first.
         """
         lock = self.get().lock
         with self._counting:
@@ -165,7 +167,7 @@ class ModelSlot:
 
 
 def describe(predictor: "StampPredictor", name: str, is_embedded: bool) -> ModelInfo:
-    """The facts of a loaded predictor that the page states."""
+    """The facts about a loaded predictor that the page shows."""
     device = str(predictor.device)
     if predictor.device.type == "cuda":
         import torch

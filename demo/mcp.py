@@ -1,7 +1,7 @@
 """`/segment` as a tool for agents: `python -m demo.mcp [--url URL]` speaks MCP on standard input and output.
 
-It runs beside the agent and calls the page like any other program, so the page has no more doors than before. Pictures
-are files of the agent's machine, and only their bytes are sent. Needs `pip install -r requirements-mcp.txt`.
+It runs on the agent's machine and calls the page like any other program, so the page gets no new entry point. Pictures
+are files on the agent's machine, and only their bytes are sent. Needs `pip install -r requirements-mcp.txt`.
 """
 
 import argparse

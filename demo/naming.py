@@ -1,6 +1,6 @@
-"""Handlers say what changes by the name of a component; Gradio wants the components themselves.
+"""Handlers return updates keyed by component name; Gradio wants the components themselves.
 
-A handler that belongs to a visit gets the one of the session that asks, and hands back a new one under "visit".
+A handler for a visit gets the calling session's visit, and returns a new one under "visit".
 """
 
 from collections.abc import Callable, Iterator
@@ -10,16 +10,18 @@ from typing import Any
 
 import gradio as gr
 
-from demo.chat.answering import Updates, notice, ready_box
+from demo.chat.answering import ready_box
+from demo.chat.masks import Updates
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
+from demo.html import notice
 from demo.security.limits import address_of
 
 Parts = dict[str, Any]
 
 
 def by_name(parts: Parts, handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler whose updates by name become updates by component; no update leaves the page as it is."""
+    """Convert a handler's updates by name into updates by component; without updates the page stays unchanged."""
 
     def plain(*inputs: Any) -> Any:
         return by_component(parts, handler(*inputs))
@@ -32,9 +34,9 @@ def by_name(parts: Parts, handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def by_visit(visits: VisitStore, parts: Parts, handler: Callable[..., Any], *, begins: bool = False) -> Any:
-    """As `by_name`; the handler also gets `visit`, that of the session or None.
+    """Like `by_name`; the handler also gets `visit`, the visit of the session or None.
 
-    begins: the handler begins a visit. Otherwise a session that has lost its visit is told so.
+    begins: the handler begins a visit. If not, a session that has lost its visit is told so.
     """
 
     def visit_of(session: str) -> tuple[Visit | None, bool]:
@@ -65,7 +67,7 @@ def by_visit(visits: VisitStore, parts: Parts, handler: Callable[..., Any], *, b
 
 
 def by_pick(visits: VisitStore, parts: Parts, handler: Callable[..., Updates], *, begins: bool = False) -> Any:
-    """As `by_visit`, for a handler that also gets what was picked, as the visitor's browser tells it."""
+    """Like `by_visit`, for a handler that also gets what the visitor picked, as reported by the browser."""
 
     def picked(request: gr.Request, event: gr.SelectData) -> Any:
         return by_visit(visits, parts, partial(handler, event), begins=begins)(request)
@@ -74,7 +76,7 @@ def by_pick(visits: VisitStore, parts: Parts, handler: Callable[..., Updates], *
 
 
 def by_visitor(parts: Parts, handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Any]]:
-    """As `by_name` of a generator, which also gets `visitor`: the address that asks."""
+    """Like `by_name`, for a generator that also gets `visitor`: the address of the request."""
 
     def streaming(request: gr.Request, *inputs: Any) -> Iterator[Any]:
         for updates in handler(*inputs, visitor=address_of(request.client)):
@@ -84,7 +86,7 @@ def by_visitor(parts: Parts, handler: Callable[..., Iterator[Updates]]) -> Calla
 
 
 def by_component(parts: Parts, updates: Updates) -> Any:
-    """What Gradio wants of a handler."""
+    """Updates by component, as Gradio expects them."""
     return {parts[name]: value for name, value in updates.items()} if updates else gr.skip()
 
 

@@ -1,4 +1,4 @@
-"""One line for each question, as JSON, for whoever runs the page. Nothing that a visitor wrote or showed is in it."""
+"""Logs one JSON line per question for the operator. It contains no text and no picture of a visitor."""
 
 import json
 import logging
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class RequestLine:
-    """What is known of a question so far. source: "page" or "segment".
+    """What is known about a question so far. source: "page" or "segment".
 
     status: how it ended. With an answer, its `finish_reason`; otherwise "refused" (the visitor was told why), "failed",
-    "memory" (the accelerator's did not suffice), "unavailable" (no model), or "left" (the visitor went away before).
+    "memory" (the accelerator had too little), "unavailable" (no model), or "left" (the visitor went away first).
     """
 
     source: str
@@ -36,11 +36,11 @@ class RequestLine:
         self._asked = time.monotonic()
 
     def begin(self) -> None:
-        """The model begins with it."""
+        """The model starts to work on it."""
         self.waited_s = round(time.monotonic() - self._asked, 3)
 
     def end(self, segmentation: "Segmentation") -> None:
-        """The answer is there."""
+        """The answer is complete."""
         self.status = segmentation.finish_reason
         self.answer = {
             "phases_s": {name: round(seconds, 3) for name, seconds in segmentation.timings_s.items()},
@@ -65,7 +65,7 @@ class RequestLine:
 
 @contextmanager
 def request_line(source: str, model: str) -> Iterator[RequestLine]:
-    """A line, written when the question is done with, however that comes."""
+    """A line, which is written when the question ends, in whatever way."""
     line = RequestLine(source, model)
     try:
         yield line
@@ -74,7 +74,7 @@ def request_line(source: str, model: str) -> Iterator[RequestLine]:
 
 
 def write_lines() -> None:
-    """Let the lines go to the standard output, one each. Called by the entry point."""
+    """Write the lines to standard output. Called by the entry point."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers = [handler]

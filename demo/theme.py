@@ -1,4 +1,4 @@
-"""Looks of the page. Fonts of the visitor's own system only, so that no font is fetched."""
+"""The look of the page. Uses only the visitor's system fonts, so that no font is downloaded."""
 
 import gradio as gr
 
@@ -107,7 +107,7 @@ def theme() -> gr.themes.Base:
         radius_size="md",
     ).set(
         body_text_color_subdued="*neutral_600",
-        # One step darker than Gradio's: white on indigo 500 has a contrast of 4.46, where 4.5 is asked for.
+        # One step darker than Gradio's: white on indigo 500 has a contrast of 4.46; 4.5 is required.
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_dark="*primary_600",
         button_primary_background_fill_hover="*primary_700",

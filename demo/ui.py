@@ -12,14 +12,14 @@ from demo import handlers
 from demo.about import add_about
 from demo.api import add_endpoint
 from demo.board.dashboard import add_dashboard
-from demo.board.live import Shelf
+from demo.board.live import MethodPool
 from demo.board.sources import Sources
-from demo.chat.answering import Updates, ask, ask_again, edit_question, refinements
+from demo.chat.answering import ask, ask_again, edit_question, refinements
 from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
 from demo.chat.gallery import gallery_html
 from demo.chat.known import read_known
 from demo.chat.masks import SCRIPT as MASKS_SCRIPT
-from demo.chat.masks import pick_mask
+from demo.chat.masks import Updates, pick_mask
 from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
 from demo.loading import ModelSlot
@@ -33,16 +33,16 @@ from stamp.refinement import check_refiner_name
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
 ONE_HOUR_S = 3600
-#: Questions that may wait for the model; more wait in Gradio's queue.
+#: Most questions that wait for the model; more wait in Gradio's queue.
 MAX_WAITING = 8
-#: Visitors whose pictures are read at the same time; see `demo.chat.picture.DECODING`.
+#: Number of visitors whose pictures are read at the same time; see `demo.chat.picture.DECODING`.
 MAX_DECODED = 2
-#: Sessions of which Gradio keeps something, 0.3 MB each. Of those that have left nothing is kept
+#: Sessions that Gradio keeps data for, 0.3 MB each. Nothing is kept for sessions that have left
 #: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
-#: Reads the box itself: the value that Gradio hands over is the one before the last key.
+#: Reads the box itself, because Gradio passes the value before the last key press.
 SEARCH = """() => {
   const words = document.querySelector("#search input").value.trim().toLowerCase();
   for (const item of document.querySelectorAll("#nouns .gallery-item"))
@@ -64,7 +64,8 @@ def build_demo(
 ) -> Page:
     """The page of one model, with the results of `sources`. Launch it with `launch_options()`."""
     options: dict[str, Any] = {"analytics_enabled": False, "delete_cache": (ONE_HOUR_S, ONE_HOUR_S)}
-    with Page(title="STAMP", slot=slot, limits=limits, **options) as demo:
+    demo = Page(title="STAMP", slot=slot, limits=limits, **options)
+    with demo:
         gr.HTML(HERO, elem_id="hero", padding=False)
         parts: Parts = {"model_line": gr.HTML(handlers.model_line(slot), elem_id="model", padding=False)}
         parts["timer"] = gr.Timer(1.0)
@@ -83,15 +84,14 @@ def build_demo(
                 _more_row(parts, slot)
             with gr.Tab("Benchmark", id="benchmark") as board:
                 sources = sources or Sources()
-                shelf = Shelf(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
-                add_dashboard(demo, tabs, board, sources, shelf, samples)
+                pool = MethodPool(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
+                add_dashboard(demo, tabs, board, sources, pool, samples)
             with gr.Tab("About", id="about"):
                 add_about()
         gr.HTML(handlers.footer(slot), elem_id="versions", padding=False)
         add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)
-    # api_open=False: nothing is called around the queue. How many events may wait is decided in
-    # `demo.security.admission`.
+    # api_open=False: nothing bypasses the queue. `demo.security.admission` decides how many events may wait.
     demo.queue(api_open=False, max_size=None, default_concurrency_limit=4)
     admit(demo)
     return demo
@@ -100,18 +100,18 @@ def build_demo(
 def launch_options() -> dict[str, Any]:
     """Keyword arguments of `launch()`: nothing leaves the machine, no error text reaches a visitor.
 
-    Safety rests on those of SAFETY; tests/demo/attacks asserts what each of them keeps closed.
+    The security of the page depends on SAFETY; tests/demo/attacks checks what each of its entries closes.
     """
     return {"theme": theme(), "css": css(), "footer_links": ["api", "settings"], **SAFETY}
 
 
-#: Load-bearing: without any one of these, something is open to strangers.
+#: Security depends on each of these: without any one of them, something is open to strangers.
 SAFETY: dict[str, Any] = {
     # Requests pass `demo.security.gate`, and what visitors leave behind is cleared away.
     "app_kwargs": {"lifespan": guarded_server},
     # CVE-2026-134825: the routes of Gradio's run history, before 6.32, are closed by this and by the gate alone.
     "run_history": False,
-    # With SSR, a Node server would stand before the gate.
+    # With SSR, a Node server would sit in front of the gate.
     "ssr_mode": False,
     "mcp_server": False,  # GRADIO_MCP_SERVER would open another way to the handlers
     "pwa": False,
@@ -120,7 +120,7 @@ SAFETY: dict[str, Any] = {
     "show_error": False,
     # Who asked for what, and how long it took.
     "enable_monitoring": False,
-    # A little above the loader's limit, whose sentence is the better one.
+    # Slightly above the loader's limit, which has the better message.
     "max_file_size": "25mb",
     "state_session_capacity": MAX_SESSIONS,
     # Not None, which reads GRADIO_ALLOWED_PATHS only when it is empty: no folder of the server is ever served.
@@ -130,7 +130,7 @@ SAFETY: dict[str, Any] = {
 
 
 def read_examples(index: Path) -> list[Example]:
-    """Image file and prompt of each example; none where there is no `examples.json`."""
+    """Image file and prompt of each example; empty without `examples.json`."""
     if not index.is_file():
         return []
     entries = json.loads(index.read_text(encoding="utf-8"))
@@ -185,7 +185,7 @@ def _chat_column(parts: Parts) -> None:
         show_label=False,
         height=340,
         placeholder=CHAT_PLACEHOLDER,
-        # Load-bearing, beside `demo.chat.chat.literal`: no markup of a visitor or of the model comes to life, and
+        # Together with `demo.html.literal`: no markup from a visitor or from the model is rendered, and
         # nothing is sent to the Hub ("share").
         buttons=[],
         latex_delimiters=[],

@@ -6,10 +6,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stamp.options import add_limit_option, add_model_options, add_refine_option, load_predictor, token_budget
+from stamp.options import add_limit_option, add_model_options, add_refine_option, read_model_options, token_budget
 from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
@@ -65,11 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(options: argparse.Namespace) -> int:
     from stamp.checkpoints.loading import export_checkpoint
     from stamp.checkpoints.sources import check_target
+    from stamp.predictor import StampPredictor
 
     check_target(options.out)
-    if options.dtype == "auto":  # what is fastest here need not be so where the export is used: the smaller one
-        options.dtype = "bfloat16"
-    loaded = load_predictor(options, merge=options.merge)
+    asked = read_model_options(options)
+    if asked.dtype == "auto":  # what is fastest here may not be fastest where the export is used: write the smaller one
+        asked = replace(asked, dtype="bfloat16")
+    loaded = StampPredictor.load(asked)
     export_checkpoint(loaded.model, loaded.processor, loaded.quantization, options.out)
     print(f"wrote {options.out}; use it with --model {options.out}")
     return 0
@@ -83,16 +86,17 @@ def _rehearse(options: argparse.Namespace) -> int:
 
 
 def _segment(options: argparse.Namespace) -> int:
+    from stamp.conversation import check_prompt
     from stamp.output import check_output, write_result
     from stamp.pictures.images import load_image
-    from stamp.predictor import check_prompt
+    from stamp.predictor import StampPredictor
     from stamp.refinement import check_refiner_name
 
     image = load_image(options.image)  # whatever can be refused before the model loads is refused before it
     check_prompt(options.prompt)
     check_refiner_name(options.refine)
     check_output(options.out, options.image)
-    predictor = load_predictor(options)
+    predictor = StampPredictor.load(read_model_options(options))
     result = predictor.segment(
         image,
         options.prompt,
@@ -113,13 +117,14 @@ def _chat(options: argparse.Namespace) -> int:
     from stamp.conversation import Turn
     from stamp.output import check_output, write_result
     from stamp.pictures.images import load_image
+    from stamp.predictor import StampPredictor
     from stamp.refinement import check_refiner_name
 
     load_image(options.image)
     check_refiner_name(options.refine)
     if options.out is not None:
         check_output(options.out, options.image)
-    predictor = load_predictor(options)
+    predictor = StampPredictor.load(read_model_options(options))
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
     print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends; Ctrl-C stops an answer.")

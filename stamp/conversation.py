@@ -8,9 +8,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from stamp.errors import PromptError, is_utf8
 from stamp.labels import label_masks
 from stamp.pictures.masks import mask_record
 
+MAX_PROMPT_CHARACTERS = 2000
 #: Why an answer ended. end: the model closed it; length: the token budget is used up; stopped: the caller asked for
 #: it; time: it took too long; repetition: it went on and on with the same words; given: it was not generated.
 FinishReason = Literal["end", "length", "stopped", "time", "repetition", "given"]
@@ -134,3 +136,13 @@ class Done:
 
 
 StreamEvent = TextDelta | MaskReady | Done
+
+
+def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
+    """Raise PromptError for an empty or too long prompt, and for one that is no text."""
+    if not is_utf8(prompt):
+        raise PromptError("The text holds characters that are not UTF-8. Type it again.")
+    if not prompt.strip():
+        raise PromptError('Type a request first, for example "segment the apple".')
+    if len(prompt) > max_characters:
+        raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")

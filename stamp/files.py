@@ -44,8 +44,8 @@ def why_not_written(error: Exception) -> str | None:
         return None if error.errno is None else _REASONS.get(error.errno, os.strerror(error.errno))
     if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):  # of torch.save
         return why_not_written(error.__context__)
-    said = str(error)  # safetensors raises an error of its own: "... No space left on device (os error 28)"
-    return next((reason for number, reason in _REASONS.items() if f"(os error {number})" in said), None)
+    message = str(error)  # safetensors raises an error of its own: "... No space left on device (os error 28)"
+    return next((reason for number, reason in _REASONS.items() if f"(os error {number})" in message), None)
 
 
 def check_writable(folder: Path) -> None:

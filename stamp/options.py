@@ -3,40 +3,42 @@
 import argparse
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
 
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.refinement import REFINERS
 
-if TYPE_CHECKING:
-    from stamp.checkpoints.download import Report
-    from stamp.model.modeling_stamp import StampForSegmentation
-    from stamp.predictor import StampPredictor
-
-#: (option, default, help). `--min-pixels` reads STAMP_MIN_PIXELS, and so on.
-_MODEL_OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    ("model", None, "nano, 2b, 7b, a checkpoint folder or a hub id (default: nano, the embedded one)"),
-    ("base", None, "base model of an adapter: folder or hub id"),
-    ("revision", None, "branch, tag or commit of a hub id"),
-    ("device", "auto", "auto, cpu, cuda, cuda:1, ..."),
-    ("dtype", "auto", "auto, float32, bfloat16 or float16"),
-    ("quantization", "none", "none, int8, nf4, or auto: nf4 from a billion parameters on"),
-    ("min-pixels", None, "least pixels of a picture after resizing"),
-    ("max-pixels", None, "most pixels of a picture after resizing; fewer are faster"),
-    ("sam-model", None, "SAM weights for the refinement sam, e.g. facebook/sam-vit-huge: folder or hub id"),
-    ("sam-revision", None, "branch, tag or commit of the SAM weights' hub id"),
-)
+#: By field of LoadOptions. `min_pixels` is `--min-pixels`, and the page also reads STAMP_MIN_PIXELS.
+_HELP = {
+    "model": "nano, 2b, 7b, a checkpoint folder or a hub id (default: nano, the embedded one)",
+    "base": "base model of an adapter: folder or hub id",
+    "revision": "branch, tag or commit of a hub id",
+    "device": "auto, cpu, cuda, cuda:1, ...",
+    "dtype": "auto, float32, bfloat16 or float16",
+    "quantization": "none, int8, nf4, or auto: nf4 from a billion parameters on",
+    "min_pixels": "least pixels of a picture after resizing",
+    "max_pixels": "most pixels of a picture after resizing; fewer are faster",
+    "sam_model": "SAM weights for the refinement sam, e.g. facebook/sam-vit-huge: folder or hub id",
+    "sam_revision": "branch, tag or commit of the SAM weights' hub id",
+}
 
 
 def add_model_options(
-    parser: argparse.ArgumentParser, *, quantization: str = "none", from_environment: bool = False
+    parser: argparse.ArgumentParser, defaults: LoadOptions | None = None, *, from_environment: bool = False
 ) -> None:
     """Add the options; with `from_environment`, STAMP_MODEL, STAMP_QUANTIZATION ... give their defaults."""
-    for name, default, text in _MODEL_OPTIONS:
-        default = quantization if name == "quantization" else default
+    for name, text in _HELP.items():
+        default = getattr(defaults or LoadOptions(), name)
         if from_environment:
-            default = os.environ.get(f"STAMP_{name.replace('-', '_').upper()}") or default
-        is_number = name.endswith("pixels")
-        parser.add_argument(f"--{name}", default=default, help=text, type=int if is_number else str)
+            default = os.environ.get(f"STAMP_{name.upper()}") or default
+        kind = int if name.endswith("pixels") else str
+        parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=text, type=kind)
+
+
+def read_model_options(given: argparse.Namespace) -> LoadOptions:
+    """The values of `add_model_options`, and of `--merge` where a command has it."""
+    names = {one.name for one in fields(LoadOptions)}
+    return LoadOptions(**{name: value for name, value in vars(given).items() if name in names})
 
 
 def add_refine_option(parser: argparse.ArgumentParser) -> None:
@@ -71,36 +73,3 @@ def seconds(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"an answer needs a number of seconds above 0, got {text!r}")
     return value
-
-
-def load_predictor(
-    options: argparse.Namespace,
-    *,
-    merge: bool = False,
-    report: "Report | None" = None,
-    model_class: "type[StampForSegmentation] | None" = None,
-) -> "StampPredictor":
-    """The predictor the options ask for. model_class: what the weights are of; None is STAMP.
-
-    Raises CheckpointError (a ValueError).
-    """
-    from stamp.checkpoints.sources import find_checkpoint
-    from stamp.model.modeling_stamp import StampForSegmentation
-    from stamp.predictor import StampPredictor
-
-    sam_model = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, report)
-    predictor = StampPredictor.from_pretrained(
-        options.model,
-        device=options.device,
-        dtype=options.dtype,
-        quantization=options.quantization,
-        base=options.base,
-        revision=options.revision,
-        merge=merge,
-        min_pixels=options.min_pixels,
-        max_pixels=options.max_pixels,
-        report=report,
-        model_class=model_class or StampForSegmentation,
-    )
-    predictor.sam_model = sam_model
-    return predictor

@@ -9,28 +9,36 @@ from typing import Self
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
 from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.download import Report
-from stamp.checkpoints.loading import LoadOptions, load_checkpoint
+from stamp.checkpoints.load_options import LoadOptions
+from stamp.checkpoints.loading import load_checkpoint
 from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
-from stamp.conversation import Done, EncodedImage, ImageLike, Segmentation, StreamEvent, TextDelta, Turn
-from stamp.errors import PromptError, is_utf8
-from stamp.inference.answer import Answer
+from stamp.conversation import (
+    MAX_PROMPT_CHARACTERS,
+    Done,
+    EncodedImage,
+    ImageLike,
+    Segmentation,
+    StreamEvent,
+    TextDelta,
+    Turn,
+    check_prompt,
+)
+from stamp.errors import PromptError
+from stamp.inference.answer import Answer, DecodingOptions
 from stamp.inference.conversation_cache import ConversationCache, default_bytes
 from stamp.inference.drafting import Drafter
-from stamp.inference.generation import PhaseClock, chooser
+from stamp.inference.encoding import ImageEncoder
+from stamp.inference.generation import PhaseClock
 from stamp.inference.memory import within_memory
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits, load_image
+from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits
 from stamp.refinement import check_refiner_name, make_refiner
 from stamp.refinement.refiner import Refiner
-
-MAX_PROMPT_CHARACTERS = 2000
 
 
 class StampPredictor:
@@ -44,21 +52,25 @@ class StampPredictor:
         image_limits: ImageLimits = DEFAULT_LIMITS,
         max_prompt_characters: int = MAX_PROMPT_CHARACTERS,
         conversation_cache: ConversationCache | None = None,
+        quantization: str = "none",
+        sam_model: str | Path | None = None,
+        drafts: bool = True,
     ):
         model.config.seg_token_id = processor.seg_token_id
         model.config.mask_token_id = processor.mask_token_id
         self.model = model.eval()
         self.processor = processor
         self.image_limits = image_limits
+        self.images = ImageEncoder(model, processor, image_limits)
         self.max_prompt_characters = max_prompt_characters
         if conversation_cache is None:
             conversation_cache = ConversationCache(default_bytes(model.get_memory_footprint()))
         self.conversation_cache = conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
-        self.drafter: Drafter | None = Drafter(processor)  # None: decode token by token
-        self.quantization = "none"
-        self.sam_model: str | Path | None = None
+        self.drafter = Drafter(processor) if drafts else None  # None: decode token by token
+        self.quantization = quantization
+        self.sam_model = sam_model
         self._refiners: dict[str, Refiner] = {}
         self.end_token_ids = frozenset({processor.end_token_id, *_end_tokens(model)})
 
@@ -67,16 +79,16 @@ class StampPredictor:
         cls,
         path_or_id: str | Path | None = None,
         *,
-        device: str = "auto",
-        dtype: str = "auto",
-        quantization: str = "none",
+        device: str = LoadOptions.device,
+        dtype: str = LoadOptions.dtype,
+        quantization: str = LoadOptions.quantization,
         base: str | None = None,
         revision: str | None = None,
         merge: bool = False,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         report: Report | None = None,
-        model_class: type[StampForSegmentation] = StampForSegmentation,
+        model_class: type[StampForSegmentation] | None = None,
     ) -> Self:
         """Load a checkpoint: None is the embedded nano; else "nano", "2b", "7b", a folder, or a hub id.
 
@@ -85,46 +97,43 @@ class StampPredictor:
         quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
         base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
         after resizing. report: gets a line at each step and while downloading; None shows bars
-        in the terminal. model_class: what the weights are of.
+        in the terminal. model_class: what the weights are of; None is StampForSegmentation.
         Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
-        place = torch.device(choose_device(device))
-        folder = find_checkpoint(path_or_id, revision, report)
-        options = LoadOptions(place, dtype, quantization, base, merge, min_pixels, max_pixels, report, model_class)
+        return cls.load(
+            LoadOptions(
+                model=path_or_id,
+                base=base,
+                revision=revision,
+                device=device,
+                dtype=dtype,
+                quantization=quantization,
+                min_pixels=min_pixels,
+                max_pixels=max_pixels,
+                merge=merge,
+                report=report,
+                model_class=model_class,
+            )
+        )
+
+    @classmethod
+    def load(cls, options: LoadOptions) -> Self:
+        """Load what the options say; see `from_pretrained`. Raises CheckpointError (a ValueError)."""
+        choose_device(options.device)  # refused before a download
+        sam = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, options.report)
+        folder = find_checkpoint(options.model, options.revision, options.report)
         model, processor, in_effect = load_checkpoint(folder, options)
-        predictor = cls(model, processor)
-        predictor.quantization = in_effect
-        return predictor
+        return cls(model, processor, quantization=in_effect, sam_model=sam or None, drafts=options.drafts)
 
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self.model.device
-
-    # -- public API --------------------------------------------------------------------------------------------
+        place: torch.device = self.model.device
+        return place
 
     def encode_image(self, image: ImageLike) -> EncodedImage:
         """Load and check an image and compute its vision features once. Raises ImageError."""
-        if isinstance(image, EncodedImage):
-            if image.model_id != id(self.model):
-                raise ValueError("this EncodedImage was made by another predictor; encode the image again")
-            return image
-        encoded, _ = self.encode_picture(load_image(image, self.image_limits), self.clock())
-        return encoded
-
-    def encode_picture(
-        self, picture: Image.Image, clock: PhaseClock, share: float = 1.0
-    ) -> tuple[EncodedImage, Tensor]:
-        """(vision features, the patches (n, patch_dim) on the model's device from which they were made).
-
-        share: of the pixels that the picture would have after resizing.
-        """
-        with torch.inference_mode(), clock.phase("vision"):
-            patches, grid = self.processor.encode_image(picture, share)
-            patches = patches.to(self.device)
-            (embeds,) = self.model.encode_images(patches, grid.to(self.device))
-        grid_hw = self.model.merged_grid(grid[0])
-        return EncodedImage(picture, embeds, grid, grid_hw, clock.seconds["vision"], id(self.model)), patches
+        return self.images.encode(image, self.clock())
 
     def segment(
         self,
@@ -145,20 +154,17 @@ class StampPredictor:
         refine: how grid logits become pixels, a key of `stamp.refinement.REFINERS`. should_stop, max_seconds,
         may_shrink: as of `stream`. history: earlier prompts about the image, each with its `Segmentation.response`.
         """
-        turns = [turn for question, response in history for turn in self._exchange(question, response)]
-        turns = [*turns, Turn("user", prompt)]
+        turns = []
+        for question, response in history:  # in a response, only `<|seg|>` is special
+            token_ids = tuple(self.processor.encode_response(response))
+            turns += [Turn("user", question), Turn("assistant", response, token_ids=token_ids)]
+        turns.append(Turn("user", prompt))
         turns[0] = replace(turns[0], image=image)
 
-        def attempt(share: float) -> Generator[Segmentation, None, None]:
-            answer, choose = self.begin(turns, refine, share=share), chooser(temperature, seed)
-            for _ in answer.tokens(
-                max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
-            ):
-                pass
-            answer.predict_masks()
-            yield replace(answer.result(self.versions()), is_shrunk=share < 1)
-
-        return next(within_memory(attempt, may_shrink, self.conversation_cache.clear))
+        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds)
+        (done,) = self._answer(turns, options, refine, may_shrink)
+        assert isinstance(done, Done)
+        return done.segmentation
 
     def stream(
         self,
@@ -171,42 +177,54 @@ class StampPredictor:
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
         may_shrink: bool = False,
-    ) -> Iterator[StreamEvent]:
+        cache: ConversationCache | None = None,
+    ) -> Generator[StreamEvent, None, None]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
         The last image of the conversation is the one that is segmented, in whichever turn it was given.
         should_stop: asked between tokens. max_seconds: of writing, from the first token on; None is no limit. Both end
         the answer between two tokens, and so does endless repetition (`stamp.inference.repetition`). What was written
         until then is kept, and `Segmentation.finish_reason` says what ended it.
-        What earlier turns computed is used again while `conversation_cache` holds it.
+        What earlier turns computed is used again while `cache` holds it; None is `conversation_cache`.
         may_shrink: where the accelerator's memory does not suffice before the first event, try once more with smaller
         pictures; `Segmentation.is_shrunk` says so. Raises MemoryShortError, a PromptError, where it does not suffice.
         """
+        cache = self.conversation_cache if cache is None else cache
+        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds)
+        yield from self._answer(conversation, options, refine, may_shrink, cache)
+
+    def _answer(
+        self,
+        conversation: Sequence[Turn],
+        options: DecodingOptions,
+        refine: str,
+        may_shrink: bool,
+        cache: ConversationCache | None = None,
+    ) -> Iterator[StreamEvent]:
+        """The events of `stream`. Without a cache there is only Done, and all masks share one pass."""
 
         def attempt(share: float) -> Generator[StreamEvent, None, None]:
-            answer = self.begin(conversation, refine, self.conversation_cache, share)
-            choose = chooser(temperature, seed)
+            clock = self.clock()
+            smaller = [self.images.encode_smaller(turn, clock, share) for turn in conversation] if share < 1 else None
+            answer = self.begin(smaller or conversation, refine, cache, clock)
             try:
-                for token_id in answer.tokens(
-                    max_new_tokens, choose, should_stop=should_stop, max_seconds=max_seconds, end_repetition=True
-                ):
+                for token_id in options.tokens(answer):
+                    if cache is None:
+                        continue
                     if token_id == self.processor.seg_token_id:
                         yield from answer.predict_masks()
                     elif piece := answer.new_text():
                         yield TextDelta(piece)
+                answer.predict_masks()  # those that are still missing
                 result = replace(answer.result(self.versions()), is_shrunk=share < 1)
-                if rest := answer.new_text(final=True):
+                if cache is not None and (rest := answer.new_text(final=True)):
                     yield TextDelta(rest)
             finally:  # also when the caller walks away
-                self.conversation_cache.put(answer.prefix())
+                if cache is not None:
+                    cache.put(answer.prefix())
             yield Done(result)
 
         yield from within_memory(attempt, may_shrink, self.conversation_cache.clear)
-
-    def _exchange(self, question: str, response: str) -> tuple[Turn, Turn]:
-        """An earlier question and its answer, in which only `<|seg|>` is special."""
-        token_ids = tuple(self.processor.encode_response(response))
-        return Turn("user", question), Turn("assistant", response, token_ids=token_ids)
 
     def predict_masks(self, image: ImageLike, prompt: str, response: str) -> Segmentation:
         """Teacher-forced: the masks of a given response, in which only `<|seg|>` is special. No `<|im_end|>`."""
@@ -225,11 +243,11 @@ class StampPredictor:
         conversation: Sequence[Turn],
         refine: str = "auto",
         cache: ConversationCache | None = None,
-        share: float = 1.0,
+        clock: PhaseClock | None = None,
     ) -> Answer:
         """An answer, ready to generate: checks the conversation, encodes its images, prefills what `cache` lacks.
 
-        share: of the pixels that its pictures would have after resizing. Raises ImageError, PromptError.
+        clock: None starts a new one. Raises ImageError, PromptError.
         """
         if not conversation or conversation[-1].role != "user":
             raise PromptError("A conversation ends with a user turn.")
@@ -239,14 +257,11 @@ class StampPredictor:
         given = [turn.image for turn in conversation if turn.image is not None]
         if not given:
             raise PromptError("Give an image first: STAMP answers about pictures.")
-        refiner = self.refiner(refine)
-        images = [self._encode_once(image, cache, share) for image in given]
+        refiner, clock = self.refiner(refine), clock or self.clock()
+        clock.seconds.setdefault("vision", 0.0)
+        images = [self.images.encode(image, clock, cache) for image in given]
         ids = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images]).input_ids
         self._check_length(len(ids))
-        clock = self.clock()
-        clock.seconds["vision"] = sum(
-            image.vision_s for image, source in zip(images, given, strict=True) if image is not source
-        )
         answer = Answer(
             self.model,
             self.processor,
@@ -261,20 +276,6 @@ class StampPredictor:
         answer.prefill()
         return answer
 
-    def _encode_once(self, image: ImageLike, cache: ConversationCache | None, share: float = 1.0) -> EncodedImage:
-        if share < 1:
-            picture = image.image if isinstance(image, EncodedImage) else load_image(image, self.image_limits)
-            return self.encode_picture(picture, self.clock(), share)[0]
-        if cache is None or isinstance(image, EncodedImage):
-            return self.encode_image(image)
-        picture = load_image(image, self.image_limits)
-        digest, known = cache.find_image(picture)
-        if known is not None:
-            return replace(known, vision_s=0.0)
-        encoded, _ = self.encode_picture(picture, self.clock())
-        cache.keep_image(digest, encoded)
-        return encoded
-
     def refiner(self, name: str = "auto") -> Refiner:
         """The way from grid logits to pixels, made on first use. Raises ValueError for an unknown name."""
         name = check_refiner_name(name)
@@ -285,8 +286,6 @@ class StampPredictor:
     def clock(self) -> PhaseClock:
         """A clock for the phases of one answer; a phase holds the lock."""
         return PhaseClock(self.device, self.lock, self.read_clock)
-
-    # -- checks ------------------------------------------------------------------------------------------------
 
     def check_prompt(self, prompt: str) -> None:
         """Raise PromptError for a prompt that cannot be answered."""
@@ -305,19 +304,6 @@ class StampPredictor:
         return package_versions() | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
 
 
-def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
-    """Raise PromptError for an empty or too long prompt, and for one that is no text."""
-    if not is_utf8(prompt):
-        raise PromptError("The text holds characters that are not UTF-8. Type it again.")
-    if not prompt.strip():
-        raise PromptError('Type a request first, for example "segment the apple".')
-    if len(prompt) > max_characters:
-        raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")
-
-
 def _end_tokens(model: StampForSegmentation) -> list[int]:
-    config = model.generation_config
-    ids = None if config is None else config.eos_token_id
-    if ids is None:
-        return []
-    return [ids] if isinstance(ids, int) else list(ids)
+    ids = getattr(model.generation_config, "eos_token_id", None)
+    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)

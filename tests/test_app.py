@@ -58,8 +58,8 @@ def test_the_port_is_passed_only_when_given(
 
 def test_the_page_does_not_import_torch() -> None:
     code = (
-        "import sys, app, demo.ui; from demo.loading import ModelSlot;"
-        "demo.ui.build_demo(ModelSlot.from_options(app.parse_arguments([])));"
+        "import sys, app, demo.ui; from demo.loading import ModelSlot; from stamp.options import read_model_options;"
+        "demo.ui.build_demo(ModelSlot.from_options(read_model_options(app.parse_arguments([]))));"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

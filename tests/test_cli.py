@@ -82,7 +82,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(StampPredictor, "from_pretrained", forbidden)
+    monkeypatch.setattr(StampPredictor, "load", forbidden)
     assert main([*arguments, *TIED]) == 2
     return capsys.readouterr().err.splitlines()[-1]
 
@@ -189,7 +189,7 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(StampPredictor, "from_pretrained", interrupted)
+    monkeypatch.setattr(StampPredictor, "load", interrupted)
     assert main(["chat", str(PICTURE), *TIED]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "stopped"
 

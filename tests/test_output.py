@@ -1,6 +1,7 @@
 """What `--out` may touch: files of an earlier run, which its own result.json lists, and nothing else."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,11 @@ def test_a_file_that_is_not_ours_is_never_overwritten(tmp_path: Path, name: str,
         (tmp_path / "mask_1.png").unlink()
     (tmp_path / name).write_text('{"mine": 1}')
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    for attempt in (lambda: check_output(tmp_path), lambda: write_result(answer(13), IMAGE, tmp_path)):
+    attempts: list[Callable[[], object]] = [
+        lambda: check_output(tmp_path),
+        lambda: write_result(answer(13), IMAGE, tmp_path),
+    ]
+    for attempt in attempts:
         with pytest.raises(OutputError, match=rf"\w+\.\w+ in .*{tmp_path.name} was not written by an earlier run"):
             attempt()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

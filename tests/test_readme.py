@@ -134,6 +134,7 @@ def test_a_fork_checks_what_is_checked_here() -> None:
     ):
         assert command in ours, command
         assert command in theirs, command
+    assert "- run: pytest --cov\n" in theirs  # forks also see what no test runs
     supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     assert supported == ">=3.11,<3.13"
     assert 'python: ["3.11", "3.12"]' in theirs

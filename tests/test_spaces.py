@@ -18,6 +18,7 @@ import yaml
 import app
 from demo.board.sources import read_sources
 from demo.loading import ModelSlot
+from stamp.options import read_model_options
 
 ROOT = Path(__file__).parent.parent
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
@@ -97,7 +98,7 @@ def test_one_variable_makes_it_the_published_model(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("STAMP_MODEL", "2b")
     given = app.parse_arguments([])
     assert (given.model, given.quantization, given.device) == ("2b", "auto", "auto")
-    assert not ModelSlot.from_options(given).is_embedded
+    assert not ModelSlot.from_options(read_model_options(given)).is_embedded
 
 
 def free_port() -> int:

@@ -69,7 +69,8 @@ class EmbeddingForSegmentation(StampForSegmentation):
         return grown
 
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        parent: Any = super()  # whose method has no annotations
+        parent._init_weights(module)
         if isinstance(module, SamPositionalEmbedding):
             nn.init.normal_(module.positional_embedding, std=module.scale)
 

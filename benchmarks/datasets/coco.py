@@ -75,7 +75,8 @@ def segmentation_mask(segmentation: Any, size_hw: tuple[int, int]) -> Mask:
         if isinstance(segmentation, dict):
             return _run_length(segmentation, size_hw)
         if segmentation and isinstance(segmentation[0], dict):
-            return np.logical_or.reduce([_run_length(part, size_hw) for part in segmentation])
+            joined: Mask = np.any([_run_length(part, size_hw) for part in segmentation], axis=0)
+            return joined
         if not segmentation:
             return np.zeros(size_hw, dtype=bool)
         polygons = [polygon for polygon in segmentation if len(polygon) >= 6 or len(polygon) % 2] or segmentation

@@ -1,9 +1,9 @@
 """Methods by name. A new one needs a module with a class like `benchmarks.methods.method.Method`, and a line here."""
 
-import argparse
 from collections.abc import Callable, Collection, Sequence
 from types import MappingProxyType
 
+from benchmarks.checkpoints import MethodOptions
 from benchmarks.methods.backbone import load_backbone
 from benchmarks.methods.embedding import load_embedding
 from benchmarks.methods.method import Method, Prediction, TalksOnly
@@ -13,8 +13,8 @@ from benchmarks.methods.stamp import load_stamp, load_stamp_nano
 
 __all__ = ["MAKERS", "Method", "Prediction", "TalksOnly", "load_methods", "method_labels"]
 
-#: Makers: (variant, command-line options) -> loaded method.
-MAKERS: MappingProxyType[str, Callable[[str, argparse.Namespace], Method]] = MappingProxyType(
+#: Makers: (variant, options) -> loaded method.
+MAKERS: MappingProxyType[str, Callable[[str, MethodOptions], Method]] = MappingProxyType(
     {
         "stamp": load_stamp,
         "stamp_nano": load_stamp_nano,
@@ -50,7 +50,7 @@ def method_labels(wanted: Sequence[str], absent: Collection[str] = ()) -> tuple[
     return labels
 
 
-def load_methods(labels: Sequence[str], options: argparse.Namespace) -> list[Method]:
+def load_methods(labels: Sequence[str], options: MethodOptions) -> list[Method]:
     """Load each of `method_labels`. Raises ValueError: an unknown variant, or an error while loading it."""
     parts = [label.partition(":") for label in labels]
     return [MAKERS[name](variant, options) for name, _, variant in parts]

@@ -1,10 +1,8 @@
 """The backbone before mask training: its dialogue scores show how much of that ability training keeps."""
 
-import argparse
-
 from PIL import Image
 
-from benchmarks.checkpoints import BACKBONE, with_checkpoint
+from benchmarks.checkpoints import BACKBONE, MethodOptions, load_options_of
 from benchmarks.methods.method import TalksOnly
 from benchmarks.methods.stamp import StampMethod, load_method
 from stamp.conversation import Segmentation, Turn
@@ -21,6 +19,6 @@ class BackboneMethod(TalksOnly, StampMethod):
         return answer.result(self.predictor.versions())
 
 
-def load_backbone(variant: str, options: argparse.Namespace) -> BackboneMethod:
+def load_backbone(variant: str, options: MethodOptions) -> BackboneMethod:
     """The backbone of --backbone-model, or the one in `assets/`. Raises ValueError if there is none."""
-    return load_method(BackboneMethod, BACKBONE, variant, with_checkpoint(BACKBONE, options))
+    return load_method(BackboneMethod, BACKBONE, variant, load_options_of(BACKBONE, options), options)

@@ -1,6 +1,5 @@
 """Embedding prediction: one token prompts a mask decoder."""
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from PIL import Image
 from torch.nn import functional
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
-from benchmarks.checkpoints import with_checkpoint
+from benchmarks.checkpoints import MethodOptions, load_options_of
 from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.stamp import MAX_NEW_TOKENS, prediction_of
@@ -61,10 +60,10 @@ class EmbeddingMethod(OnPredictor):
         return self.about | {"refine": self.refiner.name, "max_new_tokens": self.max_new_tokens}
 
 
-def load_embedding(variant: str, options: argparse.Namespace) -> EmbeddingMethod:
+def load_embedding(variant: str, options: MethodOptions) -> EmbeddingMethod:
     """The baseline with bilinear enlargement, or with the variant's refiner. Raises ValueError."""
     if variant and variant not in VARIANTS:
         raise ValueError(f"embedding has no variant {variant!r}, only {', '.join(VARIANTS)}.")
-    predictor, about = load_measured(with_checkpoint("embedding", options), EmbeddingForSegmentation)
+    predictor, about = load_measured(load_options_of("embedding", options), EmbeddingForSegmentation)
     refiner = predictor.refiner(variant) if variant else BilinearRefiner()
     return EmbeddingMethod(predictor, refiner, variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

@@ -1,6 +1,6 @@
 """Loads a method's checkpoint and records where it came from."""
 
-import argparse
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,21 +8,20 @@ import torch
 from benchmarks.datasets.sample import Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.provenance import provenance
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.sources import find_base, find_checkpoint, is_adapter
 from stamp.model.modeling_stamp import StampForSegmentation
-from stamp.options import load_predictor
 from stamp.predictor import StampPredictor
 
 
 def load_measured(
-    options: argparse.Namespace, model_class: type[StampForSegmentation] = StampForSegmentation
+    options: LoadOptions, model_class: type[StampForSegmentation] = StampForSegmentation
 ) -> tuple[StampPredictor, dict[str, Any]]:
-    """(predictor of --model, its provenance). It decodes token by token, so no answer depends on earlier samples.
+    """(predictor, its provenance). It decodes token by token, so no answer depends on earlier samples.
 
     Raises CheckpointError (a ValueError), which says what to do.
     """
-    predictor = load_predictor(options, model_class=model_class)
-    predictor.drafter = None
+    predictor = StampPredictor.load(replace(options, model_class=model_class, drafts=False))
     folder = find_checkpoint(options.model, options.revision)
     base = find_base(folder, options.base) if is_adapter(folder) else None
     return predictor, provenance(predictor, options.model) | {

@@ -1,9 +1,7 @@
 """Patch labels as text; labels become pixels the way STAMP's logits do."""
 
-import argparse
-
 from benchmarks.baselines.patches import PatchText
-from benchmarks.checkpoints import with_checkpoint
+from benchmarks.checkpoints import MethodOptions, load_options_of
 from benchmarks.methods.loading import load_measured
 from benchmarks.methods.written import MAX_NEW_TOKENS, WrittenMaskMethod
 from stamp.refinement import REFINERS, check_refiner_name
@@ -11,12 +9,12 @@ from stamp.refinement import REFINERS, check_refiner_name
 VARIANTS = tuple(name for name in REFINERS if name != "auto")
 
 
-def load_patch_text(variant: str, options: argparse.Namespace) -> WrittenMaskMethod:
+def load_patch_text(variant: str, options: MethodOptions) -> WrittenMaskMethod:
     """The baseline with --refine, or with the variant's refiner. Raises ValueError."""
     if variant and variant not in VARIANTS:
         raise ValueError(f"patch_text has no variant {variant!r}, only {', '.join(VARIANTS)}.")
     refine = check_refiner_name(variant or options.refine)
-    predictor, about = load_measured(with_checkpoint("patch_text", options))
+    predictor, about = load_measured(load_options_of("patch_text", options))
     form = PatchText(predictor.refiner(refine))
     budget = options.max_new_tokens or MAX_NEW_TOKENS
     return WrittenMaskMethod(predictor, form, variant, budget, about | {"refine": refine})

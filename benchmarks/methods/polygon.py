@@ -1,9 +1,7 @@
 """Polygons as text; `polygon:published` is SimpleSeg itself."""
 
-import argparse
-
 from benchmarks.baselines.polygons import PolygonText
-from benchmarks.checkpoints import with_checkpoint
+from benchmarks.checkpoints import MethodOptions, load_options_of
 from benchmarks.methods.loading import load_measured
 from benchmarks.methods.method import Method
 from benchmarks.methods.simpleseg import load_simpleseg
@@ -12,11 +10,11 @@ from benchmarks.methods.written import MAX_NEW_TOKENS, WrittenMaskMethod
 PUBLISHED = "published"
 
 
-def load_polygon(variant: str, options: argparse.Namespace) -> Method:
+def load_polygon(variant: str, options: MethodOptions) -> Method:
     """The baseline, or the published model. Raises ValueError."""
     if variant == PUBLISHED:
         return load_simpleseg(options)
     if variant:
         raise ValueError(f"polygon has no variant {variant!r}, only {PUBLISHED}.")
-    predictor, about = load_measured(with_checkpoint("polygon", options))
+    predictor, about = load_measured(load_options_of("polygon", options))
     return WrittenMaskMethod(predictor, PolygonText(), variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

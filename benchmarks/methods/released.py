@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from benchmarks.methods.forcing import Forced, decode
+from benchmarks.methods.teacher_forcing import Forced, decode
 from stamp.conversation import MaskReady, Segmentation, Turn
 from stamp.inference.answer import Answer
 from stamp.model.modeling_stamp import StampForSegmentation
@@ -45,7 +45,7 @@ def segment_released(
     """
     predictor.check_prompt(prompt)
     clock = predictor.clock()
-    encoded, pixels = predictor.encode_picture(load_image(image, predictor.image_limits), clock)
+    encoded, pixels = predictor.images.encode_picture(load_image(image, predictor.image_limits), clock)
     turns = [Turn("user", prompt, encoded)]
     prompt_ids = predictor.processor.encode_conversation(turns, [len(encoded.embeds)]).input_ids
     stops, refiner = predictor.end_token_ids, predictor.refiner(refine)

@@ -7,7 +7,6 @@ question without an object unchanged, and count an answer with brackets but no p
 weights have not been run here: loading is tested on random weights of the class.
 """
 
-import argparse
 import json
 import re
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from PIL import Image
 from transformers import AutoConfig, PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from benchmarks.checkpoints import MethodOptions
 from benchmarks.datasets.coco import segmentation_mask
 from benchmarks.datasets.sample import DatasetError, MaskSample, Sample
 from benchmarks.fingerprint import checkpoint_sha256
@@ -126,27 +126,27 @@ def read_polygons(answer: str, size_hw: tuple[int, int]) -> np.ndarray | None:
         return None
 
 
-def load_simpleseg(options: argparse.Namespace) -> SimpleSegMethod:
+def load_simpleseg(options: MethodOptions) -> SimpleSegMethod:
     """Load --published-polygon-model. Raises ValueError: not named, not this model, or incomplete."""
     if (source := options.published_polygon_model) is None:
         raise ValueError(
             "polygon:published needs weights: name the folder or hub id of SimpleSeg on Qwen2.5-VL with "
             "--published-polygon-model, for example sthui/SimpleSeg-Qwen2.5-VL."
         )
-    if options.quantization != "none":
+    if options.load.quantization != "none":
         raise ValueError("polygon:published is measured without quantization.")
     folder = find_checkpoint(source)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if config.model_type != "qwen2_5_vl":
         raise ValueError(f"{source} is a {config.model_type!r}; polygon:published reads SimpleSeg on 'qwen2_5_vl'.")
-    place = torch.device(choose_device(options.device))
-    dtype = DTYPES["bfloat16" if options.dtype == "auto" else options.dtype]
+    place = choose_device(options.load.device)
+    dtype = DTYPES["bfloat16" if options.load.dtype == "auto" else options.load.dtype]
     load: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained
     model, info = load(folder, dtype=dtype, use_safetensors=True, output_loading_info=True, device_map={"": place})
     if info["missing_keys"]:
         raise ValueError(f"{source} is incomplete; missing: {sorted(info['missing_keys'])[:5]}")
     processor = StampProcessor(_with_stamp_tokens(folder), Qwen2VLImageProcessorPil.from_pretrained(folder))
-    processor.limit_pixels(options.min_pixels, options.max_pixels)
+    processor.limit_pixels(options.load.min_pixels, options.load.max_pixels)
     budget = options.max_new_tokens or MAX_NEW_TOKENS
     return SimpleSegMethod(model.eval(), processor, budget, source, checkpoint_sha256(folder))
 

@@ -1,17 +1,17 @@
 """All-mask prediction: STAMP itself, with the public predictor or with the algorithm as released."""
 
-import argparse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from PIL import Image
 
-from benchmarks.checkpoints import changed, checkpoint_of
+from benchmarks.checkpoints import MethodOptions, checkpoint_of
 from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.released import segment_released
 from benchmarks.methods.streaming import Piece
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.loading import DTYPES
 from stamp.checkpoints.quantization import QUANTIZATIONS
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, find_checkpoint
@@ -63,9 +63,9 @@ class StampMethod(OnPredictor):
         if self.released:
             yield self.predict(image, prompt)  # the released algorithm shows nothing before it is done
             return
-        self.predictor.conversation_cache = ConversationCache(0)  # nothing of an earlier answer may remain
         turns = [Turn("user", prompt, image)]
-        options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop}
+        nothing = ConversationCache(0)  # nothing of an earlier answer may help
+        options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop, "cache": nothing}
         for event in self.predictor.stream(turns, self.max_new_tokens, **options):
             yield prediction_of(event.segmentation) if isinstance(event, Done) else event
 
@@ -90,23 +90,25 @@ def prediction_of(result: Segmentation) -> Prediction:
     )
 
 
-def load_stamp(variant: str, options: argparse.Namespace) -> StampMethod:
+def load_stamp(variant: str, options: MethodOptions) -> StampMethod:
     """The checkpoint of --model; by default STAMP trained with the baselines' budget, or else the shipped nano."""
-    return load_method(StampMethod, "stamp", variant, changed(options, model=checkpoint_of("stamp", options)))
+    load = replace(options.load, model=checkpoint_of("stamp", options))
+    return load_method(StampMethod, "stamp", variant, load, options)
 
 
-def load_stamp_nano(variant: str, options: argparse.Namespace) -> StampMethod:
+def load_stamp_nano(variant: str, options: MethodOptions) -> StampMethod:
     """The shipped nano, whatever --model says."""
-    return load_method(StampMethod, "stamp_nano", variant, changed(options, model=None, base=None, revision=None))
+    load = replace(options.load, model=None, base=None, revision=None)
+    return load_method(StampMethod, "stamp_nano", variant, load, options)
 
 
-def load_method(kind: type[M], name: str, variant: str, options: argparse.Namespace) -> M:
-    """Load --model with the options and the variant's changes. Raises ValueError."""
+def load_method(kind: type[M], name: str, variant: str, load: LoadOptions, options: MethodOptions) -> M:
+    """Load a checkpoint with the variant's changes. Raises ValueError."""
     changes, refine, released = _read_variant(name, variant, options.refine)
     check_refiner_name(refine)
-    predictor, about = load_measured(changed(options, **changes))
+    predictor, about = load_measured(replace(load, **changes))
     predictor.refiner(refine)  # loads its weights now, not in the first answer
-    shipped = find_checkpoint(options.model, options.revision).resolve() == EMBEDDED_CHECKPOINT
+    shipped = find_checkpoint(load.model, load.revision).resolve() == EMBEDDED_CHECKPOINT
     return kind(
         predictor=predictor,
         variant=variant,
@@ -118,7 +120,7 @@ def load_method(kind: type[M], name: str, variant: str, options: argparse.Namesp
     )
 
 
-def _read_variant(name: str, variant: str, refine: str) -> tuple[dict[str, str], str, bool]:
+def _read_variant(name: str, variant: str, refine: str) -> tuple[dict[str, Any], str, bool]:
     """(changed options of the model, how masks are enlarged, the released algorithm?). Raises ValueError."""
     changes, released = {}, False
     for word in variant.split("+") if variant else ():

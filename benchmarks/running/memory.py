@@ -4,7 +4,6 @@ Peaks cannot be reset, and the timed process holds all methods at once. So a new
 answer a sample of each kind, and reports its peak memory: the resident set on a CPU, torch's allocations on a GPU.
 """
 
-import argparse
 import gc
 import json
 import multiprocessing
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from stamp.files import write_atomically
 
 if TYPE_CHECKING:  # a report reads the file and needs no model
+    from benchmarks.checkpoints import MethodOptions
     from benchmarks.datasets.sample import Sample
     from benchmarks.methods import Method
 
@@ -58,11 +58,11 @@ def one_of_each_kind(samples: "Sequence[Sample]", method: "Method") -> list[Requ
 
 
 def measure_memory(
-    folder: Path, requests: Mapping[str, Sequence[Request]], options: argparse.Namespace, retry: bool = False
+    folder: Path, requests: Mapping[str, Sequence[Request]], options: "MethodOptions", retry: bool = False
 ) -> None:
     """Measure the methods that are missing in a run's `memory.json` and add them. retry: measure errors again.
 
-    requests: by the method's label. options: the command-line options that load the method. First frees the memory
+    requests: by the method's label. options: those that load the methods. First frees the memory
     that this process no longer uses.
     """
     import torch
@@ -90,7 +90,7 @@ def read_memory(folder: Path) -> dict[str, dict[str, Any]]:
         raise ValueError(f"{path} cannot be read: {error}; delete it and the run will measure memory again.") from error
 
 
-def _in_new_process(label: str, options: argparse.Namespace, requests: Sequence[Request]) -> Memory:
+def _in_new_process(label: str, options: "MethodOptions", requests: Sequence[Request]) -> Memory:
     """Ctrl-C ends the new process silently; this process prints the message."""
     context = multiprocessing.get_context("spawn")
     quiet = (signal.SIGINT, signal.SIG_DFL)
@@ -103,7 +103,7 @@ def _in_new_process(label: str, options: argparse.Namespace, requests: Sequence[
             return Memory(error=f"{type(error).__name__}: {error}")
 
 
-def measure_here(label: str, options: argparse.Namespace, requests: Sequence[Request]) -> Memory:
+def measure_here(label: str, options: "MethodOptions", requests: Sequence[Request]) -> Memory:
     """Load a method into this process, which should hold nothing else, and let it answer the requests."""
     import torch
 

@@ -42,14 +42,14 @@ def run_benchmark(
     process.wait_for_all()
     samples = choose_samples(dataset.samples, config.limit, config.seed)
     own = process.share(samples)
-    records, _ = read_records(record_files(out))
-    done = {record.key for record in records if not (retry and record.status == "error")}
-    waiting = sum(is_due(sample, method, done) for sample in own for method in methods)
-    progress = Progress(waiting, quiet=process.rank > 0)
-    with RecordLog(out / shard_name(process)) as log, progress:
-        for record in run_samples(methods, own, done, config.warmups):
-            log.append(record)
-            progress.add(record)
+    with RecordLog(out / shard_name(process)) as log:  # before reading, because it drops an unfinished last line
+        records, _ = read_records(record_files(out))
+        done = {record.key for record in records if not (retry and record.status == "error")}
+        waiting = sum(is_due(sample, method, done) for sample in own for method in methods)
+        with Progress(waiting, quiet=process.rank > 0) as progress:
+            for record in run_samples(methods, own, done, config.warmups):
+                log.append(record)
+                progress.add(record)
     process.wait_for_all()
     if process.rank == 0:
         merge_records(out, samples)

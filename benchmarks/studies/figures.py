@@ -3,28 +3,31 @@
 It leaves out the ablation, which needs training: `python -m stamp.training ablation`.
 """
 
-import argparse
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.checkpoints import MethodOptions
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.photographs import MIN_AREA_SHARE
 from benchmarks.reporting.gallery import write_gallery
 from benchmarks.reporting.report import REPORT_FILE, group
-from benchmarks.run_command import add_run_options
+from benchmarks.run_command import RunOptions
 from benchmarks.run_command import run as run_benchmark
 from benchmarks.scoring.metrics import Convention
 from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import scores_of
 from benchmarks.studies.refusals import ask_unseen, refusals
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.sources import PHOTO_FIGURES_FILE
 from stamp.predictor import StampPredictor
-from stamp.training import __main__ as training
-from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE
+from stamp.training.card import quantization_study, refinement_study
+from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE, write_card
+from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
 #: Subfolder for the records of photographs.
 PHOTOS_FOLDER = "photos"
@@ -41,13 +44,12 @@ def write_figures(
     photographs unchanged. out: folder for the records; a stopped run is resumed there. The card's files go into
     `model`. Returns the benchmark's exit status; if it is not 0 (stopped or failed), no card is written.
     """
-    parser = argparse.ArgumentParser()
-    add_run_options(parser)
-    measured = ["--methods", "stamp", "--no-memory", "--dtype", "float32", "--model", str(model), "--device", device]
-    status = run_benchmark(parser.parse_args([*measured, "--dataset", "scenes", "--out", str(out)]))
+    load = LoadOptions(model, device=device, dtype="float32")
+    options = RunOptions("scenes", out, methods=("stamp",), memory=False, loading=MethodOptions(load))
+    status = run_benchmark(options)
     if photos is not None:
-        photographed = ["--dataset", "photos", "--root", str(photos), "--out", str(out / PHOTOS_FOLDER)]
-        status = status or run_benchmark(parser.parse_args([*measured, *photographed]))
+        photographed = replace(options, dataset="photos", root=photos, out=out / PHOTOS_FOLDER)
+        status = status or run_benchmark(photographed)
     if status:
         return status
     write_gallery(out, None, "stamp", 1, model / GALLERY_FILE)
@@ -57,15 +59,14 @@ def write_figures(
         sources = scores_by_source(records_of(out / PHOTOS_FOLDER)[0])
         figures = report | {"min_area_share": MIN_AREA_SHARE, "sources": sources}
         (model / PHOTO_FIGURES_FILE).write_text(json.dumps(figures, indent=1) + "\n")
-    predictor = StampPredictor.from_pretrained(model, device=device, dtype="float32")
+    predictor = StampPredictor.load(load)
     answers = list(ask_unseen(predictor, open_dataset("scenes", ("known",))))
     records, _ = records_of(out)
     (model / REFUSALS_FILE).write_text(json.dumps(refusals(answers, records), indent=1) + "\n")
-    where = ["--model", str(model), "--art", str(art)]
-    studied = [*where, "--device", device, "--scenes", str(studied_scenes)]
-    training.main(["quantization", *studied])
-    training.main(["refinement", *studied, "--out", str(model)])
-    training.main(["card", *where, "--run", str(run)])
+    library = ArtLibrary(art, TRAINING_STYLES, taught_nouns())
+    print(quantization_study.study_checkpoint(model, library, studied_scenes, device))
+    print(refinement_study.study_checkpoint(model, library, studied_scenes, device, out=model))
+    write_card(run, model)
     return 0
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from benchmarks.methods.forcing import decode
+from benchmarks.methods.teacher_forcing import decode
 from stamp.conversation import Segmentation, Turn
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.predictor import StampPredictor

@@ -5,7 +5,7 @@ are appended to a JSON-lines file, and the table is made from the rows.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.instruments import peak_bytes, resident_bytes
 from benchmarks.provenance import provenance
 from benchmarks.studies.speed import CLOCKS, SpeedConfig, measure, picture, prepare, speed_cases
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.predictor import StampPredictor
 
 GB = 1e9
@@ -51,12 +52,10 @@ class Footprint:
     clock: str
 
 
-def measure_footprint(
-    load: Callable[[], StampPredictor], model: str | Path | None, side_px: int = 896, clock: str = "wall"
-) -> Footprint:
-    """Call `load`, answer once about a square picture of `side_px`, and return the cost."""
+def measure_footprint(options: LoadOptions, side_px: int = 896, clock: str = "wall") -> Footprint:
+    """Load a checkpoint, answer once about a square picture of `side_px`, and return the cost."""
     start = CLOCKS[clock]()
-    predictor = load()
+    predictor = StampPredictor.load(options)
     load_s = CLOCKS[clock]() - start
     prepare(predictor, clock)
     load_peak, resident = peak_bytes(predictor.device), resident_bytes(predictor.device)
@@ -70,7 +69,7 @@ def measure_footprint(
         seconds=run.seconds,
         new_tokens=run.result.new_tokens,
         mask_tokens=run.result.mask_logits[0].size,
-        provenance=provenance(predictor, model),
+        provenance=provenance(predictor, options.model),
         clock=clock,
     )
 

@@ -1,8 +1,8 @@
 """Four ways from an answer to a mask, timed on given answers, so that the cost does not depend on the weights.
 
-Every token of an answer takes its decode step (`benchmarks.methods.forcing`). Decode steps for a mask's text count as
-the mask phase, and so does predicting a mask without text: STAMP's mask pass, the embedding's decoder. Turning it into
-pixels counts as refine. The text of random weights means nothing, so a stand-in of the same size is painted.
+Every token of an answer takes its decode step (`benchmarks.methods.teacher_forcing`). Decode steps for a mask's text
+count as the mask phase, and so does predicting a mask without text: STAMP's mask pass, the embedding's decoder. Turning
+it into pixels counts as refine. The text of random weights means nothing, so a stand-in of the same size is painted.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.baselines.patches import draw_patches
-from benchmarks.methods.forcing import decode
+from benchmarks.methods.teacher_forcing import decode
 from stamp.inference.answer import Answer
 from stamp.pictures.masks import Mask
 

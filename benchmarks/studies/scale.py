@@ -22,7 +22,7 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.instruments import wait_for
-from benchmarks.methods.forcing import ONE_MASK
+from benchmarks.methods.teacher_forcing import ONE_MASK
 from benchmarks.provenance import provenance
 from benchmarks.reporting.report_table import UNKNOWN, markdown, number
 from benchmarks.studies.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon

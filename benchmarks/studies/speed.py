@@ -2,7 +2,7 @@
 
 The parts of an answer: *Vision* turns the picture into features. *Prefill* reads the whole prompt in one pass.
 *Decode* writes the answer, one pass per token. *Mask* predicts the masks, P mask tokens each. *Refine* enlarges them.
-Answers are forced (`benchmarks.methods.forcing`), so every method writes the same tokens.
+Answers are forced (`benchmarks.methods.teacher_forcing`), so every method writes the same tokens.
 
 The measured window: PIL picture and prompt in, boolean masks at the picture's size out. Loading is outside, the
 accelerator is synchronized at both ends, every method is warmed up, and methods take turns (ours, released, released,
@@ -26,8 +26,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.instruments import wait_for
-from benchmarks.methods.forcing import ONE_MASK, segment_drafted, segment_forced
 from benchmarks.methods.released import MASK_PARTS, segment_released
+from benchmarks.methods.teacher_forcing import ONE_MASK, segment_drafted, segment_forced
 from benchmarks.provenance import provenance
 from benchmarks.studies.follow_up import segment_follow_up, segment_fresh
 from stamp.conversation import Segmentation

@@ -8,7 +8,6 @@ Then everything is repeated beside processes that only burn CPU time. The measur
 If something else runs on the machine, the idle half cannot be measured and its seconds are null.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -26,7 +25,7 @@ import psutil
 from tqdm import tqdm
 
 from benchmarks.studies.speed import SpeedConfig, measure, picture, prepare, speed_cases
-from stamp.options import load_predictor
+from stamp.checkpoints.load_options import LoadOptions
 
 POLICY = "OMP_WAIT_POLICY"
 #: A machine is not idle if more than this share of all cores is in use before the measurement.
@@ -65,8 +64,8 @@ class ThreadsConfig:
         return [Setting(policy, threads) for policy in ("PASSIVE", None) for threads in self.threads]
 
 
-def run_threads(options: argparse.Namespace, config: ThreadsConfig, out: Path) -> dict[str, Any]:
-    """Measure, write the record to the file `out`, and return it. options: command-line options for loading."""
+def run_threads(options: LoadOptions, config: ThreadsConfig, out: Path) -> dict[str, Any]:
+    """Measure, write the record to the file `out`, and return it. options: how to load the model."""
     load = psutil.cpu_percent(LOAD_WINDOW_S) / 100
     settings = config.settings()
     with ExitStack() as stack:
@@ -105,7 +104,7 @@ def _rounds(workers: Sequence[Connection], config: ThreadsConfig, name: str) -> 
 
 
 @contextmanager
-def _worker(setting: Setting, options: argparse.Namespace, side_px: int) -> Iterator[Connection]:
+def _worker(setting: Setting, options: LoadOptions, side_px: int) -> Iterator[Connection]:
     """A process with one setting: sends its provenance, then answers each request with the seconds of one answer."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -127,13 +126,14 @@ def _worker(setting: Setting, options: argparse.Namespace, side_px: int) -> Iter
         process.join()
 
 
-def _answer_on_demand(parent: Connection, threads: int, options: argparse.Namespace, side_px: int) -> None:
+def _answer_on_demand(parent: Connection, threads: int, options: LoadOptions, side_px: int) -> None:
     import torch
 
     from benchmarks.provenance import provenance
+    from stamp.predictor import StampPredictor
 
     torch.set_num_threads(threads)
-    predictor = load_predictor(options)
+    predictor = StampPredictor.load(options)
     prepare(predictor, "wall")
     image = picture(side_px)
     case = next(case for case in speed_cases(predictor.processor, SpeedConfig()) if case.name == "one_mask")

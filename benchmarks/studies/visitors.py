@@ -156,8 +156,8 @@ class Visitor:
         problem: str | None = "the connection ended before the answer"
         for message in self.messages():
             after = time.monotonic() - sent
-            if told := _TOLD.search(json.dumps(message.get("output", {}).get("data", ""), ensure_ascii=False)):
-                problem = unescape(told[1])
+            if notice := _TOLD.search(json.dumps(message.get("output", {}).get("data", ""), ensure_ascii=False)):
+                problem = unescape(notice[1])
             elif message["msg"] == "process_generating":
                 shown = self._chat_of(message)
                 has_mask = bool(_MASK.search(shown))

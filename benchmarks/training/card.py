@@ -1,4 +1,4 @@
-"""The card of a trained method, always written from the files beside it, never by hand."""
+"""The card of a trained method, always written from the files next to it, never by hand."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 SWEEP_FILE, FIGURES_FILE, ROWS_FILE = "sweep.json", "figures.json", "figures.jsonl"
 
 KINDS = {
-    "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit a cell of the grid, all in one pass.",
+    "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit per grid cell, all in one pass.",
     "polygon": "Masks as polygons written in the answer, after SimpleSeg: corners of outer contours, 0 to 99.",
     "patch_text": "Masks as run lengths of patch labels written in the answer, after Text4Seg: 16 rows of 16 patches.",
     "embedding": "Masks from the hidden state of `<|seg|>`, which prompts a small SAM mask decoder, after LISA.",
@@ -24,13 +24,13 @@ tags: [{method}, qwen2_vl, referring-expression-segmentation]
 {kind}
 
 One of the four methods that `benchmarks/` compares. All start from the same backbone (`{backbone}`) and see the same
-scenes, requests and questions for the same number of steps; what differs is how a mask is asked of the model. Drawn
-scenes only: it does not understand photographs.
+scenes, requests and questions for the same number of steps; they differ only in how the model produces a mask. It was
+trained on drawn scenes only and does not understand photographs.
 
 ## Figures
 
-Mean IoU of "segment the NOUN" on {n} unseen scenes: **{giou}**; {invalid} answers could not be used and
-count 0. The rows are in `figures.jsonl`. This says how the training went; `python -m benchmarks run` compares.
+Mean IoU of "segment the NOUN" on {n} unseen scenes: **{giou}**; {invalid} answers were unusable and count
+as 0. The rows are in `figures.jsonl`. This only shows that the training worked; `python -m benchmarks run` compares.
 
 ## Training
 
@@ -38,8 +38,8 @@ count 0. The rows are in `figures.jsonl`. This says how the training went; `pyth
 vision tower), {minutes:.0f} minutes on {hardware}, {precision}, commit {commit}. Losses on {validation_scenes} unseen
 scenes afterwards: {losses}.
 
-The rate is the best of a sweep of {sweep_steps} steps each, by the losses of words and masks on {validation_scenes}
-unseen scenes (seeds from {first_seed}), which serve nothing else:
+The rate is the best of a sweep with {sweep_steps} steps per rate, by the sum of text and mask loss on
+{validation_scenes} unseen scenes (seeds from {first_seed}), which are used for nothing else:
 
 {sweep}
 {edge}
@@ -48,7 +48,7 @@ python -m benchmarks train --method {method} --from {backbone} --out runs/{metho
     --steps {steps} --sweep-steps {sweep_steps} --rates {rates} --grid {grid}
 ```
 """
-EDGE = "\nThe best rate is at the end of the sweep: a better one may lie beyond it.\n"
+EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie beyond it.\n"
 
 
 def card(model: Path) -> str:

@@ -15,12 +15,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.checkpoints import default_options
+from benchmarks.checkpoints import MethodOptions
 from benchmarks.methods import Method, load_methods
 from benchmarks.scoring.intervals import bootstrap, mean
 from benchmarks.training.card import FIGURES_FILE, ROWS_FILE, SWEEP_FILE, card
 from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.provenance import git, hardware_name
 from stamp.files import write_atomically
 from stamp.pictures.masks import intersection_over_union
@@ -107,7 +108,8 @@ def make_trainer(
 
 def load_trained(name: str, model: Path, device: torch.device) -> Method:
     """The method, loaded from a folder of weights."""
-    (method,) = load_methods([name], default_options(name, str(model), str(device)))
+    options = MethodOptions(LoadOptions(device=str(device)), checkpoints={name: str(model)})
+    (method,) = load_methods([name], options)
     return method
 
 

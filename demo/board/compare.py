@@ -13,8 +13,9 @@ from demo.board.pairing import pairs_of
 from demo.board.ranking import SORT_SCRIPT, ranking_html
 from demo.board.results import Results
 from demo.board.verdicts import headline_html, matrices_html
-from demo.chat.chat import literal
-from demo.naming import Parts, Updates
+from demo.chat.masks import Updates
+from demo.html import literal
+from demo.naming import Parts
 
 #: Name and heading of each plot.
 CHARTS: tuple[tuple[str, str], ...] = (
@@ -24,7 +25,7 @@ CHARTS: tuple[tuple[str, str], ...] = (
     ("spread", "IoU of every sample"),
     ("tokens", "Tokens against time"),
 )
-#: How to read a plot, where that is not plain.
+#: How to read a plot, if that is not obvious.
 LEGENDS = {
     "glance": "A larger bubble needs more memory: its area is the peak. Bars are 95% intervals.",
     "trilemma": "1 is a perfect score; for speed, the fastest method.",
@@ -90,5 +91,5 @@ def compare_view(results: Results, filters: Filters) -> Updates:
 
 
 def note(sentence: str) -> str:
-    """HTML of a remark that is no error; empty for none."""
+    """HTML of a remark that is not an error; empty without one."""
     return f'<div class="remark" role="note">{literal(sentence)}</div>' if sentence else ""

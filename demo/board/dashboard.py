@@ -9,16 +9,16 @@ from demo.board.compare import add_compare, compare_view
 from demo.board.explorer_panel import add_explorer, explorer_view, wire_explorer
 from demo.board.filters import SINGLE, Filters, checked, choices_of, chosen, default_filters, from_query
 from demo.board.library import Library
-from demo.board.live import Shelf
+from demo.board.live import MethodPool
 from demo.board.live_panel import add_live_run, wire_live_run
 from demo.board.names import method_name, name_of
 from demo.board.published_panel import add_published
 from demo.board.race_panel import Example, add_race, wire_race
 from demo.board.results import ALL, Results, ResultStore
 from demo.board.sources import Sources
-from demo.chat.answering import notice
-from demo.chat.chat import literal
-from demo.naming import Parts, Updates, by_name
+from demo.chat.masks import Updates
+from demo.html import literal, notice
+from demo.naming import Parts, by_name
 
 BOARD = "benchmark"
 #: Ids of the page's tabs, as in "?tab=benchmark".
@@ -37,16 +37,16 @@ LABELS = {
     "run": "Run",
 }  # fmt: skip
 METHODS = "Methods (none selected = all)"
-#: What a filter is called that leaves everything in.
+#: The label of a filter value that excludes nothing.
 EVERYTHING = "All"
-#: So many views are kept of the same results, for whoever asks for one again.
+#: Number of views kept per results, for repeated requests.
 MAX_VIEWS = 64
-#: Keeps the view in the address, so that it can be sent and comes back after a reload.
+#: Keeps the view in the URL, so that it can be shared and survives a reload.
 REMEMBER_JS = "(query) => { history.replaceState(null, '', query ? '?' + query : location.pathname); return []; }"
 
 
 def add_dashboard(
-    demo: gr.Blocks, tabs: gr.Tabs, board: gr.Tab, sources: Sources, shelf: Shelf, examples: list[Example]
+    demo: gr.Blocks, tabs: gr.Tabs, board: gr.Tab, sources: Sources, pool: MethodPool, examples: list[Example]
 ) -> None:
     """Fill the tab `board`, which is open, of the page `demo`."""
     store, library = ResultStore(sources.results), Library(sources.data)
@@ -55,7 +55,7 @@ def add_dashboard(
     }  # fmt: skip
     gr.HTML(f'<p class="muted">{literal(INTRO)}</p>', elem_id="intro", padding=False)
     parts["board_notice"] = gr.HTML("", elem_id="board-notice", padding=False)
-    with gr.Row(elem_id="filters"):  # shown on the views that they change, by the style sheet
+    with gr.Row(elem_id="filters"):  # the style sheet shows each only on the views that it changes
         for name in SINGLE:
             parts[name] = gr.Dropdown(
                 label=LABELS[name], choices=[(EVERYTHING, ALL)], value=ALL, min_width=130, elem_id=f"filter-{name}"
@@ -70,23 +70,23 @@ def add_dashboard(
         with gr.Tab("Samples", id="samples", elem_id="view-samples"):
             add_explorer(parts)
         with gr.Tab("Race", id="race", elem_id="view-race"):
-            add_race(parts, shelf, examples)
+            add_race(parts, pool, examples)
         with gr.Tab("Run it here", id="live", elem_id="view-live"):
-            add_live_run(parts, shelf)
+            add_live_run(parts, pool)
         with gr.Tab("Published", id="published", elem_id="view-published"):
             add_published()
     filters = [parts[name] for name in (*SINGLE, "methods")]
     _wire(demo, board, store, parts, filters)
     wire_explorer(store, library, parts, filters)
-    wire_race(shelf, examples, parts)
-    wire_live_run(shelf, store, library, parts)
+    wire_race(pool, examples, parts)
+    wire_live_run(pool, store, library, parts)
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------
 
 
 def filter_view(results: Results, filters: Filters) -> Updates:
-    """The filters themselves, with what can be chosen now. Those without a choice, in this run, are hidden."""
+    """The filters and their current choices. Filters with a single choice in this run are hidden."""
     choices, rows = choices_of(results, filters.dataset), results.rows
     of_run = rows if filters.run == ALL else rows[rows["run"] == filters.run]
     updates: Updates = {}
@@ -102,7 +102,7 @@ def filter_view(results: Results, filters: Filters) -> Updates:
 
 
 def view(results: Results, filters: Filters) -> Updates:
-    """Everything that depends on the filters, apart from themselves. Visitors share it: no one may change it."""
+    """Everything that depends on the filters, except the filters themselves. Visitors share it, so do not modify it."""
     kept: Updates | None = results.views.get(filters)
     if kept is None:
         while len(results.views) >= MAX_VIEWS:
@@ -114,9 +114,9 @@ def view(results: Results, filters: Filters) -> Updates:
 
 
 def board_view(results: Results, filters: Filters, sentences: list[str]) -> Updates:
-    """The whole tab, with what is missing."""
-    said = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
-    shown = {"board_notice": "".join(notice(sentence) for sentence in said)}
+    """The whole tab, with notices about missing data."""
+    messages = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
+    shown = {"board_notice": "".join(notice(sentence) for sentence in messages)}
     return shown | filter_view(results, filters) | view(results, filters)
 
 
@@ -127,9 +127,9 @@ Shown = tuple[int, Filters] | None
 
 
 def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
-    """The tab after a filter was changed. Where that leaves others without their value, they fall back to "all".
+    """The tab after a filter changed. Filters whose value no longer exists fall back to "all".
 
-    Nothing where it is shown already: a dropdown reports a click twice.
+    Changes nothing if the view is already shown: a dropdown reports each click twice.
     """
     results, before = store.get(), chosen(values)
     filters, _ = checked(before, results)
@@ -138,27 +138,30 @@ def refilter(store: ResultStore, shown: Shown, *values: Any) -> Updates:
     if filters == before and shown[1] == filters:
         return {}
     was = shown[1]
-    has_others = (was.dataset, was.run) != (filters.dataset, filters.run)  # splits, kinds, precisions of its own
+    has_others = (was.dataset, was.run) != (
+        filters.dataset,
+        filters.run,
+    )  # then splits, kinds and precisions may differ
     return view(results, filters) | (filter_view(results, filters) if has_others or filters != before else {})
 
 
 def open_board(store: ResultStore, shown: Shown, *values: Any) -> Updates:
-    """The tab when it is turned to: with the filters it had, at first with the default ones."""
+    """The tab when a visitor opens it: with its previous filters, at first with the default ones."""
     results = store.get()
     filters = default_filters(results) if shown is None else checked(chosen(values), results)[0]
     return {} if shown == (results.version, filters) else board_view(results, filters, [])
 
 
 def follow_link(store: ResultStore, query: dict[str, list[str]]) -> Updates:
-    """The tab as an address asks for it."""
+    """The tab as a URL describes it."""
     results = store.get()
     filters, dropped = from_query(query, results)
-    said = f"This link asks for a {' and a '.join(dropped)} that these results do not have. All are shown instead."
-    return board_view(results, filters, [said] if dropped else [])
+    sentence = f"This link asks for a {' and a '.join(dropped)} that these results do not have. All are shown instead."
+    return board_view(results, filters, [sentence] if dropped else [])
 
 
 def open_page(store: ResultStore, query: dict[str, list[str]]) -> Updates:
-    """The tab that the address asks for. Behind another one the board is made ready, for whoever turns to it."""
+    """The tab that the URL names. If it is another tab, the board is still prepared for later."""
     tab = next(iter(query.get("tab", [])), None)
     selected = {"tabs": gr.Tabs(selected=tab)} if tab in TABS else {}
     if tab == BOARD:
@@ -179,7 +182,7 @@ def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filt
     demo.load(opened, **quiet)
     inputs = [parts["shown"], *filters]
     board.select(by_name(parts, partial(open_board, store)), inputs, **quiet).then(**remember)
-    # One at a time: of two reports of one choice the second then finds that there is nothing left to do.
+    # One at a time: if one choice is reported twice, the second report then finds nothing left to do.
     one = {"trigger_mode": "always_last", "concurrency_limit": 1}
     for component in filters:
         component.input(by_name(parts, partial(refilter, store)), inputs, **one, **quiet).then(**remember)

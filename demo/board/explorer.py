@@ -1,4 +1,4 @@
-"""One sample at a time: picture, prompt, what was right, and every method's answer side by side."""
+"""One sample at a time: picture, prompt, the right answer, and every method's answer side by side."""
 
 import math
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from demo.board.partial import vertices
 from demo.board.race import data_uri, mask_uri
 from demo.board.results import Results, Run
 from demo.board.takeaways import seconds
-from demo.chat.chat import literal
 from demo.chat.visit import shrink_mask
+from demo.html import literal
 from stamp.pictures.images import DEFAULT_LIMITS
 from stamp.pictures.masks import Mask, Rle, decode_rle
 
-#: Ways to line the samples up, by their label on the page.
+#: Sort orders of the samples, by their label on the page.
 IN_ORDER, DISAGREEMENT, WORST = "Dataset order", "Largest disagreement first", "Worst first"
 ORDERS = (DISAGREEMENT, WORST, IN_ORDER)
-#: A list that is longer than this is of no use; the filters make it shorter.
+#: A longer list is useless; the filters make it shorter.
 MAX_LISTED = 300
 SHOWN_PX = 420
 TRUTH_COLOUR = "#2ea043"
@@ -44,7 +44,7 @@ class Listed:
 
 
 def listed(results: Results, filters: Filters, order: str) -> Listed:
-    """The samples that the filters leave, in an order."""
+    """The samples that pass the filters, in the given order."""
     samples = samples_of(filters, results)
     if samples.empty:
         return Listed([], 0)
@@ -68,7 +68,7 @@ def _entry(row: "pd.Series[object]") -> str:
 
 
 def step(entries: Sequence[tuple[str, str]], current: str | None, by: int) -> str | None:
-    """The sample before or after one; the list is a ring."""
+    """The previous or next sample; wraps around at the ends."""
     values = [value for _, value in entries]
     if not values:
         return None
@@ -79,7 +79,7 @@ def step(entries: Sequence[tuple[str, str]], current: str | None, by: int) -> st
 
 
 def sample_html(results: Results, library: Library, filters: Filters, key: str | None) -> str:
-    """Cards of a sample: what was right, and each method's answer. key: "run/split/id", from anywhere."""
+    """Cards of a sample: the right answer, and each method's answer. key: "run/split/id", possibly invalid."""
     run, records = _records(results, filters, key)
     if run is None or not records:
         return '<p class="muted">No sample matches these filters.</p>'
@@ -116,7 +116,7 @@ def _picture(sample: Sample) -> tuple[Image.Image | None, str]:
 
 
 def _truth_card(sample: Sample | None, picture: Image.Image | None) -> str:
-    """What was right."""
+    """The right answer."""
     if isinstance(sample, QuestionSample):
         return card("right answer", stage(picture), " or ".join(sample.accepted), "", TRUTH_COLOUR)
     if not isinstance(sample, MaskSample):
@@ -135,24 +135,24 @@ def _truth_card(sample: Sample | None, picture: Image.Image | None) -> str:
 def _method_card(record: Record, picture: Image.Image | None) -> str:
     paradigm = paradigm_of(record.label)
     outline = vertices(record.raw_output or "") if paradigm is POLYGON else []
-    said = record.error if record.status == "error" else record.raw_output or record.text or ""
+    output = record.error if record.status == "error" else record.raw_output or record.text or ""
     try:
         masks = [decode_rle(code) for code in record.masks if _is_drawable(code)]
     except (TypeError, ValueError):
         masks = []
     if len(masks) < len(record.masks):
-        said = UNREADABLE_MASKS
+        output = UNREADABLE_MASKS
     return card(
         method_name(record.label),
         stage(picture, masks, paradigm.colour, outline),
-        said or "",
+        output or "",
         verdict(record),
         paradigm.colour,
     )
 
 
 def _is_drawable(code: Rle) -> bool:
-    """Whether a mask is of a size that pictures have: its memory is taken before its runs are read."""
+    """Whether a mask has a plausible picture size: decoding allocates its memory first."""
     return math.prod(code["size"]) <= DEFAULT_LIMITS.max_pixels
 
 
@@ -172,11 +172,11 @@ def verdict(record: Record) -> str:
     return " · ".join(facts)
 
 
-def card(title: str, picture: str, said: str, facts: str, colour: str) -> str:
-    """HTML of one card. title, said, facts: plain text. picture: from `stage`. colour: hex."""
+def card(title: str, picture: str, output: str, facts: str, colour: str) -> str:
+    """HTML of one card. title, output, facts: plain text. picture: from `stage`. colour: hex."""
     return (
         f'<section class="card" style="border-top-color:{colour}"><header><b>{literal(title)}</b></header>{picture}'
-        f'<p class="said" tabindex="0">{literal(said)}</p><p class="facts">{literal(facts)}</p></section>'
+        f'<p class="said" tabindex="0">{literal(output)}</p><p class="facts">{literal(facts)}</p></section>'
     )
 
 

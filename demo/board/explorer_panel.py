@@ -9,7 +9,8 @@ from demo.board.explorer import ORDERS, listed, sample_html, step
 from demo.board.filters import Filters, chosen
 from demo.board.library import Library
 from demo.board.results import Results, ResultStore
-from demo.naming import Parts, Updates, by_name
+from demo.chat.masks import Updates
+from demo.naming import Parts, by_name
 
 
 def add_explorer(parts: Parts) -> None:

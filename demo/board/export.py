@@ -20,7 +20,7 @@ def to_csv(rows: pd.DataFrame) -> str:
 def _no_formula(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    line = value.replace("\r", " ")  # pandas does not quote it, and for a spreadsheet it begins a new cell
+    line = value.replace("\r", " ")  # pandas does not quote it, and a spreadsheet would start a new cell there
     return f"'{line}" if line.lstrip()[:1] in tuple("=+-@") else line
 
 

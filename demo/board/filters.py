@@ -1,4 +1,4 @@
-"""What the tab shows of the results: filters, checked against what there is, and their form in the address."""
+"""Which results the tab shows: filters, checked against the data, and their form in the URL."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,10 +10,11 @@ import pandas as pd
 
 from demo.board.names import method_name, name_of
 from demo.board.results import ALL, Results
+from demo.html import and_list
 
-#: Of a row, what is asked of the methods; rows that differ in one of these cannot be compared.
+#: What a row asks of the methods; rows that differ in one of these are not comparable.
 WORKLOAD = {"dataset": "datasets", "data": "versions of the data", "split": "splits", "n": "numbers of samples"}
-#: What their seconds were measured on.
+#: What the times were measured on.
 MACHINE = {"hardware": "machines", "threads": "numbers of threads"}
 
 
@@ -30,7 +31,7 @@ class Filters:
     run: str = ALL
 
     def query(self) -> str:
-        """The part of the address behind the "?", without what is at its default."""
+        """The query part of the URL, without default values."""
         pairs = [("tab", "benchmark")]
         pairs += [(name, value) for name in SINGLE if (value := getattr(self, name)) != ALL]
         return urlencode(pairs + [("method", method) for method in self.methods])
@@ -54,7 +55,7 @@ class Choices:
 
 
 def choices_of(results: Results, dataset: str = ALL) -> Choices:
-    """Values in the results; all but the datasets are those of the dataset."""
+    """Values in the results; all except the datasets are restricted to the chosen dataset."""
     rows = results.rows
     own = rows[rows["dataset"] == dataset] if dataset in set(rows["dataset"]) else rows
     kinds = list(dict.fromkeys(own["kind"]))
@@ -90,7 +91,7 @@ def default_filters(results: Results) -> Filters:
 
 
 def checked(filters: Filters, results: Results) -> tuple[Filters, list[str]]:
-    """(the filters with what is not in the results at its default, the names of what was dropped)."""
+    """(the filters, with values that are not in the results reset to the default; the names of those)."""
     dropped: list[str] = []
     known = choices_of(results, filters.dataset)
     for name in SINGLE:
@@ -105,7 +106,7 @@ def checked(filters: Filters, results: Results) -> tuple[Filters, list[str]]:
 
 
 def from_query(query: Mapping[str, list[str]], results: Results) -> tuple[Filters, list[str]]:
-    """`checked` filters of an address; without any of their names in it, the default ones."""
+    """`checked` filters from a URL; the default ones if it names none."""
     if not any(name in query for name in (*SINGLE, "method")):
         return default_filters(results), []
     given = {name: query[name][0] for name in SINGLE if query.get(name)}
@@ -135,27 +136,23 @@ def _filtered(filters: Filters, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def mixture(rows: pd.DataFrame) -> str:
-    """The sentence that says which rows must not be compared, and why; empty when all can be.
+    """A sentence that says which rows are not comparable, and why; empty if all are.
 
-    A method that was asked for no mask, such as the backbone, stands beside the others for its dialogue.
+    A method that was not asked for masks, such as the backbone, is shown for its dialogue scores.
     """
     rows = rows.assign(n=rows["n"].replace(0, rows["n"].max()))
     work = [words for name, words in WORKLOAD.items() if rows[name].nunique(dropna=False) > 1]
     machine = [words for name, words in MACHINE.items() if rows[name].nunique(dropna=False) > 1]
     parts = []
     if work:
-        parts.append(f"These rows have different {_and(work)}. Compare scores and seconds only within one.")
+        parts.append(f"These rows have different {and_list(work)}. Compare scores and seconds only within one.")
     if machine:
-        parts.append(f"They were measured on different {_and(machine)}, so their seconds cannot be compared.")
+        parts.append(f"They were measured on different {and_list(machine)}, so their seconds cannot be compared.")
     return " ".join(parts)
 
 
-def _and(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a column "label": the method, and whatever else tells the rows apart."""
+    """The rows with a column "label": the method, plus whatever distinguishes rows of one method."""
     parts = [name for name in ("dataset", "split", "hardware", "run") if frame[name].nunique(dropna=False) > 1]
     if "run" in parts and not frame.duplicated(["method", *parts[:-1]]).any():
         parts.remove("run")

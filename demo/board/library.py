@@ -1,4 +1,4 @@
-"""The pictures and annotations behind the results, where they lie on this server."""
+"""The pictures and annotations behind the results, if this server has them."""
 
 import logging
 import threading
@@ -26,7 +26,7 @@ class Library:
         self._hashes: dict[tuple[str, ...], str] = {}
 
     def dataset(self, name: str, splits: Sequence[str] = ("all",)) -> Dataset | None:
-        """The dataset; None where it cannot be read here (the log says why)."""
+        """The dataset; None if it cannot be read here (the log says why)."""
         key = (name, *splits)
         with self._lock:
             if key not in self._open:
@@ -38,7 +38,7 @@ class Library:
             return self._open[key]
 
     def of_run(self, run: Run) -> tuple[Dataset | None, str]:
-        """(the very data a run was measured on, or None; why there is none)."""
+        """(the exact data that a run was measured on, or None; the reason if None)."""
         about = run.about
         name = run.records[0].dataset
         if about is None or (found := self.dataset(name, about["config"]["splits"])) is None:
@@ -49,7 +49,7 @@ class Library:
         return (found, "") if self._hashes[key] == about["dataset"]["sha256"] else (None, OTHER_DATA.format(name))
 
     def sample(self, run: Run, split: str, sample_id: str) -> tuple[Sample | None, str]:
-        """(one sample of a run, or None; why there is none)."""
+        """(one sample of a run, or None; the reason if None)."""
         found, why = self.of_run(run)
         if found is None:
             return None, why

@@ -1,6 +1,5 @@
-"""What race and live run share: the methods that can run here, and one run at a time for the whole server."""
+"""Shared by race and live run: the methods that can run here, and a limit of one run at a time for the server."""
 
-import argparse
 import logging
 import threading
 import time
@@ -14,17 +13,18 @@ from demo.board.names import NO_MASKS
 from demo.loading import LOADING, ModelSlot
 
 if TYPE_CHECKING:
+    from benchmarks.checkpoints import MethodOptions
     from benchmarks.methods import Method
 
 log = logging.getLogger(__name__)
 
-#: One method of each way to a mask; a race starts with these.
+#: One method per paradigm; a race starts with these.
 PARADIGMS = ("stamp", "polygon", "patch_text", "embedding")
-#: Variants that are offered beside the methods themselves.
+#: Variants that are offered in addition to the methods.
 VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
-#: A run ends so long after its first answer began, with what it has. Loading a method is not counted.
+#: A run ends this long after its first answer began and keeps what it has. Loading a method does not count.
 CAP_S = 120.0
-#: Tokens of an answer at most, as in the committed results: a visitor waits for a method that writes without end.
+#: Most tokens per answer, as in the stored results. Otherwise a visitor would wait for a method that never stops.
 MAX_NEW_TOKENS = 256
 
 TURNED_OFF = "Live runs are turned off on this server."
@@ -38,13 +38,13 @@ NO_CHECKPOINT = "its checkpoint is not installed on this server"
 
 @dataclass(frozen=True)
 class Refused:
-    """The run cannot be; the sentence says why."""
+    """The run is not possible; the sentence says why."""
 
     sentence: str
 
 
-class Shelf:
-    """Loaded methods by label, each loaded when it is first asked for, and kept. pause_s: between runs of a visitor."""
+class MethodPool:
+    """Methods by label; each is loaded on first use and kept. pause_s: pause between two runs of a visitor."""
 
     def __init__(self, slot: ModelSlot, *, is_on: bool = True, pause_s: float = 0.0):
         self.slot = slot
@@ -55,7 +55,7 @@ class Shelf:
         self._methods: dict[str, Method] = {}
 
     def refusal(self) -> str | None:
-        """The sentence for a run that cannot be; None when it can."""
+        """Why a run is not possible, as a sentence; None if it is."""
         if not self.is_on:
             return TURNED_OFF
         if self.slot.has_failed:
@@ -90,14 +90,14 @@ class Shelf:
         return self._methods[label]
 
     def pause(self, visitor: str) -> str | None:
-        """The sentence for a visitor whose last run ended just now; None when the next may begin."""
+        """A sentence for a visitor whose last run has just ended; None if the next may begin."""
         now = time.monotonic()
         self._ended = {one: ended for one, ended in self._ended.items() if now - ended < self.pause_s}
         return None if (ended := self._ended.get(visitor)) is None else PAUSE.format(ended + self.pause_s - now)
 
     @contextmanager
     def turn(self, visitor: str = "") -> Iterator[bool]:
-        """Whether this run of a visitor may go on: False while another one does."""
+        """Yield whether this run may start: False while another one is in progress."""
         mine = self._one_at_a_time.acquire(blocking=False)
         try:
             yield mine
@@ -108,7 +108,7 @@ class Shelf:
 
     @contextmanager
     def machine(self, stop: threading.Event) -> Iterator[bool]:
-        """Hold the lock of the page's model, so that no answer runs beside; False when stopped before.
+        """Hold the lock of the page's model, so that no answer runs at the same time; yield False if stopped first.
 
         Questions that wait for answers go first.
         """
@@ -125,12 +125,12 @@ class Shelf:
                 lock.release()
 
 
-def _options(device: str) -> argparse.Namespace:
-    """Those of the command line, as they are without any, but for the tokens."""
-    from benchmarks.__main__ import build_parser
+def _options(device: str) -> "MethodOptions":
+    """The command line's defaults, except for the device and the tokens."""
+    from benchmarks.checkpoints import MethodOptions
+    from stamp.checkpoints.load_options import LoadOptions
 
-    needed = ["run", "--dataset", "scenes", "--out", "unused", "--device", device]
-    return build_parser().parse_args([*needed, "--max-new-tokens", str(MAX_NEW_TOKENS)])
+    return MethodOptions(LoadOptions(device=device), max_new_tokens=MAX_NEW_TOKENS)
 
 
 def _load(label: str, device: str) -> "Method":
@@ -144,7 +144,7 @@ def _load(label: str, device: str) -> "Method":
 
 
 class Deadline:
-    """Set when a run has to end: stopped by the visitor, or out of time. The time begins with `start`."""
+    """Set when a run has to end: the visitor stopped it, or its time is up. The time begins with `start`."""
 
     def __init__(self, stop: threading.Event, cap_s: float = CAP_S):
         self.stop = stop
@@ -158,7 +158,7 @@ class Deadline:
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
-        """What is done in here takes nothing of the time."""
+        """Time spent in this block does not count."""
         began = time.monotonic()
         yield
         if self._ends is not None:

@@ -1,4 +1,4 @@
-"""Run it here: a few samples, a few methods, measured now and set beside the committed figures of the same samples."""
+"""Run it here: measures a few methods on a few samples and compares them with the stored results of these samples."""
 
 import logging
 import threading
@@ -14,10 +14,10 @@ from benchmarks.scoring.records import Record
 from benchmarks.scoring.scores import cost_of, scores_of
 from demo.background import batches
 from demo.board.library import NO_DATA, Library
-from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
+from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, MethodPool, Refused
 from demo.board.names import method_name
 from demo.board.results import ALL, CONVENTION, Results
-from demo.chat.chat import literal
+from demo.html import literal
 
 if TYPE_CHECKING:
     from benchmarks.datasets.sample import Dataset, Sample
@@ -59,35 +59,37 @@ class Ready:
 
 @dataclass(frozen=True)
 class Doing:
-    """What goes on before the first record."""
+    """What happens before the first record."""
 
     sentence: str
 
 
 RunEvent = Ready | Doing | Refused | Record
-#: From measured records to (the committed ones of the same samples, where those were measured).
+#: From measured records to (the stored ones of the same samples, where those were measured).
 Before = Callable[[Sequence[Record]], tuple[list[Record], str]]
 
 
-def run_events(shelf: Shelf, library: Library, order: Order, stop: threading.Event) -> Iterator[list[RunEvent]]:
-    """The run, in `demo.background.batches`: Ready, then a record of each answer as soon as it is measured."""
-    return batches(partial(_run, shelf, library, order, stop), stop, "live run")
+def run_events(pool: MethodPool, library: Library, order: Order, stop: threading.Event) -> Iterator[list[RunEvent]]:
+    """The run, in `demo.background.batches`: first Ready, then the record of each answer as soon as it is measured."""
+    return batches(partial(_run, pool, library, order, stop), stop, "live run")
 
 
-def _run(shelf: Shelf, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]) -> None:
-    with shelf.turn(order.visitor) as mine:
+def _run(
+    pool: MethodPool, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]
+) -> None:
+    with pool.turn(order.visitor) as mine:
         if not mine:
             put(Refused(BUSY))
             return
         try:
-            _measure(shelf, library, order, stop, put)
+            _measure(pool, library, order, stop, put)
         except Exception:
             log.exception("a live run failed")
             put(Refused(WENT_WRONG))
 
 
 def _measure(
-    shelf: Shelf, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]
+    pool: MethodPool, library: Library, order: Order, stop: threading.Event, put: Callable[[RunEvent], None]
 ) -> None:
     from benchmarks.running.measuring import run_samples
 
@@ -96,7 +98,7 @@ def _measure(
         put(Refused(NO_DATA.format(order.dataset)))
         return
     samples = choose(dataset, order)
-    methods, missing = _load(shelf, order.labels, stop, put)
+    methods, missing = _load(pool, order.labels, stop, put)
     if not methods or not samples:
         put(Refused(f"Nothing to run: {_named(missing) or 'no sample'} {NOT_LOADED if missing else 'matches'}."))
         return
@@ -104,7 +106,7 @@ def _measure(
     put(Ready(len(samples) * len(methods), tuple(missing), hardware))
     records, deadline = run_samples(methods, samples, warmups=0), Deadline(stop)
     while not deadline.is_set():
-        with shelf.machine(stop) as held:
+        with pool.machine(stop) as held:
             deadline.start()
             if not held or (record := next(records, None)) is None:
                 return
@@ -126,17 +128,17 @@ def choose(dataset: "Dataset", order: Order) -> "list[Sample]":
 
 
 def _load(
-    shelf: Shelf, labels: Sequence[str], stop: threading.Event, put: Callable[[RunEvent], None]
+    pool: MethodPool, labels: Sequence[str], stop: threading.Event, put: Callable[[RunEvent], None]
 ) -> "tuple[list[Method], list[str]]":
     """(methods that could be loaded, labels of the others)."""
     methods, missing = [], []
     for label in labels:
         put(Doing(f"Loading {method_name(label)}…"))
-        with shelf.machine(stop) as held:
+        with pool.machine(stop) as held:
             if not held:
                 break
             try:
-                methods.append(shelf.get(label))
+                methods.append(pool.get(label))
             except Exception:
                 log.exception("%s cannot be loaded", label)
                 missing.append(label)
@@ -170,17 +172,17 @@ class Progress:
                 self.records.append(event)
 
     def state(self) -> str:
-        """Where the run is, and how long it may still take."""
+        """Progress of the run, and the estimated remaining time."""
         if self.refused is not None:
             return self.refused
         if self.ready is None:
             return self.doing
         done, total = len(self.records), self.ready.answers
-        said = f"{done} of {total} answers"
+        sentence = f"{done} of {total} answers"
         if 0 < done < total:
             left_s = (time.monotonic() - self.started) / done * (total - done)
-            said += f", about {left_s:.0f} s left"
-        return said
+            sentence += f", about {left_s:.0f} s left"
+        return sentence
 
     def ending(self, *, stopped: bool) -> str:
         """How the run ended."""

@@ -1,7 +1,7 @@
-"""People's names for what the results call by an id: methods, datasets, splits, tasks, runs, precisions.
+"""Readable names for the ids in the results: methods, datasets, splits, tasks, runs, precisions.
 
-Ids stay in addresses and downloads. An id that is not listed here, such as one of another folder of results, is shown
-as it is.
+URLs and downloads keep the ids. An id without a name here, for example from another results folder, is shown as it
+is.
 """
 
 _METHODS = {

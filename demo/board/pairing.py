@@ -10,7 +10,7 @@ from demo.board.results import ALL, CONVENTION, Results
 
 
 def pairs_of(results: Results, filters: Filters, rows: pd.DataFrame) -> Pairs:
-    """Pairs by label of these labelled rows; none where they are of several workloads."""
+    """Pairs by label for these labelled rows; none if the rows come from several workloads."""
     if rows.empty or mixture(rows) or rows["method"].duplicated().any():
         return {}
     labels = dict(zip(rows["method"], rows["label"], strict=True))
@@ -36,6 +36,6 @@ def tied_with(pairs: Pairs, score: str, best: str, labels: list[str]) -> list[st
 
 
 def best_of(rows: pd.DataFrame, score: str, *, lowest: bool = False) -> "pd.Series[object]":
-    """The row with the highest score, or the lowest. Rows without one are left out; one must have it."""
+    """The row with the highest, or the lowest, score. Ignores rows without a score; at least one must have one."""
     known = rows[score].dropna().astype(float)
     return rows.loc[known.idxmin() if lowest else known.idxmax()]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paradigm:
-    """name: in words. colour: hex, told apart on light and dark pages and with colour blindness."""
+    """name: in words. colour: hex; distinguishable on light and dark pages and with colour blindness."""
 
     name: str
     colour: str

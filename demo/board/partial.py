@@ -1,6 +1,6 @@
-"""Masks in the form of text, read while they are written: what of them can be drawn already.
+"""Masks that a method writes as text, read while it writes: the parts that can already be drawn.
 
-For drawing alone; what counts is the prediction of the method, which reads the whole answer strictly.
+For drawing only. The method's own prediction, which parses the whole answer strictly, is what counts.
 """
 
 import re

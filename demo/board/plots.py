@@ -1,6 +1,6 @@
 """The plots of the tab: pure functions from labelled rows or samples to plotly figures.
 
-Backgrounds are transparent and the writing is a grey that reads on both, so light and dark pages share one figure.
+Backgrounds are transparent and text is a grey that is readable on both, so light and dark pages share one figure.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ GREY = "#7f8590"
 GRID = "rgba(128, 134, 145, 0.22)"
 HEIGHT = 360
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "hexagon", "cross", "triangle-down", "pentagon")
-#: In the order in which they happen; phases of other names follow.
+#: In chronological order; phases with other names follow.
 PHASE_COLOURS = {
     "vision": "#8fb3ff", "prefill": "#4c78f0", "decode": "#e08a00", "mask": "#0a9b77", "refine": "#9ad8c4",
 }  # fmt: skip
-#: More points of one method than this are thinned out evenly: they would hide each other.
+#: If a method has more points than this, they are thinned out evenly, because they would hide each other.
 MAX_POINTS = 400
 SMALLEST_PX, LARGEST_PX = 12, 44
-#: Where the marks of a logarithmic axis may stand, the roundest first.
+#: Possible ticks of a logarithmic axis, the roundest first.
 LOG_STEPS, FEWEST_MARKS = (1, 2, 5, 1.5, 3, 4, 7), 3
 
 
@@ -56,7 +56,7 @@ def plain_figure(height: int = HEIGHT, **layout: Any) -> go.Figure:
 
 
 def _plain(text: object) -> str:
-    """Names come from files: plotly's own markup in them is shown, not followed."""
+    """Escape a name from a file, so that plotly shows its markup instead of applying it."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -89,7 +89,7 @@ def glance(rows: pd.DataFrame) -> go.Figure:
 
 
 def pareto_front(rows: pd.DataFrame, score: str) -> pd.DataFrame:
-    """The rows that no other beats in both: from the fastest on, each with a higher score than all before."""
+    """The rows that no other row beats in both speed and score, fastest first."""
     by_time = rows.sort_values(["median s", score], ascending=[True, False])
     return by_time[by_time[score] > by_time[score].cummax().shift(fill_value=-np.inf)]
 
@@ -114,7 +114,7 @@ def _bubble(row: "pd.Series[Any]", score: str, size_px: float, *, is_first: bool
 
 
 def _sizes_px(memory: "pd.Series[float]") -> list[float]:
-    """Diameters whose areas stand for memory; one size where it is not known."""
+    """Diameters; the areas are proportional to memory. One size for all if memory is unknown."""
     known = memory.astype(float)
     if known.isna().all():
         return [16.0] * len(known)
@@ -123,7 +123,7 @@ def _sizes_px(memory: "pd.Series[float]") -> list[float]:
 
 
 def _ticks(values: "pd.Series[float]") -> dict[str, Any]:
-    """As few round numbers as an axis needs, written out, with a little room at both ends."""
+    """A few round tick values for an axis, with their labels, and a range with some margin."""
     low, high = values.min() / 1.7, values.max() * 1.7
     for steps in (LOG_STEPS[:1], LOG_STEPS[:3], LOG_STEPS):
         marks = sorted(step * 10.0**power for power in range(-5, 5) for step in steps)

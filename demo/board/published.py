@@ -1,5 +1,5 @@
-"""Figures from the literature, each with its source. They are shown by themselves and never beside measured rows:
-other data, other training, other machines."""
+"""Figures from the literature, each with its source. They are shown separately, never next to measured rows:
+data, training and machines differ."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 
 from demo.board.paradigms import ALL_MASK, PARADIGMS
 from demo.board.plots import plain_figure
-from demo.chat.chat import literal
+from demo.html import literal
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 COLUMNS = ("benchmark", "method", "paradigm", "split", "metric", "value", "source", "url", "note")
-#: What the plot shows: the one figure that most methods have.
+#: What the plot shows: the figure that most methods have.
 AVERAGE = "RefCOCO, +, g"
 WARNING = (
     "Figures reported by others, on other machines and with different training and fine-tuning. This project measured "
@@ -77,7 +77,7 @@ def sources_html(table: pd.DataFrame, benchmark: str) -> str:
 
 
 def takeaway(table: pd.DataFrame, benchmark: str) -> str:
-    """Which published row is the best, whether it is STAMP's, and the best of each other paradigm."""
+    """The best published row, whether it is STAMP's, and the best row of each other paradigm."""
     own = table[table["benchmark"] == benchmark]
     first = own[(own["split"] == own["split"].iloc[0]) & (own["metric"] == own["metric"].iloc[0])]
     low = benchmark.startswith("seconds")

@@ -15,8 +15,7 @@ from demo.board.published import (
     sources_html,
     takeaway,
 )
-from demo.chat.answering import notice
-from demo.chat.chat import literal
+from demo.html import literal, notice
 
 
 def add_published() -> None:

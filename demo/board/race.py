@@ -1,7 +1,7 @@
 """The race: several methods answer one picture and prompt, one after another; the page replays them side by side.
 
-What each method had written and drawn by which moment is recorded while it runs. The replay shows that record at its
-own pace: no time in it is made up.
+The recording notes what each method had written and drawn at each moment. The replay shows it at its real pace; no
+time in it is made up.
 """
 
 import base64
@@ -18,12 +18,13 @@ from PIL import Image
 from scipy.ndimage import minimum_filter
 
 from demo.background import batches
-from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, Refused, Shelf
+from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, MethodPool, Refused
 from demo.board.names import method_name
 from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.board.partial import GRID, cells, vertices
-from demo.board.takeaways import and_list, seconds
+from demo.board.takeaways import seconds
 from demo.chat.visit import shrink_mask
+from demo.html import and_list
 from stamp.pictures.masks import Mask
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ FAILED = "failed on this picture; the server's log says why"
 
 @dataclass(frozen=True)
 class Entry:
-    """What is to be answered, by whom, for whom. image: upright RGB."""
+    """What to answer, with which methods, for which visitor. image: upright RGB."""
 
     image: Image.Image
     prompt: str
@@ -51,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Began:
-    """A method is loaded, or answers now."""
+    """A method is loading, or has begun to answer."""
 
     label: str
     number: int
@@ -89,14 +90,14 @@ class Lane:
 RaceEvent = Began | Lane | Refused
 
 
-def race_events(shelf: Shelf, entry: Entry, stop: threading.Event) -> Iterator[list[RaceEvent]]:
+def race_events(pool: MethodPool, entry: Entry, stop: threading.Event) -> Iterator[list[RaceEvent]]:
     """The race, in `demo.background.batches`: a Began and a Lane for each method, in the order given."""
-    return batches(partial(_race, shelf, entry, stop), stop, "race")
+    return batches(partial(_race, pool, entry, stop), stop, "race")
 
 
-def _race(shelf: Shelf, entry: Entry, stop: threading.Event, put: Callable[[RaceEvent], None]) -> None:
+def _race(pool: MethodPool, entry: Entry, stop: threading.Event, put: Callable[[RaceEvent], None]) -> None:
     deadline = Deadline(stop)
-    with shelf.turn(entry.visitor) as mine:
+    with pool.turn(entry.visitor) as mine:
         if not mine:
             put(Refused(BUSY))
         for number, label in enumerate(entry.labels if mine else ()):
@@ -106,15 +107,15 @@ def _race(shelf: Shelf, entry: Entry, stop: threading.Event, put: Callable[[Race
                 put(Lane(label, problem=NOT_BEGUN.format(deadline.cap_s), is_cut=True))
                 continue
             put(Began(label, number))
-            with shelf.machine(stop) as held:
+            with pool.machine(stop) as held:
                 if held:
-                    put(_run_lane(shelf, label, entry, deadline))
+                    put(_run_lane(pool, label, entry, deadline))
 
 
-def _run_lane(shelf: Shelf, label: str, entry: Entry, deadline: Deadline) -> Lane:
+def _run_lane(pool: MethodPool, label: str, entry: Entry, deadline: Deadline) -> Lane:
     try:
         with deadline.uncounted():
-            method = shelf.get(label)
+            method = pool.get(label)
     except Exception:
         log.exception("%s cannot be loaded", label)
         return Lane(label, problem=NOT_LOADED)
@@ -135,7 +136,7 @@ def _record(method: "Method", entry: Entry, deadline: Deadline) -> "tuple[Moment
 
 
 def _sample(prompt: str) -> Any:
-    """A visitor's request as the benchmark's methods know one; nobody knows what would be right."""
+    """A visitor's request in the form of a benchmark sample; its right answer is unknown."""
     from pathlib import Path
 
     from benchmarks.datasets.sample import DatasetError, MaskSample
@@ -150,7 +151,7 @@ def _sample(prompt: str) -> Any:
 
 
 def replay(entry: Entry, lanes: Sequence[Lane]) -> dict[str, Any]:
-    """All that `race.js` needs, as JSON: the picture and, for each lane, what appears when. Times in seconds."""
+    """Everything that `race.js` needs, as JSON: the picture and, for each lane, what appears when. Times in seconds."""
     shown = entry.image.copy()
     shown.thumbnail((SHOWN_PX, SHOWN_PX))
     return {
@@ -195,7 +196,7 @@ def _arrivals(moments: "Sequence[Moment]", read: Callable[[str], list[Any]]) -> 
 
 
 def _landings(lane: Lane, size_hw: tuple[int, int], colour: str) -> list[dict[str, Any]]:
-    """Each mask with its second. Masks that did not come by themselves land with the answer."""
+    """Each mask with its time in seconds. Masks that were not streamed arrive with the answer."""
     landed = [(moment.at_s, moment.mask) for moment in lane.moments if moment.mask is not None]
     if not landed and lane.prediction is not None:
         landed = [(lane.moments[-1].at_s, mask) for mask in lane.prediction.masks]
@@ -216,15 +217,15 @@ def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
 
 
 def summary(lanes: Sequence[Lane]) -> str:
-    """Who was how much faster, in one run each."""
+    """Which method was how much faster, in one run each."""
     times = {method_name(lane.label): lane.total_s for lane in lanes if lane.total_s is not None and lane.is_finished}
     without = _not_ranked(lanes)
     if not times:
         return f"No method finished.{without}"
     first, *others = sorted(times, key=times.__getitem__)
-    said = f"{first} was first, after {seconds(times[first])}"
+    sentence = f"{first} was first, after {seconds(times[first])}"
     rest = [f"{label} took {times[label] / times[first]:.2g} times as long" for label in others]
-    return f"{'; '.join([said, *rest])}. One run each, one after another, on this machine.{without}"
+    return f"{'; '.join([sentence, *rest])}. One run each, one after another, on this machine.{without}"
 
 
 def _not_ranked(lanes: Sequence[Lane]) -> str:
@@ -247,7 +248,7 @@ def _not_ranked(lanes: Sequence[Lane]) -> str:
 
 
 def data_uri(image: Image.Image, kind: str) -> str:
-    """The picture itself as an address; nothing is stored on the server."""
+    """The picture as a data URI; nothing is stored on the server."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **({"quality": 82} if kind == "WEBP" else {}))
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

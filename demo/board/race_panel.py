@@ -9,15 +9,15 @@ from typing import Any
 
 import gradio as gr
 
-from demo.board.live import CAP_S, Refused, Shelf
+from demo.board.live import CAP_S, MethodPool, Refused
 from demo.board.names import method_name
 from demo.board.race import Began, Entry, Lane, race_events, replay
-from demo.chat.answering import notice
-from demo.chat.chat import literal
+from demo.chat.masks import Updates
 from demo.chat.picture import DECODING, FileImage
 from demo.chat.visit import shrink_picture
 from demo.decoding import DECODER
-from demo.naming import Parts, Updates, by_name, by_visitor
+from demo.html import literal, notice
+from demo.naming import Parts, by_name, by_visitor
 from stamp.pictures.images import ImageError
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ INTRO = (
 Example = tuple[Path, str]
 
 
-def add_race(parts: Parts, shelf: Shelf, examples: list[Example]) -> None:
+def add_race(parts: Parts, pool: MethodPool, examples: list[Example]) -> None:
     """Fill the tab that is open."""
     picture, prompt = (str(examples[0][0]), examples[0][1]) if examples else (None, "")
     parts["race_stop"] = gr.State(None)
@@ -58,17 +58,17 @@ def add_race(parts: Parts, shelf: Shelf, examples: list[Example]) -> None:
                     label="Examples", components=[gr.Textbox(render=False)], type="index",
                     samples=[[words] for _, words in examples], elem_id="race-examples",
                 )  # fmt: skip
-    parts["race_status"] = gr.HTML(notice(shelf.refusal() or ""), elem_id="race-status", padding=False)
+    parts["race_status"] = gr.HTML(notice(pool.refusal() or ""), elem_id="race-status", padding=False)
     parts["race"] = gr.HTML(
         value={}, html_template='<div class="race"></div>', js_on_load=SCRIPT.read_text(encoding="utf-8"),
         elem_id="race", padding=False,
     )  # fmt: skip
 
 
-def left_out_html(shelf: Shelf) -> str:
+def left_out_html(pool: MethodPool) -> str:
     """Which methods cannot race here, and why."""
-    said = [f"{method_name(label)} ({why})" for label, why in shelf.left_out().items()]
-    return f'<p class="muted">Not in the race: {literal("; ".join(said))}.</p>' if said else ""
+    reasons = [f"{method_name(label)} ({why})" for label, why in pool.left_out().items()]
+    return f'<p class="muted">Not in the race: {literal("; ".join(reasons))}.</p>' if reasons else ""
 
 
 def choose_example(examples: list[Example], index: int) -> Updates:
@@ -78,11 +78,11 @@ def choose_example(examples: list[Example], index: int) -> Updates:
 
 
 def run_race(
-    shelf: Shelf, path: str | None, prompt: str | None, labels: list[str] | None, visitor: str = ""
+    pool: MethodPool, path: str | None, prompt: str | None, labels: list[str] | None, visitor: str = ""
 ) -> Iterator[Updates]:
     """Run the race and show where it is, then the replay."""
     try:
-        entry = _entry(shelf, path, prompt or "", labels or [], visitor)
+        entry = _entry(pool, path, prompt or "", labels or [], visitor)
     except ValueError as error:
         yield {"race_status": notice(str(error))}
         return
@@ -90,7 +90,7 @@ def run_race(
     yield {"race_stop": stop, "race": {}, "race_status": _status("Starting…"), **_buttons(is_running=True)}
     lanes: list[Lane] = []
     refused = ""
-    for events in race_events(shelf, entry, stop):
+    for events in race_events(pool, entry, stop):
         updates: Updates = {}
         for event in events:
             match event:
@@ -103,20 +103,20 @@ def run_race(
                     lanes.append(event)
         yield updates
     shown = replay(entry, lanes) if lanes else {}
-    said = "" if lanes else notice(refused or NO_LANE)
-    yield {"race": shown, "race_status": said, **_buttons(is_running=False)}
+    message = "" if lanes else notice(refused or NO_LANE)
+    yield {"race": shown, "race_status": message, **_buttons(is_running=False)}
 
 
-def _entry(shelf: Shelf, path: str | None, prompt: str, labels: list[str], visitor: str) -> Entry:
+def _entry(pool: MethodPool, path: str | None, prompt: str, labels: list[str], visitor: str) -> Entry:
     """Check what a visitor gave. Raises ValueError with a sentence for them."""
-    if (sentence := shelf.refusal() or shelf.pause(visitor)) is not None:
+    if (sentence := pool.refusal() or pool.pause(visitor)) is not None:
         raise ValueError(sentence)
-    chosen = tuple(label for label in shelf.labels() if label in labels)
+    chosen = tuple(label for label in pool.labels() if label in labels)
     if not chosen:
         raise ValueError(NO_METHODS)
     if path is None:
         raise ValueError(NO_PICTURE)
-    predictor = shelf.slot.get()
+    predictor = pool.slot.get()
     predictor.check_prompt(prompt)
     try:
         with DECODING:
@@ -143,13 +143,13 @@ def halt(stop: threading.Event | None) -> None:
         stop.set()
 
 
-def wire_race(shelf: Shelf, examples: list[Example], parts: Parts) -> None:
+def wire_race(pool: MethodPool, examples: list[Example], parts: Parts) -> None:
     """Connect examples and buttons."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     names = ("race_stop", "race", "race_status", "race_go", "race_halt", "race_picture", "race_prompt")
     outputs = [parts[name] for name in names]
     inputs = [parts[name] for name in ("race_picture", "race_prompt", "race_methods")]
-    run = by_visitor(parts, partial(run_race, shelf))
+    run = by_visitor(parts, partial(run_race, pool))
     parts["race_go"].click(run, inputs, outputs, concurrency_id="live", concurrency_limit=8, **quiet)
     parts["race_halt"].click(halt, [parts["race_stop"]], concurrency_limit=None, **quiet)
     if "race_examples" in parts:

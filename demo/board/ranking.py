@@ -1,4 +1,4 @@
-"""The ranked table: a row for each method, the best first, where "better" is decided by pairs on the same samples."""
+"""The ranked table: one row per method, best first; "better" is decided by pairs on the same samples."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,9 +41,9 @@ COLUMNS = (
     Column("tokens", "Tokens", "Median number of tokens the model wrote per request for a mask.", None),
     Column("peak MB", "Memory (MB)", "Peak memory above what the process held before it loaded the method.", None),
 )  # fmt: skip
-#: Sorted by one of these, the smallest comes first.
+#: For these columns, the smallest value comes first.
 LESS_IS_BETTER = ("invalid", SECONDS, "tokens", "peak MB")
-#: Told apart in columns of their own where the rows differ in them.
+#: These get their own columns if the rows differ in them.
 PARTS = ("dataset", "split", "run")
 RANK = "Rank 2 means that one method is better beyond chance on the same samples. Methods that tie share a rank."
 
@@ -69,7 +69,7 @@ element.addEventListener("click", (event) => {
 
 
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """Labelled rows, the best score first, each workload for itself; methods without a score last."""
+    """Labelled rows, best score first within each workload; methods without a score come last."""
     by = [name for name in ("dataset", "split", "hardware", "run") if rows[name].nunique(dropna=False) > 1]
     scores = list(dict.fromkeys([score_of(rows), "dialogue"]))
     ascending = [True] * len(by) + [False] * len(scores)
@@ -156,13 +156,13 @@ def _figure(row: "pd.Series[Any]", column: Column, is_best: bool) -> str:
 
 def _below(rows: pd.DataFrame, columns: Sequence[Column], best: set[tuple[str, str]]) -> str:
     """What bold and small print mean, the columns explained, notes of methods, and the origin of the figures."""
-    said = ["Small print: 95% interval over pictures."]
-    said += ["Bold: no other method is better beyond chance."] if best else []
+    notes = ["Small print: 95% interval over pictures."]
+    notes += ["Bold: no other method is better beyond chance."] if best else []
     meanings = "".join(f"<dt>{escape(one.heading)}</dt><dd>{escape(one.meaning)}</dd>" for one in columns)
     notes = rows[["method", "note"]].dropna().drop_duplicates()
     stars = "".join(f"<p>* {escape(name_of('method', name))}: {escape(note)}.</p>" for name, note in notes.to_numpy())
     return (
-        f'<div class="muted below"><p>{" ".join(said)} {escape(_origin(rows))}</p>{stars}'
+        f'<div class="muted below"><p>{" ".join(notes)} {escape(_origin(rows))}</p>{stars}'
         f"<details><summary>What the columns mean</summary><dl>{meanings}</dl></details></div>"
     )
 

@@ -27,10 +27,10 @@ from demo.board.run_shapes import check_report
 log = logging.getLogger(__name__)
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
-#: The kind of a row that is about all kinds of requests together.
+#: The kind of a row that covers all kinds of requests together.
 ALL = "all"
 CONVENTION = "ours"
-#: The backbone's dialogue, and what training for masks changed in it; of all questions together.
+#: The backbone's dialogue score, and how mask training changed it; over all questions.
 BEFORE = {"dialogue before": "dialogue", "dialogue change": "change"}
 
 #: Columns of numbers that may be unknown.
@@ -87,7 +87,7 @@ class Results:
     def rows(self) -> pd.DataFrame:
         """One row for each run, split, method and kind, and those of the kind "all"; NaN where unknown."""
         rows = pd.DataFrame([row for run in self.runs for row in _rows(run)], columns=list(ROW_COLUMNS))
-        return rows.astype(dict.fromkeys(FIGURES, float))  # where all are unknown, pandas would keep None
+        return rows.astype(dict.fromkeys(FIGURES, float))  # if all are unknown, pandas would keep None
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -100,7 +100,7 @@ class Results:
 
 
 def read_results(root: Path) -> Results:
-    """Every folder of `root`, or `root` itself, that holds records. Never raises for what is in them."""
+    """Every folder in `root`, or `root` itself, that holds records. Never raises because of their contents."""
     if not root.is_dir():
         return Results(problems=("There is no folder of results; name one with --results.",))
     runs, problems = [], []
@@ -109,7 +109,7 @@ def read_results(root: Path) -> Results:
             continue
         try:
             run = _read_run(folder)
-        except Exception as error:  # whatever a file holds: one folder is not worth the others
+        except Exception as error:  # whatever a file holds: one bad folder must not hide the others
             log.warning("%s cannot be shown", folder, exc_info=True)
             problems.append(f"{folder.name} cannot be shown: {_plain(error, root)[:200]}")
             continue
@@ -127,7 +127,7 @@ def _has(run: Run, label: str) -> bool:
 
 
 def _plain(error: Exception, root: Path) -> str:
-    """The message without the path of this machine."""
+    """The message without this machine's paths."""
     return str(error).replace(f"{root}/", "")
 
 

@@ -1,4 +1,4 @@
-"""What the tab relies on in a run's report: checked once, when it is read, so that nothing breaks later."""
+"""Checks once, while a run's report is read, everything in it that the tab relies on."""
 
 from typing import Annotated, Any
 

@@ -43,7 +43,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of STAMP_DATA. Blanks inside of quotes divide nothing; a backslash is a part of a folder's name.
+    """The words of STAMP_DATA. Blanks inside quotes do not separate words; a backslash belongs to the folder's name.
 
     Raises ValueError for a quote that does not end.
     """

@@ -7,12 +7,13 @@ from benchmarks.scoring.pairs import Pairs
 from demo.board.filters import mixture
 from demo.board.names import phase_name
 from demo.board.pairing import tied_with
+from demo.html import and_list
 
 NOTHING = "There is nothing to show for these filters."
 SEVERAL = "These rows come from several datasets or splits. Choose one of each for a verdict."
-#: A line through fewer samples than this, or over fewer tokens, says nothing.
+#: A line through fewer samples than this, or over a smaller range of tokens, means nothing.
 LEAST_SAMPLES, LEAST_TOKENS = 8, 4
-#: A mask of a lower IoU than this is of something else.
+#: A mask with a lower IoU than this shows something else.
 MISSED = 0.1
 
 
@@ -27,7 +28,7 @@ def score_of(rows: pd.DataFrame) -> str:
 
 
 def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
-    """Who is fast, who is accurate, and whether the samples can tell. Takes labelled rows."""
+    """The fastest and the most accurate method, and whether the difference is beyond chance. Takes labelled rows."""
     score = score_of(rows)
     known = rows.dropna(subset=[score, "median s"])
     if known.empty:
@@ -37,14 +38,14 @@ def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
     fastest, best = known.loc[known["median s"].idxmin()], known.loc[known[score].idxmax()]
     if len(known) == 1:
         return f"{best['label']}: {score} {best[score]:.2f} in {seconds(best['median s'])} (median of {best['n']:.0f})."
-    said = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
-    said += f"{best['label']} has the highest {score}, {best[score]:.2f}"
+    sentence = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
+    sentence += f"{best['label']} has the highest {score}, {best[score]:.2f}"
     tied = tied_with(pairs, score, str(best["label"]), list(known["label"]))
-    return f"{said}, but it is not better than {and_list(tied)} beyond chance." if tied else f"{said}."
+    return f"{sentence}, but it is not better than {and_list(tied)} beyond chance." if tied else f"{sentence}."
 
 
 def balance(rows: pd.DataFrame) -> str:
-    """Which method comes nearest to the best in all three at once."""
+    """The method that is closest to the best in dialogue, accuracy and speed at once."""
     known = rows.dropna(subset=["gIoU", "dialogue", "median s"])
     if known.empty:
         return "No method here has figures for dialogue, accuracy and speed."
@@ -78,8 +79,10 @@ def longest_phase(rows: pd.DataFrame) -> str:
         return "No phases were recorded for these rows."
     share, label, name = max(parts)
     less, other, its = min(parts)
-    said = f"{label} spends {share:.0%} of its time on {phase_name(name)}."
-    return said if len(parts) == 1 else f"{said} The longest phase of {other}, {phase_name(its)}, takes {less:.0%}."
+    longest = f"{label} spends {share:.0%} of its time on {phase_name(name)}."
+    if len(parts) == 1:
+        return longest
+    return f"{longest} The longest phase of {other}, {phase_name(its)}, takes {less:.0%}."
 
 
 def spread(samples: pd.DataFrame) -> str:
@@ -112,18 +115,13 @@ def token_cost(samples: pd.DataFrame) -> str:
     groups = dict(list(samples.groupby("label", sort=False)))
     lengths = {label: float(own["tokens"].median()) for label, own in groups.items()}
     least, most = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-    said = f"An answer with masks takes {lengths[least]:.0f} tokens"
+    sentence = f"An answer with masks takes {lengths[least]:.0f} tokens"
     if lengths[most] > lengths[least]:
-        said = f"{most} writes {lengths[most]:.0f} tokens per answer with masks, {least} {lengths[least]:.0f}"
+        sentence = f"{most} writes {lengths[most]:.0f} tokens per answer with masks, {least} {lengths[least]:.0f}"
     slopes = {label: line[0] for label, own in groups.items() if (line := token_line(own))}
     if not slopes:
-        return f"{said}."
+        return f"{sentence}."
     low, high = min(slopes, key=slopes.__getitem__), max(slopes, key=slopes.__getitem__)
     if low == high:
-        return f"{said}. Each extra token adds {seconds(slopes[low])}."
-    return f"{said}. Each extra token adds {seconds(slopes[low])} ({low}) to {seconds(slopes[high])} ({high})."
-
-
-def and_list(words: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        return f"{sentence}. Each extra token adds {seconds(slopes[low])}."
+    return f"{sentence}. Each extra token adds {seconds(slopes[low])} ({low}) to {seconds(slopes[high])} ({high})."

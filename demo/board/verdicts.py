@@ -1,4 +1,4 @@
-"""What a view says first: its three headline figures, and who beats whom with what probability."""
+"""The top of a view: three headline figures, and the probability that one method beats another."""
 
 from html import escape
 from typing import Any
@@ -9,15 +9,16 @@ from benchmarks.scoring.pairs import SECONDS, Pair, Pairs
 from demo.board.filters import mixture
 from demo.board.pairing import best_of, tied_with
 from demo.board.ranking import ranked
-from demo.board.takeaways import SEVERAL, and_list, seconds
+from demo.board.takeaways import SEVERAL, seconds
+from demo.html import and_list
 
-#: Column, what its best row is called, and what the figure is.
+#: Column, title of its best row, and meaning of the figure.
 HEADLINES = (
     ("gIoU", "Most accurate masks", "mean IoU (gIoU)"),
     (SECONDS, "Fastest masks", "median per request"),
     ("dialogue", "Best at questions", "of the questions answered right"),
 )
-#: What matrices are drawn of, with their captions.
+#: The columns with a matrix, and their captions.
 MATRICES = {"gIoU": "Masks (gIoU)", "dialogue": "Questions answered right"}
 HOW_TO_READ = (
     "Each cell: the probability that the method of the row is better than the method of the column, and by how much. "
@@ -47,7 +48,7 @@ def _card(rows: pd.DataFrame, pairs: Pairs, score: str, title: str, unit: str) -
 
 
 def _lead(rows: pd.DataFrame, pairs: Pairs, score: str, label: str) -> str:
-    """How sure the lead is, as the end of a sentence that begins with the method."""
+    """How certain the lead is, as the end of a sentence that begins with the method."""
     others = [one for one in rows.loc[rows[score].notna(), "label"] if one != label]
     if not others or not pairs.get(score):
         return ""
@@ -96,7 +97,7 @@ def _duel(a: str, b: str, pair: Pair | None) -> str:
 
 
 def percent(probability: float) -> Any:
-    """ "87%"; never quite 0 or 100, which no number of draws can show."""
+    """ "87%"; never 0 or 100, because a finite number of draws cannot show that."""
     if probability > 0.99:
         return "&gt;99%"
     return "&lt;1%" if probability < 0.01 else f"{probability:.0%}"

@@ -1,1 +1,1 @@
-"""One visitor's conversation: picture, question, answer, masks, and what of it is kept."""
+"""One visitor's conversation: picture, question, answer, masks, and how long they are kept."""

@@ -1,6 +1,6 @@
-"""One question on its way: from the box through the model into the chat, the picture and the next question.
+"""Handles one question: from the prompt box through the model to the chat, the picture and the next question.
 
-Updates are by the name of the component (see `demo.ui`); what is not named stays as it is.
+Updates are keyed by component name (see `demo.ui`); other components stay unchanged.
 """
 
 import logging
@@ -23,14 +23,14 @@ from demo.chat.chat import (
     answer_events,
     finished_html,
     is_bad_input,
-    literal,
     message,
     status_html,
 )
 from demo.chat.known import read_known
-from demo.chat.masks import download_updates, mask_updates
+from demo.chat.masks import Updates, download_updates, mask_updates
 from demo.chat.visit import Asked, Visit
 from demo.chat.wording import suggest_wording
+from demo.html import literal, notice
 from demo.loading import ModelSlot
 
 if TYPE_CHECKING:
@@ -39,18 +39,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Updates = dict[str, Any]
-
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
 NOTHING_ASKED = "You have not asked a question yet."
 NO_DOWNLOADS = "The answer is complete, but the server has no room for its files: they cannot be downloaded."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
-
-
-def notice(sentence: str) -> str:
-    """HTML of a message to the visitor; empty for none."""
-    return f'<div class="notice" role="alert">{literal(sentence)}</div>' if sentence else ""
 
 
 def ready_box(prompt: str | None = None) -> Any:
@@ -72,14 +65,14 @@ def rewording(slot: ModelSlot, prompt: str) -> tuple[str, str] | None:
 
 
 def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
-    """The sentence for a question that need not be tried; None when it may be."""
+    """Why a question cannot be answered, as a sentence; None if it can be tried."""
     if slot.has_failed:
         return slot.status()
     if visit is None:
         return NO_PICTURE
     if not visit.idle.is_set():
         return STILL_WRITING
-    if slot.is_ready:  # otherwise the thread checks, once the model is there
+    if slot.is_ready:  # otherwise the thread checks once the model is loaded
         try:
             slot.get().check_prompt(prompt)
         except ValueError as error:
@@ -120,33 +113,33 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
 
 
 def ask_again(slot: ModelSlot, visit: Visit | None, refine: str | None = None) -> Iterator[Updates]:
-    """Answer the last question anew, in place of its answer."""
+    """Answer the last question again and replace its answer."""
     sentence = cannot_go_back(visit)
     if sentence or visit is None:
         yield {"chat_notice": notice(sentence)}
         return
-    yield from ask(slot, visit.take_back(), visit, refine)
+    yield from ask(slot, visit.pop_exchange(), visit, refine)
 
 
 def edit_question(visit: Visit | None) -> Updates:
-    """Take the last question and its answer out of the chat; the question is in the box again."""
+    """Remove the last question and its answer from the chat, and put the question back into the box."""
     sentence = cannot_go_back(visit)
     if sentence or visit is None:
         return {"chat_notice": notice(sentence)}
-    prompt = visit.take_back()
+    prompt = visit.pop_exchange()
     page = {"chat": visit.messages, "chat_notice": "", "prompt": ready_box(prompt)}
     return page | mask_updates(visit) | download_updates(visit)
 
 
 def cannot_go_back(visit: Visit | None) -> str:
-    """Why there is no last question to be asked again or changed; empty where there is one."""
+    """Why there is no last question to repeat or edit; empty if there is one."""
     if visit is None or not visit.asked:
         return NOTHING_ASKED
     return "" if visit.idle.is_set() else STILL_WRITING
 
 
 class Answering:
-    """One question on its way: keeps the visit in step with the events, and says what changes on the page."""
+    """One question in progress: applies the events to the visit, and returns what changes on the page."""
 
     def __init__(self, visit: Visit, prompt: str, stop: threading.Event, refine: str = "auto"):
         self.visit = visit
@@ -222,21 +215,21 @@ class Answering:
             ]
         try:
             visit.keep_answer(segmentation, self.draft.first_mask)
-            said = ""
+            sentence = ""
         except OSError:
             log.exception("the downloads of an answer could not be written")
-            said = NO_DOWNLOADS
+            sentence = NO_DOWNLOADS
         visit.asked.append(replace(self.asked, has_files=bool(len(segmentation.masks))))
-        page = {"visit": visit, "chat": visit.messages, "chat_notice": notice(said), "prompt": ready_box()}
+        page = {"visit": visit, "chat": visit.messages, "chat_notice": notice(sentence), "prompt": ready_box()}
         return page | mask_updates(visit) | download_updates(visit)
 
     def withdraw(self, sentence: str) -> Updates:
-        """Take the question back into the box, with the reason below it."""
+        """Put the question back into the box, with the reason below it."""
         self.has_ended = True
         return {"chat": self.visit.messages, "chat_notice": notice(sentence), "prompt": ready_box(self.prompt)}
 
     def fail(self, sentence: str) -> Updates:
-        """Say in the chat that the model failed; the question is in the box again, the dialogue goes on without it."""
+        """Say in the chat that the model failed. The question goes back into the box and out of the dialogue."""
         self.has_ended = True
         written = f"{self.draft.html()}<br>" if any(self.draft.pieces) or self.draft.are_empty else ""
         self.visit.messages = self.chat(written + status_html(sentence))

@@ -1,15 +1,14 @@
 """The dialogue: what an answer looks like on the page, and the thread that produces it.
 
-The first half are pure functions from stream events to HTML. Text is shown literally: nothing that a visitor or
-the model writes becomes markup. The second half runs the model in a thread of its own (`demo.background`); a stop
-event reaches the model.
+The first half consists of pure functions from stream events to HTML. Text is shown literally: nothing that a visitor
+or the model writes becomes markup. The second half runs the model in its own thread (`demo.background`), which a stop
+event can end.
 """
 
 import logging
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from PIL import Image
 
 from demo import gpu
 from demo.background import POLL_S, batches
+from demo.html import literal
 from demo.loading import LOADING, ModelSlot, ModelUnavailableError
 from demo.request_log import request_line
 from stamp.errors import MemoryShortError
@@ -36,20 +36,8 @@ QUEUED = "Waiting for another visitor's answer…"
 LOOKING = "Looking at the picture…"
 WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
 
-_ASCII_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 
 # -- what an answer looks like ---------------------------------------------------------------------------------
-
-
-def literal(text: str, *, goes_on: bool = False) -> str:
-    """HTML that shows exactly `text`: no tag, no markdown, no link, no formula; line breaks and blanks are kept.
-
-    goes_on: the text goes on in a line that has begun, so a blank at its start may break the line.
-    """
-    escaped = _ASCII_PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text.replace("\t", "    "))
-    first, *lines = re.split(r"\r\n|\r|\n", escaped)
-    shown = [re.sub(r" (?= )" if goes_on else r"^ | (?= )", "&nbsp;", first)]
-    return "<br>".join(shown + [re.sub(r"^ | (?= )", "&nbsp;", line) for line in lines])
 
 
 def noun(index: int, words: str, *, is_empty: bool = False) -> str:
@@ -63,10 +51,10 @@ def noun(index: int, words: str, *, is_empty: bool = False) -> str:
 
 @dataclass(frozen=True)
 class Draft:
-    """An answer in the making. pieces: the text before each mask, and what is behind the last one.
+    """An answer in progress. pieces: the text before each mask, and what is behind the last one.
 
     first_mask: number of masks the dialogue had before; taken: their labels. are_empty: for each mask of this answer.
-    note: a status shown until there is something else.
+    note: a status, shown until there is an answer.
     """
 
     first_mask: int = 0
@@ -86,7 +74,7 @@ class Draft:
 
     @property
     def labels(self) -> list[str]:
-        """What the masks so far are called; the next of a kind may still give the first a number."""
+        """Names of the masks so far; a later mask of the same kind may still add a number to the first."""
         return number_labels(find_names(self.pieces[:-1]), self.taken)
 
     def html(self) -> str:
@@ -104,12 +92,12 @@ class Draft:
 
 
 def status_html(sentence: str) -> str:
-    """A muted sentence in place of an answer."""
+    """A muted sentence instead of an answer."""
     return f'<span class="muted">{literal(sentence)}</span>'
 
 
 def readout(segmentation: "Segmentation", first_token_s: float | None) -> tuple[str, str]:
-    """The line under an answer, and the figures that a click on it shows: both in words."""
+    """(the line under an answer, the figures that a click on it shows), both in words."""
     seconds, n_masks = segmentation.timings_s, len(segmentation.masks)
     text_s, mask_s = seconds["prefill"] + seconds["decode"], seconds["mask"] + seconds["refine"]
     masks = f"{n_masks} mask{'s' * (n_masks != 1)}"
@@ -148,7 +136,7 @@ def message(role: str, html: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Question:
-    """All that the model needs. picture: what to encode when `encoded` is None; turns: the dialogue so far.
+    """Everything the model needs. picture: what to encode when `encoded` is None; turns: the dialogue so far.
 
     refine: how masks get their edges, a key of `stamp.refinement.REFINERS`.
     """
@@ -162,7 +150,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Nothing of the answer yet, and why."""
+    """There is no answer yet; the reason says why."""
 
     reason: str
 
@@ -190,7 +178,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Failed:
-    """The model failed; the sentence tells nothing about the inside of the server."""
+    """The model failed; the sentence reveals nothing about the server."""
 
     sentence: str = WENT_WRONG
 
@@ -199,7 +187,9 @@ if TYPE_CHECKING:
     AnswerEvent = StreamEvent | Waiting | Encoded | FirstToken | Refused | Failed
 
 
-def answer_events(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterator[list[AnswerEvent]]":
+def answer_events(
+    slot: ModelSlot, question: Question, stop: threading.Event
+) -> "Generator[list[AnswerEvent], None, None]":
     """What happens while a question is answered, in `demo.background.batches`.
 
     The thread holds the model's lock for its whole answer, so answers never overlap.
@@ -223,14 +213,14 @@ def _answer(slot: ModelSlot, question: Question, stop: threading.Event, put: "Ca
                 finally:
                     slot.get().lock.release()
         except Exception as error:
-            line.status, said = status_and_sentence(error)
+            line.status, sentence = status_and_sentence(error)
             if line.status == "failed":
                 log.exception("the answer to request %s failed", line.id)
-            put(Refused(said) if line.status == "refused" else Failed(said or WENT_WRONG))
+            put(Refused(sentence) if line.status == "refused" else Failed(sentence or WENT_WRONG))
 
 
 def _turn_comes(slot: ModelSlot, stop: threading.Event, put: "Callable[[AnswerEvent], None]") -> bool:
-    """Wait for the model and for its lock; True with the lock held, False when stopped before."""
+    """Wait for the model and for its lock; True with the lock held, False if stopped first."""
     if not slot.is_ready:
         put(Waiting(LOADING))
     while not slot.wait(POLL_S):

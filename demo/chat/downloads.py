@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from demo.chat.visit import Visit
     from stamp import Segmentation
 
-#: Cut-outs are larger files than masks: of an answer with more masks, the first so many get one.
+#: Cut-outs are larger files than masks, so only the first masks of an answer get one.
 MAX_CUTOUTS = 12
 
 
 def write_downloads(visit: "Visit", segmentation: "Segmentation", first_mask: int) -> list[str]:
     """Write the files of an answer -> their paths, first the ZIP with all of them.
 
-    Masks have the original size; cut-outs are made from the copy of the picture that is kept. One mask is enlarged at
-    a time: they may be large.
+    Masks have the original size; cut-outs come from the kept copy of the picture. Masks may be large, so only one is
+    enlarged at a time.
     """
     folder, size_wh, name = visit.folder(), visit.size_wh, f"answer_{visit.answers}"
     labels = [shown.label for shown in visit.masks[first_mask:]]
@@ -55,7 +55,7 @@ def write_downloads(visit: "Visit", segmentation: "Segmentation", first_mask: in
 
 
 def write_inverse(visit: "Visit", index: int) -> str:
-    """The PNG of everything but a mask, beside that of the mask -> its path. The mask must have its file."""
+    """Write the PNG of everything except a mask, next to the mask's own file, which must exist -> its path."""
     path = Path(visit.masks[index].file)
     with Image.open(path) as mask:
         inverse = path.with_stem(f"all_but_{path.stem}")
@@ -74,7 +74,7 @@ def write_cutout(picture: Image.Image, mask: Mask, path: Path) -> Path:
 
 
 def write_zip(path: Path, files: Sequence[Path]) -> Path:
-    """One archive of files that are compressed already, most of them."""
+    """One archive; most of the files are already compressed."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for file in files:
             archive.write(file, file.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from demo.chat.chat import literal
+from demo.html import literal
 
 SCRIPT = """
 element.addEventListener("click", (event) => {
@@ -18,7 +18,7 @@ element.addEventListener("click", (event) => {
   trigger("select", { index: Number(chosen.dataset.example), value: "" });
 });
 """
-#: Shown at half of it, so that it is sharp on a dense screen.
+#: Shown at half this size, so that it is sharp on a high-resolution screen.
 THUMBNAIL_PX = 288
 
 

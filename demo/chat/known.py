@@ -11,5 +11,5 @@ KNOWN = EMBEDDED_CHECKPOINT / NOUNS_FILE
 
 @cache
 def read_known(path: Path = KNOWN) -> tuple[str, ...]:
-    """Names of what the embedded model knows, in order; none where there is no such file."""
+    """Names of what the embedded model knows, sorted; empty without the file."""
     return tuple(sorted(json.loads(path.read_text(encoding="utf-8")))) if path.is_file() else ()

@@ -1,4 +1,4 @@
-"""The list of masks beside the picture: what it looks like, and what a click on it, on a name or on a mask does."""
+"""The list of masks next to the picture, and what a click on it, on a name or on a mask does."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from demo.chat.chat import literal
 from demo.chat.downloads import write_inverse
 from demo.chat.visit import Visit
+from demo.html import literal
 from stamp.pictures.visualization import mask_colour
 
 SCRIPT = Path(__file__).with_name("masks.js")
@@ -18,7 +18,7 @@ Updates = dict[str, Any]
 
 
 def masks_html(visit: Visit) -> str:
-    """The masks, those of the latest answer first; with a rule for the names in the chat when one is selected."""
+    """The masks, latest answer first; if one is selected, with a CSS rule for the names in the chat."""
     latest, before = range(visit.latest, len(visit.masks)), range(min(visit.latest, len(visit.masks)))
     rows = "".join(_row(visit, index) for index in (*latest, *before))
     if not rows:
@@ -85,14 +85,14 @@ def pick_point(picked: gr.SelectData, visit: Visit | None) -> Updates:
 
 
 def select(visit: Visit, index: int) -> None:
-    """Make a mask stand out, or no longer."""
+    """Select or deselect a mask."""
     visit.selected = None if visit.selected == index else index
     if index not in visit.visible:
         visit.visible.append(index)
 
 
 def show(visit: Visit, index: int) -> None:
-    """Draw a mask, or no longer."""
+    """Show or hide a mask."""
     if index in visit.visible:
         visit.visible.remove(index)
         visit.selected = None if visit.selected == index else visit.selected
@@ -101,18 +101,18 @@ def show(visit: Visit, index: int) -> None:
 
 
 def show_only(visit: Visit, index: int) -> None:
-    """Draw one mask alone; when it is alone already, all of them."""
+    """Show only this mask; if it already is the only one, show all."""
     visit.visible = [index] if visit.visible != [index] else list(range(len(visit.masks)))
     visit.selected = None
 
 
 def invert(visit: Visit, index: int) -> Updates:
-    """Turn a mask into everything else, and back; the first time, its PNG joins the downloads."""
+    """Invert a mask, or restore it; the first time, the inverse joins the downloads as a PNG."""
     shown = visit.masks[index]
     is_inverse = shown.label.startswith(ALL_BUT)
     label = shown.label.removeprefix(ALL_BUT) if is_inverse else ALL_BUT + shown.label
     visit.masks[index] = replace(shown, mask=~shown.mask, share=1 - shown.share, label=label)
-    if is_inverse or not Path(shown.file).is_file():  # before the answer has ended, or swept away
+    if is_inverse or not Path(shown.file).is_file():  # the answer has not ended, or the file was cleaned up
         return {}
     path = write_inverse(visit, index)
     if path not in visit.downloads:
@@ -126,7 +126,7 @@ def mask_updates(visit: Visit) -> Updates:
 
 
 def download_updates(visit: Visit) -> Updates:
-    """The downloads of the latest answer, and those of earlier ones behind a line."""
+    """The downloads of the latest answer, and those of earlier ones in a collapsed section."""
     return {
         "downloads": gr.File(value=visit.downloads or None, visible=bool(visit.downloads)),
         "earlier": gr.File(value=visit.earlier or None),

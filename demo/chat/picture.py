@@ -1,4 +1,4 @@
-"""The image input of the page and of the endpoint: hands over the uploaded file unopened, and no other file."""
+"""The image input of the page and of the endpoint: passes on the uploaded file unopened, and accepts no other file."""
 
 import threading
 from abc import ABCMeta
@@ -10,11 +10,11 @@ from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 
-#: Said for every file that is not an upload, whether it exists or not, so that nobody learns which files there are.
+#: For every file that is not an upload, existing or not, so that nobody learns which files exist.
 NOT_UPLOADED = "This picture is not among the uploads here any more. Please choose it again."
 
 
-#: Held while a picture is decoded and made smaller: a large one takes 350 MB until then.
+#: Held while a picture is decoded and shrunk: until then, a large one takes 350 MB.
 DECODING = threading.BoundedSemaphore(2)
 
 
@@ -32,7 +32,7 @@ class FileImage(gr.Image, metaclass=_PlainMeta):
     upload folder are accepted, where the parent also reads addresses and, without `meta`, any path.
     """
 
-    is_template = True  # drawn by the frontend as its parent, "image"
+    is_template = True  # the frontend renders it like its parent, "image"
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         """The path of the uploaded file; None when there is none. Raises gr.Error with NOT_UPLOADED."""
@@ -45,7 +45,7 @@ def uploaded_file(path: Any) -> str:
         file = Path(path).resolve()
         if file.is_relative_to(Path(get_upload_folder()).resolve()) and file.is_file():
             return str(file)
-    except (OSError, RuntimeError, TypeError, ValueError):  # a name too long, a loop of links, no text, a NUL
+    except (OSError, RuntimeError, TypeError, ValueError):  # too long a name, a loop of links, not a string, a NUL
         pass
     raise gr.Error(NOT_UPLOADED, print_exception=False)
 

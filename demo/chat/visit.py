@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
-#: Of a picture, a copy of so many pixels is kept, twice of what the published checkpoints look at.
+#: Most pixels of the kept copy of a picture: twice what the published checkpoints see.
 MAX_KEPT_PIXELS = 2_000_000
-#: It is shown at most this large; masks are drawn on that copy and downloaded in the original size.
+#: Longest side shown; masks are drawn on that copy and downloaded in the original size.
 MAX_SHOWN_PX = 1280
 LEAVE_S = 1.0
-#: Opacity of the other masks while one is selected, as a share of what was chosen.
+#: Opacity of the other masks while one is selected, relative to the chosen opacity.
 FAINT = 0.3
 
 
@@ -48,7 +48,7 @@ class ShownMask:
 
     @property
     def size_in_words(self) -> str:
-        """How much of the picture it covers."""
+        """The share of the picture that it covers, in words."""
         if self.share == 0:
             return "empty"
         return f"{100 * self.share:.0f} % of the picture" if self.share >= 0.01 else "under 1 % of the picture"
@@ -73,7 +73,7 @@ class Visit:
     copy on the page. encoded: its vision features, from the first question on. visible: indices of the masks that
     are drawn; selected: the one that stands out; latest: the first of the latest answer with masks. opacity: 0..1.
     asked: the questions that were answered. downloads: of the latest answer; earlier: of those before. stop: of the
-    answer in the making; idle: set while there is none; is_left: the page shows another visit. The folder with the
+    answer in progress; idle: set while there is none; is_left: the page shows another visit. The folder with the
     downloads is deleted when the visit is.
     """
 
@@ -109,14 +109,14 @@ class Visit:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of pictures, features, masks and words; of the rest there is little."""
+        """Memory of pictures, features, masks and text; the rest is small."""
         pictures = {id(one): 4 * one.width * one.height for one in (self.picture, self.shown)}  # Pillow pads RGB
         features = 0 if self.encoded is None else self.encoded.embeds.nbytes
         words = sum(len(str(message["content"])) for message in list(self.messages))
         return sum(pictures.values()) + features + sum(shown.mask.nbytes for shown in list(self.masks)) + 4 * words
 
     def begin_answer(self) -> threading.Event | None:
-        """The stop event of a new answer, None while another is being written. `end_answer` must follow."""
+        """Start an answer: its stop event, or None while another one is in progress. `end_answer` must follow."""
         with self._begins:
             if not self.idle.is_set():
                 return None
@@ -129,7 +129,7 @@ class Visit:
         self.idle.set()
 
     def leave(self) -> None:
-        """The page turns to something else: stop the answer in the making and wait for its last update."""
+        """Leave the visit: stop the answer in progress and wait for its last update."""
         self.is_left = True
         self.stop.set()
         self.idle.wait(LEAVE_S)
@@ -149,7 +149,7 @@ class Visit:
             self.masks[index] = replace(self.masks[index], label=label)
 
     def hide_masks(self) -> None:
-        """Draw none of the masks so far."""
+        """Hide all masks."""
         self.visible, self.selected = [], None
 
     def mask_at(self, x: int, y: int) -> int | None:
@@ -173,8 +173,8 @@ class Visit:
         outline_px = max(2, round(min(self.shown.size) / 120))
         return draw_overlay(faint, stack, opacity=self.opacity, visible=alone, outline_px=outline_px)
 
-    def take_back(self) -> str | None:
-        """Forget the last question with its answer, and say what was asked; None where there is none."""
+    def pop_exchange(self) -> str | None:
+        """Remove the last question and its answer; returns the question, or None if there is none."""
         if not self.asked:
             return None
         last = self.asked.pop()
@@ -191,7 +191,7 @@ class Visit:
     def keep_answer(self, segmentation: "Segmentation", first_mask: int) -> None:
         """Write the downloads of a finished answer (`demo.chat.downloads`); those of the one before are now earlier.
 
-        Raises OSError where the disk refuses; the answer then has no downloads.
+        Raises OSError if they cannot be written; then the answer has no downloads.
         """
         self.answers += 1
         if not len(segmentation.masks):
@@ -205,7 +205,7 @@ class Visit:
             Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
             self._folder = Path(tempfile.mkdtemp(prefix="visit-", dir=get_upload_folder()))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._folder.mkdir(exist_ok=True)  # an old, empty one may have been swept away
+        self._folder.mkdir(exist_ok=True)  # an old, empty one may have been cleaned up
         return self._folder
 
     def restarted(self) -> "Visit":
@@ -215,7 +215,7 @@ class Visit:
 
 
 def close_visit(visit: Visit) -> None:
-    """End a visit that is no longer kept: its memory is free as soon as the answer in the making has stopped."""
+    """End a visit that is no longer kept; its memory is freed as soon as the answer in progress has stopped."""
     visit.is_left = True
     visit.stop.set()
 

@@ -1,4 +1,4 @@
-"""The visits of all visitors, by session, bounded in bytes: the one not used for longest makes room."""
+"""The visits of all visitors, by session, limited in bytes: the least recently used one is dropped first."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ DROPPED = (
     "The server no longer has your picture, because the page was idle for a while or others needed the space. "
     "Please choose it again."
 )
-#: So many sessions are remembered to have lost their visit, so that they can be told.
+#: Number of sessions remembered to have lost their visit, so that they can be told.
 MAX_REMEMBERED = 10_000
 
 
@@ -32,7 +32,7 @@ class VisitStore:
         return sum(visit.n_bytes for visit in list(self._visits.values()))
 
     def get(self, session: str) -> Visit | None:
-        """The visit of a session, which is now the one used last."""
+        """The visit of a session; marks it as the most recently used."""
         with self._lock:
             if (visit := self._visits.get(session)) is not None:
                 self._visits.move_to_end(session)
@@ -40,7 +40,7 @@ class VisitStore:
             return visit
 
     def put(self, session: str, visit: Visit) -> None:
-        """Keep a visit in place of the session's last one. Others go until all fit; so does this one, if need be."""
+        """Store a session's visit in place of its last one. Drops others, and if necessary this one, until all fit."""
         with self._lock:
             self._dropped.pop(session, None)
             self._visits[session] = visit
@@ -74,6 +74,6 @@ class VisitStore:
             self._dropped.popitem(last=False)
 
     def was_dropped(self, session: str) -> bool:
-        """Whether a session has lost its visit. True once: it is then told."""
+        """Whether a session has lost its visit. True only once, so that the visitor is told once."""
         with self._lock:
             return self._dropped.pop(session, 0) is None

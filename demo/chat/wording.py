@@ -1,10 +1,10 @@
-"""Questions in words that the embedded model is known to misread, and how to put them. Nothing is changed silently."""
+"""Better wordings for questions that the embedded model is known to misread. Nothing is changed silently."""
 
 import re
 from collections.abc import Collection
 
 BARE = "The small model needs a whole request. “{}” is in the box: press Enter to ask it."
-#: What to ask in place of the background.
+#: What to ask for instead of the background.
 EVERYTHING = "segment everything"
 BACKGROUND = (
     "The small model finds objects, not the background. Ask for an object, then press Invert on its mask to get "

@@ -65,7 +65,7 @@ def remove_left_behind(base: Path) -> None:
 def _runs(process: int, since: float) -> bool:
     """Whether a process runs that was there at a time; numbers are given again, in a container at every start."""
     try:
-        return psutil.Process(process).create_time() <= since
+        return bool(psutil.Process(process).create_time() <= since)
     except psutil.Error:
         return False
 

@@ -41,7 +41,7 @@ def fit_embeddings(model: StampForSegmentation, tokenizer: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredTensors:
     """A folder of weights, described by the names and shapes in the file headers."""
 
     name: str
@@ -57,7 +57,12 @@ class Part:
 
 
 def refuse_random_weights(
-    base: Part, adapter: Part, base_tokens: Mapping[str, int], tokens: Mapping[str, int], *, tied: bool
+    base: StoredTensors,
+    adapter: StoredTensors,
+    base_tokens: Mapping[str, int],
+    tokens: Mapping[str, int],
+    *,
+    tied: bool,
 ) -> None:
     """Raise CheckpointError, which names them, if weights that STAMP adds to Qwen2-VL are stored nowhere.
 
@@ -121,7 +126,8 @@ def apply_adapter(model: StampForSegmentation, folder: Path, *, merge: bool = Fa
     whole: StampForSegmentation = wrapped.merge_and_unload() if merge else wrapped.get_base_model()
     _keep_one_copy(whole)
     _tie_what_is_equal(whole)
-    return whole.eval()
+    whole.eval()
+    return whole
 
 
 def _refuse_on_tied(model: StampForSegmentation, weights: Iterable[str], folder: Path) -> None:

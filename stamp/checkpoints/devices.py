@@ -5,10 +5,10 @@ import torch
 from stamp.errors import CheckpointError
 
 
-def choose_device(device: str) -> str:
+def choose_device(device: str) -> torch.device:
     """The device named, or for "auto" CUDA where there is one. Raises CheckpointError for one that is not here."""
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         place = torch.device(device)
         known = place.type in ("cpu", "cuda", "mps")
@@ -20,4 +20,4 @@ def choose_device(device: str) -> str:
         raise CheckpointError("There is no mps here: it needs an Apple GPU. Take --device auto or cpu.")
     if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
         raise CheckpointError(f"There is no {device} here: torch sees {count} CUDA devices. Take --device auto or cpu.")
-    return device
+    return place

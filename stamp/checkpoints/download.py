@@ -47,7 +47,7 @@ def progress_reporter(title: str, report: Report) -> type[Any]:
     """A tqdm class that prints nothing; it sends "TITLE: 1.2 GB of 4.4 GB, 02:10 left" to `report`."""
     from tqdm.auto import tqdm
 
-    class Reporter(tqdm):
+    class Reporter(tqdm):  # type: ignore[type-arg]  # generic in its stubs, not when it runs
         def __init__(self, *arguments: Any, **options: Any):
             quiet = {"file": io.StringIO(), "mininterval": REPORT_EVERY_S, "disable": False}
             super().__init__(*arguments, **(options | quiet))

@@ -1,7 +1,6 @@
 """Loads a checkpoint folder as model and processor, after checks (full weights, adapters, quantized), and saves one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,16 @@ import psutil
 import torch
 from safetensors import safe_open
 
-from stamp.checkpoints.adapters import Part, add_stamp_tokens, apply_adapter, fit_embeddings, refuse_random_weights
-from stamp.checkpoints.download import Report
+from stamp.checkpoints.adapters import (
+    StoredTensors,
+    add_stamp_tokens,
+    apply_adapter,
+    fit_embeddings,
+    refuse_random_weights,
+)
+from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.integrity import refuse_no_numbers, refuse_other_sizes, refuse_unlike_head
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.quantization import (
     BYTES_PER_WEIGHT,
     Quantization,
@@ -35,26 +41,8 @@ FLOAT32_SHARE = 0.5
 CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
 
 
-@dataclass(frozen=True)
-class LoadOptions:
-    """How to load. min_pixels, max_pixels: of a picture after resizing; None keeps the checkpoint's.
-
-    report: gets a line at each step; None shows bars in the terminal. model_class: the class to load.
-    """
-
-    device: torch.device
-    dtype: str = "auto"
-    quantization: str = "none"
-    base: str | None = None
-    merge: bool = False
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    report: Report | None = None
-    model_class: type[StampForSegmentation] = StampForSegmentation
-
-
 def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
-    """(model, processor, quantization in effect) of a local folder.
+    """(model, processor, quantization in effect) of a local folder; `options.model` is not read.
 
     Raises CheckpointError: not STAMP, weights missing, of a wrong shape or not in safetensors, an adapter without its
     base, too little memory, unknown dtype or quantization, no bitsandbytes. No weight stays random.
@@ -83,8 +71,8 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
     tokenizer.chat_template = tokenizer.chat_template or of_base.chat_template
     add_stamp_tokens(tokenizer)
     refuse_random_weights(
-        Part(base.name, dict(stored_shapes(base))),
-        Part(folder.name, dict(stored_shapes(folder))),
+        StoredTensors(base.name, dict(stored_shapes(base))),
+        StoredTensors(folder.name, dict(stored_shapes(folder))),
         base_tokens,
         tokenizer.get_added_vocab(),
         tied=_is_tied(base),
@@ -109,7 +97,8 @@ def _load_whole(
 ) -> tuple[StampForSegmentation, str]:
     """(model, quantization in effect) of a folder with full weights."""
     shapes = dict(stored_shapes(folder))
-    refuse_other_sizes(folder, shapes, options.model_class)
+    model_class = options.model_class or StampForSegmentation
+    refuse_other_sizes(folder, shapes, model_class)
     refuse_unlike_head(folder, shapes)
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
@@ -118,23 +107,24 @@ def _load_whole(
         raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
     if saved is not None:
         _refuse_other_dtype(folder, options.dtype, saved)
+    device = choose_device(options.device)
     if saved is None:
-        dtype = _choose_dtype(options, _memory_bytes(shapes, mode, torch.float32))
+        dtype = _choose_dtype(options.dtype, device, _memory_bytes(shapes, mode, torch.float32))
         needed = _memory_bytes(shapes, mode, dtype)
     else:
         dtype = DTYPES.get(_saved_dtype(folder), torch.bfloat16)
         needed = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    _refuse_without_memory(needed, options.device, mode)
+    _refuse_without_memory(needed, device, mode)
     size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
     if options.report is not None:
         options.report(f"Loading {size} parameters, {needed / 1e9:.2g} GB")
-    return _read_weights(folder, options, dtype, mode, may_miss), saved or mode
+    model = _read_weights(folder, model_class.from_pretrained, device, dtype, mode, may_miss)
+    return model, saved or mode
 
 
 def _read_weights(
-    folder: Path, options: LoadOptions, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
+    folder: Path, load: Any, device: torch.device, dtype: torch.dtype, mode: Quantization, may_miss: frozenset[str]
 ) -> StampForSegmentation:
-    load: Any = options.model_class.from_pretrained
     with reading(folder):
         model, info = load(
             folder,
@@ -143,7 +133,7 @@ def _read_weights(
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported in `info` and refused below
-            device_map={"": options.device},
+            device_map={"": device},
             quantization_config=bitsandbytes_config(mode, dtype),
         )
     missing = set(info["missing_keys"]) - may_miss
@@ -156,11 +146,11 @@ def _read_weights(
         raise CheckpointError(f"{folder} is not a complete STAMP checkpoint; " + "; ".join(problems))
     loaded: StampForSegmentation = model.eval()
     if mode != "none":
-        _let_go_of_files(loaded)
+        _release_mapped_files(loaded)
     return loaded
 
 
-def _let_go_of_files(model: StampForSegmentation) -> None:
+def _release_mapped_files(model: StampForSegmentation) -> None:
     """Copy the tensors that quantization left unchanged, so that the mapped files with the full weights leave memory.
 
     Small tensors first: a norm of a few kilobytes keeps its whole file mapped.
@@ -182,13 +172,13 @@ def _saved_dtype(folder: Path) -> str:
     return str(read_json(folder / "config.json").get("dtype") or "")
 
 
-def _choose_dtype(options: LoadOptions, float32_bytes: int) -> torch.dtype:
+def _choose_dtype(wanted: str, device: torch.device, float32_bytes: int) -> torch.dtype:
     """ "auto": bfloat16, or float32 where that is faster and fits. float32_bytes: of the weights, if in float32."""
-    if options.dtype != "auto":
-        if options.dtype not in DTYPES:
-            raise CheckpointError(f"Unknown dtype {options.dtype!r}; choose one of auto, {', '.join(DTYPES)}.")
-        return DTYPES[options.dtype]
-    slow_bf16 = options.device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
+    if wanted != "auto":
+        if wanted not in DTYPES:
+            raise CheckpointError(f"Unknown dtype {wanted!r}; choose one of auto, {', '.join(DTYPES)}.")
+        return DTYPES[wanted]
+    slow_bf16 = device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
     if slow_bf16 and float32_bytes <= FLOAT32_SHARE * psutil.virtual_memory().available:
         return torch.float32
     return torch.bfloat16

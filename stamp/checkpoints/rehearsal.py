@@ -47,7 +47,7 @@ BYTES_PER_VALUE = 2  # bfloat16
 OTHER_FILES_BYTES = 50_000_000
 STD = 0.02
 #: Scale of what a layer adds to the residual stream: small, so that the last token's embedding decides what follows.
-WHISPER = 1e-3
+RESIDUAL_SCALE = 1e-3
 EMBEDDING, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
 #: Values drawn once and repeated. It is prime, so that no two rows of a matrix start at the same place.
 TILE = 4_194_301
@@ -181,7 +181,7 @@ def _tensor(name: str, shape: tuple[int, ...], tile: Tensor, script: tuple[int, 
         values[seg] = 2 * (values[line_break] + values[end])
         values[end] *= 5
     elif name.endswith(("self_attn.o_proj.weight", "mlp.down_proj.weight")):
-        values *= WHISPER
+        values *= RESIDUAL_SCALE
     return values
 
 

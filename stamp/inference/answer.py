@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -163,4 +164,25 @@ class Answer:
             forward_passes=sum(self.clock.passes.get(phase, 0) for phase in ("prefill", "decode", "mask")),
             finish_reason=self.finish_reason,
             versions=versions,
+        )
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How an answer is generated; see the arguments of `StampPredictor.segment` and of `Answer.tokens`."""
+
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    should_stop: Callable[[], bool]
+    max_seconds: float | None
+
+    def tokens(self, answer: Answer) -> Iterator[int]:
+        """The tokens of an answer, which ends when it repeats itself."""
+        return answer.tokens(
+            self.max_new_tokens,
+            chooser(self.temperature, self.seed),
+            should_stop=self.should_stop,
+            max_seconds=self.max_seconds,
+            end_repetition=True,
         )

@@ -20,11 +20,11 @@ TOO_LITTLE = (
 
 
 def within_memory(
-    attempt: Callable[[float], Generator[T, None, None]], may_shrink: bool, let_go: Callable[[], None]
+    attempt: Callable[[float], Generator[T, None, None]], may_shrink: bool, release: Callable[[], None]
 ) -> Iterator[T]:
     """What an attempt yields at full size; where memory does not suffice before that, of one at SMALLER.
 
-    attempt: gets the share of the picture's pixels, 1 or SMALLER. let_go: frees what can be computed again.
+    attempt: gets the share of the picture's pixels, 1 or SMALLER. release: frees what can be computed again.
     may_shrink: allow the second attempt. Raises MemoryShortError when nothing more can be done.
     """
     for share in (1.0, SMALLER) if may_shrink else (1.0,):
@@ -38,15 +38,15 @@ def within_memory(
         except torch.OutOfMemoryError:
             if has_begun:
                 may_shrink = False
-        free_memory(let_go)  # not inside `except`: its traceback holds tensors
+        free_memory(release)  # not inside `except`: its traceback holds tensors
         if not may_shrink:
             break
     raise MemoryShortError(TOO_LITTLE)
 
 
-def free_memory(let_go: Callable[[], None]) -> None:
+def free_memory(release: Callable[[], None]) -> None:
     """Let go of what can be computed again, and give the accelerator's free blocks back."""
-    let_go()
+    release()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -93,6 +93,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
     ) -> Tensor:
         """Multimodal rotary positions (3, B, L): time, height, width axes."""
         is_image = (input_ids == self.config.image_token_id).int()
+        positions: Tensor
         positions, _ = self.model.get_rope_index(input_ids, is_image, grid_thw, attention_mask=attention_mask)
         return positions
 
@@ -136,7 +137,8 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         sees_prefix = sees_prefix.expand(-1, -1, n_tokens, -1)
         allowed = torch.cat([sees_prefix, sees_prefix.new_ones(n_masks, 1, n_tokens, n_tokens)], dim=-1)
         hidden = self._run_text(queries, positions, additive_mask(allowed, queries.dtype), shared_prefix(cache))
-        return self.classifier(hidden).squeeze(-1)
+        logits: Tensor = self.classifier(hidden).squeeze(-1)
+        return logits
 
     def text_pass(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache) -> Tensor:
         """Causal pass that extends the cache: (1, n, H), (3, 1, n) -> final-norm hidden states (1, n, H)."""

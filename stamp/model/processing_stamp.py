@@ -107,7 +107,7 @@ class StampProcessor:
         self.image_processor.save_pretrained(folder)
 
     def _special_id(self, token: str) -> int:
-        token_id = self.tokenizer.get_added_vocab().get(token)
+        token_id: int | None = self.tokenizer.get_added_vocab().get(token)
         if token_id is None:
             raise CheckpointError(
                 f"This is not a STAMP checkpoint: its tokenizer has no {token}. Qwen2-VL alone cannot segment."

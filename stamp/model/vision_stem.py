@@ -54,7 +54,7 @@ class InvertedBottleneck(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, H / stride, W / stride, C')."""
-        hidden = input if self.expand is None else functional.relu6(self.expand(input))
+        hidden: Tensor = input if self.expand is None else functional.relu6(self.expand(input))
         with torch.autocast(hidden.device.type, enabled=False):  # in bfloat16 its backward is slow on a CPU
             hidden = self.depthwise(hidden.to(self.depthwise.weight.dtype))
         hidden = self.project(functional.relu6(hidden))
@@ -86,7 +86,8 @@ class ConvStem(nn.Module):
         fine = self.fine(functional.relu6(self.first(images)))
         coarse = self.coarse(fine).permute(0, 3, 1, 2)
         coarse = functional.interpolate(coarse, size=fine.shape[1:3], mode="bilinear").permute(0, 2, 3, 1)
-        return self.project(self.norm(torch.cat([fine, coarse], dim=-1)))
+        projected: Tensor = self.project(self.norm(torch.cat([fine, coarse], dim=-1)))
+        return projected
 
 
 def _stages(channels: int, stages: tuple[tuple[int, int, int, int, int], ...]) -> nn.Sequential:

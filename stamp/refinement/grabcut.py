@@ -99,7 +99,7 @@ def _labels(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _is_inside(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     import cv2
 
-    return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
 def _both_sides(labels: NDArray[np.uint8]) -> bool:

@@ -106,7 +106,7 @@ class SamRefiner:
         if last is not None and last[0]() is image:
             return last[1]
         pixels = self.processor(images=[image], return_tensors="pt")["pixel_values"]
-        features = self.model.get_image_embeddings(pixels.to(self.model.device))
+        features: Tensor = self.model.get_image_embeddings(pixels.to(self.model.device))
         self._last = weakref.ref(image), features
         return features
 

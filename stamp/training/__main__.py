@@ -1,20 +1,16 @@
-"""The training pipeline: `python -m stamp.training {art,sheet,scenes,train,quantization,refinement,card,examples}`.
+"""The training pipeline: `python -m stamp.training COMMAND`, see `--help`.
 
-Run them in that order. `scenes` writes the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures`
-measures everything that a model card shows, and writes the card.
+Run them in this order: art, sheet, scenes, train, quantization, refinement, card, examples. `scenes` writes the
+evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures everything that a model card
+shows, and writes the card.
 """
 
 import argparse
 import signal
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from stamp.threads import let_threads_sleep
-
-if TYPE_CHECKING:
-    from stamp.predictor import StampPredictor
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -135,8 +131,6 @@ def run_train(options: argparse.Namespace) -> None:
     """Train, or continue."""
     from dataclasses import replace
 
-    import torch
-
     from stamp.checkpoints.devices import choose_device
     from stamp.training.learning.processes import Team
     from stamp.training.learning.recipes import RECIPES
@@ -146,7 +140,7 @@ def run_train(options: argparse.Namespace) -> None:
     from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
-    device = torch.device(choose_device(options.device))
+    device = choose_device(options.device)
     nouns, photographs = taught_nouns(), None
     styles: tuple[str, ...] = TRAINING_STYLES
     if options.photos is not None:
@@ -179,43 +173,29 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint and print the table."""
-    from PIL import Image
 
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
-    from stamp.predictor import StampPredictor
-    from stamp.training.card.evaluate import evaluate, validation_scenes
-    from stamp.training.card.quantization_study import MODES, processor_seconds, study, write_study
+    from stamp.training.card.quantization_study import study_checkpoint
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
-    folder = options.model or EMBEDDED_CHECKPOINT
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
-    loaded = {mode: StampPredictor.from_pretrained(folder, device=options.device, quantization=mode) for mode in MODES}
-    by_mode = study(loaded, lambda predictor: evaluate(predictor, art, options.scenes))
-    scene = next(iter(validation_scenes(art, 1)))
-    request = f"segment the {scene.objects[0].noun.name}"
-    answers = {mode: partial(one.segment, Image.fromarray(scene.image), request) for mode, one in loaded.items()}
-    provenance = _provenance(loaded["none"], options.scenes)
-    print(write_study(by_mode, processor_seconds(answers), provenance, folder))
+    print(study_checkpoint(options.model or EMBEDDED_CHECKPOINT, art, options.scenes, options.device))
 
 
 def run_refinement(options: argparse.Namespace) -> None:
     """Compare, write rows and scores, and print the table."""
-    from stamp.predictor import StampPredictor
-    from stamp.training.card.refinement_study import study, write_study
+    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
+    from stamp.training.card.refinement_study import study_checkpoint
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
-    predictor = StampPredictor.from_pretrained(options.model, device=options.device)
-    rows = study(predictor, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.scenes)
-    options.out.mkdir(parents=True, exist_ok=True)
-    print(write_study(rows, _provenance(predictor, options.scenes), options.out))
+    model, art = options.model or EMBEDDED_CHECKPOINT, ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
+    print(study_checkpoint(model, art, options.scenes, options.device, options.out))
 
 
 def run_ablation(options: argparse.Namespace) -> None:
     """Train and measure each variant, write rows and scores, and print the table."""
-    import torch
-
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.provenance import provenance_of
     from stamp.training.card.ablation import AblationPlan, run_ablation, write_ablation
@@ -224,7 +204,7 @@ def run_ablation(options: argparse.Namespace) -> None:
 
     plan = AblationPlan(options.backbone, TRAINING_STYLES, options.steps)
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
-    device = torch.device(choose_device(options.device))
+    device = choose_device(options.device)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     rows = run_ablation(plan, art, options.out, device)
@@ -248,20 +228,6 @@ def run_examples(options: argparse.Namespace) -> None:
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     write_examples(ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.out)
-
-
-def _provenance(predictor: "StampPredictor", n_scenes: int) -> dict[str, Any]:
-    """The facts that a measurement on validation scenes depends on."""
-    from stamp.checkpoints.provenance import provenance
-    from stamp.training.scenes.scenes import VALIDATION_SEEDS
-    from stamp.training.scenes.vocabulary import TRAINING_STYLES
-
-    return {
-        "n_scenes": n_scenes,
-        "first_seed": VALIDATION_SEEDS.start,
-        "styles": TRAINING_STYLES,
-        **provenance(predictor),
-    }
 
 
 if __name__ == "__main__":

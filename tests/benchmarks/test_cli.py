@@ -1,6 +1,5 @@
 """`python -m benchmarks run`, with the real nano on tiny datasets: alone, gone on, in two processes."""
 
-import argparse
 import json
 import os
 import subprocess
@@ -13,11 +12,12 @@ import pytest
 import torch
 
 from benchmarks.__main__ import main
+from benchmarks.checkpoints import MethodOptions
 from benchmarks.methods import MAKERS, load_methods, method_labels
 from benchmarks.reporting.report import check_report
 from benchmarks.scoring.records import Record, records_of
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.inference.answer import PHASES
-from stamp.options import add_model_options
 from stamp.pictures.masks import decode_rle
 from stamp.predictor import StampPredictor
 from tests.benchmarks import tiny
@@ -167,10 +167,7 @@ def test_public_datasets_from_a_folder(tmp_path: Path, name: str, write: Callabl
 
 
 def test_variants_are_options_of_the_predictor() -> None:
-    parser = argparse.ArgumentParser()
-    add_model_options(parser)
-    options = parser.parse_args(["--device", "cpu"])
-    options.refine, options.max_new_tokens = "auto", 24
+    options = MethodOptions(LoadOptions(device="cpu"), max_new_tokens=24)
     assert method_labels(["all"]) == tuple(MAKERS)
     assert method_labels(["all"], absent=["backbone"]) == tuple(name for name in MAKERS if name != "backbone")
     labels = method_labels(["stamp:float32", "stamp:bfloat16+none"])

@@ -32,7 +32,7 @@ def test_no_module_needs_unix_to_be_imported(package: str) -> None:
 def test_windows_counts_the_peak_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = SimpleNamespace(rss=5, peak_wset=7)
     monkeypatch.setattr(instruments, "Path", lambda _: SimpleNamespace(exists=lambda: False))
-    monkeypatch.setattr(instruments.psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: memory))
+    monkeypatch.setattr("benchmarks.instruments.psutil.Process", lambda: SimpleNamespace(memory_info=lambda: memory))
     monkeypatch.setitem(sys.modules, "resource", None)
     assert (instruments.resident_bytes(CPU), instruments.peak_bytes(CPU)) == (5, 7)
 

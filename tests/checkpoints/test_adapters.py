@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,9 +108,9 @@ STORED = {
 }
 
 
-def logits_of(model: torch.nn.Module, predictor: StampPredictor) -> np.ndarray:
+def logits_of(model: Any, predictor: StampPredictor) -> np.ndarray:
     """Next-token logits along a given answer, by a model in place of the predictor's own."""
-    given, predictor.model = predictor.model, model  # type: ignore[assignment]
+    given, predictor.model = predictor.model, model
     response = predictor.processor.decode(ANSWER)
     logits = predictor.text_logits(PICTURE, "Segment it.", response)
     predictor.model = given
@@ -128,12 +129,13 @@ def test_loaded_as_peft_means_it_or_refused(tmp_path: Path, model: str, stored: 
     with torch.no_grad():
         for _, parameter in theirs.named_parameters():
             if parameter.requires_grad:
-                parameter += 0.2 * torch.randn_like(parameter)
-    theirs.save_pretrained(tmp_path / "adapter")
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    theirs.save_pretrained(str(tmp_path / "adapter"))
     config_of_base = plain.model.config
-    theirs.get_base_model().config.seg_token_id = config_of_base.seg_token_id
-    theirs.get_base_model().config.mask_token_id = config_of_base.mask_token_id
-    expected = logits_of(theirs.get_base_model().eval(), plain)
+    changed: Any = theirs.get_base_model()
+    changed.config.seg_token_id = config_of_base.seg_token_id
+    changed.config.mask_token_id = config_of_base.mask_token_id
+    expected = logits_of(changed.eval(), plain)
     assert np.abs(expected - before).max() > 0.1
     for merge in (False, True):
         try:

@@ -150,7 +150,8 @@ def test_a_single_nan_is_noticed_when_it_reaches_an_answer(tied: Path, part: str
 
 def stamp_name(stamp: StampPredictor, part: str) -> str:
     """The loaded name of a stored tensor."""
-    return next(name for name, _ in stamp.model.named_parameters() if name.endswith(part.removeprefix("model.")))
+    names: list[str] = [name for name, _ in stamp.model.named_parameters()]
+    return next(name for name in names if name.endswith(part.removeprefix("model.")))
 
 
 @pytest.mark.parametrize(

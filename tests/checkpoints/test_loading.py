@@ -25,7 +25,7 @@ from stamp.checkpoints import loading
 from stamp.checkpoints.loading import export_checkpoint
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, INDEX_FILE, find_base, find_checkpoint
 from stamp.errors import CheckpointError
-from stamp.options import add_model_options, load_predictor
+from stamp.options import add_model_options, read_model_options
 from tests.hub import Hub, serve
 
 MODELS = Path(__file__).parents[1] / "parity" / "models"
@@ -140,7 +140,7 @@ def test_a_download_says_how_long_it_still_takes(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(download, "REPORT_EVERY_S", 0.0)
 
-    def snapshot(repo_id: str, *, tqdm_class: Any, **_: object) -> str:
+    def snapshot(repo_id: str, *, tqdm_class: Any, **_options: object) -> str:
         files = tqdm_class(total=2, desc="Fetching 2 files")
         done = tqdm_class(desc="bytes", total=0, initial=0, unit="B", unit_scale=True, bar_format="{n}")
         done.total += 4_000_000_000
@@ -190,11 +190,11 @@ def test_sam_weights_come_from_the_hub_by_revision(monkeypatch: pytest.MonkeyPat
     parser = argparse.ArgumentParser()
     add_model_options(parser)
     given = ["--device", "cpu", "--sam-model", "facebook/sam-vit-huge", "--sam-revision", "v1"]
-    assert load_predictor(parser.parse_args(given)).sam_model == tmp_path
+    assert StampPredictor.load(read_model_options(parser.parse_args(given))).sam_model == tmp_path
     assert asked == [("facebook/sam-vit-huge", "v1")]
     given = ["--device", "cpu", "--sam-model", "no/such/folder"]
     with pytest.raises(CheckpointError, match="There is no folder no/such/folder"):
-        load_predictor(parser.parse_args(given))
+        StampPredictor.load(read_model_options(parser.parse_args(given)))
 
 
 # -- the base of an adapter ----------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_other_models_and_broken_files(tied: Path) -> None:
 def test_a_file_that_did_not_arrive_is_named(name: str, tied: Path) -> None:
     weights = list(load_file(tied / "model.safetensors").items())
     (tied / "model.safetensors").unlink()
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(3):
         file = f"model-{number + 1:05d}-of-00003.safetensors"
         save_file(dict(weights[number::3]), tied / file, {"format": "pt"})
@@ -342,7 +342,7 @@ def test_a_device_that_is_not_here(device: str) -> None:
 
 def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = type("Memory", (), {"available": 1000})
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("stamp.checkpoints.loading.psutil.virtual_memory", lambda: memory)
     with pytest.raises(CheckpointError, match=r"need about .* GB .*--quantization nf4"):
         load(MODELS / "tied")
 

@@ -1,6 +1,5 @@
 """Which precision "auto" is, and whether the weights fit into memory: what is asked of a folder before it is loaded."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ def load(path: Path | None, **options: object) -> StampPredictor:
 
 def free_memory(monkeypatch: pytest.MonkeyPatch, bytes_: int) -> None:
     memory = type("Memory", (), {"available": bytes_, "total": 10**12})()
-    monkeypatch.setattr(loading.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr("stamp.checkpoints.loading.psutil.virtual_memory", lambda: memory)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +38,10 @@ def test_auto_is_float32_on_a_cpu_without_matrix_units_where_it_fits_twice(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     free_memory(monkeypatch, free)
-    auto = loading.LoadOptions(torch.device(device))
-    assert loading._choose_dtype(auto, 1000) == expected
+    place = torch.device(device)
+    assert loading._choose_dtype("auto", place, 1000) == expected
     for name in ("float32", "bfloat16", "float16"):  # what is asked for is what one gets
-        assert loading._choose_dtype(replace(auto, dtype=name), 1000) == getattr(torch, name)
+        assert loading._choose_dtype(name, place, 1000) == getattr(torch, name)
 
 
 @pytest.mark.parametrize(("quantization", "in_text"), [("none", 4), ("int8", 1.01), ("nf4", 0.52)])

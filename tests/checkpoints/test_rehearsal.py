@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from stamp.checkpoints import rehearsal
 from stamp.checkpoints.published_layout import CHAT_TEMPLATE, QWEN_TOKENS, SIZES, Size, model_config, tensor_shapes
 from stamp.checkpoints.rehearsal import build_tokenizer, write_checkpoint, write_rehearsal
-from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, INDEX_FILE
 from stamp.conversation import Turn
 from stamp.errors import CheckpointError
 from stamp.model.configuration_stamp import STAMP_TOKENS, StampConfig
@@ -110,7 +110,7 @@ def test_a_quantized_model_does_not_keep_the_full_weights_in_memory(mode: str, f
 
 
 def test_shards_values_and_index(folder: Path) -> None:
-    index = json.loads((folder / rehearsal.INDEX_FILE).read_text())
+    index = json.loads((folder / INDEX_FILE).read_text())
     files = sorted(path.name for path in folder.glob("*.safetensors"))
     assert sorted(set(index["weight_map"].values())) == files
     assert len(files) > 3

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,7 +43,7 @@ class FakePredictor:
         if not prompt.strip():
             raise PromptError("Type a request first.")
 
-    def encode_image(self, image: object) -> EncodedImage:
+    def encode_image(self, image: Image.Image | str | Path) -> EncodedImage:
         self.encoded += 1
         return EncodedImage(load_image(image), torch.zeros(4, 2), torch.tensor([[1, 4, 4]]), (2, 2), 0.01, 0)
 
@@ -59,7 +60,7 @@ class FakePredictor:
         self.limits.append(max_seconds)
         self.conversations.append(list(conversation))
         self.refinements.append(refine)
-        image = next(turn.image for turn in conversation if turn.image is not None)
+        image = next(turn.image for turn in conversation if isinstance(turn.image, EncodedImage))
         written: list[str | int] = []
         masks: list[np.ndarray] = []
         for part in self.answer:

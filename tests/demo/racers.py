@@ -1,4 +1,4 @@
-"""Methods that follow a script, on a shelf of their own. For what the page does around the methods."""
+"""Methods that follow a script, in a pool of their own. For what the page does around the methods."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.methods import Method, Prediction
 from benchmarks.methods.streaming import Piece
-from demo.board.live import Shelf
+from demo.board.live import MethodPool
 from demo.loading import ModelSlot
 from stamp.conversation import MaskReady, TextDelta
 from tests.benchmarks.scripted import ScriptedMethod
@@ -56,20 +56,20 @@ def fails(*_: object) -> Prediction:
     raise RuntimeError("secret /some/path")
 
 
-class ScriptedShelf(Shelf):
-    """A shelf with these methods on it. A label whose method is an exception cannot be loaded."""
+class ScriptedPool(MethodPool):
+    """A pool that holds these methods. A label whose method is an exception cannot be loaded."""
 
     def __init__(self, methods: dict[str, Any], predictor: FakePredictor | None = None, **options: Any):
         fake = predictor or FakePredictor()
         super().__init__(ModelSlot(lambda: fake, is_embedded=True).start(), **options)  # type: ignore[arg-type, return-value]
         self.slot.wait(10)
-        self.shelved = methods
+        self.pooled = methods
 
     def labels(self) -> list[str]:
-        return [] if self.refusal() else list(self.shelved)
+        return [] if self.refusal() else list(self.pooled)
 
     def get(self, label: str) -> Method:
-        method: Method | Exception = self.shelved[label]
+        method: Method | Exception = self.pooled[label]
         if isinstance(method, Exception):
             raise method
         return method

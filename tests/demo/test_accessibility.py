@@ -16,7 +16,7 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytestmark = needs_browser
 
 GRAVE = ("critical", "serious", "moderate")
-VIEWS = {
+VIEWS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},

@@ -12,6 +12,7 @@ from PIL import Image
 
 from demo import api
 from demo.api import WENT_WRONG, answer, segment_endpoint
+from demo.decoding import DECODER
 from demo.loading import LOAD_FAILED, ModelSlot, ModelUnavailableError
 from stamp import ImageError, PromptError, Segmentation
 from stamp.errors import MemoryShortError
@@ -60,7 +61,8 @@ def never() -> bool:
 def test_the_model_is_held_for_the_whole_answer_and_given_back(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From before the picture is opened until the overlay is drawn: pictures are large."""
     predictor = Witness()
-    for owner, name in ((api.DECODER, "load"), (api, "draw_overlay")):
+    places: list[tuple[Any, str]] = [(DECODER, "load"), (api, "draw_overlay")]
+    for owner, name in places:
         whole = getattr(owner, name)
 
         def watched(*given: Any, whole: Any = whole) -> Any:

@@ -44,7 +44,7 @@ def example(kind: str, word: str, page: Stranger) -> str:
     """The code block of a kind with a word in it, for the page under test."""
     (found,) = (block for block in re.findall(rf"```{kind}\n(.*?)```", TEXT, flags=re.DOTALL) if word in block)
     assert ADDRESS in found
-    return found.replace(ADDRESS, str(page.http.base_url).rstrip("/"))
+    return str(found).replace(ADDRESS, str(page.http.base_url).rstrip("/"))
 
 
 def check_masks(result: dict[str, Any]) -> None:

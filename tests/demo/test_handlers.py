@@ -12,7 +12,7 @@ from PIL import Image
 
 from demo import handlers
 from demo.chat import answering
-from demo.chat.chat import WENT_WRONG, literal
+from demo.chat.chat import WENT_WRONG
 from demo.chat.downloads import enlarge_mask
 from demo.chat.visit import (
     MAX_KEPT_PIXELS,
@@ -23,6 +23,7 @@ from demo.chat.visit import (
     shrink_mask,
     shrink_picture,
 )
+from demo.html import literal
 from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
 from stamp.pictures.masks import decode_rle
 from stamp.pictures.visualization import mask_colour

@@ -42,7 +42,7 @@ def client(predictor: StampPredictor, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_only_segment_is_public(client: Client) -> None:
-    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]  # type: ignore[index]
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert list(endpoints) == ["/segment"]
     assert "Answer a prompt about an image" in endpoints["/segment"]["description"]
     assert [parameter["parameter_name"] for parameter in endpoints["/segment"]["parameters"]] == [
@@ -173,8 +173,9 @@ def test_examples_are_read_when_there_are_any(tmp_path: Path) -> None:
     assert read_examples(tmp_path / "examples.json") == [(tmp_path / "a.png", "segment the apple")]
     demo = build_demo(ModelSlot(lambda: 1 / 0), tmp_path / "examples.json")  # type: ignore[arg-type, return-value]
     (shown,) = (block for block in demo.blocks.values() if getattr(block, "elem_id", None) == "examples")
-    assert "segment the apple" in shown.value
-    assert shown.value.count("data:image/webp;base64,") == 1
+    assert isinstance(shown, gr.HTML)
+    assert "segment the apple" in str(shown.value)
+    assert str(shown.value).count("data:image/webp;base64,") == 1
     assert any(isinstance(block, gr.Chatbot) for block in demo.blocks.values())
 
 

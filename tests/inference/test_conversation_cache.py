@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -62,17 +64,17 @@ def test_later_turns_feed_only_what_is_new_and_answer_as_fresh_ones(
 ) -> None:
     fed: list[int] = []
     text_pass = type(stamp.model).text_pass
-    monkeypatch.setattr(
-        type(stamp.model),
-        "text_pass",
-        lambda m, embeds, *rest: fed.append(embeds.shape[1]) or text_pass(m, embeds, *rest),
-    )
-    vision: list[int] = []
-    encode = type(stamp.model).encode_images
-    monkeypatch.setattr(type(stamp.model), "encode_images", lambda m, *a: vision.append(1) or encode(m, *a))
+
+    def noted(model: Any, embeds: Any, *rest: Any) -> Any:
+        fed.append(embeds.shape[1])
+        return text_pass(model, embeds, *rest)
+
+    monkeypatch.setattr(type(stamp.model), "text_pass", noted)
+    vision = Mock(wraps=stamp.model.encode_images)
+    monkeypatch.setattr(stamp.model, "encode_images", vision)
     on_cache = talk(stamp, picture, QUESTIONS)
     prefills = [n for n in fed if n > 1]
-    assert len(vision) == 1
+    assert vision.call_count == 1
     assert len(prefills) == len(QUESTIONS)
     assert prefills[0] > 144
     assert max(prefills[1:]) < 40

@@ -33,7 +33,10 @@ def short(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         whole = getattr(stamp.model, part)
 
         def scarce(*given: Any) -> Any:
-            sizes = {"encode_images": lambda: len(given[0]) // 4, "text_pass": lambda: given[0].shape[1]}
+            sizes: dict[str, Callable[[], int]] = {
+                "encode_images": lambda: len(given[0]) // 4,
+                "text_pass": lambda: given[0].shape[1],
+            }
             tried.append(sizes[part]())
             if tried[-1] > most:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -107,7 +110,9 @@ def test_a_measurement_is_never_shrunk_without_a_word(stamp: StampPredictor, sho
 def test_an_answer_that_has_begun_is_not_begun_again(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written is on the visitor's page already."""
     stamp.conversation_cache.clear()
-    whole, has_begun, passes = stamp.model.text_pass, [], []
+    whole = stamp.model.text_pass
+    has_begun: list[int] = []
+    passes: list[int] = []
 
     def scarce(*given: Any) -> Any:
         if has_begun:

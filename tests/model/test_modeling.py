@@ -1,6 +1,7 @@
 """The mask pass against itself (cached, uncached, batched, saved) and against the official training numbers."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,7 @@ def test_mask_tokens_may_stand_where_the_tokens_of_their_image_stand(
     is_image = ids[0] == stamp.model.config.image_token_id
     own = stamp.model.rope_positions(ids, grid)[:, 0, is_image]
     given: list[torch.Tensor] = []
-    run_text = stamp.model._run_text
+    run_text: Callable[..., torch.Tensor] = stamp.model._run_text
 
     def keep(inputs: Any, positions: torch.Tensor, *rest: Any) -> torch.Tensor:
         given.append(positions)

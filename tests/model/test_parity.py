@@ -38,7 +38,7 @@ def open_image(case_id: str) -> Image.Image:
 
 
 def response(case_id: str) -> str:
-    return CASES[case_id]["forced_text"].removesuffix("<|im_end|>")
+    return str(CASES[case_id]["forced_text"]).removesuffix("<|im_end|>")
 
 
 def close(actual: Any, expected: np.ndarray, name: str) -> None:

@@ -1,5 +1,7 @@
 """The convolutional stem: patches back to pictures, padding, and ImageNet weights, each against another computation."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,14 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.vision_stem import ConvStem, SameConv, StemmedVisionTower, _patch_order, _unpatch
 
-TINY = {"depth": 1, "embed_dim": 16, "hidden_size": 8, "num_heads": 2, "patch_size": 16, "temporal_patch_size": 2}
+TINY: dict[str, Any] = {
+    "depth": 1,
+    "embed_dim": 16,
+    "hidden_size": 8,
+    "num_heads": 2,
+    "patch_size": 16,
+    "temporal_patch_size": 2,
+}
 
 
 @pytest.mark.parametrize("merge", [1, 2])
@@ -83,8 +92,9 @@ def test_the_pretrained_stem_is_that_of_the_package() -> None:
         tall, wide = (max(0, (-(-n // stride) - 1) * stride + kernel - n) for n in (height, width))
         x = functional.pad(x, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
         x = functional.conv2d(x, weight, None, stride, 0, 1, groups)
-        values = [weights[f"{norm}.{key}"] for key in ("running_mean", "running_var", "weight", "bias")]
-        return functional.batch_norm(x, *values, eps=1e-3)
+        mean, variance = weights[f"{norm}.running_mean"], weights[f"{norm}.running_var"]
+        gain, bias = weights[f"{norm}.weight"], weights[f"{norm}.bias"]
+        return functional.batch_norm(x, mean, variance, gain, bias, eps=1e-3)
 
     hidden = functional.relu6(normed(image.permute(0, 3, 1, 2), "_conv_stem", "_bn0", 2))
     for number in range(14):  # the last two are left out

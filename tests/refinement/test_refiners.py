@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,9 +154,10 @@ def guided_filter(
     second = window_means(guide[..., :, None] * guide[..., None, :], radius_yx)
     covariance = second - mean[..., :, None] * mean[..., None, :] + eps * np.eye(3)
     cross = window_means(guide * p[..., None], radius_yx) - mean * mean_p[..., None]
-    a = np.linalg.solve(covariance, cross[..., None])[..., 0]
+    a = np.linalg.solve(covariance, cross[..., None])[..., 0].astype(np.float64)
     b = mean_p - (a * mean).sum(-1)
-    return (window_means(a, radius_yx) * guide).sum(-1) + window_means(b, radius_yx)
+    filtered: NDArray[np.float64] = (window_means(a, radius_yx) * guide).sum(-1) + window_means(b, radius_yx)
+    return filtered
 
 
 @pytest.mark.parametrize(("size_hw", "radius_yx"), [((21, 32), (4, 4)), ((12, 40), (2, 5)), ((2, 9), (0, 1))])
@@ -191,7 +193,7 @@ def test_guided_works_at_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None
 
     shapes = []
 
-    def spy(guide: torch.Tensor, soft: torch.Tensor, window: tuple[int, int], *rest: object, **named: object) -> object:
+    def spy(guide: torch.Tensor, soft: torch.Tensor, window: tuple[int, int], *rest: Any, **named: Any) -> Any:
         shapes.append((guide.shape[2:], soft.shape, window))
         return guided_blur(guide, soft, window, *rest, **named)
 

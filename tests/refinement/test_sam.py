@@ -4,6 +4,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -116,7 +117,8 @@ def recorded_masks(case_id: str) -> np.ndarray:
 def nearest(grid: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """What the released code starts from: cell floor(pixel * cells / pixels)."""
     rows, columns = (np.arange(n) * cells // n for n, cells in zip(size_hw, grid.shape, strict=True))
-    return grid[rows][:, columns].astype(bool)
+    chosen: np.ndarray = grid[rows][:, columns].astype(bool)
+    return chosen
 
 
 every_case = pytest.mark.parametrize("case_id", sorted(CASES))
@@ -198,8 +200,8 @@ def test_points_are_scaled_to_the_input_of_sam(sam: SamRefiner) -> None:
 def test_every_mask_is_refined_alike_and_the_image_is_encoded_once(
     sam: SamRefiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded, encode = [], sam.model.get_image_embeddings
-    monkeypatch.setattr(sam.model, "get_image_embeddings", lambda pixels: encoded.append(1) or encode(pixels))
+    encode = Mock(wraps=sam.model.get_image_embeddings)
+    monkeypatch.setattr(sam.model, "get_image_embeddings", encode)
     image = picture("land320x200").copy()
     grid = as_logits("land320x200")
     several = torch.cat([grid, -grid, torch.full_like(grid, -4), torch.full_like(grid, 4)])
@@ -207,16 +209,16 @@ def test_every_mask_is_refined_alike_and_the_image_is_encoded_once(
     first = list(sam(several, image))
     torch.manual_seed(1)
     assert all(torch.equal(a, b) for a, b in zip(sam(several.flip(0), image), first[::-1], strict=True))
-    assert len(encoded) == 1
+    assert encode.call_count == 1
     assert [(plane.shape, plane.dtype) for plane in first] == [((200, 320), torch.float32)] * 4
     assert torch.equal(torch.stack(first[2:]), enlarge_logits(several[2:], (200, 320)))
     assert not torch.equal(first[0], enlarge_logits(grid, (200, 320))[0])
     coarse = (enlarge_logits(grid, (640, 1024))[0] > 0).numpy()
     *_, (last, _) = sam.passes(sam.encode(image), sam.prompt(coarse))
     assert torch.equal(first[0], sam.to_image_size(last, (200, 320)))
-    assert len(encoded) == 1
+    assert encode.call_count == 1
     list(sam(grid, image.copy()))
-    assert len(encoded) == 2
+    assert encode.call_count == 2
 
 
 def test_nothing_is_encoded_for_empty_and_full_masks(sam: SamRefiner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -46,7 +47,8 @@ def write_jsonl(folder: Path, marks: str = "") -> Path:
 
 def write_coco(folder: Path) -> Path:
     """The same pictures as COCO's instances.json: polygons, and run-length codes of both kinds."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     categories = {name: number for number, name in enumerate(("cat", "car", "cow", "unicycle"), 1)}
     for number, (name, labels) in enumerate(LABELS.items()):
         _write(folder / "images" / f"{name}.jpg", labels)

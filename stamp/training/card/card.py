@@ -57,30 +57,30 @@ A model of this size gains nothing by quantization, so the page's `--quantizatio
 {hardware}. {n_scenes} unseen scenes; processor time of an answer, relative to the first row. {date}, commit {commit};
 `python -m stamp.training quantization`.
 """
-PHOTOGRAPHS_TEXT = """Things of {share:.0%} of the picture or more, by name; a thing that is not there; "Is there ...?" for one of each. In brackets 95 %
-bootstrap intervals over pictures. `python -m benchmarks figures --photos DIR`, with a folder like the one it was trained
-from: `heldout.txt` in it names these pictures.
+PHOTOGRAPHS_TEXT = """Requests by name for things that cover {share:.0%} of the picture or more, requests for absent things, and "Is there ...?" for
+one of each. Brackets are 95 % bootstrap intervals over pictures. Measured by `python -m benchmarks figures --photos DIR`,
+where DIR is a folder like the one used for training; its `heldout.txt` lists these pictures.
 """
-#: Scores of photographs, and what they say.
+#: Scores of photographs, and their names.
 PHOTO_SCORES = (
     ("target gIoU", "**masks of what is there** (gIoU)"),
     ("P@0.5", "masks with an IoU of 0.5 or more"),
     ("N-acc", "**not there: no mask**"),
     ("dialogue", "**is there one: yes or no**"),
 )
-#: From this many photographs on a noun counts as one that it has seen often.
+#: A noun with at least this many photographs counts as seen often.
 OFTEN = 10
 STEM_TEXT = """
-Its eyes are Qwen2-VL's tower with a convolutional stem beside the patch projection: EfficientNet-lite0, pretrained on
-ImageNet (`vision_stem` in `config.json`; the published models have none).
+Its vision tower is Qwen2-VL's, with a convolutional stem in addition to the patch projection: EfficientNet-lite0,
+pretrained on ImageNet (`vision_stem` in `config.json`; the published models have none).
 """
 REFINEMENT_TEXT = """
-Mean IoU of masks enlarged in different ways, from the exact mask on the grid ("oracle") and from the model's logits
-("model"). {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training refinement`.
+Mean IoU of masks enlarged in different ways, starting from the exact mask on the grid ("oracle") or from the model's
+logits ("model"). {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training refinement`.
 """
 ABLATION_TEXT = """
-Each variant trained from the same backbone for {steps} steps of {images} pictures on a {grid} x {grid} grid; masks in
-answers given in advance, on unseen scenes, {date}, commit {commit}; `python -m stamp.training ablation`. The paper has
+Each variant was trained from the same backbone for {steps} steps of {images} pictures on a {grid} x {grid} grid. The masks
+belong to given answers on unseen scenes; {date}, commit {commit}; `python -m stamp.training ablation`. The paper reports
 79.1 / 76.2 / 73.3 (cIoU, 2B) for full, causal and no patch features.
 """
 
@@ -111,26 +111,26 @@ def count_parameters(model: Path) -> int:
 
 
 def has_stem(model: Path) -> bool:
-    """Whether a checkpoint has pretrained eyes beside its patch projection."""
-    return json.loads((model / "config.json").read_text()).get("vision_stem", "patches") != "patches"
+    """Whether a checkpoint has a pretrained stem in addition to its patch projection."""
+    return bool(json.loads((model / "config.json").read_text()).get("vision_stem", "patches") != "patches")
 
 
 def _refusals(model: Path) -> str:
-    """A paragraph, where they were counted."""
+    """The paragraph about declined words; empty if they were not counted."""
     if not (path := model / REFUSALS_FILE).exists():
         return ""
     counts = json.loads(path.read_text())
     wrong = "; ".join(f'{one["word"]}: "{one["answer"]}"' for one in counts["accepted"]) or "none"
     return (
         f"Asked to segment {counts['unseen']} words that training has neither as nouns nor as examples of unknown words, "
-        f'it says {counts["unseen declined"]} times "{UNKNOWN_ANSWER}" (The others: {wrong}.) Wrongly it says so '
+        f'it says {counts["unseen declined"]} times "{UNKNOWN_ANSWER}" (The others: {wrong}.) It wrongly says so '
         f"to {counts['known declined']} of {counts['known']} requests and questions about words it was taught "
         f"({counts['known declined'] / counts['known']:.1%}).\n\n"
     )
 
 
 def _studies(model: Path) -> str:
-    """Sections for the studies whose records lie in the folder."""
+    """Sections for the studies whose records are in the folder."""
     sections = []
     if (path := model / QUANTIZATION_FILE).exists():
         record = json.loads(path.read_text())
@@ -164,30 +164,30 @@ def render_card(
         [
             FRONT_MATTER,
             "# stamp-nano\n",
-            "A tiny STAMP that ships with the demo so that everything works offline. Same classes, special tokens, chat",
-            "template and mask pass as the published models; only the sizes, the tokenizer and the eyes differ:",
+            "A tiny STAMP that ships with the demo so that everything works offline. It has the classes, special tokens, chat",
+            "template and mask pass of the published models; only the sizes, the tokenizer and the vision tower differ:",
             f"{facts['parameters'] / 1e6:.1f} M parameters, patches of 16 px without merging (published: 14 px, merged",
             f"2 x 2), at most {grid**2} mask tokens ({grid} x {grid}): it sees pictures at about {16 * grid} x {16 * grid} pixels.",
             STEM_TEXT if facts["stem"] else "",
             "## What it can and cannot do\n",
             *_what_it_knows(nouns, len(styles)),
-            "One can ask for things by name, place, size, neighbour, kind or use, for several at once or for everything; ask",
-            'what, where, how many, is there, which is bigger; and go on with "it" and "and the ...?". A word it never learned',
-            "it declines. The table below says how often each of these goes right.\n",
+            "You can ask for things by name, place, size, neighbour, kind or use, for several at once, or for everything. You can",
+            'ask what, where, how many, is there, and which is bigger, and follow up with "it" and "and the ...?". It declines',
+            "words that it never learned. The table below shows how often each of these works.\n",
             f"Nouns{', from photographs too in bold' if any(map(_photographed, nouns.values())) else ''}: "
             f"{', '.join(f'**{noun}**' if _photographed(of) else noun for noun, of in nouns.items())}.\n",
             "## Figures\n",
             measured_with(figures),
             "",
             figure_table(figures),
-            "\nHalf of the sentences are in phrasings that training never used. An answer is right when an accepted word",
-            "stands in it as a whole word and no rival does (the other of yes and no, another number, another noun that was",
-            f"not in the question). {seconds_of(figures)} Everything here is measured again, and this card written, by\n",
+            "\nHalf of the sentences use phrasings that training never used. An answer counts as right if it contains an accepted",
+            "word as a whole word and no rival (the other of yes and no, another number, another noun that was not in the",
+            f"question). {seconds_of(figures)} These commands measure everything here again and write this card:\n",
             "```\npip install -r requirements-dev.txt\npython -m stamp.training art",
             "python -m benchmarks figures --model assets/stamp-nano --photos DIR --out runs/figures\n```\n",
-            "(Node.js is needed, for `npm pack`; the table of what matters comes from `python -m stamp.training ablation`.)\n",
+            '(`npm pack` needs Node.js. The table "What matters" comes from `python -m stamp.training ablation`.)\n',
             f"![The worst answers of each kind: right mask, predicted mask, request, answer]({GALLERY_FILE})\n",
-            "The worst answers of each kind, right mask on the left, its own on the right.\n",
+            "The worst answers of each kind: the right mask on the left, the predicted one on the right.\n",
             studies,
             "## Training\n",
             f"Seed {training['config']['seed']}, {training['progress']['seconds'] / 60:.0f} minutes of training on",
@@ -195,13 +195,13 @@ def render_card(
             "seeds start there.\n",
             stage_table(training, log),
             f"\n![Losses, cell accuracy and IoU over the minutes of training]({CURVES_FILE})\n",
-            '\n"words" trains answers (cross-entropy) with a perfect vision tower, whose features are the word embeddings of',
-            'what a cell shows, the way from there to the object\'s centre and how large it is; "vision" teaches the real one',
-            'to give such features; "joint" trains everything on pictures, with masks (0.3 BCE + 0.7 Dice on soft coverage)',
-            "from the last stages on. Beside the losses, the first text layer is told to add where a cell is, and five attention",
-            "heads are shown where to look (a noun at its cells and at each of its objects, a mask token at its noun, an answer",
-            "at its question and at what it names), and hidden states of nouns and answers are asked where what they are",
-            "about is, how large it is and how many there are.\n",
+            '\n"words" trains answers (cross-entropy) with a perfect vision tower: its features are the word embeddings of what',
+            "a cell shows, the offset from there to the object's centre, and the object's size. \"vision\" trains the real tower to",
+            'produce such features. "joint" trains everything on pictures; the last stages also train masks (0.3 BCE + 0.7 Dice',
+            "on soft coverage). Auxiliary losses: the first text layer learns to add the position of a cell. Five attention heads",
+            "learn where to look (a noun at its cells and at each of its objects, a mask token at its noun, an answer at its",
+            "question and at what it names). The hidden states of nouns and answers learn to encode where their objects are, how",
+            "large they are and how many there are.\n",
             training["note"],
             "## Artwork\n",
             "| package | licence | notice |",
@@ -221,24 +221,24 @@ def _what_it_knows(nouns: dict[str, dict[str, int]], n_styles: int) -> list[str]
     seen = sum(map(_photographed, nouns.values()))
     often = sum(of.get("photographs", 0) >= OFTEN for of in nouns.values())
     drawn = f"It segments {len(nouns)} nouns, drawn in {n_styles} styles on panoramas and procedural backgrounds, and"
-    answers = "answers simple questions about them as reliably as the figures below say."
+    answers = "answers simple questions about them; the figures below show how reliably."
     if not seen:
         return [
             drawn,
             answers + " **It does not understand photographs",
-            "or people**: there it answers, but wrongly.\n",
+            "or people**: it answers, but wrongly.\n",
         ]
     return [
         drawn,
-        f"{answers} {seen} of them it knows from photographs too ({often} from {OFTEN} or more); the others in a photograph",
-        "are guesses. Still hard for it in photographs: things smaller than a cell of its grid, many of a kind close together,",
-        "parts of things, writing, unusual views and light, and anything that it learned from a handful of pictures.",
-        "It was made to show the method, not to compete.\n",
+        f"{answers} It knows {seen} of them from photographs too ({often} from {OFTEN} or more); for the others, its answers",
+        "in photographs are guesses. In photographs it struggles with things smaller than a cell of its grid, many similar",
+        "things close together, parts of things, text, unusual views and light, and anything learned from only a few",
+        "pictures. It was made to show the method, not to compete.\n",
     ]
 
 
 def _photographs(model: Path) -> str:
-    """A section, where they were measured."""
+    """The section about photographs; empty if they were not measured."""
     if not (path := model / PHOTO_FIGURES_FILE).exists():
         return ""
     figures = json.loads(path.read_text())
@@ -272,8 +272,8 @@ def measured_with(figures: dict[str, Any]) -> str:
     samples = sum(row["requests_for_masks"] + row["questions"] for row in rows)
     return (
         f"All {samples} requests and questions of the shipped scenes (`assets/scenes-val`), {rows[0]['precision']}, "
-        f"{about['hardware']}, {sessions}; in brackets 95 % bootstrap intervals over pictures. *known*: the art of the "
-        "training, unseen scenes; *background*: panoramas, *style*: drawings (EmojiOne) that training never saw."
+        f"{about['hardware']}, {sessions}; brackets are 95 % bootstrap intervals over pictures. *known*: unseen scenes with the "
+        "artwork of the training; *background*: panoramas, *style*: drawings (EmojiOne) that training never saw."
     )
 
 

@@ -7,11 +7,13 @@ Raw rows first, scores from the rows.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from stamp.checkpoints.provenance import provenance
 from stamp.pictures.masks import intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.training.card.scene_set import RIVALS, rivals
@@ -103,6 +105,12 @@ def evaluate(predictor: StampPredictor, art: ArtLibrary, n_scenes: int) -> list[
         rows += evaluate_scene(predictor, scene, lexicon)
         bar.set_postfix(iou=f"{np.mean([row.score for row in rows if row.kind == 'segment']):.3f}")
     return rows
+
+
+def provenance_of_study(predictor: StampPredictor, art: ArtLibrary, n_scenes: int) -> dict[str, Any]:
+    """The facts that a measurement on the first `n_scenes` validation scenes depends on."""
+    about = {"n_scenes": n_scenes, "first_seed": VALIDATION_SEEDS.start, "styles": art.styles}
+    return about | provenance(predictor)
 
 
 def scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

@@ -3,12 +3,17 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from PIL import Image
+
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.predictor import StampPredictor
-from stamp.training.card.evaluate import Row, scores
+from stamp.training.card.evaluate import Row, evaluate, provenance_of_study, scores, validation_scenes
+from stamp.training.scenes.art import ArtLibrary
 
 RECORD_FILE = "quantization.json"
 MODES = ("none", "int8", "nf4")
@@ -16,6 +21,16 @@ MODES = ("none", "int8", "nf4")
 ROUNDS = 10
 
 Scores = dict[str, dict[str, float]]
+
+
+def study_checkpoint(folder: Path, art: ArtLibrary, n_scenes: int, device: str) -> str:
+    """Measure each mode of a checkpoint, write the record into its folder, and return the table."""
+    loaded = {mode: StampPredictor.load(LoadOptions(folder, device=device, quantization=mode)) for mode in MODES}
+    by_mode = study(loaded, lambda predictor: evaluate(predictor, art, n_scenes))
+    scene = next(iter(validation_scenes(art, 1)))
+    picture, request = Image.fromarray(scene.image), f"segment the {scene.objects[0].noun.name}"
+    seconds = processor_seconds({mode: partial(one.segment, picture, request) for mode, one in loaded.items()})
+    return write_study(by_mode, seconds, provenance_of_study(loaded["none"], art, n_scenes), folder)
 
 
 def study(

@@ -20,12 +20,13 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.pictures.masks import Mask, coverage_grid, intersection_over_union
 from stamp.predictor import StampPredictor
 from stamp.refinement.grabcut import SURE_LOGIT, GrabCutRefiner
 from stamp.refinement.guided import GUIDED_EPS, GuidedRefiner
 from stamp.refinement.refiner import BicubicRefiner, Refiner, refine_masks
-from stamp.training.card.evaluate import Row, noun_request, scores, validation_scenes
+from stamp.training.card.evaluate import Row, noun_request, provenance_of_study, scores, validation_scenes
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene
@@ -79,6 +80,14 @@ def study_scene(predictor: StampPredictor, scene: Scene, lexicon: Lexicon) -> It
             yield Row(
                 scene.seed, scene.background, f"{source} {refiner}", exchange.question, exchange.answer, answer, iou
             )
+
+
+def study_checkpoint(model: Path, art: ArtLibrary, n_scenes: int, device: str, out: Path) -> str:
+    """Compare the enlargements with a checkpoint's logits, write rows and scores into `out`, and return the table."""
+    predictor = StampPredictor.load(LoadOptions(model, device=device))
+    rows = study(predictor, art, n_scenes)
+    out.mkdir(parents=True, exist_ok=True)
+    return write_study(rows, provenance_of_study(predictor, art, n_scenes), out)
 
 
 def study(predictor: StampPredictor, art: ArtLibrary, n_scenes: int) -> list[Row]:

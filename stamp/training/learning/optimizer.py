@@ -23,7 +23,7 @@ STEM_LR_RATIO = 0.15
 
 
 @dataclass(frozen=True)
-class Part:
+class ParamGroup:
     """A part of a model with its peak learning rate. blocks: the transformer layers among the parameters, if any."""
 
     parameters: list[nn.Parameter]
@@ -31,7 +31,7 @@ class Part:
     lr: float
 
 
-def parts_of(model: StampForSegmentation, nouns: NounFeatures, stage: Stage) -> tuple[Part, ...]:
+def parts_of(model: StampForSegmentation, nouns: NounFeatures, stage: Stage) -> tuple[ParamGroup, ...]:
     """Vision tower, pretrained stem, text model and word embeddings, with their peak rates in a stage."""
     visual, language = model.model.visual, model.model.language_model
     in_vision = {id(p) for p in visual.parameters()}
@@ -44,18 +44,18 @@ def parts_of(model: StampForSegmentation, nouns: NounFeatures, stage: Stage) -> 
     words: Any = model.get_input_embeddings().weight
     text = [p for p in model.parameters() if id(p) not in in_vision and p is not words]
     return (
-        Part([*tower, *nouns.parameters()], visual.blocks, stage.vision_lr),
-        Part(pretrained, None, STEM_LR_RATIO * stage.vision_lr),
-        Part(general, None, 0.0),
-        Part(text, language.layers, stage.text_lr),
-        Part([words], None, stage.text_lr if stage.vision_lr else 0.0),
+        ParamGroup([*tower, *nouns.parameters()], visual.blocks, stage.vision_lr),
+        ParamGroup(pretrained, None, STEM_LR_RATIO * stage.vision_lr),
+        ParamGroup(general, None, 0.0),
+        ParamGroup(text, language.layers, stage.text_lr),
+        ParamGroup([words], None, stage.text_lr if stage.vision_lr else 0.0),
     )
 
 
 class Optimizers:
     """Several optimizers as one. A part with learning rate 0 is frozen: it gets no gradient at all."""
 
-    def __init__(self, parts: Iterable[Part], weight_decay: float):
+    def __init__(self, parts: Iterable[ParamGroup], weight_decay: float):
         muon_groups: list[dict[str, Any]] = []
         adam_groups: list[dict[str, Any]] = []
         self.parameters: list[nn.Parameter] = []

@@ -21,7 +21,7 @@ ATTENTION_IN_FLOAT32 = "sdpa_float32"
 def fast_bf16(device: torch.device) -> bool:
     """Whether a device has instructions for products in bfloat16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 

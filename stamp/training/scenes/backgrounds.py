@@ -59,7 +59,8 @@ def _sample_bilinear(panorama: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.n
     upper = pixels.take(row + left, axis=0) * (1 - right) + pixels.take(row + beside, axis=0) * right
     row = row + width
     lower = pixels.take(row + left, axis=0) * (1 - right) + pixels.take(row + beside, axis=0) * right
-    return (upper * (1 - down) + lower * down + 0.5).astype(np.uint8)
+    mixed: np.ndarray = (upper * (1 - down) + lower * down + 0.5).astype(np.uint8)
+    return mixed
 
 
 def vary(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
@@ -116,7 +117,8 @@ def _scale_up(array: np.ndarray, width: int, height: int, how: Image.Resampling)
 
 def _mix(weight: np.ndarray, first: Colour, second: Colour) -> np.ndarray:
     """Colours between two, by an (h, w) weight in 0..1. Returns (h, w, 3) uint8."""
-    return (first + weight[..., None].astype(np.float32) * (second - first) + 0.5).clip(0, 255).astype(np.uint8)
+    mixed: np.ndarray = first + weight[..., None].astype(np.float32) * (second - first) + 0.5
+    return mixed.clip(0, 255).astype(np.uint8)
 
 
 def _plain(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
@@ -169,7 +171,8 @@ def _checks(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     across, down = (np.arange(width) / cell).astype(np.intp), (np.arange(height) / cell).astype(np.intp)
     first = _colour(rng)
     palette = np.stack([first, _colour_near(rng, first, 70)]).astype(np.uint8)
-    return palette[(across[None, :] + down[:, None]) % 2]
+    pixels: np.ndarray = palette[(across[None, :] + down[:, None]) % 2]
+    return pixels
 
 
 def _room(rng: np.random.Generator, width: int, height: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Facts about a scene: the objects that a phrase can mean, or None if a person could doubt it."""
 
+import math
 from collections.abc import Sequence
 
 from stamp.training.scenes.groups import Group
@@ -119,7 +120,7 @@ def nearest(scene: Scene, item: SceneObject) -> SceneObject | None:
 
     def distance(other: SceneObject) -> float:
         ox, oy = place(scene, other)
-        return float(((ox - x) * width) ** 2 + ((oy - y) * height) ** 2) ** 0.5 / max(width, height)
+        return float(math.hypot((ox - x) * width, (oy - y) * height) / max(width, height))
 
     others = sorted((other for other in everything(scene) if other is not item), key=distance)
     if not others or (len(others) > 1 and distance(others[1]) - distance(others[0]) < CLEAR_MARGIN):

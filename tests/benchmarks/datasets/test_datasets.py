@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_scenes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(truth(disc), upright)
     assert disc.load_image().size == upright.shape[::-1]
     assert isinstance(absent, MaskSample)
-    assert (absent.no_target, absent.phrase, truth(absent).any(), truth(absent).shape) == (
+    assert (absent.no_target, absent.phrase, bool(truth(absent).any()), truth(absent).shape) == (
         True,
         None,
         False,
@@ -73,7 +74,7 @@ def test_scenes(tmp_path: Path) -> None:
         (lambda scene: scene.update(width=2**70), "'width' must be int"),
     ],
 )
-def test_damaged_scenes_are_named(tmp_path: Path, change: Callable[[dict], object], message: str) -> None:
+def test_damaged_scenes_are_named(tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str) -> None:
     tiny.write_scenes(tmp_path, per_split=2, splits=("known",))
     lines = [json.loads(line) for line in (tmp_path / "scenes.jsonl").read_text().splitlines()]
     change(lines[1])
@@ -135,7 +136,7 @@ def test_reasonseg(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "case", json.loads((OFFICIAL / "reasonseg_masks.json").read_text())["cases"], ids=lambda c: c["name"]
 )
-def test_reasonseg_paints_as_the_official_code(tmp_path: Path, case: dict) -> None:
+def test_reasonseg_paints_as_the_official_code(tmp_path: Path, case: dict[str, Any]) -> None:
     folder = tmp_path / "val"
     folder.mkdir()
     Image.new("RGB", (case["width"], case["height"])).save(folder / "x.jpg")
@@ -195,7 +196,7 @@ GOOD = {"text": ["What rolls?"], "is_sentence": True, "shapes": [GOOD_SHAPE]}
         ({"shapes": [{"label": "target", "points": {"12": 1}}]}, "'points' must be list"),
     ],
 )
-def test_an_odd_annotation_is_an_error_of_its_sample(tmp_path: Path, change: dict, message: str) -> None:
+def test_an_odd_annotation_is_an_error_of_its_sample(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     odd, good = with_annotation(tmp_path, json.dumps(GOOD | change).encode())
     for attempt in (odd.load_image, odd.truth):
         with pytest.raises(DatasetError, match=rf"1_a\.json: .*{message}"):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_no_target_in_every_form(tmp_path: Path, ids: object, flag: bool | None)
     (tmp_path / "refer_seg/grefcoco/grefs(unc).json").write_text(json.dumps([reference]))
     (sample,) = open_dataset("grefcoco", ["val"], tmp_path).samples
     assert isinstance(sample, MaskSample)
-    assert (sample.no_target, sample.kind, truth(sample).any()) == (True, "no object", False)
+    assert (sample.no_target, sample.kind, bool(truth(sample).any())) == (True, "no object", False)
 
 
 def test_no_target_beside_a_target_is_refused(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ class Malicious:
     def __init__(self, target: Path):
         self.target = target
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return Path.touch, (self.target,)
 
 
@@ -264,7 +265,7 @@ def test_a_picture_name_stays_in_its_folder(tmp_path: Path) -> None:
         ({"width": 64.5}, "'width' must be int"),
     ],
 )
-def test_a_picture_that_lies(tmp_path: Path, change: dict, message: str) -> None:
+def test_a_picture_that_lies(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     tiny.write_refer(tmp_path)
     content = tiny.instances()
     content["images"][0] |= change

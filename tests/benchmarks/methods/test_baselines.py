@@ -18,10 +18,11 @@ import stamp.inference.answer
 from benchmarks.__main__ import main
 from benchmarks.baselines.patches import write_patches
 from benchmarks.baselines.polygons import PolygonText
-from benchmarks.checkpoints import add_method_options
+from benchmarks.checkpoints import MethodOptions, add_method_options, read_method_options
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample
 from benchmarks.methods import MAKERS, Method, load_methods, method_labels
+from benchmarks.methods.embedding import EmbeddingMethod
 from benchmarks.methods.simpleseg import read_polygons
 from benchmarks.methods.streaming import moments
 from benchmarks.methods.written import WrittenMaskMethod
@@ -43,10 +44,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"polygon": words, "patch_text": words, "embedding": write_embedding(root / "embedding")}
 
 
-def options(folders: dict[str, Path], *more: str) -> argparse.Namespace:
+def options(folders: dict[str, Path], *more: str) -> MethodOptions:
     parser = argparse.ArgumentParser()
     add_method_options(parser)
-    return parser.parse_args([*named_checkpoints(folders), "--device=cpu", "--dtype=float32", *more])
+    return read_method_options(
+        parser.parse_args([*named_checkpoints(folders), "--device=cpu", "--dtype=float32", *more])
+    )
 
 
 def script(monkeypatch: pytest.MonkeyPatch, method: Method, parts: Sequence[str], *, ends: bool = True) -> list[int]:
@@ -155,6 +158,7 @@ def test_embedding_enlarges_bilinearly_or_as_it_is_told(
     monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]
 ) -> None:
     plain, guided = load_methods(["embedding", "embedding:guided"], options(folders))
+    assert isinstance(plain, EmbeddingMethod)
     seg = plain.predictor.processor.seg_token_id
     end = plain.predictor.processor.end_token_id
     for method in (plain, guided):

@@ -1,6 +1,5 @@
 """Stamp's other rows: the released algorithm, the shipped nano, the backbone. The real nano stands in for all."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,13 @@ import pytest
 from PIL import Image
 
 from benchmarks.__main__ import build_parser
-from benchmarks.checkpoints import CHECKPOINTS, missing_checkpoints
+from benchmarks.checkpoints import CHECKPOINTS, MethodOptions, missing_checkpoints, read_method_options
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample, Truth
 from benchmarks.methods import load_methods, method_labels
-from benchmarks.methods.forcing import segment_forced
 from benchmarks.methods.released import segment_released
 from benchmarks.methods.stamp import LONGER
+from benchmarks.methods.teacher_forcing import segment_forced
 from benchmarks.running.measuring import run_samples
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.inference.answer import PHASES
@@ -25,8 +24,9 @@ NANO = ["--device", "cpu", "--dtype", "float32", "--max-new-tokens", "24"]
 LEMON = EMBEDDED_CHECKPOINT.parent / "examples" / "lemon.webp"
 
 
-def options(*more: str) -> argparse.Namespace:
-    return build_parser().parse_args(["run", "--dataset", "scenes", "--out", "out", *NANO, *more])
+def options(*more: str) -> MethodOptions:
+    given = build_parser().parse_args(["run", "--dataset", "scenes", "--out", "out", *NANO, *more])
+    return read_method_options(given)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from benchmarks.methods import released
-from benchmarks.methods.forcing import segment_forced
 from benchmarks.methods.released import MASK_PARTS, segment_released
+from benchmarks.methods.teacher_forcing import segment_forced
 from stamp import ImageError, PromptError, StampPredictor
 from stamp.conversation import Segmentation
 from stamp.inference.generation import PhaseClock, TextState

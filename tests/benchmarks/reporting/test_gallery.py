@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.datasets.sample import Dataset, MaskSample, Truth
-from benchmarks.reporting.gallery import PANEL_PX, TEXT_PX, draw_gallery, iou_of, worst_of_each_kind
+from benchmarks.reporting.gallery import PANEL_PX, TEXT_PX, draw_gallery, worst_of_each_kind
 from benchmarks.scoring.records import Record
+from benchmarks.scoring.scores import iou_of
 from stamp.pictures.masks import encode_rle
 
 RIGHT = np.zeros((40, 60), dtype=bool)

@@ -13,6 +13,7 @@ from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample
 from benchmarks.methods import Prediction, TalksOnly
 from benchmarks.running import measuring
+from benchmarks.running.judging import judge_unread
 from benchmarks.running.measuring import record_key, run_samples
 from benchmarks.running.memory import one_of_each_kind
 from stamp.pictures.masks import decode_rle
@@ -92,7 +93,12 @@ def test_what_is_done_is_left_out(samples: list[Sample]) -> None:
 def test_the_window_is_the_answer_alone(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     monkeypatch.setattr(measuring, "wait_for", lambda device: events.append(f"wait {device}"))
-    monkeypatch.setattr(measuring, "judge", lambda *_: (events.append("judge"), measuring.judge_unread(samples[0]))[1])
+
+    def judge(*_: Any) -> Any:
+        events.append("judge")
+        return judge_unread(samples[0])
+
+    monkeypatch.setattr(measuring, "judge", judge)
     monkeypatch.setattr(Image.Image, "load", _noted(Image.Image.load, events))
 
     def script(image: Image.Image, _: str) -> Prediction:

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +163,15 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_was_measured(dataset: Dataset,
     assert lasting(records_of(out)[0]) == lasting(records_of(whole)[0])
 
 
+def test_a_record_that_lacks_only_its_line_break_is_not_lost(dataset: Dataset, tmp_path: Path) -> None:
+    run_benchmark(dataset, methods(), CONFIG, tmp_path, ALONE)
+    whole = records_of(tmp_path)[0]
+    with (tmp_path / "records.jsonl").open("r+b") as file:
+        file.truncate(file.seek(-1, os.SEEK_END))
+    run_benchmark(dataset, methods(), CONFIG, tmp_path, ALONE)
+    assert lasting(records_of(tmp_path)[0]) == lasting(whole)
+
+
 def test_errors_are_tried_again_when_asked(dataset: Dataset, tmp_path: Path) -> None:
     def fail(*_: object) -> Prediction:
         raise RuntimeError("not today")
@@ -181,7 +190,8 @@ def test_errors_are_tried_again_when_asked(dataset: Dataset, tmp_path: Path) -> 
 
 
 def test_a_larger_limit_goes_on(dataset: Dataset, tmp_path: Path) -> None:
-    out, log = tmp_path / "out", []
+    out = tmp_path / "out"
+    log: list[tuple[str, str]] = []
     run_benchmark(dataset, methods(), replace(CONFIG, limit=3), out, ALONE)
     first = records_of(out)[0]
     assert len(first) == 6
@@ -233,7 +243,7 @@ def test_another_day_is_another_session(dataset: Dataset, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("name", "value"), [("limit", 0), ("warmups", 0), ("seed", -1), ("processes", 0)])
 def test_contradictory_settings_are_refused(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least"):
-        replace(CONFIG, **{name: value})
+        RunConfig(**asdict(CONFIG) | {name: value})
 
 
 def test_shards_become_one_file(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +300,7 @@ def test_running_scores(dataset: Dataset, tmp_path: Path, capsys: pytest.Capture
     with Progress(len(records)) as progress:
         for record in records:
             progress.add(record)
-    area = [record.intersection / record.union for record in records if record.method == "a" and record.union]
+    area = [(record.intersection or 0) / record.union for record in records if record.method == "a" and record.union]
     expected = f"gIoU {np.mean(area):.3f}, dialogue 0.500"
     assert progress.scores() == f"a {expected}; b {expected}"
     assert f"a {expected}" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """What a record counts for, whatever became of it, and what the answers of a group cost: tables by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.benchmarks.scoring.test_records import MASK, QUESTION
 STATUSES: tuple[Status, ...] = ("ok", "invalid", "error")
 
 
-def with_status(record: Record, status: Status, **changes: object) -> Record:
+def with_status(record: Record, status: Status, **changes: Any) -> Record:
     return replace(record, status=status, error="It broke." if status == "error" else None, **changes)
 
 
@@ -73,7 +74,8 @@ def test_costs_are_of_what_was_measured() -> None:
     made[:4] = [replace(one, phases_s=one.phases_s | {"mask": 1.0}) for one in made[:4]]
     made.append(with_status(MASK, "error", total_s=None, new_tokens=10**6, phases_s={}))
     cost = cost_of(made)
-    assert (cost.n, cost.median_s, cost.p90_s) == (10, 5.5, pytest.approx(9.1))
+    assert (cost.n, cost.median_s) == (10, 5.5)
+    assert cost.p90_s == pytest.approx(9.1)
     assert (cost.median_tokens, cost.median_passes) == (11.0, None)
     assert cost.median_phases_s == {"decode": 2.75, "mask": 0.0}
     nothing = cost_of([made[-1]])

@@ -2,18 +2,21 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import benchmarks.datasets
-import stamp.training.__main__
 from benchmarks.__main__ import main
 from benchmarks.scoring.records import Record, records_of
+from benchmarks.studies import figures as figures_module
 from benchmarks.studies import refusals
 from benchmarks.studies.figures import scores_by_source
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.predictor import StampPredictor
+from stamp.training.card import quantization_study, refinement_study
 from tests.benchmarks import tiny
 
 STALE = '{"of": "an earlier run"}\n'
@@ -28,10 +31,21 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def studied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What is asked of `python -m stamp.training`, which is not run; the shipped scenes are two tiny ones."""
-    asked: list[list[str]] = []
-    monkeypatch.setattr(stamp.training.__main__, "main", asked.append)
+def studied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The calls of the card's studies, which are not run; the shipped scenes are two tiny ones."""
+    asked: list[tuple[Any, ...]] = []
+
+    def note(name: str) -> Callable[..., str]:
+        def call(*given: Any, **named: Any) -> str:
+            asked.append((name, *given, *named.values()))
+            return name
+
+        return call
+
+    monkeypatch.setattr(figures_module, "ArtLibrary", lambda folder, *_: folder)
+    monkeypatch.setattr(quantization_study, "study_checkpoint", note("quantization"))
+    monkeypatch.setattr(refinement_study, "study_checkpoint", note("refinement"))
+    monkeypatch.setattr(figures_module, "write_card", note("card"))
     scenes = tiny.write_scenes(tmp_path / "scenes", splits=("known", "style", "background"))
     monkeypatch.setattr(benchmarks.datasets, "SCENES_ROOT", scenes)
     monkeypatch.setattr(refusals, "UNSEEN", "acorn almond")
@@ -48,7 +62,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_stopped_benchmark_writes_nothing_into_the_model(
-    model: Path, studied: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, studied: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where a report of an earlier run lies in the folder."""
     before = contents(model)
@@ -65,7 +79,7 @@ def test_a_stopped_benchmark_writes_nothing_into_the_model(
 
 
 def test_a_benchmark_that_fails_writes_nothing_into_the_model(
-    model: Path, studied: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, studied: list[tuple[Any, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(model)
 
@@ -79,7 +93,7 @@ def test_a_benchmark_that_fails_writes_nothing_into_the_model(
 
 
 def test_a_finished_benchmark_is_what_the_card_is_written_from(
-    model: Path, studied: list[list[str]], tmp_path: Path
+    model: Path, studied: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     assert figures(model, out) == 0
@@ -92,11 +106,10 @@ def test_a_finished_benchmark_is_what_the_card_is_written_from(
     counts = json.loads((model / "refusals.json").read_text())
     assert (counts["unseen"], counts["known"]) == (2, 12)
     assert (model / "worst.webp").read_bytes() != (EMBEDDED_CHECKPOINT / "worst.webp").read_bytes()
-    where = ["--model", str(model), "--art", "the-art"]
     assert studied == [
-        ["quantization", *where, "--device", "cpu", "--scenes", "7"],
-        ["refinement", *where, "--device", "cpu", "--scenes", "7", "--out", str(model)],
-        ["card", *where, "--run", "the-run"],
+        ("quantization", model, Path("the-art"), 7, "cpu"),
+        ("refinement", model, Path("the-art"), 7, "cpu", model),
+        ("card", Path("the-run"), model),
     ]
 
 

@@ -118,7 +118,12 @@ def test_ratios_by_hand() -> None:
 
 def count_calls(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: list[Any]) -> None:
     whole: Callable[..., Any] = getattr(owner, name)
-    monkeypatch.setattr(owner, name, lambda *given, **named: (calls.append(given), whole(*given, **named))[1])
+
+    def counted(*given: Any, **named: Any) -> Any:
+        calls.append(given)
+        return whole(*given, **named)
+
+    monkeypatch.setattr(owner, name, counted)
 
 
 def test_each_paradigm_does_its_own_work(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +137,8 @@ def test_each_paradigm_does_its_own_work(stamp: StampPredictor, monkeypatch: pyt
     current = Round(stamp, image, 3)
     prompt_tokens = text[0][0].shape[1]
     for way in paradigms(stamp, CONFIG):
-        text.clear(), masks.clear()
+        text.clear()
+        masks.clear()
         row = current.measure(way, 0)
         # the last token of the prompt once more, then a pass for each token of the answer
         assert [given[0].shape[1] for given in text] == [1] * (1 + 3 + (TOKENS[way.name] or 1))
@@ -148,7 +154,12 @@ def test_the_shared_prompt_changes_no_mask(stamp: StampPredictor) -> None:
     current = Round(stamp, image, 3)
     ways = {way.name: way for way in paradigms(stamp, CONFIG)}
     seen: list[Answer] = []
-    spy = Paradigm("stamp", 0, lambda answer, hidden: (seen.append(answer), all_mask(answer, hidden))[1])
+
+    def noted(answer: Answer, hidden: torch.Tensor) -> Any:
+        seen.append(answer)
+        return all_mask(answer, hidden)
+
+    spy = Paradigm("stamp", 0, noted)
     current.measure(ways["polygon"], 0)
     current.measure(spy, 0)
     fresh = stamp.begin([Turn("user", PROMPT, image)])
@@ -182,7 +193,8 @@ def test_the_decoder_has_the_published_size() -> None:
 def test_a_polygon_is_filled(stamp: StampPredictor) -> None:
     answer = stamp.begin([Turn("user", PROMPT, picture(192))])
     mask = polygon(18)(answer, torch.zeros(1))
-    assert (mask.shape, mask.dtype) == ((192, 192), np.bool_)
+    assert mask.shape == (192, 192)
+    assert mask.dtype == np.bool_
     area = 0.5 * 18 * np.sin(2 * np.pi / 18) * (0.3 * 192) ** 2
     assert abs(mask.sum() - area) / area < 0.03
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.methods.forcing import segment_forced
-from benchmarks.provenance import git
+from benchmarks.methods.teacher_forcing import segment_forced
 from benchmarks.studies.speed import (
     ROWS_FILE,
     SUMMARY_FILE,
@@ -23,6 +22,8 @@ from benchmarks.studies.speed import (
     speed_cases,
     summarise,
 )
+from stamp.checkpoints.provenance import git
+from stamp.conversation import Segmentation
 from stamp.predictor import StampPredictor
 
 PHASES = {"vision", "prefill", "decode", "mask", "refine", "other", "total"}
@@ -158,7 +159,12 @@ def test_processor_time_leaves_waiting_out() -> None:
     """A method that sleeps takes no processor time, whatever it takes on the wall."""
     predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
     case = speed_cases(predictor.processor, SpeedConfig())[0]
-    slow = replace(case, methods={"ours": lambda *given: time.sleep(0.5) or segment_forced(*given)})
+
+    def slowly(*given: Any) -> Segmentation:
+        time.sleep(0.5)
+        return segment_forced(*given)
+
+    slow = replace(case, methods={"ours": slowly})
     for clock in ("wall", "cpu"):
         prepare(predictor, clock)
         run = measure(predictor, picture(96), slow, "ours")

@@ -83,6 +83,7 @@ def test_what_cannot_be_measured() -> None:
     assert ThreadsConfig((1, 2)).settings() == [
         Setting(policy, number) for policy in ("PASSIVE", None) for number in (1, 2)
     ]
-    for wrong in ({"threads": ()}, {"threads": (0,)}, {"busy": 0}, {"repeats": 0}, {"side_px": 0}):
+    cases: list[dict[str, Any]] = [{"threads": ()}, {"threads": (0,)}, {"busy": 0}, {"repeats": 0}, {"side_px": 0}]
+    for wrong in cases:
         with pytest.raises(ValueError, match="must (all )?be"):
-            ThreadsConfig(**({"threads": (1,)} | wrong))  # type: ignore[arg-type]
+            ThreadsConfig(**({"threads": (1,)} | wrong))

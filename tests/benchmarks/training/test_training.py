@@ -52,7 +52,7 @@ def plan(backbone: Path, method: str, **more: object) -> TrainingPlan:
 def words(maker: BatchMaker, rows: Rows, of_answers: bool) -> list[str]:
     tokenizer = maker.processor.tokenizer
     chosen = rows.attention_mask.bool() & (rows.is_answer == of_answers)
-    return [tokenizer.decode(ids[own]) for ids, own in zip(rows.input_ids, chosen, strict=True)]
+    return [str(tokenizer.decode(ids[own])) for ids, own in zip(rows.input_ids, chosen, strict=True)]
 
 
 def test_every_method_sees_the_same_scenes_and_questions(makers: dict[str, BatchMaker]) -> None:
@@ -60,6 +60,8 @@ def test_every_method_sees_the_same_scenes_and_questions(makers: dict[str, Batch
         batches = {name: maker[step] for name, maker in makers.items()}
         first = batches["stamp"]
         for name, batch in batches.items():
+            assert batch.pixel_values is not None
+            assert first.pixel_values is not None
             assert torch.equal(batch.pixel_values, first.pixel_values)
             assert torch.equal(batch.coverage, first.coverage)
             for kind in ("mask_rows", "text_rows"):
@@ -71,7 +73,7 @@ def test_only_the_mask_in_an_answer_differs(makers: dict[str, BatchMaker]) -> No
     for kind in ("mask_rows", "text_rows"):
         expected = words(makers["stamp"], getattr(makers["stamp"][0], kind), True)
         for name in ("polygon", "patch_text"):
-            form = OBJECTIVES[name].form
+            form = written_as(name).form
             told = words(makers[name], getattr(makers[name][0], kind), True)
             for row, theirs in zip(told, expected, strict=True):
                 pieces = form.pieces(row)
@@ -79,18 +81,33 @@ def test_only_the_mask_in_an_answer_differs(makers: dict[str, BatchMaker]) -> No
         assert words(makers["embedding"], getattr(makers["embedding"][0], kind), True) == expected
 
 
+def written_as(name: str) -> WrittenMasks:
+    objective = OBJECTIVES[name]
+    assert isinstance(objective, WrittenMasks)
+    return objective
+
+
+def mask_rows(maker: BatchMaker) -> Rows:
+    rows = maker[1].mask_rows
+    assert rows is not None
+    return rows
+
+
 def test_targets(makers: dict[str, BatchMaker]) -> None:
     """The embedding's are finer and average to STAMP's; written masks have none."""
-    stamp, embedding = (makers[name][1].mask_rows for name in ("stamp", "embedding"))
+    stamp, embedding = (mask_rows(makers[name]) for name in ("stamp", "embedding"))
     rows, columns = (int(n) for n in makers["stamp"][1].grid_thw[0, 1:])
+    assert embedding.target is not None
     assert embedding.target.shape == (2, 16 * rows * columns)
     means = embedding.target.view(2, rows, 4, columns, 4).mean((2, 4)).flatten(1)
     torch.testing.assert_close(means, stamp.target)
+    assert embedding.seg_index is not None
+    assert stamp.seg_index is not None
     assert torch.equal(embedding.seg_index, stamp.seg_index)
     assert Head.NAMED in stamp.look_index[:, 0]
     assert Head.NAMED not in embedding.look_index[:, 0]
     for name in ("polygon", "patch_text"):
-        written = makers[name][1].mask_rows
+        written = mask_rows(makers[name])
         assert written.target is None
         assert written.seg_index is None
         assert Head.NAMED not in written.look_index[:, 0]
@@ -102,7 +119,7 @@ def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
     rest = tuple(range(2, len(scene.objects) + 1))
     exchange = Exchange("segment_several", "both", answer, ((1,), rest))
     for name, bound in (("polygon", 0.8), ("patch_text", 0.6)):
-        form = OBJECTIVES[name].form
+        form = written_as(name).form
         written = OBJECTIVES[name].answer(exchange, scene)
         masks = [piece.text for piece in form.pieces(written) if piece.is_mask]
         assert [piece.text for piece in form.pieces(written) if not piece.is_mask][1] == " and the remaining things: "

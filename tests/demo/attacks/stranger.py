@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import httpx
 
 from demo.loading import ModelSlot
+from demo.security.page import Page
 from demo.ui import build_demo, launch_options
 from tests.demo.fake import FakePredictor
 
@@ -20,7 +20,7 @@ API = "/gradio_api"
 class Stranger:
     """Talks to a served page without a browser. demo: the page itself, to look at what it holds."""
 
-    def __init__(self, demo: gr.Blocks, url: str):
+    def __init__(self, demo: Page, url: str):
         self.demo = demo
         self.http = httpx.Client(base_url=url, timeout=30)
 
@@ -34,7 +34,8 @@ class Stranger:
         """Number of the function that an event of a component, by its elem_id, calls."""
         for number, function in self.demo.fns.items():
             for block_id, target in function.targets:
-                if target == event and getattr(self.demo.blocks.get(block_id), "elem_id", None) == name:
+                block = None if block_id is None else self.demo.blocks.get(block_id)
+                if target == event and getattr(block, "elem_id", None) == name:
                     return number
         raise AssertionError(f"no function for {event} of {name}")
 
@@ -73,7 +74,7 @@ class Stranger:
 @contextmanager
 def strangers_page(predictor: Any = None, *, max_seconds: float | None = None, **options: Any) -> Iterator[Stranger]:
     """A served page with a stand-in for the model, seen by a stranger. options: of `build_demo`."""
-    fake = FakePredictor() if predictor is None else predictor
+    fake: Any = FakePredictor() if predictor is None else predictor
     slot = ModelSlot(lambda: fake, is_embedded=True, max_seconds=max_seconds).start()
     slot.wait(10)
     demo = build_demo(slot, **{"examples": Path("none"), **options})

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from demo.background import POLL_S
-from demo.board import live
 from demo.board.library import Library
 from demo.board.live import CAP_S, Deadline
 from demo.board.live_run import Order, Progress, run_events
@@ -20,7 +19,7 @@ from demo.board.race_panel import run_race
 from demo.naming import by_visitor
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
-from tests.demo.racers import ScriptedShelf, StreamingMethod, racers
+from tests.demo.racers import ScriptedPool, StreamingMethod, racers
 
 PICTURE = Image.new("RGB", (64, 48), "white")
 
@@ -38,11 +37,11 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(live.time, "monotonic", clock)
+    monkeypatch.setattr("demo.board.live.time.monotonic", clock)
     return clock
 
 
-class SlowToLoad(ScriptedShelf):
+class SlowToLoad(ScriptedPool):
     """Loading a method takes 100 s of the clock, each word of an answer 1 s."""
 
     clock: Clock
@@ -67,17 +66,17 @@ class Writing(StreamingMethod):
         yield from super().stream(image, prompt, one_second_later)
 
 
-def lanes_of(shelf: ScriptedShelf, *labels: str) -> list[Lane]:
-    events = [one for batch in race_events(shelf, Entry(PICTURE, "x", labels), threading.Event()) for one in batch]
+def lanes_of(pool: ScriptedPool, *labels: str) -> list[Lane]:
+    events = [one for batch in race_events(pool, Entry(PICTURE, "x", labels), threading.Event()) for one in batch]
     assert [event.label for event in events if isinstance(event, Began)]
     return [event for event in events if isinstance(event, Lane)]
 
 
 def test_the_time_of_a_race_is_that_of_its_answers(clock: Clock) -> None:
     """Two methods that take 100 s to load and 50 s to answer: both end."""
-    shelf = SlowToLoad({"a": Writing(clock, 50), "b": Writing(clock, 50)})
-    shelf.clock = clock
-    lanes = lanes_of(shelf, "a", "b")
+    pool = SlowToLoad({"a": Writing(clock, 50), "b": Writing(clock, 50)})
+    pool.clock = clock
+    lanes = lanes_of(pool, "a", "b")
     assert [(lane.label, lane.is_stopped, lane.prediction is not None) for lane in lanes] == [
         ("a", False, True),
         ("b", False, True),
@@ -85,9 +84,9 @@ def test_the_time_of_a_race_is_that_of_its_answers(clock: Clock) -> None:
 
 
 def test_a_race_says_what_it_cut(clock: Clock) -> None:
-    shelf = SlowToLoad({"a": Writing(clock, 100), "b": Writing(clock, 100), "c": Writing(clock, 1)})
-    shelf.clock = clock
-    first, second, third = lanes_of(shelf, "a", "b", "c")
+    pool = SlowToLoad({"a": Writing(clock, 100), "b": Writing(clock, 100), "c": Writing(clock, 1)})
+    pool.clock = clock
+    first, second, third = lanes_of(pool, "a", "b", "c")
     assert not first.is_stopped
     assert second.is_cut
     assert second.prediction is not None
@@ -102,11 +101,11 @@ def test_a_race_says_what_it_cut(clock: Clock) -> None:
 
 def test_the_time_of_a_live_run_begins_with_its_first_answer(clock: Clock, tmp_path: Path) -> None:
     data = write_scenes(tmp_path / "data", per_split=3)
-    shelf = SlowToLoad({"a": ScriptedMethod(name="a"), "b": ScriptedMethod(name="b")})
-    shelf.clock = clock
+    pool = SlowToLoad({"a": ScriptedMethod(name="a"), "b": ScriptedMethod(name="b")})
+    pool.clock = clock
     order = Order("scenes", "all", "all", ("a", "b"), 3)
     progress = Progress(order)
-    for batch in run_events(shelf, Library({"scenes": data}), order, threading.Event()):
+    for batch in run_events(pool, Library({"scenes": data}), order, threading.Event()):
         for event in batch:
             progress.take(event)
     assert len(progress.records) == 6
@@ -129,10 +128,10 @@ def test_a_deadline_counts_nothing_before_its_start(clock: Clock) -> None:
 
 def test_a_visitor_pauses_between_runs_and_others_do_not(clock: Clock, tmp_path: Path) -> None:
     PICTURE.save(tmp_path / "picture.png")
-    shelf = ScriptedShelf(racers(), pause_s=20.0)
+    pool = ScriptedPool(racers(), pause_s=20.0)
 
     def race(visitor: str) -> dict[str, Any]:
-        *_, last = run_race(shelf, str(tmp_path / "picture.png"), "segment", ["stamp"], visitor=visitor)
+        *_, last = run_race(pool, str(tmp_path / "picture.png"), "segment", ["stamp"], visitor=visitor)
         return last
 
     assert race("first")["race"]["lanes"]
@@ -158,24 +157,24 @@ def test_a_visitor_is_an_address_whatever_the_session() -> None:
 
 def test_questions_go_before_live_runs() -> None:
     """Both wait for the machine; the run was there first."""
-    shelf, order = ScriptedShelf(racers()), []
-    lock, stop = shelf.slot.get().lock, threading.Event()
+    pool, order = ScriptedPool(racers()), []
+    lock, stop = pool.slot.get().lock, threading.Event()
 
     def run() -> None:
-        with shelf.machine(stop) as held:
+        with pool.machine(stop) as held:
             order.append(("run", held))
 
     def question() -> None:
-        assert shelf.slot.acquire(stop.is_set)
+        assert pool.slot.acquire(stop.is_set)
         order.append(("question", True))
         assert not stop.wait(3 * POLL_S)
-        shelf.slot.get().lock.release()
+        pool.slot.get().lock.release()
 
     with lock:
         threads = [threading.Thread(target=run), threading.Thread(target=question)]
         for thread in threads:
             thread.start()
-        while not shelf.slot.has_questions:
+        while not pool.slot.has_questions:
             stop.wait(0.01)
         stop.wait(3 * POLL_S)  # the run has noticed
     for thread in threads:

@@ -9,10 +9,10 @@ from PIL import Image
 
 from demo import handlers
 from demo.board.race_panel import run_race
-from demo.chat.answering import notice
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
 from demo.decoding import DECODER
+from demo.html import notice
 from demo.security import housekeeping, presence
 from demo.security.limits import Limits
 from demo.ui import MAX_SESSIONS, launch_options
@@ -20,7 +20,7 @@ from stamp.pictures.images import load_image
 from tests.demo.attacks.stranger import eventually, strangers_page
 from tests.demo.attacks.test_files import META
 from tests.demo.attacks.test_queue import begin_visit
-from tests.demo.racers import ScriptedShelf, racers
+from tests.demo.racers import ScriptedPool, racers
 
 ONE = 320 * 320 * 4  # bytes of a visit
 
@@ -125,7 +125,7 @@ def page_reads(path: str) -> None:
 
 
 def race_reads(path: str) -> None:
-    list(run_race(ScriptedShelf(racers()), path, "segment", ["stamp"]))
+    list(run_race(ScriptedPool(racers()), path, "segment", ["stamp"]))
 
 
 @pytest.mark.parametrize("read", [page_reads, race_reads])
@@ -160,4 +160,4 @@ def test_decoders_rest_and_memory_goes_back_when_no_question_is_open(monkeypatch
         time.sleep(1.5)
         assert not ended
         monkeypatch.setattr(housekeeping, "open_questions", lambda page: 0)
-        eventually(lambda: ended)
+        eventually(lambda: len(ended) > 0)

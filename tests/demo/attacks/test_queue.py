@@ -227,7 +227,8 @@ def test_presence() -> None:
 def test_a_session_has_a_short_name(slow: Stranger, session: str) -> None:
     """Names are kept for a while, so that those who have lost a picture can be told."""
     queue = slow.demo._queue
-    for body in ({"fn_index": slow.index("change", "click"), "data": []}, {"data": [None, "hi"]}):
+    bodies: list[dict[str, Any]] = [{"fn_index": slow.index("change", "click"), "data": []}, {"data": [None, "hi"]}]
+    for body in bodies:
         route = "queue/join" if "fn_index" in body else "call/segment"
         refused = slow.http.post(f"{API}/{route}", json=body | {"session_hash": session})
         assert (refused.status_code, refused.json()) == (422, {"detail": NO_SESSION})
@@ -240,7 +241,7 @@ def test_a_session_has_a_short_name(slow: Stranger, session: str) -> None:
 
 def test_a_function_that_is_not_there_is_not_found(slow: Stranger) -> None:
     for index in (99_999, -1):
-        body = {"fn_index": index, "data": [], "session_hash": "x"}
+        body: dict[str, Any] = {"fn_index": index, "data": [], "session_hash": "x"}
         assert slow.http.post(f"{API}/queue/join", json=body).status_code == 404
 
 

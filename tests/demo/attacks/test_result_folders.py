@@ -68,7 +68,7 @@ def changed(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
     return apply
 
 
-def without_report(spoil: Callable[[Path], None]) -> Callable[[Path], None]:
+def without_report(spoil: Callable[[Path], object]) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         spoil(folder)
         (folder / "report.json").unlink()

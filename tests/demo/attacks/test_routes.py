@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import httpx
@@ -42,20 +43,20 @@ def test_the_routes_of_the_run_history_are_not_there(stranger: Stranger) -> None
         assert plain.get(f"{API}/runs").status_code == 200
 
 
-def without_gate(**options: object) -> "PlainPage":
+def without_gate(**options: Any) -> "PlainPage":
     return PlainPage(options)
 
 
 class PlainPage:
     """Gradio itself with some of our options."""
 
-    def __init__(self, options: dict[str, object]):
+    def __init__(self, options: dict[str, Any]):
         self.options = {name: value for name, value in SAFETY.items() if name != "app_kwargs"} | options
 
     def __enter__(self) -> httpx.Client:
         with gr.Blocks(analytics_enabled=False) as self.demo:
             gr.Textbox()
-        _, url, _ = self.demo.launch(prevent_thread_lock=True, quiet=True, **self.options)  # type: ignore[arg-type]
+        _, url, _ = self.demo.launch(prevent_thread_lock=True, quiet=True, **self.options)
         self.client = httpx.Client(base_url=url)
         return self.client
 

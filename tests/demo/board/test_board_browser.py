@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -53,6 +54,10 @@ def plot(page: Any, name: str) -> list[dict[str, Any]]:
     return list(page.evaluate(script, name))
 
 
+def is_drawn(page: Any, name: str) -> bool:
+    return len(plot(page, name)) > 0
+
+
 def choose(page: Any, filter_name: str, value: str) -> None:
     page.click(f"#filter-{filter_name} input")
     page.click(f"#filter-{filter_name} [role=option] >> text='{value}'")
@@ -69,7 +74,7 @@ def test_every_plot_is_drawn_with_its_sentence_and_filters_change_it(
         page.click("button[role=tab] >> text=Benchmark")
         before = {}
         for name, _ in CHARTS:
-            eventually(lambda name=name: len(plot(page, name)) > 0)
+            eventually(partial(is_drawn, page, name))
             before[name] = plot(page, name)
             assert sum(len(trace["x"]) for trace in before[name]) > 0
             assert page.inner_text(f"#chart-{name} .takeaway")
@@ -140,7 +145,7 @@ def test_samples_are_shown_side_by_side(browser: Any, board: str) -> None:
 def test_the_race_ends_with_a_mask_in_each_lane(
     browser: Any, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_on_shelf(monkeypatch, racers(pause_s=0.02))
+    put_in_pool(monkeypatch, racers(pause_s=0.02))
     with (
         served(FakePredictor, is_embedded=True, examples=EXAMPLES, sources=sources) as url,
         opened(browser, url, BOARD) as page,
@@ -169,7 +174,7 @@ def test_cancel_stops_a_live_run(browser: Any, sources: Sources, monkeypatch: py
         time.sleep(2)
         return answer_with(0.4, 10, "<|seg|>")(image, prompt)
 
-    put_on_shelf(monkeypatch, {"stamp": ScriptedMethod(slowly, "stamp")})
+    put_in_pool(monkeypatch, {"stamp": ScriptedMethod(slowly, "stamp")})
     with served(FakePredictor, is_embedded=True, sources=sources) as url, opened(browser, url, BOARD) as page:
         page.click("button[role=tab] >> text=Run it here")
         eventually(lambda: page.locator("#live-methods input:checked").count() == 1)
@@ -224,9 +229,9 @@ def test_about_has_its_figure_and_nothing_is_wider_than_a_phone(browser: Any, bo
             assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def put_on_shelf(monkeypatch: pytest.MonkeyPatch, methods: dict[str, Any]) -> None:
-    """Let the page's shelf hold scripted methods."""
-    from demo.board.live import Shelf
+def put_in_pool(monkeypatch: pytest.MonkeyPatch, methods: dict[str, Any]) -> None:
+    """Let the page's pool hold scripted methods."""
+    from demo.board.live import MethodPool
 
-    monkeypatch.setattr(Shelf, "labels", lambda shelf: [] if shelf.refusal() else list(methods))
-    monkeypatch.setattr(Shelf, "get", lambda _, label: methods[label])
+    monkeypatch.setattr(MethodPool, "labels", lambda pool: [] if pool.refusal() else list(methods))
+    monkeypatch.setattr(MethodPool, "get", lambda _, label: methods[label])

@@ -33,7 +33,9 @@ def scores(results: Results) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for record in results.runs[0].records:
         if record.split == "known":
-            score = float(record.correct) if record.union is None else (record.intersection or 0) / max(record.union, 1)
+            score = float(bool(record.correct))
+            if record.union is not None:
+                score = (record.intersection or 0) / max(record.union, 1)
             if record.no_target and record.union == 0:
                 score = 1.0
             found.setdefault(f"run/known/{record.sample}", []).append(score)

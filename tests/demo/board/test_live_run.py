@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from benchmarks.scoring.records import Record
-from demo.board import live
 from demo.board.library import Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED
 from demo.board.live_panel import run_live
@@ -16,7 +15,7 @@ from demo.board.live_run import MAX_SAMPLES, Order, Progress, Ready, committed, 
 from demo.board.results import ResultStore, read_results
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
-from tests.demo.racers import ScriptedShelf
+from tests.demo.racers import ScriptedPool
 from tests.demo.runs import answer_with, spoil_line, write_run
 
 
@@ -34,18 +33,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return results, data
 
 
-def run(shelf: ScriptedShelf, data: Path, stop: threading.Event | None = None, **order: Any) -> Progress:
+def run(pool: ScriptedPool, data: Path, stop: threading.Event | None = None, **order: Any) -> Progress:
     given = Order(**{"dataset": "scenes", "split": "all", "kind": "all", "labels": ("stamp",), "n": 6, **order})
     progress = Progress(given)
-    for batch in run_events(shelf, Library({"scenes": data}), given, stop or threading.Event()):
+    for batch in run_events(pool, Library({"scenes": data}), given, stop or threading.Event()):
         for event in batch:
             progress.take(event)
     return progress
 
 
 def test_a_run_measures_the_samples_it_says(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    shelf = ScriptedShelf({"stamp": scripted("stamp"), "polygon": scripted("polygon")})
-    progress = run(shelf, folders[1], labels=("stamp", "polygon"), n=6)
+    pool = ScriptedPool({"stamp": scripted("stamp"), "polygon": scripted("polygon")})
+    progress = run(pool, folders[1], labels=("stamp", "polygon"), n=6)
     assert progress.ready == Ready(12, (), "this machine")
     assert len(progress.records) == 12
     by_split = dict.fromkeys(("known", "style", "background"), 0)
@@ -54,8 +53,8 @@ def test_a_run_measures_the_samples_it_says(folders: tuple[Path, Path], tmp_path
     assert set(by_split.values()) == {4}
     assert progress.ending(stopped=False) == "Done: 12 answers."
     part = write_scenes(tmp_path / "part", splits=("style",))
-    assert len(run(shelf, part, split="style").records) == 4  # without the other splits
-    of_kind = run(shelf, folders[1], split="style", kind="count", n=20)
+    assert len(run(pool, part, split="style").records) == 4  # without the other splits
+    of_kind = run(pool, folders[1], split="style", kind="count", n=20)
     assert {(record.split, record.kind) for record in of_kind.records} == {("style", "count")}
 
 
@@ -67,7 +66,7 @@ def test_the_number_of_samples_is_capped(n: int) -> None:
 
 def test_stored_figures_are_of_the_same_samples(folders: tuple[Path, Path]) -> None:
     results, library = read_results(folders[0]), Library({"scenes": folders[1]})
-    progress = run(ScriptedShelf({"stamp": scripted("stamp")}), folders[1], split="style", n=5)
+    progress = run(ScriptedPool({"stamp": scripted("stamp")}), folders[1], split="style", n=5)
     found, where = committed(results, library, progress.records)
     assert {record.key for record in found} == {record.key for record in progress.records}
     assert where == "stored, a test machine"
@@ -78,7 +77,7 @@ def test_stored_figures_are_of_the_same_samples(folders: tuple[Path, Path]) -> N
 
 def test_figures_of_other_pictures_are_not_set_beside(folders: tuple[Path, Path], tmp_path: Path) -> None:
     other = write_scenes(tmp_path / "other", per_split=4)
-    progress = run(ScriptedShelf({"stamp": scripted("stamp")}), other, n=3)
+    progress = run(ScriptedPool({"stamp": scripted("stamp")}), other, n=3)
     assert committed(read_results(folders[0]), Library({"scenes": other}), progress.records)[0] == []
 
 
@@ -91,35 +90,35 @@ def test_cancel_ends_a_run_and_keeps_what_was_measured(folders: tuple[Path, Path
             stop.set()
         return answer_with(0.5, 10, "")(image, prompt)
 
-    progress = run(ScriptedShelf({"stamp": ScriptedMethod(script, "stamp")}), folders[1], stop, n=20)
+    progress = run(ScriptedPool({"stamp": ScriptedMethod(script, "stamp")}), folders[1], stop, n=20)
     assert len(calls) == len(progress.records) == 3
     assert progress.ending(stopped=True).startswith("Stopped after 3 of 20 answers")
 
 
 def test_a_run_ends_when_its_time_is_up(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))
-    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
-    progress = run(ScriptedShelf({"stamp": scripted("stamp")}), folders[1], n=20)
+    monkeypatch.setattr("demo.board.live.time.monotonic", lambda: next(clock))
+    progress = run(ScriptedPool({"stamp": scripted("stamp")}), folders[1], n=20)
     assert 0 < len(progress.records) < 20
     assert f"{CAP_S:.0f} s was reached" in progress.ending(stopped=False)
 
 
 def test_one_run_at_a_time_and_missing_methods_and_data_are_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    shelf = ScriptedShelf({"stamp": scripted("stamp"), "polygon": ValueError("/some/path")})
-    with shelf.turn():
-        assert run(shelf, folders[1]).refused == BUSY
-    both = run(shelf, folders[1], labels=("stamp", "polygon"), n=3)
+    pool = ScriptedPool({"stamp": scripted("stamp"), "polygon": ValueError("/some/path")})
+    with pool.turn():
+        assert run(pool, folders[1]).refused == BUSY
+    both = run(pool, folders[1], labels=("stamp", "polygon"), n=3)
     assert both.ready is not None
     assert both.ready.missing == ("polygon",)
     assert NOT_LOADED in unescape(progress_html(both, lambda _: ([], ""), ""))
-    assert "Polygon text" in str(run(shelf, folders[1], labels=("polygon",)).refused)
-    assert "--data scenes=FOLDER" in str(run(shelf, tmp_path / "none").refused)
+    assert "Polygon text" in str(run(pool, folders[1], labels=("polygon",)).refused)
+    assert "--data scenes=FOLDER" in str(run(pool, tmp_path / "none").refused)
 
 
 def test_the_panel_runs_from_click_to_end(folders: tuple[Path, Path]) -> None:
-    shelf = ScriptedShelf({"stamp": scripted("stamp")})
+    pool = ScriptedPool({"stamp": scripted("stamp")})
     updates = list(
-        run_live(shelf, ResultStore(folders[0]), Library({"scenes": folders[1]}), ["stamp"], 4, "all", "known", "all")
+        run_live(pool, ResultStore(folders[0]), Library({"scenes": folders[1]}), ["stamp"], 4, "all", "known", "all")
     )
     assert updates[0]["live_halt"].visible is True
     assert "Done" in unescape(updates[-1]["live"])
@@ -127,7 +126,7 @@ def test_the_panel_runs_from_click_to_end(folders: tuple[Path, Path]) -> None:
 
 
 def test_records_of_a_live_run_are_records_of_the_benchmark(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    progress = run(ScriptedShelf({"stamp": scripted("stamp")}), folders[1], n=2)
+    progress = run(ScriptedPool({"stamp": scripted("stamp")}), folders[1], n=2)
     for record in progress.records:
         assert Record.from_line(record.to_line()) == record
     folder = write_run(tmp_path / "r" / "run", tmp_path / "d")

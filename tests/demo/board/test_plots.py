@@ -1,5 +1,7 @@
 """Plots and their sentences: what is drawn is what the rows say."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +25,7 @@ def masks(results: Results) -> pd.DataFrame:
     return samples[samples["correct"].isna()]
 
 
-def table(**columns: list[object]) -> pd.DataFrame:
+def table(**columns: Any) -> pd.DataFrame:
     """Rows of one workload with the given columns."""
     length = len(next(iter(columns.values())))
     fixed = {"dataset": "scenes", "data": "x", "split": "known", "n": 9, "hardware": "cpu", "threads": 1}

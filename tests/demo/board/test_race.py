@@ -15,12 +15,12 @@ from PIL import Image
 import benchmarks.checkpoints
 from benchmarks.methods.stamp import load_stamp
 from benchmarks.methods.streaming import Moment, moments
-from demo.board.live import BUSY, NO_CHECKPOINT, NOT_LOADED, SAME, TURNED_OFF, Shelf
+from demo.board.live import BUSY, NO_CHECKPOINT, NOT_LOADED, SAME, TURNED_OFF, MethodPool, Refused
 from demo.board.names import NO_MASKS
-from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, Refused, mask_uri, race_events, replay, summary
+from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, mask_uri, race_events, replay, summary
 from demo.board.race_panel import NO_LANE, NO_METHODS, NO_PICTURE, left_out_html, run_race
 from tests.benchmarks.scripted import ScriptedMethod
-from tests.demo.racers import ScriptedShelf, StreamingMethod, fails, racers
+from tests.demo.racers import ScriptedPool, StreamingMethod, fails, racers
 
 PICTURE = Image.new("RGB", (64, 48), "white")
 
@@ -29,8 +29,8 @@ def entry(*labels: str) -> Entry:
     return Entry(PICTURE, "segment the apple", labels)
 
 
-def events_of(shelf: ScriptedShelf, *labels: str, stop: threading.Event | None = None) -> list[RaceEvent]:
-    return [event for batch in race_events(shelf, entry(*labels), stop or threading.Event()) for event in batch]
+def events_of(pool: ScriptedPool, *labels: str, stop: threading.Event | None = None) -> list[RaceEvent]:
+    return [event for batch in race_events(pool, entry(*labels), stop or threading.Event()) for event in batch]
 
 
 def pixels(uri: str) -> np.ndarray:
@@ -40,15 +40,15 @@ def pixels(uri: str) -> np.ndarray:
 
 
 def test_lanes_come_in_order_one_after_another() -> None:
-    shelf = ScriptedShelf(racers())
-    events = events_of(shelf, "stamp", "polygon", "embedding")
+    pool = ScriptedPool(racers())
+    events = events_of(pool, "stamp", "polygon", "embedding")
     assert [(type(event), event.label) for event in events if not isinstance(event, Refused)] == [
         (kind, label) for label in ("stamp", "polygon", "embedding") for kind in (Began, Lane)
     ]
 
 
 def test_moments_are_recorded_as_they_come() -> None:
-    (_, lane) = events_of(ScriptedShelf(racers(pause_s=0.01)), "stamp")
+    (_, lane) = events_of(ScriptedPool(racers(pause_s=0.01)), "stamp")
     assert isinstance(lane, Lane)
     assert [(moment.text, moment.mask is not None) for moment in lane.moments] == [
         ("It is ", False), ("It is ", True), ("It is .", False), ("It is <|seg|>.", False),
@@ -66,7 +66,7 @@ def test_a_method_without_a_stream_says_all_at_the_end() -> None:
 
 
 def test_the_replay_is_the_record() -> None:
-    lanes = [event for event in events_of(ScriptedShelf(racers()), *racers()) if isinstance(event, Lane)]
+    lanes = [event for event in events_of(ScriptedPool(racers()), *racers()) if isinstance(event, Lane)]
     record = replay(entry(*racers()), lanes)
     assert (record["width"], record["height"]) == PICTURE.size
     half = np.zeros((48, 64), dtype=bool)
@@ -87,16 +87,16 @@ def test_the_replay_is_the_record() -> None:
 
 def test_a_method_that_fails_or_is_missing_leaves_the_others_and_leaks_nothing() -> None:
     methods: dict[str, Any] = {"a": ScriptedMethod(fails), "b": ValueError("no /some/path"), **racers()}
-    lanes = [event for event in events_of(ScriptedShelf(methods), "a", "b", "stamp") if isinstance(event, Lane)]
+    lanes = [event for event in events_of(ScriptedPool(methods), "a", "b", "stamp") if isinstance(event, Lane)]
     assert [lane.problem for lane in lanes] == [FAILED, NOT_LOADED, None]
     assert "/some/path" not in str(replay(entry("a"), lanes)["lanes"])
 
 
 def test_stopping_ends_the_race_after_the_token_being_written() -> None:
-    shelf = ScriptedShelf({"stamp": StreamingMethod("stamp", ["word "] * 500, pause_s=0.01), **racers()})
-    shelf.shelved["stamp"] = StreamingMethod("stamp", ["word "] * 500, pause_s=0.01)
+    pool = ScriptedPool({"stamp": StreamingMethod("stamp", ["word "] * 500, pause_s=0.01), **racers()})
+    pool.pooled["stamp"] = StreamingMethod("stamp", ["word "] * 500, pause_s=0.01)
     stop, found = threading.Event(), []
-    for batch in race_events(shelf, entry("stamp", "polygon"), stop):
+    for batch in race_events(pool, entry("stamp", "polygon"), stop):
         found += batch
         if any(isinstance(event, Began) for event in batch):
             time.sleep(0.1)
@@ -109,18 +109,18 @@ def test_stopping_ends_the_race_after_the_token_being_written() -> None:
 
 
 def test_one_run_at_a_time() -> None:
-    shelf = ScriptedShelf(racers())
-    with shelf.turn() as mine:
+    pool = ScriptedPool(racers())
+    with pool.turn() as mine:
         assert mine
-        assert events_of(shelf, "stamp") == [Refused(BUSY)]
-    assert len(events_of(shelf, "stamp")) == 2
+        assert events_of(pool, "stamp") == [Refused(BUSY)]
+    assert len(events_of(pool, "stamp")) == 2
 
 
 def test_a_race_waits_for_the_answer_that_is_being_written() -> None:
-    shelf = ScriptedShelf(racers())
-    lock = shelf.slot.get().lock
+    pool = ScriptedPool(racers())
+    lock = pool.slot.get().lock
     lock.acquire()
-    race = race_events(shelf, entry("stamp"), threading.Event())
+    race = race_events(pool, entry("stamp"), threading.Event())
     assert [event for _ in range(3) for event in next(race)] == [Began("stamp", 0)]
     lock.release()
     assert any(isinstance(event, Lane) for batch in race for event in batch)
@@ -137,7 +137,7 @@ def test_the_summary_compares_with_the_first() -> None:
 
 
 def test_only_a_whole_and_usable_answer_can_win() -> None:
-    def lane(label: str, at_s: float, *, valid: bool = True, **ended: bool) -> Lane:
+    def lane(label: str, at_s: float, *, valid: bool = True, **ended: Any) -> Lane:
         answer = replace(StreamingMethod("x", []).answer(PICTURE, []), valid=valid)
         return Lane(label, (Moment(at_s, "", prediction=answer),), **ended)
 
@@ -168,14 +168,14 @@ def test_bad_input_is_told(tmp_path: Any, path: str | None, prompt: str, labels:
     PICTURE.save(tmp_path / "picture.png")
     (tmp_path / "text.png").write_text("text")
     given = None if path is None else str(tmp_path / f"{path}.png")
-    (update,) = run_race(ScriptedShelf(racers()), given, prompt, labels)
+    (update,) = run_race(ScriptedPool(racers()), given, prompt, labels)
     assert words in unescape(update["race_status"])
 
 
 def test_the_panel_runs_from_click_to_replay(tmp_path: Any) -> None:
     PICTURE.save(tmp_path / "picture.png")
-    shelf = ScriptedShelf(racers())
-    first, *_, last = run_race(shelf, str(tmp_path / "picture.png"), "segment", ["stamp", "polygon"])
+    pool = ScriptedPool(racers())
+    first, *_, last = run_race(pool, str(tmp_path / "picture.png"), "segment", ["stamp", "polygon"])
     assert first["race_halt"].visible is True
     assert [lane["label"] for lane in last["race"]["lanes"]] == ["STAMP", "Polygon text"]
     assert last["race_halt"].visible is False
@@ -183,36 +183,36 @@ def test_the_panel_runs_from_click_to_replay(tmp_path: Any) -> None:
 
 def test_a_race_stopped_at_once_says_so(tmp_path: Any) -> None:
     PICTURE.save(tmp_path / "picture.png")
-    shelf = ScriptedShelf(racers())
-    shelf.slot.get().lock.acquire()
-    race = run_race(shelf, str(tmp_path / "picture.png"), "segment", ["stamp"])
+    pool = ScriptedPool(racers())
+    pool.slot.get().lock.acquire()
+    race = run_race(pool, str(tmp_path / "picture.png"), "segment", ["stamp"])
     next(race)["race_stop"].set()
     *_, last = race
     assert NO_LANE in unescape(last["race_status"])
 
 
 def test_live_features_can_be_turned_off(tmp_path: Any) -> None:
-    shelf = ScriptedShelf(racers(), is_on=False)
-    assert shelf.labels() == []
-    (update,) = run_race(shelf, "x", "segment", ["stamp"])
+    pool = ScriptedPool(racers(), is_on=False)
+    assert pool.labels() == []
+    (update,) = run_race(pool, "x", "segment", ["stamp"])
     assert TURNED_OFF.split()[0] in update["race_status"]
 
 
 def test_the_race_offers_what_has_a_checkpoint_and_draws(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    shelf = Shelf(ScriptedShelf({}).slot)
-    monkeypatch.setattr(Shelf, "refusal", lambda self: None)
+    pool = MethodPool(ScriptedPool({}).slot)
+    monkeypatch.setattr(MethodPool, "refusal", lambda self: None)
     monkeypatch.setattr(benchmarks.checkpoints, "ASSETS", tmp_path)
-    assert shelf.labels() == ["stamp", "stamp:none", "stamp:nf4", "stamp:released"]
-    assert shelf.left_out() == {
+    assert pool.labels() == ["stamp", "stamp:none", "stamp:nf4", "stamp:released"]
+    assert pool.left_out() == {
         "stamp_nano": SAME, "polygon": NO_CHECKPOINT, "patch_text": NO_CHECKPOINT, "embedding": NO_CHECKPOINT,
         **NO_MASKS,
     }  # fmt: skip
     for name in ("nano-stamp", "nano-polygon", "nano-backbone"):
         (tmp_path / name).mkdir()
-    assert shelf.labels()[:3] == ["stamp", "stamp_nano", "polygon"]
-    assert "backbone" not in shelf.labels()
-    assert shelf.left_out() == {"patch_text": NO_CHECKPOINT, "embedding": NO_CHECKPOINT, **NO_MASKS}
-    said = unescape(left_out_html(shelf))
+    assert pool.labels()[:3] == ["stamp", "stamp_nano", "polygon"]
+    assert "backbone" not in pool.labels()
+    assert pool.left_out() == {"patch_text": NO_CHECKPOINT, "embedding": NO_CHECKPOINT, **NO_MASKS}
+    said = unescape(left_out_html(pool))
     assert f"Patch text ({NO_CHECKPOINT})" in said
     assert "Backbone (it was never trained to draw masks)" in said
 
@@ -224,12 +224,12 @@ def test_a_mask_becomes_a_picture_of_its_pixels() -> None:
 
 def test_stamp_streams_what_it_predicts() -> None:
     """With the embedded model: the pieces add up to the answer that `predict` gives."""
-    from benchmarks.__main__ import build_parser
+    from benchmarks.checkpoints import MethodOptions
     from demo.ui import EXAMPLES, read_examples
+    from stamp.checkpoints.load_options import LoadOptions
     from stamp.pictures.images import load_image
 
-    options = build_parser().parse_args(["run", "--dataset", "scenes", "--out", "unused", "--device", "cpu"])
-    method = load_stamp("", options)
+    method = load_stamp("", MethodOptions(LoadOptions(device="cpu")))
     path, prompt = read_examples(EXAMPLES)[0]
     picture = load_image(path)
     expected = method.predict(picture, prompt)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from html import unescape
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +23,10 @@ from demo.chat.chat import (
     Waiting,
     answer_events,
     finished_html,
-    literal,
     noun,
     readout,
 )
+from demo.html import literal
 from demo.loading import LOAD_FAILED, LOADING, ModelSlot
 from stamp import Done, MaskReady, TextDelta
 from stamp.pictures.visualization import mask_colour
@@ -101,7 +102,7 @@ def test_an_empty_answer_says_so() -> None:
     assert "stopped before" in finished_html(Draft(), segmentation([], [], (6, 8), stopped=True))
 
 
-def events_of(slot: ModelSlot, question: Question, stop: threading.Event | None = None) -> list:
+def events_of(slot: ModelSlot, question: Question, stop: threading.Event | None = None) -> list[Any]:
     return [event for batch in answer_events(slot, question, stop or threading.Event()) for event in batch]
 
 
@@ -184,7 +185,7 @@ def test_answers_never_overlap_and_the_second_says_that_it_waits() -> None:
     first.close()
 
 
-def wait_for_text(answer: Iterator[list]) -> None:
+def wait_for_text(answer: Iterator[list[Any]]) -> None:
     deadline = time.monotonic() + 5
     while not any(isinstance(event, TextDelta) for event in next(answer)):
         assert time.monotonic() < deadline

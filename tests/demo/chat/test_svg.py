@@ -25,7 +25,8 @@ def rendered(mask: Mask) -> Mask:
 
 def disc(x: float, y: float, radius: float) -> Mask:
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+    inside: Mask = (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+    return inside
 
 
 @pytest.mark.parametrize(

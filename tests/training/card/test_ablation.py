@@ -36,7 +36,7 @@ def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
     features = torch.randn(4, full.config.text_config.hidden_size)
     plain = VARIANTS["no patch features"].adopt(full)
     assert isinstance(plain, PlainQueryStamp)
-    word = full.get_input_embeddings().weight[full.config.mask_token_id]
+    word = full.get_input_embeddings().get_parameter("weight")[full.config.mask_token_id]
     assert torch.equal(plain.mask_queries(features), word.expand(4, -1))
     assert torch.equal(full.mask_queries(features), word + features)
     sequential = VARIANTS["sequential positions"].adopt(full)

@@ -78,7 +78,7 @@ def test_the_card_shows_what_was_measured(tmp_path: Path) -> None:
     for text in (
         "1.2 M parameters",
         "Nouns, from photographs too in bold: apple, **bee**.",
-        "1 of them it knows from photographs too (0 from 10 or more)",
+        "It knows 1 of them from photographs too (0 from 10 or more)",
     ):
         assert text in card, text
     for text in ("It stopped early.", "| 0.25 |", "123 ms in the median, 200 ms at the 90th percentile (n 9)"):

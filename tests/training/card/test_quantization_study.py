@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from stamp.predictor import StampPredictor
-from stamp.training.card import quantization_study
 from stamp.training.card.evaluate import Row, evaluate
 from stamp.training.card.quantization_study import MODES, RECORD_FILE, processor_seconds, study, write_study
 from stamp.training.scenes.art import ArtLibrary
@@ -40,8 +39,8 @@ def test_each_mode_is_measured_on_the_same_scenes(library: ArtLibrary, tmp_path:
 
 def test_times_are_medians_of_modes_that_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     now, order = [0.0], []
-    monkeypatch.setattr(quantization_study, "ROUNDS", 3)
-    monkeypatch.setattr(quantization_study.time, "process_time", lambda: now[0])
+    monkeypatch.setattr("stamp.training.card.quantization_study.ROUNDS", 3)
+    monkeypatch.setattr("stamp.training.card.quantization_study.time.process_time", lambda: now[0])
     costs = {"a": iter((9.0, 1.0, 2.0)), "b": iter((5.0, 5.0, 7.0))}
 
     def answer(mode: str) -> None:

@@ -80,7 +80,7 @@ def test_mixed_cells_show_their_objects_by_coverage(library: ArtLibrary) -> None
         place = np.array([(cell % 6 + 0.5) / 3 - 1, (cell // 6 + 0.5) / 3 - 1, 0])
         expected = sum(grid.objects[cell, k] * (table[k] - place) for k in range(1, len(table)))
         assert grid.attributes[cell].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
-        mixed += np.count_nonzero(grid.objects[cell]) > 1
+        mixed += int(np.count_nonzero(grid.objects[cell]) > 1)
     assert mixed > 5
     assert grid.cover([1, 2]).tolist() == pytest.approx((grid.objects[:, 1] + grid.objects[:, 2]).tolist())
 

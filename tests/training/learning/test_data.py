@@ -25,6 +25,8 @@ def test_a_batch_is_a_function_of_its_step(maker: BatchMaker) -> None:
         for key, tensor in pairs:
             twin = getattr(getattr(again, name), key) if name.endswith("rows") else getattr(again, name)
             assert tensor is twin is None or torch.equal(tensor, twin)
+    assert first.pixel_values is not None
+    assert other.pixel_values is not None
     assert not torch.equal(first.pixel_values, other.pixel_values)
 
 
@@ -33,7 +35,7 @@ def test_only_answers_are_trained_and_each_ends_its_turn(maker: BatchMaker) -> N
     for rows, n_answers in ((maker[0].mask_rows, range(1, 9)), (maker[0].text_rows, (3,))):
         assert rows is not None
         for ids, answer, real in zip(rows.input_ids, rows.is_answer, rows.attention_mask, strict=True):
-            text = tokenizer.decode(ids[real.bool()])
+            text = str(tokenizer.decode(ids[real.bool()]))
             answers = [piece.split("<|im_end|>\n")[0] for piece in text.split("<|im_start|>assistant\n")[1:]]
             assert len(answers) in n_answers
             assert tokenizer.decode(ids[answer]) == "".join(f"{words}<|im_end|>" for words in answers)

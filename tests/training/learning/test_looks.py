@@ -1,5 +1,7 @@
 """Where tokens should look, on a picture small enough to write down: one row of four cells."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -41,8 +43,9 @@ def test_mentions_are_found_with_the_tokens_they_end_on() -> None:
 def test_a_word_for_several_nouns_looks_at_the_cells_of_all() -> None:
     nouns = np.array([[0, 1, 0], [0.5, 0, 0.5], [1, 0, 0]], np.float32)
     cells, each = noun_looks([Mention(3, 3, (1, 2))], IMAGE_START, nouns, np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]]))
-    third = pytest.approx(1 / 3)
-    assert as_dict(cells) == (Head.CELLS, 3, {10: pytest.approx(2 / 3), 11: third})
+    third: Any = pytest.approx(1 / 3)
+    two_thirds: Any = pytest.approx(2 / 3)
+    assert as_dict(cells) == (Head.CELLS, 3, {10: two_thirds, 11: third})
     assert as_dict(each) == (Head.EACH, 3, {10: third, 11: third, 0: third})
 
 
@@ -51,7 +54,7 @@ def test_a_noun_looks_at_its_cells_and_at_each_of_its_objects() -> None:
     nouns[:, ROSE] = (1.0, 0.5, 0.0, 0.5)  # a rose of a cell and a half, and one of half a cell
     parts[:, ROSE] = (2 / 3, 1 / 3, 0, 1)
     looks = list(noun_looks([Mention(20, 21, (ROSE,)), Mention(25, 25, (COW,))], IMAGE_START, nouns, parts))
-    third = pytest.approx(1 / 3)
+    third: Any = pytest.approx(1 / 3)
     assert [as_dict(look) for look in looks] == [
         (Head.CELLS, 21, {10: 0.5, 11: 0.25, 13: 0.25}),
         (Head.EACH, 21, {10: pytest.approx(2 / 9), 11: pytest.approx(1 / 9), 13: third, 0: third}),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stamp.training.learning.optimizer import Optimizers, Part
+from stamp.training.learning.optimizer import Optimizers, ParamGroup
 
 LR, DECAY = 0.1, 0.05
 
@@ -20,6 +20,12 @@ class Tiny(nn.Module):
         self.blocks = nn.ModuleList([nn.Linear(3, 4)])
         self.head = nn.Linear(4, 2)
 
+    @property
+    def block(self) -> nn.Linear:
+        (block,) = self.blocks
+        assert isinstance(block, nn.Linear)
+        return block
+
 
 @pytest.fixture
 def tiny() -> Tiny:
@@ -27,7 +33,7 @@ def tiny() -> Tiny:
 
 
 def optimizer_of(tiny: Tiny, lr: float = LR, decay: float = DECAY) -> Optimizers:
-    return Optimizers([Part(list(tiny.parameters()), tiny.blocks, lr)], decay)
+    return Optimizers([ParamGroup(list(tiny.parameters()), tiny.blocks, lr)], decay)
 
 
 def set_gradients(tiny: Tiny, value: float) -> None:
@@ -41,10 +47,10 @@ def test_without_a_gradient_only_the_decay_is_left(tiny: Tiny, factor: float) ->
     before = copy.deepcopy(tiny)
     set_gradients(tiny, 0.0)
     optimizer_of(tiny).step(factor)
-    block, head = tiny.blocks[0], tiny.head
-    torch.testing.assert_close(block.weight, before.blocks[0].weight * (1 - 3 * LR * factor * 10 * DECAY))
+    block, head = tiny.block, tiny.head
+    torch.testing.assert_close(block.weight, before.block.weight * (1 - 3 * LR * factor * 10 * DECAY))
     torch.testing.assert_close(head.weight, before.head.weight * (1 - LR * factor * DECAY))
-    assert torch.equal(block.bias, before.blocks[0].bias)
+    assert torch.equal(block.bias, before.block.bias)
     assert torch.equal(head.bias, before.head.bias)
 
 
@@ -64,16 +70,16 @@ def test_vectors_and_matrices_outside_of_blocks_move_as_adam_moves_them(tiny: Ti
 def test_matrices_of_blocks_move_as_muon_moves_them(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's own, with the rate and the decay that a block gets; both in bfloat16."""
     monkeypatch.setattr("stamp.training.learning.optimizer.fast_bf16", lambda device: True)
-    alone = nn.Parameter(tiny.blocks[0].weight.detach().clone())
+    alone = nn.Parameter(tiny.block.weight.detach().clone())
     muon = torch.optim.Muon([alone], lr=3 * LR, weight_decay=10 * DECAY, adjust_lr_fn="match_rms_adamw")
     optimizer = optimizer_of(tiny)
     for seed in range(2):
         gradient = torch.randn(4, 3, generator=torch.Generator().manual_seed(seed))
         set_gradients(tiny, 0.0)
-        tiny.blocks[0].weight.grad, alone.grad = gradient.clone(), gradient.clone()
+        tiny.block.weight.grad, alone.grad = gradient.clone(), gradient.clone()
         optimizer.step(1.0)
         muon.step()
-    torch.testing.assert_close(tiny.blocks[0].weight, alone)
+    torch.testing.assert_close(tiny.block.weight, alone)
 
 
 def test_gradients_are_cleared(tiny: Tiny) -> None:
@@ -86,9 +92,9 @@ def test_parts_have_rates_of_their_own_and_one_of_0_is_frozen(tiny: Tiny) -> Non
     set_gradients(tiny, 0.0)
     before = copy.deepcopy(tiny)
     parts = [
-        Part([tiny.head.weight], None, LR),
-        Part([tiny.head.bias], None, 0.0),
-        Part(list(tiny.blocks.parameters()), None, LR / 2),
+        ParamGroup([tiny.get_parameter("head.weight")], None, LR),
+        ParamGroup([tiny.get_parameter("head.bias")], None, 0.0),
+        ParamGroup(list(tiny.blocks.parameters()), None, LR / 2),
     ]
     optimizer = Optimizers(parts, DECAY)
     assert not tiny.head.bias.requires_grad
@@ -97,8 +103,8 @@ def test_parts_have_rates_of_their_own_and_one_of_0_is_frozen(tiny: Tiny) -> Non
     ]
     optimizer.step(1.0)
     torch.testing.assert_close(tiny.head.weight, before.head.weight * (1 - LR * DECAY))
-    torch.testing.assert_close(tiny.blocks[0].weight, before.blocks[0].weight * (1 - LR / 2 * DECAY))  # none of Muon's
-    unfrozen = Optimizers([Part([tiny.head.bias], None, LR)], DECAY)
+    torch.testing.assert_close(tiny.block.weight, before.block.weight * (1 - LR / 2 * DECAY))  # none of Muon's
+    unfrozen = Optimizers([ParamGroup([tiny.get_parameter("head.bias")], None, LR)], DECAY)
     assert tiny.head.bias.requires_grad
     assert len(unfrozen.parameters) == 1
 
@@ -121,7 +127,7 @@ def test_a_stored_state_goes_on_in_the_same_way(tiny: Tiny) -> None:
 
 def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
     """Five Newton-Schulz steps with Muon's coefficients, in double precision."""
-    x = matrix.double().T / matrix.double().norm()
+    x: torch.Tensor = matrix.double().T / matrix.double().norm()
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
@@ -134,10 +140,10 @@ def test_muon_orthogonalises_in_float32_where_bfloat16_is_slow(
 ) -> None:
     """The first update is a multiple of the gradient, so it makes no difference before the orthogonalisation."""
     monkeypatch.setattr("stamp.training.learning.optimizer.fast_bf16", lambda device: fast)
-    before = tiny.blocks[0].weight.detach().clone()
+    before = tiny.block.weight.detach().clone()
     set_gradients(tiny, 0.0)
     gradient = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0], [2.0, 1.0, 1.0], [-2.0, 0.5, 0.0]])
-    tiny.blocks[0].weight.grad = gradient.clone()
+    tiny.block.weight.grad = gradient.clone()
     optimizer_of(tiny, decay=0.0).step(1.0)
-    moved = (before - tiny.blocks[0].weight).double() / (3 * LR * 0.2 * 4**0.5)
+    moved = (before - tiny.block.weight).double() / (3 * LR * 0.2 * 4**0.5)
     assert errors[0] < (moved - orthogonalised(gradient)).abs().max() < errors[1]

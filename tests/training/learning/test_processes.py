@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import torch
-from torch import multiprocessing, nn
+from torch import nn
+from torch.multiprocessing.spawn import spawn
 
 from stamp.training.learning.processes import Team
 
@@ -25,7 +26,7 @@ def _average(rank: int, folder: str) -> None:
 
 
 def test_both_get_the_mean_of_their_gradients(tmp_path: Path) -> None:
-    multiprocessing.spawn(_average, (str(tmp_path),), nprocs=2)
+    spawn(_average, (str(tmp_path),), nprocs=2)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert torch.equal(first[0], torch.arange(6.0).view(2, 3) * 1.5)
     assert torch.equal(first[1], torch.full((2,), 0.5))

@@ -18,7 +18,7 @@ from stamp.files import StorageError
 from stamp.predictor import StampPredictor
 from stamp.training.learning.cells import N_ATTRIBUTES, N_PLACE
 from stamp.training.learning.config import Stage, TrainingConfig
-from stamp.training.learning.data import BatchPlan
+from stamp.training.learning.data import Batch, BatchPlan, Rows
 from stamp.training.learning.objectives import word_shares
 from stamp.training.learning.optimizer import Optimizers
 from stamp.training.learning.trainer import Trainer
@@ -295,12 +295,17 @@ def test_features_go_a_random_share_of_the_way_to_perfect_ones(
     batch = next(run._batches(stage, 0))
     assert batch.pixel_values is not None
     given: list[torch.Tensor] = []
-    monkeypatch.setattr(run, "_run_rows", lambda rows, batch, embeds: given.append(embeds) or 1 / 0)
+
+    def stop(rows: Rows, batch: Batch, embeds: torch.Tensor) -> None:
+        given.append(embeds)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "_run_rows", stop)
     for share in (0.8, 0.0):
         with pytest.raises(ZeroDivisionError):
             run.losses(replace(stage, perfect_share=share), batch)
     seen = torch.stack(run.model.encode_images(batch.pixel_values, batch.grid_thw))
-    ideal = run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().weight)
+    ideal = run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().get_parameter("weight"))
     ways = ((given[0] - seen) / (ideal - seen)).flatten(1).median(1).values
     assert torch.allclose(given[0], torch.lerp(seen, ideal, ways[:, None, None]), atol=1e-4)
     assert ((ways > 0) & (ways < 0.8)).all()
@@ -310,7 +315,7 @@ def test_features_go_a_random_share_of_the_way_to_perfect_ones(
 
 def test_ideal_features_are_words_and_attributes_of_what_a_cell_shows(make: Make, tmp_path: Path) -> None:
     run = make(tmp_path)
-    embeddings = run.model.get_input_embeddings().weight
+    embeddings = run.model.get_input_embeddings().get_parameter("weight")
     directions = run.nouns.directions
     torch.testing.assert_close(directions @ directions.T, torch.eye(len(directions)), atol=1e-5, rtol=0)
     coverage = torch.zeros(1, 2, len(NOUNS) + 1)

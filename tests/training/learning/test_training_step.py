@@ -17,7 +17,7 @@ from stamp.training.learning.data import Batch, Rows
 from stamp.training.learning.mask_objective import AllMask
 from stamp.training.learning.nano import build_model
 from stamp.training.learning.objectives import NounFeatures, mask_loss
-from stamp.training.learning.optimizer import Part, parts_of
+from stamp.training.learning.optimizer import ParamGroup, parts_of
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from tests.training.conftest import LEXICON
@@ -35,7 +35,7 @@ def loss_of_parts(run: Trainer, batch: Batch, rows: Rows, embeds: torch.Tensor) 
     labels = rows.input_ids.where(rows.is_answer, -100)
     logits = run.model.lm_head(output.hidden_states)
     text = functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
-    vectors = run.nouns.vectors(run.model.get_input_embeddings().weight)
+    vectors = run.nouns.vectors(run.model.get_input_embeddings().get_parameter("weight"))
     n_cells = batch.places.shape[1]
     states = {layer: run.grounding.image_states(rows, n_cells, layer) for layer in (1, 3)}
     repeated = image.repeat(len(states[1]) // len(image))
@@ -72,11 +72,14 @@ def test_losses_are_the_weighted_sums_of_their_parts(make: Make, tmp_path: Path)
         assert batch.mask_rows is not None
         assert batch.text_rows is not None
         embeds = torch.stack(run.model.encode_images(batch.pixel_values, batch.grid_thw))
-        ideal = run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().weight)
-        logits = run.nouns.classify(embeds, run.model.get_input_embeddings().weight)
+        ideal = run.nouns.ideal(
+            batch.coverage, batch.attributes, run.model.get_input_embeddings().get_parameter("weight")
+        )
+        logits = run.nouns.classify(embeds, run.model.get_input_embeddings().get_parameter("weight"))
         entropy = -(batch.coverage * logits.log_softmax(-1)).sum(-1)
         of_rows = [loss_of_parts(run, batch, rows, embeds) for rows in (batch.mask_rows, batch.text_rows)]
         masks = run.mask_logits(batch, embeds)
+        assert batch.mask_rows.target is not None
         expected = {
             "dense": (batch.weights * entropy).sum() / batch.weights.sum(),
             "align": 3 * (batch.weights[..., None] * (embeds - ideal) ** 2).mean(),
@@ -98,10 +101,17 @@ def test_image_features_of_a_stage_on_words_are_perfect_but_for_noise(
     run = make(tmp_path)
     batch = next(run._batches(WORDS, 0))
     given: list[torch.Tensor] = []
-    monkeypatch.setattr(run, "_run_rows", lambda rows, batch, embeds: given.append(embeds) or 1 / 0)
+
+    def stop(rows: Rows, batch: Batch, embeds: torch.Tensor) -> None:
+        given.append(embeds)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "_run_rows", stop)
     with pytest.raises(ZeroDivisionError):
         run.losses(WORDS, batch)
-    noise = given[0] - run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().weight)
+    noise = given[0] - run.nouns.ideal(
+        batch.coverage, batch.attributes, run.model.get_input_embeddings().get_parameter("weight")
+    )
     assert float(noise.std()) == pytest.approx(0.05, rel=0.1)
 
 
@@ -134,8 +144,9 @@ def test_a_step_follows_the_gradient_of_all_losses_and_no_further_than_allowed(
     torch.manual_seed(7 + 1)
     losses, _ = run.losses(stage, batch)
     assert {name: told[name] for name in losses} == pytest.approx({name: float(one) for name, one in losses.items()})
-    whole = torch.autograd.grad(sum(losses.values()), optimizer.parameters, allow_unused=True)
-    whole = [torch.zeros_like(p) if g is None else g for p, g in zip(optimizer.parameters, whole, strict=True)]
+    total = torch.stack(list(losses.values())).sum()
+    gradients = torch.autograd.grad(total, optimizer.parameters, allow_unused=True)
+    whole = [torch.zeros_like(p) if g is None else g for p, g in zip(optimizer.parameters, gradients, strict=True)]
     length = float(torch.cat([one.flatten() for one in whole]).norm())
     assert 0.5 < length < 1e6
     for found, gradient in zip(optimizer.kept, whole, strict=True):
@@ -153,12 +164,12 @@ def test_the_optimizer_of_a_stage_has_its_decay_and_its_rates(
     """Vision tower, text and words; words move only with the tower."""
     made: list[tuple[dict[int, float], float]] = []
 
-    def optimizers(parts: tuple[Part, ...], weight_decay: float) -> Any:
+    def optimizers(parts: tuple[ParamGroup, ...], weight_decay: float) -> Any:
         made.append(({id(p): part.lr for part in parts for p in part.parameters}, weight_decay))
 
     monkeypatch.setattr("stamp.training.learning.trainer.Optimizers", optimizers)
     run = make(tmp_path, TrainingConfig((JOINT,), weight_decay=0.25))
-    words = run.model.get_input_embeddings().weight
+    words = run.model.get_input_embeddings().get_parameter("weight")
     for vision_lr in (2e-3, 0.0):
         run._make_optimizer(replace(JOINT, vision_lr=vision_lr, text_lr=5e-4))
         rates, decay = made.pop()

@@ -19,12 +19,12 @@ def test_text_and_eyes_are_taken_over(processor: StampProcessor, tmp_path: Path)
     export_checkpoint(old, processor, tmp_path / "old")
     wider = build_processor(Lexicon.of((*LEXICON.nouns, NOUN["hedgehog"], NOUN["kangaroo"])))
     model = build_model(wider, seed=2, vision_stem="patches")
-    before = model.get_input_embeddings().weight.clone()
+    before = model.get_input_embeddings().get_parameter("weight").clone()
     copied = adopt_text(model, wider, tmp_path / "old")
 
     ours, theirs = wider.tokenizer.get_vocab(), processor.tokenizer.get_vocab()
-    rows = model.get_input_embeddings().weight
-    stored = old.get_input_embeddings().weight.bfloat16().float()
+    rows = model.get_input_embeddings().get_parameter("weight")
+    stored = old.get_input_embeddings().get_parameter("weight").bfloat16().float()
     assert copied == len(ours.keys() & theirs.keys()) > 500
     for token, row in ours.items():
         expected = stored[theirs[token]] if token in theirs else before[row]
@@ -54,4 +54,5 @@ def test_a_tower_without_a_stem_sees_the_same_behind_one(processor: StampProcess
             one.eval().encode_images(pixels, grid.view(1, 3))[0]
             for one, (pixels, grid) in ((old, theirs.encode_image(picture)), (model, ours.encode_image(picture)))
         ]
-    assert torch.allclose(*features, atol=1e-4)
+    first, second = features
+    assert torch.allclose(first, second, atol=1e-4)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stamp.training.scenes.art import PHOTO_STYLE, ArtError, ArtLibrary
+from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
 from stamp.training.scenes.cutouts import write_cutouts
 from stamp.training.scenes.photographs import (
     DOUBTFUL_WEIGHT,
@@ -17,6 +17,7 @@ from stamp.training.scenes.photographs import (
     photograph_scene,
     read_photographs,
 )
+from stamp.training.scenes.rasterise import ArtError
 from stamp.training.talk import facts, questions, requests
 from stamp.training.talk.makers import MASK_MAKERS, TEXT_MAKERS, draw
 from stamp.training.talk.situation import Situation

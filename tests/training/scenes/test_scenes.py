@@ -1,6 +1,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,8 @@ def test_a_noun_appears_in_each_of_its_drawings(tmp_path: Path) -> None:
 def test_a_plan_takes_exactly_what_leaves_all_visible(seed: int) -> None:
     """Against painting everything again for each candidate."""
     rng = np.random.default_rng(seed)
-    plan, kept = Plan(20, 16, share=0.02, fraction=0.6), []
+    plan = Plan(20, 16, share=0.02, fraction=0.6)
+    kept: list[tuple[Placement, Drawn]] = []
     for _ in range(8):
         sprite = Drawn(
             (rng.random(rng.integers(2, 10, 2)) * 300).clip(0, 255).astype(np.uint8), *rng.integers(-3, 16, 2).tolist()
@@ -155,7 +157,7 @@ def test_kept_objects_meet_the_limits(scenes: list[Scene]) -> None:
 def test_objects_show_enough_of_their_silhouette(library: ArtLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Drawn]] = []
 
-    def spy(rng: np.random.Generator, background: np.ndarray, placements: list[Placement], drawn: list[Drawn], *more):
+    def spy(rng: Any, background: Any, placements: Any, drawn: list[Drawn], *more: Any) -> np.ndarray:
         seen.append(list(drawn))
         return draw(rng, background, placements, drawn, *more)
 
@@ -246,7 +248,7 @@ def test_seed_ranges_are_disjoint() -> None:
         ({"stretch": 0.9}, "stretch must be 0..0.5, got 0.9"),
     ],
 )
-def test_contradictory_configurations_are_refused(changes: dict, message: str) -> None:
+def test_contradictory_configurations_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(SceneConfig(STYLES), **changes)
 
@@ -299,8 +301,8 @@ def test_an_object_is_kept_if_it_shows_enough_of_itself_and_of_the_picture(
     assert shown > 200
 
     def names(fraction: float, share: float = 0.001) -> list[str]:
-        limits = {"min_visible_fraction": fraction, "min_visible_share": share, "min_area_share": 0.2}
-        return [item.noun.name for item in compose_scene(0, library, replace(CONFIG, **limits)).objects]
+        config = replace(CONFIG, min_visible_fraction=fraction, min_visible_share=share, min_area_share=0.2)
+        return [item.noun.name for item in compose_scene(0, library, config).objects]
 
     assert names(shown / whole) == ["apple", "cat", "bus"]
     assert names((shown + 1) / whole) == ["cat", "bus"]

@@ -57,7 +57,7 @@ def by_words(question: str, scene: Scene) -> int:
         return item.mask_id
     if not EXTREMES.keys() & set(words_of(question)):  # what the picture is of
         item = max(candidates, key=lambda one: np.count_nonzero(scene.labels == one.mask_id))
-        others = [np.count_nonzero(scene.labels == one.mask_id) for one in candidates if one is not item]
+        others = [int(np.count_nonzero(scene.labels == one.mask_id)) for one in candidates if one is not item]
         assert np.count_nonzero(scene.labels == item.mask_id) >= max(0.1 * scene.labels.size, 3 * max(others))
         return item.mask_id
     (word,) = [word for word in words_of(question) if word in EXTREMES]
@@ -159,7 +159,7 @@ def check_absent(exchange: Exchange, scene: Scene) -> None:
     assert not any(meant_by(noun, scene) for noun in nouns)
     for group in groups:
         assert groups_in(exchange.question) == groups
-        assert not {item.noun.name for item in scene.objects} & set.union(*MEMBERS[group])
+        assert not {item.noun.name for item in scene.objects} & set().union(*MEMBERS[group])
 
 
 def test_beside_points_at_the_only_object_there(library: ArtLibrary) -> None:

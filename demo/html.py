@@ -1,0 +1,26 @@
+"""Text as HTML: shown literally, as a message, as a list in words."""
+
+import re
+
+_ASCII_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+
+
+def literal(text: str, *, goes_on: bool = False) -> str:
+    """HTML that shows exactly `text`: no tag, no markdown, no link, no formula; line breaks and blanks are kept.
+
+    goes_on: the text continues a line, so the line may break at a leading blank.
+    """
+    escaped = _ASCII_PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text.replace("\t", "    "))
+    first, *lines = re.split(r"\r\n|\r|\n", escaped)
+    shown = [re.sub(r" (?= )" if goes_on else r"^ | (?= )", "&nbsp;", first)]
+    return "<br>".join(shown + [re.sub(r"^ | (?= )", "&nbsp;", line) for line in lines])
+
+
+def notice(sentence: str) -> str:
+    """HTML of a message to the visitor; empty without one."""
+    return f'<div class="notice" role="alert">{literal(sentence)}</div>' if sentence else ""
+
+
+def and_list(words: list[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

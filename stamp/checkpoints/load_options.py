@@ -1,0 +1,33 @@
+"""Which checkpoint to load, and how: one value that command lines, page and benchmarks hand to the loader."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stamp.checkpoints.download import Report
+    from stamp.model.modeling_stamp import StampForSegmentation
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What `StampPredictor.load` reads; the defaults of every command. `stamp.options` describes each.
+
+    merge: merge an adapter into its base. report: gets a line at each step and while downloading; None shows bars in
+    the terminal. model_class: the class to load; None is StampForSegmentation. drafts: guess tokens while decoding.
+    """
+
+    model: str | Path | None = None
+    base: str | None = None
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    quantization: str = "none"
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    sam_model: str | None = None
+    sam_revision: str | None = None
+    merge: bool = False
+    report: "Report | None" = None
+    model_class: "type[StampForSegmentation] | None" = None
+    drafts: bool = True
