@@ -16,7 +16,10 @@ CODE_BLOCKS = re.findall(r"^ *```\w*\n(.*?)^ *```", README, flags=re.DOTALL | re
 
 
 def test_the_two_commands() -> None:
-    assert "pip install -r requirements.txt && python app.py\n" in CODE_BLOCKS
+    assert "pip install -r requirements-cpu.txt && python app.py\n" in CODE_BLOCKS
+    index, everything = (ROOT / "requirements-cpu.txt").read_text().splitlines()[-2:]
+    assert index == "--extra-index-url https://download.pytorch.org/whl/cpu"
+    assert everything == "-r requirements.txt"
     assert "pip install -r requirements-dev.txt && pytest\n" in CODE_BLOCKS
     assert (ROOT / "requirements-dev.txt").read_text().startswith("-r requirements.txt\n")
     assert "pip install -q -r requirements-dev.txt && pytest\n" in (ROOT / ".ci" / "run").read_text()
