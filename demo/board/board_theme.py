@@ -63,8 +63,8 @@ table.ranking th[scope="row"] { position: sticky; left: 0; background: var(--bac
   font-weight: 600; }
 table.matrix caption { text-align: left; font-weight: 600; padding-bottom: 0.2rem; }
 table.matrix th { font-weight: 500; }
-table.matrix small { color: inherit; }
-table.matrix td:not(:empty, .corner) { background: color-mix(in srgb, #4c78f0 calc(var(--p) * 28%), transparent); }
+table.matrix :is(td, small) { color: var(--body-text-color); }
+table.matrix td:not(:empty, .corner) { background: color-mix(in srgb, #4c78f0 calc(var(--p) * 22%), transparent); }
 table.live tr.before :is(td, th) { color: var(--body-text-color-subdued); }
 .bar { height: 8px; border-radius: 4px; background: var(--border-color-primary); overflow: hidden; margin: 0.4rem 0; }
 .bar i { display: block; height: 100%; background: var(--color-accent); }
@@ -98,6 +98,7 @@ CARDS_CSS = """
 
 ABOUT_CSS = """
 #about { max-width: 780px; }
+#about pre code { white-space: pre-wrap; }
 #citation pre { font-size: 0.82rem; border: 1px solid var(--border-color-primary); border-radius: 8px;
   padding: 0.6rem 0.8rem; }
 .paradigms { width: 100%; height: auto; font-family: var(--font); }
