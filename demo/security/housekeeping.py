@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -92,14 +93,18 @@ def give_back_memory(page: Page) -> None:
     """Return freed memory to the system, and end the decoders that wait while no question is open."""
     if not open_questions(page):
         DECODER.rest()
-    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
-        trim(0)
+    _call_c("malloc_trim", 0)
 
 
 def share_memory() -> None:
     """Let all threads share two pools of memory. glibc would give each of Gradio's its own, and keep what it frees."""
-    if (set_option := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        set_option(M_ARENA_MAX, 2)
+    _call_c("mallopt", M_ARENA_MAX, 2)
+
+
+def _call_c(name: str, *values: int) -> None:
+    """Call a function of the C library where it has one of that name; Windows cannot even be asked."""
+    if os.name != "nt" and (function := getattr(ctypes.CDLL(None), name, None)) is not None:
+        function(*values)
 
 
 def files_of_page(page: Page) -> set[Path]:

@@ -69,7 +69,7 @@ class Page(gr.Blocks):
         visitors that took more time than the answers.
         """
         outputs = list(block_fn.outputs)
-        if isinstance(predictions, dict) and predictions != SKIPPED:
+        if isinstance(predictions, dict) and not _is_skipped(predictions):
             predictions = convert_component_dict_to_list(outputs, predictions)
         values: Any = [predictions] if len(outputs) == 1 else predictions
         if _is_skipped(values):

@@ -112,8 +112,9 @@ def _load_whole(
         dtype = _choose_dtype(options.dtype, device, _memory_bytes(shapes, mode, torch.float32))
         needed = _memory_bytes(shapes, mode, dtype)
     else:
-        dtype = DTYPES.get(_saved_dtype(folder), torch.bfloat16)
         needed = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        wanted = "bfloat16" if options.dtype == "auto" else options.dtype
+        dtype = DTYPES.get(_saved_dtype(folder)) or _choose_dtype(wanted, device, needed)
     _refuse_without_memory(needed, device, mode)
     size = f"{parameters / 1e9:.1f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
     if options.report is not None:

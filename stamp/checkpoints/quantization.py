@@ -34,8 +34,10 @@ def choose_quantization(wanted: str, saved: Quantization | None, parameters: int
             raise CheckpointError(f"The checkpoint is saved in {saved}; it cannot be loaded in {wanted}.")
         _require_bitsandbytes(saved)
         return "none"
+    if wanted == "auto":
+        wanted = "nf4" if parameters >= AUTO_PARAMETERS else "none"
     modes: dict[str, Quantization] = {"none": "none", "int8": "int8", "nf4": "nf4"}
-    mode = modes[("nf4" if parameters >= AUTO_PARAMETERS else "none") if wanted == "auto" else wanted]
+    mode = modes[wanted]
     if mode != "none":
         _require_bitsandbytes(mode)
     return mode

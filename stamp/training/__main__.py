@@ -173,7 +173,6 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint and print the table."""
-
     from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card.quantization_study import study_checkpoint
     from stamp.training.scenes.art import ArtLibrary
