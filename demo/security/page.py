@@ -87,6 +87,30 @@ class Page(gr.Blocks):
                 processed[number] = value
         return processed
 
+    def handle_streaming_diffs(
+        self,
+        block_fn: BlockFunction,
+        data: list[Any],
+        session_hash: str | None,
+        run: str | None,
+        final: bool,
+        simple_format: bool = False,
+    ) -> list[Any]:
+        """As the parent, but what is not text replaces the value before it instead of editing it.
+
+        Gradio's page applies edits to the message it received before, in place. If that message still waits to be
+        shown, it changes too: the Stop button did not appear when the first word followed at once.
+        """
+        values = list(data)
+        has_edits = run in self.pending_diff_streams.get(session_hash or "", {}) and not final and not simple_format
+        sent: list[Any] = super().handle_streaming_diffs(block_fn, data, session_hash, run, final, simple_format)
+        if not has_edits:
+            return sent
+        return [
+            [["replace", [], value]] if edits and isinstance(value, dict) else edits
+            for value, edits in zip(values, sent, strict=True)
+        ]
+
     async def _send(self, block_fn: BlockFunction, predictions: Any, state: SessionState | None) -> list[Any]:
         with _told():  # pictures are written to the disk
             processed: list[Any] = await super().postprocess_data(block_fn, predictions, state)

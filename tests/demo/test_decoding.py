@@ -12,12 +12,18 @@ import psutil
 import pytest
 from PIL import Image
 
-from demo.decoding import BROKEN_OFF, FORMATS, TOO_LONG, Child, Decoder, receive
+from demo.decoding import BROKEN_OFF, DECODER, FORMATS, TOO_LONG, Child, Decoder, receive
 from stamp.pictures.images import NO_MEMORY, ImageError, ImageLimits, load_image
 from tests.demo.attacks.stranger import eventually
 from tests.demo.pictures import endless_jpeg
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def only_ours() -> None:
+    """The page's own process, which a browser test may have left behind, would be counted as well."""
+    DECODER.close()
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """What the page does differently from Gradio's Blocks when a handler's values go to its components."""
 
 import asyncio
+import json
+from copy import deepcopy
 from typing import Any
 
 import gradio as gr
@@ -56,3 +58,39 @@ def test_the_rest_is_as_gradio_does_it() -> None:
     assert (found[0]["placeholder"], found[1:], made) == ("x", [SKIPPED, None], 1)
     with pytest.raises(ValueError, match="enough output values"):
         sent(page, ["too", "few"])
+
+
+def edited(value: Any, edits: list[tuple[str, list[Any], Any]]) -> Any:
+    """What Gradio's page makes of the value it has: it edits it in place."""
+    for action, path, new in edits:
+        if not path:
+            value = value + new if action == "append" else new
+            continue
+        parent = value
+        for key in path[:-1]:
+            parent = parent[key]
+        if action == "delete":
+            del parent[path[-1]]
+        elif action == "append":
+            parent[path[-1]] += new
+        elif isinstance(parent, list) and action == "add":
+            parent.insert(path[-1], new)
+        else:
+            parent[path[-1]] = new
+    return value
+
+
+def test_a_message_that_waits_to_be_shown_keeps_what_it_says() -> None:
+    """Gradio's page edits the last message in place; the Stop button was lost when the first word came at once."""
+    page, _ = page_with(3)
+    (function,) = page.fns.values()
+    stop, picture = {"stop_btn": "Stop", "__type__": "update"}, {"path": "masks.webp", "meta": {"_type": "x"}}
+    messages = [[stop, "", picture], [SKIPPED, "It", SKIPPED], [SKIPPED, "It is", picture], [stop, SKIPPED, SKIPPED]]
+    shown: list[list[Any]] = []
+    for message in messages:
+        sent = page.handle_streaming_diffs(function, deepcopy(message), "visitor", "run", final=False)
+        sent = json.loads(json.dumps(sent))
+        last = shown[-1] if shown else []
+        shown.append([edited(value, edits) for value, edits in zip(last, sent, strict=True)] if shown else sent)
+    assert shown == messages
+    assert page.handle_streaming_diffs(function, [None] * 3, "visitor", "run", final=True) == messages[-1]
