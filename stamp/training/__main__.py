@@ -26,17 +26,18 @@ def build_parser() -> argparse.ArgumentParser:
         "examples": "compose the example pictures of the page",
         "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
         "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
+        "eyes": "train and measure vision towers with and without a pretrained stem, at a small equal budget",
         "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
     }
     for name, text in steps.items():
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-        if name in ("sheet", "examples", "refinement", "scenes", "ablation"):
+        if name in ("sheet", "examples", "refinement", "scenes", "ablation", "eyes"):
             command.add_argument("--out", type=Path, required=True)
         if name in ("sheet", "quantization", "refinement", "scenes"):
             command.add_argument("--scenes", type=int, default={"sheet": 24, "scenes": 110}.get(name, 200))
-        if name in ("train", "quantization", "refinement", "ablation"):
+        if name in ("train", "quantization", "refinement", "ablation", "eyes"):
             command.add_argument("--device", default="auto")
         if name in ("quantization", "card", "refinement"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
@@ -48,6 +49,12 @@ def build_parser() -> argparse.ArgumentParser:
     ablation = commands.choices["ablation"]
     ablation.add_argument("--backbone", type=Path, default=Path("assets/nano-backbone"))
     ablation.add_argument("--steps", type=int, default=300)
+    eyes = commands.choices["eyes"]
+    eyes.add_argument("--photos", type=Path, required=True, help="folder of photographs with masks, some held out")
+    eyes.add_argument(
+        "--start", type=Path, default=Path("assets/nano-backbone"), help="checkpoint with the first tower"
+    )
+    eyes.add_argument("--steps", type=int, default=300)
     train = commands.choices["train"]
     recipes = ("words", "eyes", "backbone", "nano")
     train.add_argument("--recipe", choices=recipes, default="nano", help="in order of training; nano needs a backbone")
@@ -209,6 +216,30 @@ def run_ablation(options: argparse.Namespace) -> None:
     rows = run_ablation(plan, art, options.out, device)
     facts = {"steps": plan.steps, "images": plan.images, "grid": plan.grid, "backbone": plan.backbone.name}
     print(write_ablation(rows, facts | provenance_of(device), options.out))
+
+
+def run_eyes(options: argparse.Namespace) -> None:
+    """Train and measure each vision tower, write rows and scores, and print the table."""
+    from stamp.checkpoints.devices import choose_device
+    from stamp.checkpoints.provenance import provenance_of
+    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
+    from stamp.training.card.eyes_study import EyesPlan, Pictures, run_eyes, write_eyes
+    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
+    from stamp.training.scenes.cutouts import write_cutouts
+    from stamp.training.scenes.photographs import read_photographs
+    from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
+
+    nouns, styles = taught_nouns(), (*TRAINING_STYLES, PHOTO_STYLE)
+    photos, unseen = (read_photographs(options.photos, nouns, held_out=held_out) for held_out in (False, True))
+    write_cutouts(photos, options.art)
+    unseen_art = ArtLibrary(options.art, [HELD_OUT_STYLE], nouns)
+    pictures = Pictures(ArtLibrary(options.art, styles, nouns), photos, unseen_art, unseen)
+    plan, device = EyesPlan(options.start, EMBEDDED_CHECKPOINT, styles, options.steps), choose_device(options.device)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    rows = run_eyes(plan, pictures, options.out, device)
+    facts = {"steps": plan.steps, "images": plan.images, "start": plan.start.name, "teacher": plan.teacher.name}
+    print(write_eyes(rows, facts | provenance_of(device), options.out))
 
 
 def run_card(options: argparse.Namespace) -> None:

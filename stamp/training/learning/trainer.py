@@ -190,9 +190,7 @@ class Trainer:
             assert batch.pixel_values is not None
             embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
             logits = self.nouns.classify(embeds, embeddings)
-            losses["dense"] = dense_loss(logits, batch.coverage, batch.weights)
-            losses["align"] = ALIGN_WEIGHT * (batch.weights.unsqueeze(-1) * (embeds - ideal) ** 2).mean()
-            losses["attributes"] = ATTRIBUTE_WEIGHT * self.nouns.marks_loss(embeds, batch.attributes)
+            losses |= self.vision_losses(batch, embeds, ideal, logits)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
             way = stage.perfect_share * torch.rand(len(embeds), 1, 1, device=embeds.device)
             embeds = torch.lerp(embeds.float(), ideal.float(), way)
@@ -206,6 +204,14 @@ class Trainer:
                     losses["mask"] = mask_loss(mask_logits, rows.target).mean()
                     shown["iou"] = grid_ious(mask_logits, rows.target).mean()
         return losses, shown
+
+    def vision_losses(self, batch: Batch, embeds: Tensor, ideal: Tensor, logits: Tensor) -> dict[str, Tensor]:
+        """What the vision tower learns: (N, P, H) image features and perfect ones, (N, P, 1 + nouns) logits."""
+        return {
+            "dense": dense_loss(logits, batch.coverage, batch.weights),
+            "align": ALIGN_WEIGHT * (batch.weights.unsqueeze(-1) * (embeds - ideal) ** 2).mean(),
+            "attributes": ATTRIBUTE_WEIGHT * self.nouns.marks_loss(embeds, batch.attributes),
+        }
 
     def mask_logits(self, batch: Batch, embeds: Tensor) -> Tensor:
         """(R, P) logits of the masks of a batch's mask rows; embeds: (N, P, H) image features."""
