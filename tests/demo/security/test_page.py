@@ -85,7 +85,12 @@ def test_a_message_that_waits_to_be_shown_keeps_what_it_says() -> None:
     page, _ = page_with(3)
     (function,) = page.fns.values()
     stop, picture = {"stop_btn": "Stop", "__type__": "update"}, {"path": "masks.webp", "meta": {"_type": "x"}}
-    messages = [[stop, "", picture], [SKIPPED, "It", SKIPPED], [SKIPPED, "It is", picture], [stop, SKIPPED, SKIPPED]]
+    messages: list[list[Any]] = [
+        [stop, "", picture],
+        [SKIPPED, "It", SKIPPED],
+        [SKIPPED, "It is", picture],
+        [stop, SKIPPED, SKIPPED],
+    ]
     shown: list[list[Any]] = []
     for message in messages:
         sent = page.handle_streaming_diffs(function, deepcopy(message), "visitor", "run", final=False)

@@ -91,8 +91,9 @@ def test_a_pupil_that_sees_like_its_teacher_has_only_the_teacher_s_doubts(
     batch = BatchMaker(trainer.config.stages[0].plan, trainer.processor, pictures.art, 1)[0]
     with torch.no_grad():
         taught = trainer.losses(trainer.config.stages[0], batch)[0]["taught"]
+        assert batch.pixel_values is not None
         features = torch.stack(trainer.model.encode_images(batch.pixel_values, batch.grid_thw))
-        logits = trainer.nouns.classify(features, trainer.model.get_input_embeddings().weight)
+        logits = trainer.nouns.classify(features, trainer.model.get_input_embeddings().get_parameter("weight"))
     doubts = torch.distributions.Categorical(logits=logits).entropy().mean()
     assert float(taught) == pytest.approx(float(doubts), rel=1e-4)
 
