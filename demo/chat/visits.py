@@ -31,6 +31,11 @@ class VisitStore:
         """Memory of all visits."""
         return sum(visit.n_bytes for visit in list(self._visits.values()))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has a picture here."""
+        return not self._visits
+
     def get(self, session: str) -> Visit | None:
         """The visit of a session; marks it as the most recently used."""
         with self._lock:

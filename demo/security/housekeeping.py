@@ -36,6 +36,7 @@ async def keep_house(app: App, page: Page) -> None:
             page.visits.drop_unused(page.presence.is_gone)
             forget_sessions(app, page)
             await drop_unread(page, unread_since)
+            forget_conversations(page)
             page.presence.forget()
             if time.monotonic() - files_at > FILES_EVERY_S:
                 files_at = time.monotonic()
@@ -57,6 +58,12 @@ def forget_sessions(app: App, page: Page) -> None:
             holder.delete_state(session)
             holder.session_data.pop(session, None)
             holder.time_last_used.pop(session, None)
+
+
+def forget_conversations(page: Page) -> None:
+    """Drop what the model keeps of earlier questions once nobody is there to ask another."""
+    if page.slot.is_ready and page.visits.is_empty and not open_questions(page):
+        page.slot.get().conversation_cache.clear()
 
 
 async def drop_unread(page: Page, unread_since: dict[str, float]) -> None:

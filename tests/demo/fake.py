@@ -13,6 +13,7 @@ from PIL import Image
 
 from stamp import Done, EncodedImage, MaskReady, PromptError, Segmentation, TextDelta, Turn
 from stamp.conversation import StreamEvent
+from stamp.inference.conversation_cache import ConversationCache
 from stamp.pictures.images import ImageLimits, load_image
 
 ANSWER = ("Sure", ", here is the left half: ", 0, " and the right half: ", 1, ".")
@@ -35,6 +36,7 @@ class FakePredictor:
         self.encoded = 0
         self.quantization = "none"
         self.lock = threading.RLock()
+        self.conversation_cache = ConversationCache()
 
     def versions(self) -> dict[str, str]:
         return {"device": "cpu", "dtype": "float32"}

@@ -20,6 +20,7 @@ from stamp.pictures.images import load_image
 from tests.demo.attacks.stranger import eventually, strangers_page
 from tests.demo.attacks.test_files import META
 from tests.demo.attacks.test_queue import begin_visit
+from tests.demo.fake import FakePredictor
 from tests.demo.racers import ScriptedPool, racers
 
 ONE = 320 * 320 * 4  # bytes of a visit
@@ -161,3 +162,19 @@ def test_decoders_rest_and_memory_goes_back_when_no_question_is_open(monkeypatch
         assert not ended
         monkeypatch.setattr(housekeeping, "open_questions", lambda page: 0)
         eventually(lambda: len(ended) > 0)
+
+
+def test_what_the_model_keeps_of_conversations_goes_with_the_last_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "EVERY_S", 0.05)
+    monkeypatch.setattr(presence, "TAB_GRACE_S", 0.2)
+    predictor = FakePredictor()
+    kept = predictor.encode_image(Image.new("RGB", (8, 8)))
+    with strangers_page(predictor) as stranger:
+        page = stranger.demo
+        with page.presence.tab("somebody"):
+            page.visits.put("somebody", visit_of())
+            predictor.conversation_cache.keep_image(b"digest", kept)
+            time.sleep(0.5)
+            assert predictor.conversation_cache.n_bytes > 0
+        eventually(lambda: predictor.conversation_cache.n_bytes == 0)
+        assert page.visits.is_empty
