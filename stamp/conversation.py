@@ -70,6 +70,7 @@ class Segmentation:
     timings_s: vision, prefill, decode, mask, refine, total. finish_reason: see FinishReason.
     forward_passes: of the language model; fewer than tokens where guesses were right (see `stamp.inference.drafting`).
     is_shrunk: the picture was looked at in a smaller size than usual, because memory did not suffice.
+    first_probability: of the first token, which decides between a mask and a refusal; None if it was not generated.
     """
 
     text: str
@@ -84,6 +85,16 @@ class Segmentation:
     finish_reason: FinishReason
     versions: dict[str, str] = field(default_factory=dict)
     is_shrunk: bool = False
+    first_probability: float | None = None
+
+    @property
+    def confidences(self) -> list[float | None]:
+        """For each mask its score times `first_probability`, 0..1; None where one of them is unknown.
+
+        What a value means depends on the checkpoint: see `benchmarks.studies.confidence`.
+        """
+        first = self.first_probability
+        return [None if score is None or first is None else score * first for score in self.scores]
 
     @property
     def labels(self) -> list[str]:

@@ -247,6 +247,20 @@ def test_many_masks_are_split_over_passes(
     np.testing.assert_allclose(np.stack(split.mask_logits), np.stack(together.mask_logits), atol=2e-5)
 
 
+def test_a_confidence_is_the_mask_s_score_times_the_first_token_s_probability(
+    stamp: StampPredictor, script: Script
+) -> None:
+    logits = stamp.text_logits(PICTURE, "Hi", "")[0].astype(np.float64)
+    result = stamp.segment(PICTURE, "Hi", max_new_tokens=1)
+    assert result.first_probability == pytest.approx(1 / np.exp(logits - logits.max()).sum(), rel=1e-4)
+    script("here <|seg|> and <|seg|>")
+    result = stamp.segment(PICTURE, "Hi")
+    assert result.first_probability is not None
+    assert result.confidences == [None if one is None else one * result.first_probability for one in result.scores]
+    assert len(result.confidences) == 2
+    assert stamp.predict_masks(PICTURE, "Hi", "here <|seg|>").confidences == [None]
+
+
 def test_sampling_is_reproducible_and_greedy_is_the_default(stamp: StampPredictor) -> None:
     greedy = [stamp.segment(PICTURE, "Hi", 8).token_ids for _ in range(2)]
     hot = [stamp.segment(PICTURE, "Hi", 8, temperature=5.0, seed=seed).token_ids for seed in (1, 1, 2)]

@@ -18,7 +18,7 @@ class Prediction:
     text: without special tokens; raw_output: everything the model wrote, masks in text form included. masks: bool
     (S, H, W) at the picture's size, none or several. valid: the output is usable; it is not if it cannot be parsed or
     was cut before it said anything. phases_s: seconds per phase, named as in `stamp.inference.answer.PHASES` where the
-    method has that phase.
+    method has that phase. confidence: mean of `Segmentation.confidences`; None if there is none.
     """
 
     text: str
@@ -28,6 +28,7 @@ class Prediction:
     forward_passes: int
     valid: bool
     phases_s: dict[str, float]
+    confidence: float | None = None
 
 
 class Method(Protocol):

@@ -79,6 +79,7 @@ def prediction_of(result: Segmentation) -> Prediction:
 
     An answer that ran out of tokens before its first mask is invalid: its outcome is unknown.
     """
+    known = [value for value in result.confidences if value is not None]
     return Prediction(
         text=result.text,
         raw_output=result.response,
@@ -87,6 +88,7 @@ def prediction_of(result: Segmentation) -> Prediction:
         forward_passes=result.forward_passes,
         valid=result.finish_reason == "end" or len(result.masks) > 0,
         phases_s={phase: result.timings_s[phase] for phase in PHASES},
+        confidence=sum(known) / len(known) if known else None,
     )
 
 

@@ -139,6 +139,7 @@ def _record(
         total_s=total_s,
         new_tokens=prediction.new_tokens if prediction else None,
         forward_passes=prediction.forward_passes if prediction else None,
+        confidence=prediction.confidence if prediction else None,
         error=error,
         **asdict(judgement),
     )

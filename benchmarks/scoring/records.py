@@ -37,7 +37,7 @@ class Record:
     order: position among the measurements of one process. text: the answer; raw_output: everything the model wrote.
     masks: COCO run-length codes at the picture's size. intersection, union, predicted: pixels, for a request for a
     mask. no_target: its right mask is empty. correct: for a question. phases_s: seconds per phase; total_s: the whole
-    window, from picture and prompt to masks of the picture's size.
+    window, from picture and prompt to masks of the picture's size. confidence: see `Prediction`.
 
     Raises ValueError for fields of a wrong type and fields that contradict each other.
     """
@@ -65,6 +65,7 @@ class Record:
     total_s: float | None = None
     new_tokens: int | None = None
     forward_passes: int | None = None
+    confidence: float | None = None
     error: str | None = None
 
     def __post_init__(self) -> None:

@@ -20,17 +20,21 @@ from benchmarks.run_command import run as run_benchmark
 from benchmarks.scoring.metrics import Convention
 from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import scores_of
+from benchmarks.studies.confidence import calibrate
 from benchmarks.studies.refusals import ask_unseen, refusals
 from stamp.checkpoints.load_options import LoadOptions
-from stamp.checkpoints.sources import PHOTO_FIGURES_FILE
+from stamp.checkpoints.sources import CONFIDENCE_FILE, PHOTO_FIGURES_FILE
 from stamp.predictor import StampPredictor
 from stamp.training.card import quantization_study, refinement_study
-from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, REFUSALS_FILE, write_card
+from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, write_card
+from stamp.training.card.sections import REFUSALS_FILE
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
 #: Subfolder for the records of photographs.
 PHOTOS_FOLDER = "photos"
+#: Splits with pictures in styles that training never saw.
+UNSEEN_SPLITS = ("style", "background")
 #: Scores of photographs by source.
 SHOWN = ("target gIoU", "P@0.5")
 
@@ -54,14 +58,17 @@ def write_figures(
         return status
     write_gallery(out, None, "stamp", 1, model / GALLERY_FILE)
     shutil.copy(out / REPORT_FILE, model / FIGURES_FILE)
+    records, _ = records_of(out)
     if photos is not None:
         report = json.loads((out / PHOTOS_FOLDER / REPORT_FILE).read_text())
-        sources = scores_by_source(records_of(out / PHOTOS_FOLDER)[0])
+        photographed_records, _ = records_of(out / PHOTOS_FOLDER)
+        sources = scores_by_source(photographed_records)
+        unseen = [*photographed_records, *(one for one in records if one.split in UNSEEN_SPLITS)]
+        (model / CONFIDENCE_FILE).write_text(json.dumps(calibrate(unseen), indent=1) + "\n")
         figures = report | {"min_area_share": MIN_AREA_SHARE, "sources": sources}
         (model / PHOTO_FIGURES_FILE).write_text(json.dumps(figures, indent=1) + "\n")
     predictor = StampPredictor.load(load)
     answers = list(ask_unseen(predictor, open_dataset("scenes", ("known",))))
-    records, _ = records_of(out)
     (model / REFUSALS_FILE).write_text(json.dumps(refusals(answers, records), indent=1) + "\n")
     library = ArtLibrary(art, TRAINING_STYLES, taught_nouns())
     print(quantization_study.study_checkpoint(model, library, studied_scenes, device))

@@ -26,6 +26,7 @@ from demo.chat.chat import (
     message,
     status_html,
 )
+from demo.chat.confidence import Confidence, read_confidence, unsure_html, unsure_labels
 from demo.chat.known import read_known
 from demo.chat.masks import Updates, download_updates, mask_updates
 from demo.chat.visit import Asked, Visit
@@ -96,7 +97,8 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
     if (stop := visit.begin_answer()) is None:
         yield {"chat_notice": notice(STILL_WRITING)}
         return
-    answering = Answering(visit, prompt, stop, refine if refine in refinements(slot) else "auto")
+    known = read_confidence() if slot.is_embedded else None
+    answering = Answering(visit, prompt, stop, refine if refine in refinements(slot) else "auto", known)
     try:
         yield answering.begin()
         for events in answer_events(slot, answering.question, answering.stop):
@@ -139,12 +141,18 @@ def cannot_go_back(visit: Visit | None) -> str:
 
 
 class Answering:
-    """One question in progress: applies the events to the visit, and returns what changes on the page."""
+    """One question in progress: applies the events to the visit, and returns what changes on the page.
 
-    def __init__(self, visit: Visit, prompt: str, stop: threading.Event, refine: str = "auto"):
+    known: what the model's confidences are worth; None if that is unknown.
+    """
+
+    def __init__(
+        self, visit: Visit, prompt: str, stop: threading.Event, refine: str = "auto", known: Confidence | None = None
+    ):
         self.visit = visit
         self.prompt = prompt
         self.stop = stop
+        self.known = known
         self.asked = Asked(prompt, len(visit.messages), len(visit.turns), len(visit.masks))
         self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns), refine)
         self.draft = Draft(first_mask=len(visit.masks), taken=tuple(shown.label for shown in visit.masks))
@@ -206,7 +214,10 @@ class Answering:
         visit = self.visit
         if not len(segmentation.masks):
             visit.hide_masks()
-        visit.messages = self.chat(finished_html(self.draft, segmentation))
+        unsure = unsure_labels(self.draft.labels, segmentation.confidences, self.known)
+        doubt = unsure_html(unsure, self.known, is_first=not visit.has_doubted)
+        visit.has_doubted = visit.has_doubted or bool(doubt)
+        visit.messages = self.chat(finished_html(self.draft, segmentation, doubt))
         if segmentation.token_ids:
             image = None if visit.turns else visit.encoded or visit.picture
             visit.turns += [

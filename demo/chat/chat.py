@@ -118,12 +118,12 @@ def readout(segmentation: "Segmentation", first_token_s: float | None) -> tuple[
     return " · ".join(line), " · ".join(facts)
 
 
-def finished_html(draft: Draft, segmentation: "Segmentation") -> str:
-    """The whole answer with its readout."""
+def finished_html(draft: Draft, segmentation: "Segmentation", doubt: str = "") -> str:
+    """The whole answer with its readout. doubt: HTML between them, see `demo.chat.confidence`."""
     note = "(stopped before the first word)" if segmentation.finish_reason == "stopped" else "(an empty answer)"
     line, facts = (literal(words) for words in readout(segmentation, draft.first_token_s))
     below = f'<details class="readout"><summary>{line}</summary>{facts}</details>'
-    return f"{replace(draft, note=note).html()}{below}"
+    return f"{replace(draft, note=note).html()}{doubt}{below}"
 
 
 def message(role: str, html: str) -> dict[str, str]:

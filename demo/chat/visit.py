@@ -73,8 +73,8 @@ class Visit:
     copy on the page. encoded: its vision features, from the first question on. visible: indices of the masks that
     are drawn; selected: the one that stands out; latest: the first of the latest answer with masks. opacity: 0..1.
     asked: the questions that were answered. downloads: of the latest answer; earlier: of those before. stop: of the
-    answer in progress; idle: set while there is none; is_left: the page shows another visit. The folder with the
-    downloads is deleted when the visit is.
+    answer in progress; idle: set while there is none; is_left: the page shows another visit. has_doubted: an answer
+    said that it is not sure. The folder with the downloads is deleted when the visit is.
     """
 
     picture: Image.Image
@@ -93,6 +93,7 @@ class Visit:
     stop: threading.Event = field(default_factory=threading.Event)
     idle: threading.Event = field(default_factory=threading.Event)
     is_left: bool = False
+    has_doubted: bool = False
     size_wh: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:

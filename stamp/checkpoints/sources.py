@@ -24,6 +24,8 @@ _WEIGHTS_NAME = re.compile(r"[\w.-]+\.safetensors")
 MOST_LAYERS = 1000
 #: The nouns that a checkpoint was trained on, if there is a list.
 NOUNS_FILE = "nouns.json"
+#: How often answers of a confidence are right, if that was measured.
+CONFIDENCE_FILE = "confidence.json"
 #: Results on photographs that training never saw: the report, and the scores per source.
 PHOTO_FIGURES_FILE = "photos-val.json"
 

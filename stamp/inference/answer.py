@@ -57,6 +57,7 @@ class Answer:
         self.token_ids: list[int] = []
         self.masks: list[MaskReady] = []
         self.finish_reason: FinishReason = "given"
+        self.first_probability: float | None = None
         self._sent = ""
         self._started = clock.read() - clock.seconds.get("vision", 0.0)
 
@@ -97,7 +98,10 @@ class Answer:
             if end_repetition and is_repeating(self.token_ids, self.processor.seg_token_id):
                 self.finish_reason = "repetition"
                 return
-            token_id = choose(self.state.next_logits(self._guess))
+            logits = self.state.next_logits(self._guess)
+            token_id = choose(logits)
+            if not self.token_ids:
+                self.first_probability = float(logits.float().softmax(-1)[token_id])
             if token_id in self.end_token_ids:
                 self.finish_reason = "end"
                 return
@@ -164,6 +168,7 @@ class Answer:
             forward_passes=sum(self.clock.passes.get(phase, 0) for phase in ("prefill", "decode", "mask")),
             finish_reason=self.finish_reason,
             versions=versions,
+            first_probability=self.first_probability,
         )
 
 

@@ -6,21 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from stamp.checkpoints.loading import stored_shapes
-from stamp.checkpoints.sources import NOUNS_FILE, PHOTO_FIGURES_FILE
-from stamp.training.card.ablation import RECORD_FILE, ablation_table
+from stamp.checkpoints.sources import NOUNS_FILE
 from stamp.training.card.curves import draw_curves
-from stamp.training.card.quantization_study import RECORD_FILE as QUANTIZATION_FILE
-from stamp.training.card.quantization_study import quantization_table
-from stamp.training.card.refinement_study import study_table
+from stamp.training.card.sections import score_cell, sections
 from stamp.training.card.training_record import earlier_minutes, final_log, origins, stage_table
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
-from stamp.training.talk.chat import UNKNOWN_ANSWER
 
 CURVES_FILE = "curves.svg"
 #: The report of `python -m benchmarks run` on the shipped scenes, and the worst answers of that run.
 FIGURES_FILE, GALLERY_FILE = "scenes-val.json", "worst.webp"
-#: How often it declined words that it has not seen, and in that run, words that it should know.
-REFUSALS_FILE = "refusals.json"
 #: Rows of the table of figures: kind in the report (None: all), its score, and what it says.
 FIGURES = (
     (None, "target gIoU", "**masks of what is there** (gIoU)"),
@@ -52,37 +46,12 @@ tags: [stamp, qwen2_vl, referring-expression-segmentation]
 """
 
 
-QUANTIZATION_TEXT = """
-A model of this size gains nothing by quantization, so the page's `--quantization auto` leaves it as it is, in {dtype} on
-{hardware}. {n_scenes} unseen scenes; processor time of an answer, relative to the first row. {date}, commit {commit};
-`python -m stamp.training quantization`.
-"""
-PHOTOGRAPHS_TEXT = """Requests by name for things that cover {share:.0%} of the picture or more, requests for absent things, and "Is there ...?" for
-one of each. Brackets are 95 % bootstrap intervals over pictures. Measured by `python -m benchmarks figures --photos DIR`,
-where DIR is a folder like the one used for training; its `heldout.txt` lists these pictures.
-"""
-#: Scores of photographs, and their names.
-PHOTO_SCORES = (
-    ("target gIoU", "**masks of what is there** (gIoU)"),
-    ("P@0.5", "masks with an IoU of 0.5 or more"),
-    ("N-acc", "**not there: no mask**"),
-    ("dialogue", "**is there one: yes or no**"),
-)
-#: A noun with at least this many photographs counts as seen often.
-OFTEN = 10
 STEM_TEXT = """
 Its vision tower is Qwen2-VL's, with a convolutional stem in addition to the patch projection: EfficientNet-lite0,
 pretrained on ImageNet (`vision_stem` in `config.json`; the published models have none).
 """
-REFINEMENT_TEXT = """
-Mean IoU of masks enlarged in different ways, starting from the exact mask on the grid ("oracle") or from the model's
-logits ("model"). {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training refinement`.
-"""
-ABLATION_TEXT = """
-Each variant was trained from the same backbone for {steps} steps of {images} pictures on a {grid} x {grid} grid. The masks
-belong to given answers on unseen scenes; {date}, commit {commit}; `python -m stamp.training ablation`. The paper reports
-79.1 / 76.2 / 73.3 (cIoU, 2B) for full, causal and no patch features.
-"""
+#: A noun with at least this many photographs counts as seen often.
+OFTEN = 10
 
 
 def write_card(run: Path, model: Path, note: str | None = None) -> None:
@@ -101,8 +70,7 @@ def write_card(run: Path, model: Path, note: str | None = None) -> None:
     draw_curves(log, model / CURVES_FILE)
     nouns = json.loads((model / NOUNS_FILE).read_text())
     facts = {"parameters": count_parameters(model), "stem": has_stem(model)}
-    studies = _photographs(model) + _refusals(model) + _studies(model)
-    (model / "README.md").write_text(render_card(training, figures, log, nouns, facts, studies))
+    (model / "README.md").write_text(render_card(training, figures, log, nouns, facts, sections(model)))
 
 
 def count_parameters(model: Path) -> int:
@@ -113,35 +81,6 @@ def count_parameters(model: Path) -> int:
 def has_stem(model: Path) -> bool:
     """Whether a checkpoint has a pretrained stem in addition to its patch projection."""
     return bool(json.loads((model / "config.json").read_text()).get("vision_stem", "patches") != "patches")
-
-
-def _refusals(model: Path) -> str:
-    """The paragraph about declined words; empty if they were not counted."""
-    if not (path := model / REFUSALS_FILE).exists():
-        return ""
-    counts = json.loads(path.read_text())
-    wrong = "; ".join(f'{one["word"]}: "{one["answer"]}"' for one in counts["accepted"]) or "none"
-    return (
-        f"Asked to segment {counts['unseen']} words that training has neither as nouns nor as examples of unknown words, "
-        f'it says {counts["unseen declined"]} times "{UNKNOWN_ANSWER}" (The others: {wrong}.) It wrongly says so '
-        f"to {counts['known declined']} of {counts['known']} requests and questions about words it was taught "
-        f"({counts['known declined'] / counts['known']:.1%}).\n\n"
-    )
-
-
-def _studies(model: Path) -> str:
-    """Sections for the studies whose records are in the folder."""
-    sections = []
-    if (path := model / QUANTIZATION_FILE).exists():
-        record = json.loads(path.read_text())
-        sections += ["## Precision", QUANTIZATION_TEXT.format(**record["provenance"]), quantization_table(record), ""]
-    if (path := model / "refinement.json").exists():
-        record = json.loads(path.read_text())
-        sections += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
-    if (path := model / RECORD_FILE).exists():
-        record = json.loads(path.read_text())
-        sections += ["", "## What matters", ABLATION_TEXT.format(**record["provenance"]), ablation_table(record)]
-    return "\n".join([*sections, ""])
 
 
 def render_card(
@@ -237,30 +176,6 @@ def _what_it_knows(nouns: dict[str, dict[str, int]], n_styles: int) -> list[str]
     ]
 
 
-def _photographs(model: Path) -> str:
-    """The section about photographs; empty if they were not measured."""
-    if not (path := model / PHOTO_FIGURES_FILE).exists():
-        return ""
-    figures = json.loads(path.read_text())
-    rows = ["| source | masks of what is there (gIoU) | P@0.5 |", "|---|---|---|"]
-    for source, scores in figures["sources"].items():
-        rows.append(f"| {source} | {_value(scores.get('target gIoU'))} | {_value(scores.get('P@0.5'))} |")
-    scores = figures["rows"][0]["scores"]
-    table = [f"| {name} | {_value(scores.get(score))} |" for score, name in PHOTO_SCORES]
-    return "\n".join(
-        [
-            "## Photographs that it has not seen\n",
-            PHOTOGRAPHS_TEXT.format(share=figures["min_area_share"]),
-            "| | |",
-            "|---|---|",
-            *table,
-            "",
-            *rows,
-            "\n",
-        ]
-    )
-
-
 def measured_with(figures: dict[str, Any]) -> str:
     """Where a report's figures come from, in a sentence."""
     run, rows = figures["run"], figures["rows"]
@@ -283,7 +198,7 @@ def figure_table(figures: dict[str, Any]) -> str:
     lines = [f"| | {' | '.join(rows)} |", "|---|" + "---|" * len(rows)]
     for kind, score, name in FIGURES:
         found = [(row if kind is None else row["kinds"].get(kind, {"scores": {}}))["scores"] for row in rows.values()]
-        cells = [_value(scores.get(score)) for scores in found]
+        cells = [score_cell(scores.get(score)) for scores in found]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -296,10 +211,3 @@ def seconds_of(figures: dict[str, Any]) -> str:
         f"An answer with one mask takes {1000 * cost['median_s']:.0f} ms in the median, {1000 * cost['p90_s']:.0f} ms at the 90th "
         f"percentile (n {cost['n']})."
     )
-
-
-def _value(score: dict[str, Any] | None) -> str:
-    if score is None:
-        return ""
-    interval = "" if score["low"] is None else f" [{score['low']:.3f}, {score['high']:.3f}]"  # one picture has none
-    return f"{score['value']:.3f}{interval}, n {score['n']}"

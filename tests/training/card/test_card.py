@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, PHOTO_FIGURES_FILE
-from stamp.training.card.card import FIGURES_FILE, REFUSALS_FILE, figure_table, write_card
+from stamp.training.card.card import FIGURES_FILE, figure_table, write_card
+from stamp.training.card.sections import REFUSALS_FILE
 from stamp.training.card.training_record import earlier_minutes, final_log, stage_table
 from stamp.training.learning.recipes import nano_recipe
 

@@ -1,0 +1,147 @@
+"""The sections of a model card that come from records beside the checkpoint; each is empty without its record."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stamp.checkpoints.sources import CONFIDENCE_FILE, PHOTO_FIGURES_FILE
+from stamp.training.card.ablation import RECORD_FILE, ablation_table
+from stamp.training.card.curves import draw_confidence
+from stamp.training.card.eyes_study import RECORD_FILE as EYES_FILE
+from stamp.training.card.eyes_study import eyes_table
+from stamp.training.card.quantization_study import RECORD_FILE as QUANTIZATION_FILE
+from stamp.training.card.quantization_study import quantization_table
+from stamp.training.card.refinement_study import study_table
+from stamp.training.talk.chat import UNKNOWN_ANSWER
+
+#: How often it declined words that it has not seen, and in that run, words that it should know.
+REFUSALS_FILE = "refusals.json"
+CONFIDENCE_CURVE_FILE = "confidence.svg"
+QUANTIZATION_TEXT = """
+A model of this size gains nothing by quantization, so the page's `--quantization auto` leaves it as it is, in {dtype} on
+{hardware}. {n_scenes} unseen scenes; processor time of an answer, relative to the first row. {date}, commit {commit};
+`python -m stamp.training quantization`.
+"""
+PHOTOGRAPHS_TEXT = """Requests by name for things that cover {share:.0%} of the picture or more, requests for absent things, and "Is there ...?" for
+one of each. Brackets are 95 % bootstrap intervals over pictures. Measured by `python -m benchmarks figures --photos DIR`,
+where DIR is a folder like the one used for training; its `heldout.txt` lists these pictures.
+"""
+#: Scores of photographs, and their names.
+PHOTO_SCORES = (
+    ("target gIoU", "**masks of what is there** (gIoU)"),
+    ("P@0.5", "masks with an IoU of 0.5 or more"),
+    ("N-acc", "**not there: no mask**"),
+    ("dialogue", "**is there one: yes or no**"),
+)
+CONFIDENCE_TEXT = """
+A mask's confidence is the mean probability of its pixels times that of the answer's first word. On {n} masks of
+photographs and drawings that training never saw (`benchmarks/studies/confidence.py`; masks of what is not there count
+as wrong), it tells right from wrong masks like this:
+
+![Share of right masks by confidence]({curve})
+
+Below {below:.2f} a mask is more often wrong than right; the share of right masks is {unsure} below and {sure} above. The
+page says so under such an answer.
+
+"""
+EYES_TEXT = """
+All four start from the tower of `assets/{start}`, which knows drawings only, and learn from the same {pictures} pictures
+({steps} steps of {images}), half of them photographs. The figure is the mean IoU of the cells named as a noun with the
+pixels of that noun, on held-out photographs and on drawings in a style that training never shows (EmojiOne).
+{hardware}, {date}, commit {commit}; `python -m stamp.training eyes --photos DIR`. The shipped tower has the stem on
+12 x 12 cells.
+"""
+REFINEMENT_TEXT = """
+Mean IoU of masks enlarged in different ways, starting from the exact mask on the grid ("oracle") or from the model's
+logits ("model"). {n_scenes} unseen scenes, {date}, commit {commit}; `python -m stamp.training refinement`.
+"""
+ABLATION_TEXT = """
+Each variant was trained from the same backbone for {steps} steps of {images} pictures on a {grid} x {grid} grid. The masks
+belong to given answers on unseen scenes; {date}, commit {commit}; `python -m stamp.training ablation`. The paper reports
+79.1 / 76.2 / 73.3 (cIoU, 2B) for full, causal and no patch features.
+"""
+
+
+def sections(model: Path) -> str:
+    """All of them, as Markdown; draws the curve of confidence."""
+    return _photographs(model) + _refusals(model) + _confidence(model) + _studies(model)
+
+
+def _photographs(model: Path) -> str:
+    """The section about photographs; empty if they were not measured."""
+    if not (path := model / PHOTO_FIGURES_FILE).exists():
+        return ""
+    figures = json.loads(path.read_text())
+    rows = ["| source | masks of what is there (gIoU) | P@0.5 |", "|---|---|---|"]
+    for source, scores in figures["sources"].items():
+        rows.append(f"| {source} | {score_cell(scores.get('target gIoU'))} | {score_cell(scores.get('P@0.5'))} |")
+    scores = figures["rows"][0]["scores"]
+    table = [f"| {name} | {score_cell(scores.get(score))} |" for score, name in PHOTO_SCORES]
+    return "\n".join(
+        [
+            "## Photographs that it has not seen\n",
+            PHOTOGRAPHS_TEXT.format(share=figures["min_area_share"]),
+            "| | |",
+            "|---|---|",
+            *table,
+            "",
+            *rows,
+            "\n",
+        ]
+    )
+
+
+def _refusals(model: Path) -> str:
+    """The paragraph about declined words; empty if they were not counted."""
+    if not (path := model / REFUSALS_FILE).exists():
+        return ""
+    counts = json.loads(path.read_text())
+    wrong = "; ".join(f'{one["word"]}: "{one["answer"]}"' for one in counts["accepted"]) or "none"
+    return (
+        f"Asked to segment {counts['unseen']} words that training has neither as nouns nor as examples of unknown words, "
+        f'it says {counts["unseen declined"]} times "{UNKNOWN_ANSWER}" (The others: {wrong}.) It wrongly says so '
+        f"to {counts['known declined']} of {counts['known']} requests and questions about words it was taught "
+        f"({counts['known declined'] / counts['known']:.1%}).\n\n"
+    )
+
+
+def _confidence(model: Path) -> str:
+    """The section about confidences, and its curve; empty if they were not measured."""
+    if not (path := model / CONFIDENCE_FILE).exists():
+        return ""
+    record = json.loads(path.read_text())
+    draw_confidence(record, model / CONFIDENCE_CURVE_FILE)
+    counts = {side: (record[side] or {"n": 0})["n"] for side in ("unsure", "sure")}
+    shares = {side: score_cell(record[side] and record[side] | {"value": record[side]["right"]}) for side in counts}
+    return "## How sure it is\n" + CONFIDENCE_TEXT.format(
+        n=sum(counts.values()), curve=CONFIDENCE_CURVE_FILE, below=record["unsure_below"], **shares,
+        n_unsure=counts["unsure"], n_sure=counts["sure"],
+    )  # fmt: skip
+
+
+def _studies(model: Path) -> str:
+    """Sections for the studies whose records are in the folder."""
+    sections = []
+    if (path := model / EYES_FILE).exists():
+        record = json.loads(path.read_text())
+        about = record["provenance"]
+        pictures = about["steps"] * about["images"]
+        sections += ["## Which eyes", EYES_TEXT.format(pictures=pictures, **about), eyes_table(record), ""]
+    if (path := model / QUANTIZATION_FILE).exists():
+        record = json.loads(path.read_text())
+        sections += ["## Precision", QUANTIZATION_TEXT.format(**record["provenance"]), quantization_table(record), ""]
+    if (path := model / "refinement.json").exists():
+        record = json.loads(path.read_text())
+        sections += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
+    if (path := model / RECORD_FILE).exists():
+        record = json.loads(path.read_text())
+        sections += ["", "## What matters", ABLATION_TEXT.format(**record["provenance"]), ablation_table(record)]
+    return "\n".join([*sections, ""])
+
+
+def score_cell(score: dict[str, Any] | None) -> str:
+    """A score with its interval and n; empty without one."""
+    if score is None:
+        return ""
+    interval = "" if score["low"] is None else f" [{score['low']:.3f}, {score['high']:.3f}]"  # one picture has none
+    return f"{score['value']:.3f}{interval}, n {score['n']}"
