@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
         "examples": "compose the example pictures of the page",
         "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
         "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
+        "balance": "fit how readily a trained checkpoint says that something is not there; writes a new one",
         "eyes": "train and measure vision towers with and without a pretrained stem, at a small equal budget",
         "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
     }
@@ -33,13 +34,13 @@ def build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-        if name in ("sheet", "examples", "refinement", "scenes", "ablation", "eyes"):
+        if name in ("sheet", "examples", "refinement", "scenes", "ablation", "eyes", "balance"):
             command.add_argument("--out", type=Path, required=True)
         if name in ("sheet", "quantization", "refinement", "scenes"):
             command.add_argument("--scenes", type=int, default={"sheet": 24, "scenes": 110}.get(name, 200))
         if name in ("train", "quantization", "refinement", "ablation", "eyes"):
             command.add_argument("--device", default="auto")
-        if name in ("quantization", "card", "refinement"):
+        if name in ("quantization", "card", "refinement", "balance"):
             command.add_argument("--model", type=Path, help="checkpoint folder (default: assets/stamp-nano)")
     sheet = commands.choices["sheet"]
     sheet.add_argument("--vocabulary", action="store_true", help="every noun of the vocabulary, not only taught ones")
@@ -49,6 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     ablation = commands.choices["ablation"]
     ablation.add_argument("--backbone", type=Path, default=Path("assets/nano-backbone"))
     ablation.add_argument("--steps", type=int, default=300)
+    balance = commands.choices["balance"]
+    balance.add_argument("--photos", type=Path, help="folder of photographs with masks")
+    balance.add_argument("--batches", type=int, default=500, help="of eight pictures, for fitting")
     eyes = commands.choices["eyes"]
     eyes.add_argument("--photos", type=Path, required=True, help="folder of photographs with masks, some held out")
     eyes.add_argument(
@@ -216,6 +220,25 @@ def run_ablation(options: argparse.Namespace) -> None:
     rows = run_ablation(plan, art, options.out, device)
     facts = {"steps": plan.steps, "images": plan.images, "grid": plan.grid, "backbone": plan.backbone.name}
     print(write_ablation(rows, facts | provenance_of(device), options.out))
+
+
+def run_balance(options: argparse.Namespace) -> None:
+    """Fit, and write the checkpoint and balance.json into `--out`."""
+    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
+    from stamp.training.learning.balance import rebalance
+    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
+    from stamp.training.scenes.cutouts import write_cutouts
+    from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
+
+    nouns, photographs = taught_nouns(), None
+    styles: tuple[str, ...] = TRAINING_STYLES
+    if options.photos is not None:
+        found = read_photographs(options.photos, nouns)
+        write_cutouts(found, options.art)
+        photographs, styles = PhotoLibrary(found), (*TRAINING_STYLES, PHOTO_STYLE)
+    art = ArtLibrary(options.art, styles, nouns)
+    print(rebalance(options.model or EMBEDDED_CHECKPOINT, art, photographs, options.batches, options.out))
 
 
 def run_eyes(options: argparse.Namespace) -> None:
