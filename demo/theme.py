@@ -36,6 +36,10 @@ body:not(:has(#chat .message)) #again { display: none; }
 .masks { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.35rem; max-height: 240px; overflow-y: auto; }
 .masks li { display: flex; flex-wrap: wrap; align-items: center; gap: 0.3rem; padding: 0.2rem 0.4rem;
   border: 1px solid var(--border-color-primary); border-left-width: 6px; border-radius: 6px; }
+.masks svg { display: none; }
+#stage .preview { position: absolute; pointer-events: none; overflow: visible; fill: none; stroke: #fff;
+  stroke-width: 2.5px; paint-order: stroke; filter: drop-shadow(0 0 1.5px #000) drop-shadow(0 0 1px #000); }
+#stage .preview path { vector-effect: non-scaling-stroke; }
 .masks li.selected { outline: 2px solid var(--color-accent); outline-offset: -2px; }
 .masks li.unseen .name { opacity: 0.55; }
 .masks button { min-height: 28px; padding: 0 0.55rem; border-radius: 6px; font-size: 0.82rem; font-weight: 400;

@@ -14,7 +14,7 @@ from demo.api import add_endpoint
 from demo.board.dashboard import add_dashboard
 from demo.board.live import MethodPool
 from demo.board.sources import Sources
-from demo.chat.answering import ask, ask_again, edit_question, refinements
+from demo.chat.answering import ask, ask_again, edit_question, refinements, save_conversation
 from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
 from demo.chat.gallery import gallery_html
 from demo.chat.known import read_known
@@ -49,6 +49,8 @@ SEARCH = """() => {
     item.hidden = !item.textContent.toLowerCase().includes(words);
 }"""
 FOCUS = "() => document.querySelector('#prompt textarea').focus()"
+#: The file of a conversation is fetched at once, by its link among the downloads.
+FETCH = "() => document.querySelector('#downloads a[download=\"conversation.html\"]')?.click()"
 CHAT_PLACEHOLDER = (
     "**Ask about your picture**\n\n“segment the apple” · “what is on the left?” · “how many cars?”\n\n"
     "Each mask has the colour of its name. Click either to select it."
@@ -209,6 +211,7 @@ def _chat_column(parts: Parts) -> None:
         parts["retry"] = gr.Button("Try again", size="sm", min_width=80, elem_id="retry")
         parts["edit"] = gr.Button("Edit question", size="sm", min_width=80, elem_id="edit")
         parts["copy"] = gr.Button("Copy answer", size="sm", min_width=80, elem_id="copy")
+        parts["save"] = gr.Button("Save conversation", size="sm", min_width=80, elem_id="save")
         parts["restart"] = gr.Button("New conversation", size="sm", min_width=80, elem_id="restart")
 
 
@@ -261,6 +264,7 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     parts["prompt"].submit(**ask_once, trigger_mode="multiple")
     parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=[parts["refine"]], **asking)
     parts["edit"].click(visiting(edit_question), **quiet)
+    parts["save"].click(visiting(partial(save_conversation, slot.name)), **quiet).then(None, js=FETCH)
     parts["copy"].click(None, js=COPY_SCRIPT.read_text(encoding="utf-8"), api_visibility="private")
     parts["prompt"].stop(visiting(handlers.stop_answer), concurrency_limit=None, **quiet)
     if samples:

@@ -29,6 +29,7 @@ from demo.chat.chat import (
 from demo.chat.confidence import Confidence, read_confidence, unsure_html, unsure_labels
 from demo.chat.known import read_known
 from demo.chat.masks import Updates, download_updates, mask_updates
+from demo.chat.transcript import TRANSCRIPT_FILE, transcript_html
 from demo.chat.visit import Asked, Visit
 from demo.chat.wording import suggest_wording
 from demo.html import literal, notice
@@ -44,6 +45,7 @@ NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with th
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
 NOTHING_ASKED = "You have not asked a question yet."
 NO_DOWNLOADS = "The answer is complete, but the server has no room for its files: they cannot be downloaded."
+NOT_SAVED = "The server has no room for the file of this conversation."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
 
 
@@ -131,6 +133,22 @@ def edit_question(visit: Visit | None) -> Updates:
     prompt = visit.pop_exchange()
     page = {"chat": visit.messages, "chat_notice": "", "prompt": ready_box(prompt)}
     return page | mask_updates(visit) | download_updates(visit)
+
+
+def save_conversation(model: str, visit: Visit | None) -> Updates:
+    """Put the conversation as a file among the downloads. model: the name of what answered."""
+    sentence = cannot_go_back(visit)
+    if sentence or visit is None:
+        return {"chat_notice": notice(sentence)}
+    try:
+        path = visit.folder() / TRANSCRIPT_FILE
+        path.write_text(transcript_html(visit, model), encoding="utf-8")
+    except OSError:
+        log.exception("a conversation could not be written")
+        return {"chat_notice": notice(NOT_SAVED)}
+    visit.downloads = [*(one for one in visit.downloads if one != str(path)), str(path)]
+    visit.earlier = [one for one in visit.earlier if one != str(path)]
+    return {"chat_notice": "", **download_updates(visit)}
 
 
 def cannot_go_back(visit: Visit | None) -> str:

@@ -39,10 +39,10 @@ def _row(visit: Visit, index: int) -> str:
         buttons.append(_button(index, "only", "Only this" if others else "Show all", name))
     buttons.append(_button(index, "invert", "Invert", name))
     return (
-        f'<li class="{"selected" if is_selected else ""}{"" if is_visible else " unseen"}" '
+        f'<li data-mask="{index}" class="{"selected" if is_selected else ""}{"" if is_visible else " unseen"}" '
         f'style="border-left-color:{mask_colour(index)}">'
         f'<button class="name" data-mask="{index}" data-act="select" aria-pressed="{str(is_selected).lower()}">'
-        f"<b>{name}</b> <span>{literal(facts, goes_on=True)}</span></button>{''.join(buttons)}</li>"
+        f"<b>{name}</b> <span>{literal(facts, goes_on=True)}</span></button>{''.join(buttons)}{shown.outline}</li>"
     )
 
 

@@ -20,5 +20,11 @@ def masks_svg(labels: Sequence[str], masks: Iterable[Mask], size_wh: tuple[int, 
     )
 
 
+def outline_svg(mask: Mask) -> str:
+    """SVG of one (H, W) mask without a size or colour of its own, to be laid over the picture."""
+    height, width = mask.shape
+    return f'<svg viewBox="0 0 {width} {height}" aria-hidden="true"><path d="{_path(mask)}"></path></svg>'
+
+
 def _path(mask: Mask) -> str:
     return "".join(f"M{' '.join(f'{x},{y}' for x, y in line)}Z" for line in outlines(mask, with_holes=True))

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from demo.chat.downloads import write_downloads
+from demo.chat.svg import outline_svg
 from stamp.labels import UNNAMED
 from stamp.pictures.masks import Mask
 from stamp.pictures.visualization import draw_overlay
@@ -29,6 +31,8 @@ MAX_KEPT_PIXELS = 2_000_000
 #: Longest side shown; masks are drawn on that copy and downloaded in the original size.
 MAX_SHOWN_PX = 1280
 LEAVE_S = 1.0
+#: Longest side of the outline that is shown where the pointer is.
+OUTLINE_PX = 256
 #: Opacity of the other masks while one is selected, relative to the chosen opacity.
 FAINT = 0.3
 
@@ -45,6 +49,14 @@ class ShownMask:
     label: str = UNNAMED
     score: float | None = None
     file: str = ""
+
+    @cached_property
+    def outline(self) -> str:
+        """SVG of its outline, for a preview; the mask is made smaller first."""
+        height, width = self.mask.shape
+        scale = min(1.0, OUTLINE_PX / max(width, height))
+        small = shrink_mask(self.mask, (max(1, round(height * scale)), max(1, round(width * scale))))
+        return outline_svg(small)
 
     @property
     def size_in_words(self) -> str:

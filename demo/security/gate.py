@@ -62,7 +62,7 @@ ROUTES = (
     Route("GET", r"/config/?", per_minute=240),
     Route("GET", r"/(theme\.css|manifest\.json|favicon\.ico|robots\.txt)"),
     Route("GET", r"/(assets|static)/.+"),
-    Route("GET HEAD", r"/health", per_minute=240),
+    Route("GET HEAD", r"/(health|preview\.jpg)", per_minute=240),
     Route("GET", rf"{API}/(info/?|openapi\.json|theme\.css|startup-events|app_id/?)", per_minute=240),
     Route("GET HEAD", rf"{API}/file=.+"),
     Route("POST", rf"{API}/upload", MAX_UPLOAD_BYTES, per_minute=60),

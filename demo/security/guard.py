@@ -8,6 +8,7 @@ from typing import Any
 from gradio.routes import App
 
 from demo.decoding import DECODER
+from demo.link_preview import add_link_preview
 from demo.security.gate import Gate
 from demo.security.health import add_health
 from demo.security.housekeeping import keep_house
@@ -30,6 +31,7 @@ async def guarded_server(app: App) -> AsyncIterator[None]:
         app.middleware_stack or app.build_middleware_stack(), page.limits, page.presence, session_of
     )
     add_health(app, page)
+    add_link_preview(app)
     DECODER.warm()
     task = asyncio.create_task(keep_house(app, page))
     try:

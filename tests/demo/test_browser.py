@@ -121,6 +121,30 @@ def test_a_mask_is_selected_in_the_picture_in_the_list_and_by_its_name(browser: 
         page.wait_for_selector("#masks li.selected >> text=right half")
 
 
+def test_the_pointer_at_a_name_shows_the_outline_of_its_mask(browser: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (900, 600), "white").save(tmp_path / "white.png")
+    with visited(browser, FakePredictor, viewport={"width": 1440, "height": 900}) as page:
+        page.set_input_files(UPLOAD, tmp_path / "white.png")
+        page.wait_for_selector("#stage img")
+        ask(page, "halves")
+        page.wait_for_selector("#masks .name >> text=right half")
+        place = page.locator("#stage img").bounding_box()
+        scale = min(place["width"] / 900, place["height"] / 600)
+        middle = place["x"] + place["width"] / 2
+        for hover, left in (("#masks li >> nth=0", middle - 450 * scale), ("#chat .noun >> nth=1", middle)):
+            page.hover(hover)
+            page.wait_for_selector("#stage .preview path")
+            box = page.locator("#stage .preview path").bounding_box()
+            assert abs(box["x"] - left) < 6
+            assert abs(box["width"] - 450 * scale) < 12  # with the line itself
+            assert abs(box["height"] - 600 * scale) < 12
+        page.mouse.move(5, 5)
+        page.wait_for_selector("#stage .preview", state="detached")
+        with page.expect_download() as download:
+            page.click("#save")
+        assert download.value.suggested_filename == "conversation.html"
+
+
 def test_the_last_question_comes_back(browser: Any, tmp_path: Path) -> None:
     """By the arrow key, for another try, to be changed; and Enter during an answer says why nothing happens."""
     Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")

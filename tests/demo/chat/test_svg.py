@@ -9,7 +9,7 @@ import pytest
 import resvg_py
 from PIL import Image
 
-from demo.chat.svg import masks_svg
+from demo.chat.svg import masks_svg, outline_svg
 from stamp.pictures.masks import Mask
 
 HEIGHT, WIDTH = 90, 120
@@ -60,3 +60,15 @@ def test_paths_have_names_that_are_never_markup_and_their_own_colours() -> None:
 
 def test_an_empty_mask_is_an_empty_path() -> None:
     assert 'd=""' in masks_svg(["it"], [np.zeros((4, 6), dtype=bool)], (6, 4))
+
+
+def test_a_single_outline_covers_its_mask_and_is_no_image_to_a_screen_reader() -> None:
+    mask = disc(60, 40, 25) & ~disc(60, 40, 9)
+    path = re.search(r'd="([^"]+)"', outline_svg(mask))
+    assert path is not None
+    whole = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"><path fill-rule="evenodd" '
+    svg = f'{whole}d="{path[1]}"/></svg>'
+    covered = np.asarray(Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))))[..., 3] >= 128
+    assert (covered & mask).sum() > 0.97 * (covered | mask).sum()
+    assert outline_svg(mask).startswith(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">')
+    assert 'd=""' in outline_svg(np.zeros((4, 4), bool))
