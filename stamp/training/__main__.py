@@ -60,8 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     eyes.add_argument("--steps", type=int, default=300)
     train = commands.choices["train"]
-    recipes = ("words", "eyes", "backbone", "nano")
-    train.add_argument("--recipe", choices=recipes, default="nano", help="in order of training; nano needs a backbone")
+    recipes = ("words", "eyes", "backbone", "nano", "longer")
+    train.add_argument(
+        "--recipe", choices=recipes, default="nano", help="in order; nano needs a backbone, longer a nano"
+    )
     train.add_argument(
         "--photos", type=Path, help="folder of photographs with masks (see stamp.training.scenes.photographs)"
     )
@@ -159,8 +161,8 @@ def run_train(options: argparse.Namespace) -> None:
         write_cutouts(found, options.art)
         photographs, styles = PhotoLibrary(found), (*TRAINING_STYLES, PHOTO_STYLE)
     art = ArtLibrary(options.art, styles, nouns)
-    if options.recipe == "nano" and not (options.init_from or options.text_from):
-        raise SystemExit("The recipe nano starts from a backbone: name its folder with --init-from.")
+    if options.recipe in ("nano", "longer") and not (options.init_from or options.text_from):
+        raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
     config = replace(RECIPES[options.recipe](), compile=options.compile)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)

@@ -4,10 +4,13 @@
     eyes       the vision tower, which learns to give such features
     backbone   dialogue on those eyes, no masks: assets/nano-backbone
     nano       masks: assets/stamp-nano
+    longer     the same for a trained nano, on other scenes and at half the rate
 
 `words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
 or from eyes that took over the words of an earlier nano. Each stage has its own scenes.
 """
+
+from dataclasses import replace
 
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchPlan
@@ -50,4 +53,17 @@ def nano_recipe() -> TrainingConfig:
     return TrainingConfig((Stage("masks 12x12", "joint", plan, 1000, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
 
 
-RECIPES = {"words": words_recipe, "eyes": eyes_recipe, "backbone": backbone_recipe, "nano": nano_recipe}
+def longer_recipe() -> TrainingConfig:
+    """Masks and words again; the vision tower stays frozen."""
+    (nano,) = nano_recipe().stages
+    plan = replace(nano.plan, seed_offset=8 * 10**8)
+    return TrainingConfig((Stage("masks 12x12, longer", "joint", plan, 900, 2e-4, 0.0, 60, 0.9, perfect_share=0.15),))
+
+
+RECIPES = {
+    "words": words_recipe,
+    "eyes": eyes_recipe,
+    "backbone": backbone_recipe,
+    "nano": nano_recipe,
+    "longer": longer_recipe,
+}
