@@ -57,12 +57,12 @@ def segment_endpoint(slot: ModelSlot, page: Page) -> Callable[..., tuple[Image.I
                     slot, image, prompt or "", lambda: not page.is_awaited(session), line, with_refine, history
                 )
             except Exception as error:
-                line.status, said = status_and_sentence(error)
-                if said == NOBODY_WAITS:
+                line.status, sentence = status_and_sentence(error)
+                if sentence == NOBODY_WAITS:
                     line.status = "left"
                 if line.status == "failed":
                     log.exception("/segment failed at request %s", line.id)
-                raise gr.Error(said or WENT_WRONG, print_exception=False) from error
+                raise gr.Error(sentence or WENT_WRONG, print_exception=False) from error
 
     return segment
 

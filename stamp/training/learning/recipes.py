@@ -38,7 +38,7 @@ def eyes_recipe() -> TrainingConfig:
 def backbone_recipe() -> TrainingConfig:
     """Dialogue without any mask training: words on the frozen tower, with less and less help."""
     plan = BatchPlan(12, 6, 0, 1, 6, 5 * 10**8, STYLES, checklists=0.2, requests=0.35, photographs=0.4)
-    stage = Stage("talk 12x12", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, perfect_share=0.5)
+    stage = Stage("talk 12x12", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, teacher_mix=0.5)
     return TrainingConfig((stage,))
 
 
@@ -47,7 +47,7 @@ def nano_recipe() -> TrainingConfig:
     plan = BatchPlan(
         12, 6, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4, hardened=0.15, crowds=0.4
     )
-    return TrainingConfig((Stage("masks 12x12", "joint", plan, 1000, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
+    return TrainingConfig((Stage("masks 12x12", "joint", plan, 1000, 4e-4, 0.0, 40, 0.8, teacher_mix=0.25),))
 
 
 RECIPES = {"words": words_recipe, "eyes": eyes_recipe, "backbone": backbone_recipe, "nano": nano_recipe}
