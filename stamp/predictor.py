@@ -55,6 +55,7 @@ class StampPredictor:
         quantization: str = "none",
         sam_model: str | Path | None = None,
         drafts: bool = True,
+        read_clock: Callable[[], float] = time.perf_counter,
     ):
         model.config.seg_token_id = processor.seg_token_id
         model.config.mask_token_id = processor.mask_token_id
@@ -67,7 +68,7 @@ class StampPredictor:
             conversation_cache = ConversationCache(default_bytes(model.get_memory_footprint()))
         self.conversation_cache = conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
-        self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
+        self.read_clock = read_clock  # of the timings, in seconds
         self.drafter = Drafter(processor) if drafts else None  # None: decode token by token
         self.quantization = quantization
         self.sam_model = sam_model
@@ -123,7 +124,14 @@ class StampPredictor:
         sam = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, options.report)
         folder = find_checkpoint(options.model, options.revision, options.report)
         model, processor, in_effect = load_checkpoint(folder, options)
-        return cls(model, processor, quantization=in_effect, sam_model=sam or None, drafts=options.drafts)
+        return cls(
+            model,
+            processor,
+            quantization=in_effect,
+            sam_model=sam or None,
+            drafts=options.drafts,
+            read_clock=options.read_clock,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -161,7 +169,7 @@ class StampPredictor:
         turns.append(Turn("user", prompt))
         turns[0] = replace(turns[0], image=image)
 
-        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds)
+        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds, self.drafter)
         (done,) = self._answer(turns, options, refine, may_shrink)
         assert isinstance(done, Done)
         return done.segmentation
@@ -190,7 +198,7 @@ class StampPredictor:
         pictures; `Segmentation.is_shrunk` says so. Raises MemoryShortError, a PromptError, where it does not suffice.
         """
         cache = self.conversation_cache if cache is None else cache
-        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds)
+        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds, self.drafter)
         yield from self._answer(conversation, options, refine, may_shrink, cache)
 
     def _answer(
@@ -271,7 +279,6 @@ class StampPredictor:
             end_token_ids=self.end_token_ids,
             refiner=refiner,
             cache=None if cache is None else cache.take(ids, images),
-            drafter=self.drafter,
         )
         answer.prefill()
         return answer
