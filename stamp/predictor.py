@@ -1,4 +1,4 @@
-"""The public face of a model: image and words in, words and masks out."""
+"""The public API of a model: image and words in, words and masks out."""
 
 import threading
 import time
@@ -25,9 +25,10 @@ from stamp.conversation import (
     StreamEvent,
     TextDelta,
     Turn,
+    check_conversation,
+    check_length,
     check_prompt,
 )
-from stamp.errors import PromptError
 from stamp.inference.answer import Answer, DecodingOptions
 from stamp.inference.conversation_cache import ConversationCache, default_bytes
 from stamp.inference.drafting import Drafter
@@ -73,7 +74,7 @@ class StampPredictor:
         self.quantization = quantization
         self.sam_model = sam_model
         self._refiners: dict[str, Refiner] = {}
-        self.end_token_ids = frozenset({processor.end_token_id, *_end_tokens(model)})
+        self.end_token_ids = frozenset({processor.end_token_id, *model.end_token_ids})
 
     @classmethod
     def from_pretrained(
@@ -163,9 +164,8 @@ class StampPredictor:
         may_shrink: as of `stream`. history: earlier prompts about the image, each with its `Segmentation.response`.
         """
         turns = []
-        for question, response in history:  # in a response, only `<|seg|>` is special
-            token_ids = tuple(self.processor.encode_response(response))
-            turns += [Turn("user", question), Turn("assistant", response, token_ids=token_ids)]
+        for question, response in history:
+            turns += [Turn("user", question), self.processor.assistant_turn(response)]
         turns.append(Turn("user", prompt))
         turns[0] = replace(turns[0], image=image)
 
@@ -257,19 +257,13 @@ class StampPredictor:
 
         clock: None starts a new one. Raises ImageError, PromptError.
         """
-        if not conversation or conversation[-1].role != "user":
-            raise PromptError("A conversation ends with a user turn.")
-        for turn in conversation:
-            if turn.role == "user":
-                self.check_prompt(turn.text)
-        given = [turn.image for turn in conversation if turn.image is not None]
-        if not given:
-            raise PromptError("Give an image first: STAMP answers about pictures.")
+        check_conversation(conversation, self.max_prompt_characters)
         refiner, clock = self.refiner(refine), clock or self.clock()
         clock.seconds.setdefault("vision", 0.0)
+        given = [turn.image for turn in conversation if turn.image is not None]
         images = [self.images.encode(image, clock, cache) for image in given]
         ids = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images]).input_ids
-        self._check_length(len(ids))
+        check_length(len(ids), self.model.config.text_config.max_position_embeddings)
         answer = Answer(
             self.model,
             self.processor,
@@ -298,19 +292,7 @@ class StampPredictor:
         """Raise PromptError for a prompt that cannot be answered."""
         check_prompt(prompt, self.max_prompt_characters)
 
-    def _check_length(self, tokens: int) -> None:
-        limit = self.model.config.text_config.max_position_embeddings
-        if tokens >= limit:
-            raise PromptError(
-                f"This conversation has {tokens:,} tokens; the model reads {limit:,}. Start a new conversation."
-            )
-
     def versions(self) -> dict[str, str]:
         """What produced a result: package versions, device, dtype."""
         dtype = str(self.model.dtype).removeprefix("torch.")
         return package_versions() | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
-
-
-def _end_tokens(model: StampForSegmentation) -> list[int]:
-    ids = getattr(model.generation_config, "eos_token_id", None)
-    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)

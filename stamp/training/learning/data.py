@@ -250,8 +250,7 @@ class BatchMaker(Dataset[Batch]):
         for n, exchange in enumerate(exchanges):
             image = Image.new("RGB", (1, 1)) if n == 0 else None
             turns.append(Turn("user", as_typed(exchange.question, rng), image))
-            answer = self.masks.answer(exchange, grid.scene)
-            turns.append(Turn("assistant", answer, token_ids=tuple(self.processor.encode_response(answer))))
+            turns.append(self.processor.assistant_turn(self.masks.answer(exchange, grid.scene)))
         encoded = self.processor.encode_conversation(turns, [len(grid.objects)], add_generation_prompt=False)
         mentions = self.mentions.find(encoded.input_ids)
         image_start = encoded.input_ids.index(self.processor.image_token_id)
