@@ -1,6 +1,6 @@
-"""The public endpoint `/segment`: an image, a prompt, and if wanted a refinement and what was said before.
+"""The public endpoint `/segment`: takes an image, a prompt, and optionally a refinement and the earlier conversation.
 
-The server keeps nothing: whoever goes on with a conversation sends it along, as the last call returned it.
+The server keeps nothing: to continue a conversation, a client sends back the one that the last call returned.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Layout and events of "run it here", and of what both live features wait for: the model."""
+"""Layout and events of "Run it here", and the notice of both live features while the model loads."""
 
 import threading
 from collections.abc import Iterator

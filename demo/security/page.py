@@ -1,4 +1,4 @@
-"""The Blocks of the page: Gradio's, which also tracks its visitors and checks every file that comes in."""
+"""The page's gr.Blocks, which also tracks visitors and checks every incoming file."""
 
 import logging
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""Which eyes: vision towers that learn from the same pictures with the same small budget, and what they see then.
+"""Compares vision towers that learn from the same pictures with the same small budget.
 
 Each starts from the tower of a checkpoint that knows drawings only. What they see is measured on photographs and on
 drawings that no training shows: each cell of the grid is named, and the cells of a noun are compared with its pixels,
-so that grids of different sizes compare. Rows first, scores from the rows.
+so that grids of different sizes can be compared. Rows first, scores from the rows.
 """
 
 import json

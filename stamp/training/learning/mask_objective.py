@@ -1,4 +1,4 @@
-"""How a request for a mask is answered, and what its rows train besides words."""
+"""How requests for masks are answered, and the mask targets that their rows train."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

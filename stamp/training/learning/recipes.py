@@ -2,11 +2,11 @@
 
     words      the text model, on the features of a perfect vision tower
     eyes       the vision tower, which learns to give such features
-    backbone   dialogue on those eyes, no masks: assets/nano-backbone
+    backbone   dialogue on that vision tower, no masks: assets/nano-backbone
     nano       masks: assets/stamp-nano
 
 `words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
-or from eyes that took over the words of an earlier nano. Each stage has its own scenes.
+or from a vision tower joined with the text model of an earlier nano. Each stage has its own scenes.
 """
 
 from stamp.training.learning.config import Stage, TrainingConfig

@@ -1,4 +1,4 @@
-"""Copies the language of an earlier nano into a new one, which may differ in vocabulary, vision tower and sizes."""
+"""Copies the text model or the vision tower of an earlier nano into a new one with another vocabulary, stem or size."""
 
 from pathlib import Path
 from typing import Any
