@@ -179,19 +179,17 @@ def _train(options: argparse.Namespace) -> int:
 
 def _speed(options: argparse.Namespace) -> int:
     from benchmarks.studies.speed import SpeedConfig, run_speed
-    from stamp.predictor import StampPredictor
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
-    print(speed_table(run_speed(StampPredictor.load(read_model_options(options)), options.model, options.out, config)))
+    print(speed_table(run_speed(read_model_options(options), options.out, config)))
     return 0
 
 
 def _scale(options: argparse.Namespace) -> int:
     from benchmarks.studies.scale import ScaleConfig, run_scale, scale_table
-    from stamp.predictor import StampPredictor
 
     config = ScaleConfig(**{one.name: getattr(options, one.name) for one in fields(ScaleConfig)})
-    print(scale_table(run_scale(StampPredictor.load(read_model_options(options)), options.model, options.out, config)))
+    print(scale_table(run_scale(read_model_options(options), options.out, config)))
     return 0
 
 

@@ -1,6 +1,6 @@
-"""The public endpoint `/segment`: an image, a prompt, and if wanted a refinement and what was said before.
+"""The public endpoint `/segment`: takes an image, a prompt, and optionally a refinement and the earlier conversation.
 
-The server keeps nothing: whoever goes on with a conversation sends it along, as the last call returned it.
+The server keeps nothing: to continue a conversation, a client sends back the one that the last call returned.
 """
 
 import logging
@@ -57,12 +57,12 @@ def segment_endpoint(slot: ModelSlot, page: Page) -> Callable[..., tuple[Image.I
                     slot, image, prompt or "", lambda: not page.is_awaited(session), line, with_refine, history
                 )
             except Exception as error:
-                line.status, said = status_and_sentence(error)
-                if said == NOBODY_WAITS:
+                line.status, sentence = status_and_sentence(error)
+                if sentence == NOBODY_WAITS:
                     line.status = "left"
                 if line.status == "failed":
                     log.exception("/segment failed at request %s", line.id)
-                raise gr.Error(said or WENT_WRONG, print_exception=False) from error
+                raise gr.Error(sentence or WENT_WRONG, print_exception=False) from error
 
     return segment
 

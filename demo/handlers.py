@@ -1,4 +1,4 @@
-"""What the page does: plain functions from what a visitor did to what changes on the page.
+"""The page's event handlers: plain functions from what a visitor did to what changes on the page.
 
 They return updates keyed by component name (see `demo.ui`); other components stay unchanged, so bad input loses
 nothing.

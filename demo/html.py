@@ -1,4 +1,4 @@
-"""Text as HTML: shown literally, as a message, as a list in words."""
+"""Converts text to HTML: literal text, messages, lists in words."""
 
 import re
 

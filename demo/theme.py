@@ -1,4 +1,4 @@
-"""The look of the page. Uses only the visitor's system fonts, so that no font is downloaded."""
+"""Theme and styles of the page. Uses only the visitor's system fonts, so that no font is downloaded."""
 
 import gradio as gr
 

@@ -1,4 +1,4 @@
-"""STAMP: a multimodal model that talks, and predicts a whole mask in one parallel forward pass.
+"""STAMP: a multimodal model that answers in text and predicts a whole mask in one parallel forward pass.
 
 The public names load on first use, so that `import stamp` stays instant.
 """

@@ -1,5 +1,6 @@
 """What goes into the model and what comes out: turns of a dialogue, encoded images, segmentations, stream events."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -147,6 +148,25 @@ class Done:
 
 
 StreamEvent = TextDelta | MaskReady | Done
+
+
+def check_conversation(turns: Sequence[Turn], max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
+    """Raise PromptError for turns that cannot be answered: without a question at the end, or without an image."""
+    if not turns or turns[-1].role != "user":
+        raise PromptError("A conversation ends with a user turn.")
+    for turn in turns:
+        if turn.role == "user":
+            check_prompt(turn.text, max_characters)
+    if all(turn.image is None for turn in turns):
+        raise PromptError("Give an image first: STAMP answers about pictures.")
+
+
+def check_length(n_tokens: int, limit: int) -> None:
+    """Raise PromptError for a conversation that leaves no room for an answer. limit: tokens that the model reads."""
+    if n_tokens >= limit:
+        raise PromptError(
+            f"This conversation has {n_tokens:,} tokens; the model reads {limit:,}. Start a new conversation."
+        )
 
 
 def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> None:

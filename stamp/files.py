@@ -1,4 +1,4 @@
-"""Writing to disks that are full or read-only, or until a kill: earlier files are kept, and none is left half done."""
+"""Safe writing: on a full or read-only disk, or if killed, earlier files stay and no file is left half written."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The command-line options that say which model to load and how, and when an answer ends; of shell and page."""
+"""Command-line options of shell and page: which model to load, how, and when an answer ends."""
 
 import argparse
 import math

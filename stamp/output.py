@@ -1,7 +1,8 @@
 """Writes an answer into a folder: result.json, overlay.png, and a PNG per mask under its name, such as apple.png.
 
 result.json lists what was written beside it. The next answer in the same folder removes those files and no others. A
-mask whose name is taken by another file gets another name; a result.json or overlay.png of somebody else is refused.
+mask whose name is taken by another file gets another name; a result.json or overlay.png of another program is never
+replaced: the folder is refused.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The public face of a model: image and words in, words and masks out."""
+"""The public API of a model: image and words in, words and masks out."""
 
 import threading
 import time
@@ -25,9 +25,10 @@ from stamp.conversation import (
     StreamEvent,
     TextDelta,
     Turn,
+    check_conversation,
+    check_length,
     check_prompt,
 )
-from stamp.errors import PromptError
 from stamp.inference.answer import Answer, DecodingOptions
 from stamp.inference.conversation_cache import ConversationCache, default_bytes
 from stamp.inference.drafting import Drafter
@@ -55,6 +56,7 @@ class StampPredictor:
         quantization: str = "none",
         sam_model: str | Path | None = None,
         drafts: bool = True,
+        read_clock: Callable[[], float] = time.perf_counter,
     ):
         model.config.seg_token_id = processor.seg_token_id
         model.config.mask_token_id = processor.mask_token_id
@@ -67,12 +69,12 @@ class StampPredictor:
             conversation_cache = ConversationCache(default_bytes(model.get_memory_footprint()))
         self.conversation_cache = conversation_cache
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
-        self.read_clock: Callable[[], float] = time.perf_counter  # of the timings, in seconds
+        self.read_clock = read_clock  # of the timings, in seconds
         self.drafter = Drafter(processor) if drafts else None  # None: decode token by token
         self.quantization = quantization
         self.sam_model = sam_model
         self._refiners: dict[str, Refiner] = {}
-        self.end_token_ids = frozenset({processor.end_token_id, *_end_tokens(model)})
+        self.end_token_ids = frozenset({processor.end_token_id, *model.end_token_ids})
 
     @classmethod
     def from_pretrained(
@@ -123,7 +125,14 @@ class StampPredictor:
         sam = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, options.report)
         folder = find_checkpoint(options.model, options.revision, options.report)
         model, processor, in_effect = load_checkpoint(folder, options)
-        return cls(model, processor, quantization=in_effect, sam_model=sam or None, drafts=options.drafts)
+        return cls(
+            model,
+            processor,
+            quantization=in_effect,
+            sam_model=sam or None,
+            drafts=options.drafts,
+            read_clock=options.read_clock,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -155,13 +164,12 @@ class StampPredictor:
         may_shrink: as of `stream`. history: earlier prompts about the image, each with its `Segmentation.response`.
         """
         turns = []
-        for question, response in history:  # in a response, only `<|seg|>` is special
-            token_ids = tuple(self.processor.encode_response(response))
-            turns += [Turn("user", question), Turn("assistant", response, token_ids=token_ids)]
+        for question, response in history:
+            turns += [Turn("user", question), self.processor.assistant_turn(response)]
         turns.append(Turn("user", prompt))
         turns[0] = replace(turns[0], image=image)
 
-        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds)
+        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds, self.drafter)
         (done,) = self._answer(turns, options, refine, may_shrink)
         assert isinstance(done, Done)
         return done.segmentation
@@ -190,7 +198,7 @@ class StampPredictor:
         pictures; `Segmentation.is_shrunk` says so. Raises MemoryShortError, a PromptError, where it does not suffice.
         """
         cache = self.conversation_cache if cache is None else cache
-        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds)
+        options = DecodingOptions(max_new_tokens, temperature, seed, should_stop, max_seconds, self.drafter)
         yield from self._answer(conversation, options, refine, may_shrink, cache)
 
     def _answer(
@@ -249,19 +257,13 @@ class StampPredictor:
 
         clock: None starts a new one. Raises ImageError, PromptError.
         """
-        if not conversation or conversation[-1].role != "user":
-            raise PromptError("A conversation ends with a user turn.")
-        for turn in conversation:
-            if turn.role == "user":
-                self.check_prompt(turn.text)
-        given = [turn.image for turn in conversation if turn.image is not None]
-        if not given:
-            raise PromptError("Give an image first: STAMP answers about pictures.")
+        check_conversation(conversation, self.max_prompt_characters)
         refiner, clock = self.refiner(refine), clock or self.clock()
         clock.seconds.setdefault("vision", 0.0)
+        given = [turn.image for turn in conversation if turn.image is not None]
         images = [self.images.encode(image, clock, cache) for image in given]
         ids = self.processor.encode_conversation(conversation, [len(image.embeds) for image in images]).input_ids
-        self._check_length(len(ids))
+        check_length(len(ids), self.model.config.text_config.max_position_embeddings)
         answer = Answer(
             self.model,
             self.processor,
@@ -271,7 +273,6 @@ class StampPredictor:
             end_token_ids=self.end_token_ids,
             refiner=refiner,
             cache=None if cache is None else cache.take(ids, images),
-            drafter=self.drafter,
         )
         answer.prefill()
         return answer
@@ -291,19 +292,7 @@ class StampPredictor:
         """Raise PromptError for a prompt that cannot be answered."""
         check_prompt(prompt, self.max_prompt_characters)
 
-    def _check_length(self, tokens: int) -> None:
-        limit = self.model.config.text_config.max_position_embeddings
-        if tokens >= limit:
-            raise PromptError(
-                f"This conversation has {tokens:,} tokens; the model reads {limit:,}. Start a new conversation."
-            )
-
     def versions(self) -> dict[str, str]:
         """What produced a result: package versions, device, dtype."""
         dtype = str(self.model.dtype).removeprefix("torch.")
         return package_versions() | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
-
-
-def _end_tokens(model: StampForSegmentation) -> list[int]:
-    ids = getattr(model.generation_config, "eos_token_id", None)
-    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)

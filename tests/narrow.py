@@ -1,4 +1,4 @@
-"""An untrained checkpoint of the nano's kind, as narrow as the losses on its inside allow: a step takes little."""
+"""An untrained checkpoint of the nano's kind, as narrow as the probe losses allow: a step takes little."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.nano import build_config
 
-#: Three heads of 8: `looks` trains three heads of a layer, and nine directions are kept free of nouns.
+#: Three heads of 8: `attention_targets` trains three heads of a layer, and nine directions are kept free of nouns.
 WIDTH = 24
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 import stamp as package
 from stamp import Done, ImageError, MaskReady, PromptError, Segmentation, StampPredictor, TextDelta, Turn
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import StreamEvent
 from stamp.inference.repetition import TIMES, TOKENS, is_repeating
 
@@ -24,7 +25,8 @@ Script = Callable[[str], None]
 
 @pytest.fixture(scope="module")
 def stamp() -> StampPredictor:
-    return StampPredictor.from_pretrained(MODELS / "tied", device="cpu", dtype="float32")
+    """A pass a token: passes are counted here."""
+    return StampPredictor.load(LoadOptions(MODELS / "tied", device="cpu", dtype="float32", drafts=False))
 
 
 @pytest.fixture
@@ -35,7 +37,6 @@ def script(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> Script:
         ids = [*stamp.processor.encode_response(text), stamp.processor.end_token_id]
         tokens: Iterator[int] = iter(ids)
         monkeypatch.setattr("stamp.inference.generation.choose_token", lambda *_, **__: next(tokens))
-        monkeypatch.setattr(stamp, "drafter", None)  # a pass a token: passes are counted here
 
     return write
 

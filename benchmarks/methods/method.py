@@ -1,4 +1,4 @@
-"""The benchmark's interface of a method: a picture and a prompt in, words and masks out."""
+"""The interface of a measured method: a picture and a prompt in, words and masks out."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol

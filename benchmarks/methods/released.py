@@ -3,7 +3,7 @@
 Text is generated with a KV cache, as in ours. Then, for EACH `<|seg|>` of the answer: the vision tower runs again on
 the pixels, the KV cache up to that `<|seg|>` is copied, the whole sequence is embedded again, and one mask pass
 predicts one mask. That is all its extra work; decoding, mask pass and enlargement are `stamp`'s own code, so the
-outputs are the same. One fault is not reproduced: the released code misses the cache entry of a `<|seg|>` on which
+outputs are the same. One bug is not reproduced: the released code misses the cache entry of a `<|seg|>` on which
 generation stopped, and predicts a wrong mask there.
 """
 

@@ -1,4 +1,4 @@
-"""An answer while it is written: which words and masks were there at which second.
+"""Records when the words and masks of an answer appear while it is written.
 
 A method may have a `stream`. Without one, everything comes at once at the end of `predict`.
 """

@@ -25,10 +25,11 @@ def forced_ids(processor: StampProcessor, forced: Forced) -> list[int]:
     return processor.encode_response(forced) if isinstance(forced, str) else list(forced)
 
 
-def decode(answer: Answer, max_new_tokens: int, forced: Forced | None) -> None:
+def decode(answer: Answer, max_new_tokens: int, forced: Forced | None, drafter: Drafter | None = None) -> None:
     """Fill an answer's tokens one by one: greedily, or with a given answer followed by the end token.
 
-    The token budget applies to both: a longer given answer is cut and finishes with "length".
+    The token budget applies to both: a longer given answer is cut and finishes with "length". drafter: guesses tokens,
+    which the passes check several at a time; None decodes token by token.
     """
     if forced is None:
         choose = None
@@ -39,7 +40,7 @@ def decode(answer: Answer, max_new_tokens: int, forced: Forced | None) -> None:
             int(logits.argmax())  # reading it back from the device takes time, as it does in a free answer
             return next(ids)
 
-    for _ in answer.tokens(max_new_tokens, choose):
+    for _ in answer.tokens(max_new_tokens, choose, drafter=drafter):
         pass
 
 
@@ -49,10 +50,11 @@ def segment_forced(
     prompt: str,
     max_new_tokens: int = 256,
     forced_response: Forced | None = None,
+    drafter: Drafter | None = None,
 ) -> Segmentation:
     """`StampPredictor.segment` with a given answer: the same passes in the same order. Without one: the plain call."""
     answer = predictor.begin([Turn("user", prompt, image)])
-    decode(answer, max_new_tokens, forced_response)
+    decode(answer, max_new_tokens, forced_response, drafter)
     answer.predict_masks()
     return answer.result(predictor.versions())
 
@@ -61,8 +63,5 @@ def segment_drafted(
     predictor: StampPredictor, image: ImageLike, prompt: str, max_new_tokens: int, forced_response: Sequence[int]
 ) -> Segmentation:
     """`segment_forced` with guesses (`stamp.inference.drafting`)."""
-    predictor.drafter = Drafter(predictor.processor)
-    try:
-        return segment_forced(predictor, image, prompt, max_new_tokens, forced_response)
-    finally:
-        predictor.drafter = None
+    drafter = Drafter(predictor.processor)
+    return segment_forced(predictor, image, prompt, max_new_tokens, forced_response, drafter)

@@ -1,4 +1,4 @@
-"""Two runs side by side: the same scores, or not."""
+"""Compares two runs: which of their scores differ, and by how much."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Compares a prediction with the right answer, for the figures of a record."""
+"""Compares a prediction with the right answer and fills in the scores of a record."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Who beats whom: methods compared two by two, each time on the samples that both answered.
+"""Compares methods in pairs, each on the samples that both answered.
 
 Two intervals may overlap although one method is clearly better, because both go up and down with the same easy and
 hard pictures. The difference on the same draws of pictures does not have that common part.

@@ -12,9 +12,8 @@ from typing import Any
 
 from benchmarks.instruments import peak_bytes, resident_bytes
 from benchmarks.provenance import provenance
-from benchmarks.studies.speed import CLOCKS, SpeedConfig, measure, picture, prepare, speed_cases
+from benchmarks.studies.speed import CLOCKS, SpeedConfig, load_timed, measure, picture, speed_cases
 from stamp.checkpoints.load_options import LoadOptions
-from stamp.predictor import StampPredictor
 
 GB = 1e9
 COLUMNS = (
@@ -55,9 +54,8 @@ class Footprint:
 def measure_footprint(options: LoadOptions, side_px: int = 896, clock: str = "wall") -> Footprint:
     """Load a checkpoint, answer once about a square picture of `side_px`, and return the cost."""
     start = CLOCKS[clock]()
-    predictor = StampPredictor.load(options)
+    predictor = load_timed(options, clock)
     load_s = CLOCKS[clock]() - start
-    prepare(predictor, clock)
     load_peak, resident = peak_bytes(predictor.device), resident_bytes(predictor.device)
     case = next(case for case in speed_cases(predictor.processor, SpeedConfig()) if case.name == "one_mask")
     run = measure(predictor, picture(side_px), case, "ours")

@@ -1,10 +1,10 @@
-"""`python -m benchmarks operations`: what the page takes and gives under load, measured on the real app on loopback.
+"""`python -m benchmarks operations`: memory, errors and response times of the page under load, on the real app on loopback.
 
-Soak: requests to `/segment` one after another, and visits that are abandoned; memory before, at most and afterwards.
-Few and crowd: one visitor, a few, and many at once, each with some questions; errors, answers a second, and seconds to
+Soak: requests to `/segment` one after another, and visits that are abandoned; memory before, at its peak, and afterwards.
+Few and crowd: one visitor, a few, and many at once, each with some questions; errors, answers per second, and seconds to
 the first word, the first mask and the end.
-Full house: more questions than the page lets in; how many are refused, in which words, and how long a model is busy
-after everybody has left. The machine may be busy with other things: how busy it was before is recorded.
+Full house: more questions than the page accepts; how many are refused, with which message, and how long the model is
+busy after everybody has left. The machine may be busy with other things: how busy it was before is recorded.
 """
 
 import argparse

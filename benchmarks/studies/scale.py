@@ -26,7 +26,8 @@ from benchmarks.methods.teacher_forcing import ONE_MASK
 from benchmarks.provenance import provenance
 from benchmarks.reporting.report_table import UNKNOWN, markdown, number
 from benchmarks.studies.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon
-from benchmarks.studies.speed import CLOCKS, PROMPT, picture, prepare
+from benchmarks.studies.speed import CLOCKS, PROMPT, load_timed, picture
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Turn
 from stamp.inference.answer import PHASES, Answer
 from stamp.inference.conversation_cache import ConversationCache
@@ -204,9 +205,12 @@ def _median_seconds(rows: Sequence[Row]) -> dict[str, float]:
     return {phase: statistics.median(row.seconds[phase] for row in rows) for phase in rows[0].seconds}
 
 
-def run_scale(predictor: StampPredictor, model: str | Path | None, out: Path, config: ScaleConfig) -> dict[str, Any]:
-    """Measure; write `scale.jsonl` (each row once it is measured) and `scale.json`; return the latter's content."""
-    prepare(predictor, config.clock)
+def run_scale(options: LoadOptions, out: Path, config: ScaleConfig) -> dict[str, Any]:
+    """Load and measure; write `scale.jsonl` (each row once it is measured) and `scale.json`; return its content.
+
+    Raises CheckpointError, and ValueError for a clock that cannot time the device.
+    """
+    predictor = load_timed(options, config.clock)
     image = picture(config.side_px)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -216,7 +220,7 @@ def run_scale(predictor: StampPredictor, model: str | Path | None, out: Path, co
             file.write(json.dumps(asdict(row)) + "\n")
             file.flush()
     record = {
-        "provenance": provenance(predictor, model) | {"n": config.repeats, "config": asdict(config)},
+        "provenance": provenance(predictor, options.model) | {"n": config.repeats, "config": asdict(config)},
         "shared": f"{' and '.join(SHARED_PHASES)} are measured once a round, for all methods",
         "methods": summarise(rows),
     }

@@ -17,7 +17,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from benchmarks.methods.released import MASK_PARTS, segment_released
 from benchmarks.methods.teacher_forcing import ONE_MASK, segment_drafted, segment_forced
 from benchmarks.provenance import provenance
 from benchmarks.studies.follow_up import segment_follow_up, segment_fresh
+from stamp.checkpoints.devices import choose_device
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Segmentation
 from stamp.inference.answer import PHASES
 from stamp.model.processing_stamp import StampProcessor
@@ -143,15 +145,11 @@ def measure(predictor: StampPredictor, image: Image.Image, case: Case, method: s
     return Run(seconds | {"other": other, "total": total}, wall_s, result)
 
 
-def prepare(predictor: StampPredictor, clock: str) -> None:
-    """Let a predictor time its phases by a key of CLOCKS and decode token by token, independent of earlier answers.
-
-    Raises ValueError: processor time on a GPU.
-    """
-    if clock == "cpu" and predictor.device.type != "cpu":
-        raise ValueError(f"the clock cpu cannot time {predictor.device}; use wall")
-    predictor.read_clock = CLOCKS[clock]
-    predictor.drafter = None
+def load_timed(options: LoadOptions, clock: str) -> StampPredictor:
+    """A predictor that times its phases by `clock`, a key of CLOCKS. Raises ValueError: processor time on a GPU."""
+    if clock == "cpu" and (device := choose_device(options.device)).type != "cpu":
+        raise ValueError(f"the clock cpu cannot time {device}; use wall")
+    return StampPredictor.load(replace(options, read_clock=CLOCKS[clock]))
 
 
 def measure_all(
@@ -220,12 +218,12 @@ def _ratios(seconds: dict[str, float], base: dict[str, float]) -> dict[str, floa
     return {phase: seconds[phase] / base[phase] if base[phase] > 0 else None for phase in base if phase != "other"}
 
 
-def run_speed(predictor: StampPredictor, model: str | Path | None, out: Path, config: SpeedConfig) -> dict[str, Any]:
-    """Measure; write `speed.jsonl` (each row as soon as it is measured) and `speed.json`; return the latter's content.
+def run_speed(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str, Any]:
+    """Load and measure; write `speed.jsonl` (each row as soon as it is measured) and `speed.json`; return its content.
 
-    model: where `predictor` was loaded from, for the record.
+    Raises CheckpointError, and ValueError for a clock that cannot time the device.
     """
-    prepare(predictor, config.clock)
+    predictor = load_timed(options, config.clock)
     image = picture(config.side_px)
     cases = speed_cases(predictor.processor, config)
     out.mkdir(parents=True, exist_ok=True)
@@ -237,7 +235,7 @@ def run_speed(predictor: StampPredictor, model: str | Path | None, out: Path, co
             file.flush()
     grid_hw = predictor.encode_image(image).grid_hw
     record = {
-        "provenance": provenance(predictor, model)
+        "provenance": provenance(predictor, options.model)
         | {"n": config.repeats, "mask_tokens": grid_hw[0] * grid_hw[1], "grid_hw": grid_hw, "config": asdict(config)},
         "cases": (summary := summarise(rows, cases)),
         "follow_up_over_first": (

@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from benchmarks.studies.speed import SpeedConfig, measure, picture, prepare, speed_cases
+from benchmarks.studies.speed import SpeedConfig, measure, picture, speed_cases
 from stamp.checkpoints.load_options import LoadOptions
 
 POLICY = "OMP_WAIT_POLICY"
@@ -134,7 +134,6 @@ def _answer_on_demand(parent: Connection, threads: int, options: LoadOptions, si
 
     torch.set_num_threads(threads)
     predictor = StampPredictor.load(options)
-    prepare(predictor, "wall")
     image = picture(side_px)
     case = next(case for case in speed_cases(predictor.processor, SpeedConfig()) if case.name == "one_mask")
     try:

@@ -1,4 +1,4 @@
-"""The page as its visitors meet it: the real app in a process of its own on loopback, and HTTP clients that use it."""
+"""Runs the page as visitors use it: the real app in a separate process on loopback, and HTTP clients."""
 
 import json
 import os

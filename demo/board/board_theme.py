@@ -1,4 +1,4 @@
-"""The look of the benchmark tab and of the About tab."""
+"""Styles of the benchmark tab and of the About tab."""
 
 BOARD_CSS = """
 .takeaway { margin: 0.1rem 0 0.4rem; font-size: 0.92rem; line-height: 1.45; }

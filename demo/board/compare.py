@@ -1,4 +1,4 @@
-"""The results of a view: headline figures, the ranked table, who beats whom, and five plots with a sentence each."""
+"""The results of a view: headline figures, the ranked table, pairwise comparisons, and five plots with captions."""
 
 from collections.abc import Callable
 from functools import partial

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: One method per paradigm; a race starts with these.
-PARADIGMS = ("stamp", "polygon", "patch_text", "embedding")
+DEFAULT_METHODS = ("stamp", "polygon", "patch_text", "embedding")
 #: Variants that are offered in addition to the methods.
 VARIANTS = ("stamp:none", "stamp:nf4", "stamp:released")
 #: A run ends this long after its first answer began and keeps what it has. Loading a method does not count.

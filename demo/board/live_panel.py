@@ -1,4 +1,4 @@
-"""Layout and events of "run it here", and of what both live features wait for: the model."""
+"""Layout and events of "Run it here", and the notice of both live features while the model loads."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from demo.board.library import Library
-from demo.board.live import PARADIGMS, MethodPool
+from demo.board.live import DEFAULT_METHODS, MethodPool
 from demo.board.live_run import MAX_SAMPLES, Order, Progress, committed, progress_html, run_events
 from demo.board.names import method_name
 from demo.board.race_panel import NO_METHODS, halt, left_out_html
@@ -50,7 +50,7 @@ def await_methods(pool: MethodPool) -> Updates:
         return {}
     labels = pool.labels()
     choices = [(method_name(label), label) for label in labels]
-    started = [label for label in labels if label in PARADIGMS] or labels
+    started = [label for label in labels if label in DEFAULT_METHODS] or labels
     boxes: Updates = {
         name: gr.CheckboxGroup(choices=choices, value=started) for name in ("race_methods", "live_methods")
     }

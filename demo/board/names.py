@@ -1,7 +1,7 @@
-"""Readable names for the ids in the results: methods, datasets, splits, tasks, runs, precisions.
+"""Display names for the ids in the results: methods, datasets, splits, tasks, runs, precisions.
 
 URLs and downloads keep the ids. An id without a name here, for example from another results folder, is shown as it
-is.
+is. Several methods can belong to one paradigm, whose name and colour are in `demo.board.paradigms`.
 """
 
 _METHODS = {

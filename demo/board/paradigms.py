@@ -1,4 +1,8 @@
-"""The ways to a mask that the benchmark compares: a name and a colour for each, by the name of a method."""
+"""The kinds of method that the benchmark compares: how a model gets to a mask, with a name and a colour for plots.
+
+Every method belongs to one: the shipped nano, the published weights and each variant of STAMP are all "all-mask". The
+names of single methods are in `demo.board.names`.
+"""
 
 from dataclasses import dataclass
 
@@ -22,7 +26,7 @@ _BY_METHOD = {"stamp": ALL_MASK, "polygon": POLYGON, "patch_text": PATCH_TEXT, "
 
 
 def paradigm_of(label: str) -> Paradigm:
-    """The paradigm of a method as it is named on the command line; "stamp_nano" and "stamp:nf4" are both stamp."""
+    """The paradigm of a method's label on the command line; "stamp_nano" and "stamp:nf4" are both all-mask."""
     name = label.partition(":")[0]
     return next(
         (found for method, found in _BY_METHOD.items() if name == method or name.startswith(f"{method}_")), OTHER

@@ -1,6 +1,6 @@
-"""Masks that a method writes as text, read while it writes: the parts that can already be drawn.
+"""Reads masks that a method writes as text while it writes them: the parts that can already be drawn.
 
-For drawing only. The method's own prediction, which parses the whole answer strictly, is what counts.
+Only used for drawing. Scores come from the method's own prediction, which parses the whole answer strictly.
 """
 
 import re

@@ -1,5 +1,7 @@
-"""Figures from the literature, each with its source. They are shown separately, never next to measured rows:
-data, training and machines differ."""
+"""Figures from the literature, each with its source.
+
+They are shown separately and never next to measured rows, because data, training and machines differ.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Run folders as the tab needs them: rows (one for each method, split and kind of request) and samples.
+"""Reads run folders into what the tab needs: rows (one for each method, split and kind of request) and samples.
 
 Every figure comes from `benchmarks.reporting.report`, and from `benchmarks.scoring.scores` for single samples. A folder
 or line that cannot be read is named, and the rest is shown.

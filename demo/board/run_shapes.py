@@ -1,4 +1,4 @@
-"""Checks once, while a run's report is read, everything in it that the tab relies on."""
+"""Checks a run's report when it is read, so that the tab can rely on its content."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Where the benchmark tab takes its data from: folders named when the server is started, never by a visitor."""
+"""The folders from which the benchmark tab reads data: named when the server starts, never by a visitor."""
 
 import argparse
 import os

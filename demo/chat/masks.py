@@ -1,4 +1,4 @@
-"""The list of masks next to the picture, and what a click on it, on a name or on a mask does."""
+"""The list of masks next to the picture, and the effect of clicks on it, on a name or on a mask."""
 
 from dataclasses import replace
 from pathlib import Path

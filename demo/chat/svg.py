@@ -1,4 +1,4 @@
-"""The masks of an answer as outlines: one SVG with a named path for each mask, to be edited in a drawing program."""
+"""The masks of an answer as outlines: one SVG with a named path per mask, for editing in a drawing program."""
 
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape

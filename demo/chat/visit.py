@@ -1,4 +1,4 @@
-"""What one visitor has on the page: a picture, the dialogue about it, its masks. Never shared, never global."""
+"""The data of one visitor: a picture, the dialogue about it, its masks. Never shared between visitors."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""Better wordings for questions that the embedded model is known to misread. Nothing is changed silently."""
+"""Better wordings for questions that the embedded model is known to misread. A question is never changed silently."""
 
 import re
 from collections.abc import Collection

@@ -1,1 +1,1 @@
-"""What stands between the page and its visitors; SECURITY.md has the promises."""
+"""Protects the page from its visitors; SECURITY.md lists the guarantees."""

@@ -1,4 +1,4 @@
-"""Who may join the queue: questions wait by themselves, nobody fills the places of all others."""
+"""Decides which events may join the queue: questions have their own limits, and no address can take all places."""
 
 import fastapi
 from fastapi import HTTPException

@@ -1,4 +1,4 @@
-"""What a call of `/segment` has to look like: Gradio answers anything else with 500, or with an error without words."""
+"""Checks the shape of calls of `/segment`: Gradio would answer a malformed one with 500, or with an empty error."""
 
 import json
 

@@ -1,7 +1,7 @@
-"""The door of the server: what may be asked for, how often, how large, and what every answer carries.
+"""ASGI middleware in front of Gradio: which routes exist, limits on rate and size, and the headers of every response.
 
 Gradio serves far more than the page needs: calls around its queue, a proxy, recordings, a code assistant, monitoring.
-Here the few routes of the page and of `/segment` are listed; everything else is not found.
+Only the routes that the page and `/segment` need are listed here; everything else returns 404.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Everything that stands between the page and its visitors, put in place when the server starts."""
+"""Installs all protections of the page when the server starts."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a watchdog may ask: GET /health."""
+"""`GET /health`, for watchdogs."""
 
 from fastapi.responses import JSONResponse
 from gradio.routes import App

@@ -1,4 +1,4 @@
-"""What visitors leave behind is cleared away: pictures, sessions, events that nobody reads, files, memory."""
+"""Clears away what visitors leave behind: pictures, sessions, events that nobody reads, files, memory."""
 
 import asyncio
 import ctypes

@@ -1,4 +1,4 @@
-"""What one address, and all visitors together, may ask of the page."""
+"""The limits of one address, and of all visitors together."""
 
 import argparse
 import os

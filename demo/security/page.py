@@ -1,4 +1,4 @@
-"""The Blocks of the page: Gradio's, which also tracks its visitors and checks every file that comes in."""
+"""The page's gr.Blocks, which also tracks visitors and checks every incoming file."""
 
 import logging
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class Page(gr.Blocks):
             only_uploads(value, is_picture=isinstance(block, FileImage))
             for block, value in zip(block_fn.inputs, inputs, strict=False)
         ]
-        with _told():
+        with _full_disk_reported():
             processed: list[Any] = await super().preprocess_data(block_fn, checked, state, explicit_call)
         return processed
 
@@ -112,7 +112,7 @@ class Page(gr.Blocks):
         ]
 
     async def _send(self, block_fn: BlockFunction, predictions: Any, state: SessionState | None) -> list[Any]:
-        with _told():  # pictures are written to the disk
+        with _full_disk_reported():  # pictures are written to the disk
             processed: list[Any] = await super().postprocess_data(block_fn, predictions, state)
         return processed
 
@@ -122,7 +122,7 @@ def _is_skipped(value: object) -> bool:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _full_disk_reported() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Who is at the other end: which sessions have the page open, and which read what the server sends them."""
+"""Tracks who is connected: which sessions have the page open, and which read the server's messages."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The one folder for files of visitors: our own, empty at the start, deleted at the end, however that comes."""
+"""The private folder for visitors' files: empty at the start, and deleted however the server ends."""
 
 import logging
 import os

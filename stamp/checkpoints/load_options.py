@@ -1,5 +1,7 @@
 """Which checkpoint to load, and how: one value that command lines, page and benchmarks hand to the loader."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ class LoadOptions:
 
     merge: merge an adapter into its base. report: gets a line at each step and while downloading; None shows bars in
     the terminal. model_class: the class to load; None is StampForSegmentation. drafts: guess tokens while decoding.
+    read_clock: the clock of the timings, in seconds.
     """
 
     model: str | Path | None = None
@@ -31,3 +34,4 @@ class LoadOptions:
     report: "Report | None" = None
     model_class: "type[StampForSegmentation] | None" = None
     drafts: bool = True
+    read_clock: Callable[[], float] = time.perf_counter

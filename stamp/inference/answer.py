@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ class Answer:
     """Tokens, masks and timings of one answer. images: all images of the conversation; the last one is segmented.
 
     refiner: how logits become masks; None is bicubic enlargement. cache: holds a prefix of `input_ids`, or None.
-    drafter: guesses tokens; None decodes token by token. `prefill` comes before everything else.
+    `prefill` comes before everything else.
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class Answer:
         end_token_ids: frozenset[int],
         refiner: Refiner | None = None,
         cache: DynamicCache | None = None,
-        drafter: Drafter | None = None,
     ):
         self.processor = processor
         self.clock = clock
@@ -52,7 +52,6 @@ class Answer:
         self.image = images[-1]
         self.end_token_ids = end_token_ids
         self.refiner = refiner
-        self.drafter = drafter
         self.state = TextState(model, clock, cache)
         self.token_ids: list[int] = []
         self.masks: list[MaskReady] = []
@@ -75,18 +74,20 @@ class Answer:
         max_new_tokens: int,
         choose: Choose | None = None,
         *,
+        drafter: Drafter | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         max_seconds: float | None = None,
         end_repetition: bool = False,
     ) -> Iterator[int]:
         """Generate: yield each new token id, without the end token; masks may be predicted between two of them.
 
-        choose: None takes the most likely token. should_stop: called before every token. max_seconds: no token begins
-        later than this after the first one. end_repetition: end an answer that keeps repeating the same words (see
-        `stamp.inference.repetition`). Masks written as text may repeat a run, so methods that write them leave this
-        off.
+        choose: None takes the most likely token. drafter: guesses tokens; None decodes token by token. should_stop:
+        called before every token. max_seconds: no token begins later than this after the first one. end_repetition: end
+        an answer that keeps repeating the same words (see `stamp.inference.repetition`). Masks written as text may
+        repeat a run, so methods that write them leave this off.
         """
         choose = choose or chooser()
+        guess = partial(self._guess, drafter)
         latest = math.inf if max_seconds is None else time.monotonic() + max_seconds
         for _ in range(max_new_tokens):
             if should_stop():
@@ -98,7 +99,7 @@ class Answer:
             if end_repetition and is_repeating(self.token_ids, self.processor.seg_token_id):
                 self.finish_reason = "repetition"
                 return
-            logits = self.state.next_logits(self._guess)
+            logits = self.state.next_logits(guess)
             token_id = choose(logits)
             if not self.token_ids:
                 self.first_probability = float(logits.float().softmax(-1)[token_id])
@@ -110,9 +111,9 @@ class Answer:
             yield token_id
         self.finish_reason = "length"
 
-    def _guess(self) -> tuple[int, ...]:
+    def _guess(self, drafter: Drafter | None) -> tuple[int, ...]:
         """Tokens that may follow."""
-        return () if self.drafter is None else self.drafter.guess((*self.input_ids, *self.token_ids))
+        return () if drafter is None else drafter.guess((*self.input_ids, *self.token_ids))
 
     def force(self, token_ids: Sequence[int]) -> Tensor:
         """Take given tokens as the answer -> next-token logits (n+1, V) float32; row 0 belongs to the prompt."""
@@ -181,12 +182,14 @@ class DecodingOptions:
     seed: int
     should_stop: Callable[[], bool]
     max_seconds: float | None
+    drafter: Drafter | None
 
     def tokens(self, answer: Answer) -> Iterator[int]:
         """The tokens of an answer, which ends when it repeats itself."""
         return answer.tokens(
             self.max_new_tokens,
             chooser(self.temperature, self.seed),
+            drafter=self.drafter,
             should_stop=self.should_stop,
             max_seconds=self.max_seconds,
             end_repetition=True,

@@ -35,8 +35,7 @@ class Drafter:
     """Looks up the last tokens of a conversation in typical answers, then in the conversation. Holds no state."""
 
     def __init__(self, processor: StampProcessor):
-        answers = [(text, tuple(processor.encode_response(text))) for text in TYPICAL_ANSWERS]
-        turns = [turn for text, ids in answers for turn in (Turn("user", "?"), Turn("assistant", text, token_ids=ids))]
+        turns = [turn for text in TYPICAL_ANSWERS for turn in (Turn("user", "?"), processor.assistant_turn(text))]
         self._typical = processor.encode_conversation(turns, [], add_generation_prompt=False).input_ids
         self._lookup = PromptLookupCandidateGenerator(
             num_output_tokens=MOST_GUESSED_TOKENS, max_matching_ngram_size=LONGEST_RUN_TOKENS, max_length=sys.maxsize

@@ -1,4 +1,4 @@
-"""Images become vision features: once, from the cache, or in a smaller size."""
+"""Computes the vision features of images, or takes them from the cache; can shrink an image first."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""An answer for which the accelerator's memory does not suffice: once more with a smaller picture, or refused."""
+"""When the accelerator runs out of memory: tries again with a smaller picture, or refuses the request."""
 
 import gc
 from collections.abc import Callable, Generator, Iterator

@@ -69,6 +69,12 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         merge = self.config.vision_config.spatial_merge_size
         return int(grid_thw[1]) // merge, int(grid_thw[2]) // merge
 
+    @property
+    def end_token_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer, as its generation configuration says."""
+        ids: Any = getattr(self.generation_config, "eos_token_id", None)
+        return () if ids is None else (ids,) if isinstance(ids, int) else tuple(ids)
+
     def mask_grid(self, grid_hw: tuple[int, int]) -> tuple[int, int]:
         """(rows, columns) of a mask's logits: one per merged patch. Subclasses may give more."""
         return grid_hw

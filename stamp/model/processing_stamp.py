@@ -153,6 +153,10 @@ class StampProcessor:
             ids = [*ids, self.seg_token_id, *piece]
         return ids
 
+    def assistant_turn(self, response: str) -> Turn:
+        """A turn of the assistant in which only `<|seg|>` is special."""
+        return Turn("assistant", response, token_ids=tuple(self.encode_response(response)))
+
     def decode(self, token_ids: Sequence[int], *, keep_seg: bool = False) -> str:
         """Text of generated ids without special tokens, or with only `<|seg|>` kept."""
         if not keep_seg:

@@ -1,4 +1,4 @@
-"""Sizes: logits enlarged to a picture's, a picture shrunk to a working size."""
+"""Enlarges logits to a picture's size, and shrinks pictures to a working size."""
 
 from typing import TYPE_CHECKING
 

@@ -2,7 +2,7 @@
 
 Pixels with a confident logit stay unchanged; the others are cut along image edges, using colour mixtures of the inside
 and the surroundings of the mask. Only a window around the mask is used, so that its surroundings are the background.
-For speed, colours are learned from a fraction of the pixels, and the cut is in a window around the unsure ones.
+For speed, colours are learned from a fraction of the pixels, and the cut is in a window around the uncertain ones.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""Trains the nano: scenes, talk about them, learning, and the card that says what came of it."""
+"""Trains the nano: scenes, talk about them, learning, and the model card with the results."""

@@ -145,7 +145,7 @@ def run_train(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from stamp.checkpoints.devices import choose_device
-    from stamp.training.learning.processes import Team
+    from stamp.training.learning.processes import TrainingProcesses
     from stamp.training.learning.recipes import RECIPES
     from stamp.training.learning.trainer import Trainer
     from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
@@ -166,7 +166,7 @@ def run_train(options: argparse.Namespace) -> None:
     config = replace(RECIPES[options.recipe](), compile=options.compile)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)
-    workers, team = options.workers, Team.join()
+    workers, processes = options.workers, TrainingProcesses.join()
     trainer = Trainer(
         config,
         art,
@@ -174,10 +174,10 @@ def run_train(options: argparse.Namespace) -> None:
         device,
         init_from=options.init_from,
         text_from=options.text_from,
-        eyes_from=options.eyes_from,
+        vision_from=options.eyes_from,
         photographs=photographs,
         workers=workers,
-        team=team,
+        processes=processes,
     )
     if trainer.resume():
         print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")

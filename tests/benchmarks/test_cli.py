@@ -82,8 +82,7 @@ def test_the_folder_of_a_run(out: Path) -> None:
 
 
 def test_records_say_what_the_predictor_says(out: Path, scenes: Path) -> None:
-    predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
-    predictor.drafter = None  # as in the benchmark
+    predictor = StampPredictor.load(LoadOptions(device="cpu", dtype="float32", drafts=False))  # as in the benchmark
     lines = [json.loads(line) for line in (scenes / "scenes.jsonl").read_text().splitlines()]
     images = {Path(line["image"]).name: scenes / line["image"] for line in lines}
     for record in records_of(out)[0]:

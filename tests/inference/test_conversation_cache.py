@@ -21,9 +21,9 @@ QUESTIONS = ("segment everything you see", "What is on the left?", "segment the 
 
 def predictor(max_bytes: int = 10**9) -> StampPredictor:
     loaded = StampPredictor.from_pretrained(device="cpu", dtype="float32")
-    loaded.conversation_cache = ConversationCache(max_bytes)
-    loaded.drafter = None  # a pass a token: passes are counted here
-    return loaded
+    return StampPredictor(  # a pass a token: passes are counted here
+        loaded.model, loaded.processor, conversation_cache=ConversationCache(max_bytes), drafts=False
+    )
 
 
 def answer(stamp: StampPredictor, turns: list[Turn]) -> Segmentation:

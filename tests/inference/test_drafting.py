@@ -120,10 +120,10 @@ def scripted(
     script, asked = iter([*SCRIPT, END]), iter(range(1000))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stamp.inference.generation.choose_token", lambda *_, **__: next(script))
-        patch.setattr(stamp, "drafter", Guesses(guesses))
-        patch.setattr(stamp, "conversation_cache", ConversationCache(0))
+        patch.setattr("stamp.predictor.Drafter", lambda _: Guesses(guesses))
+        drafted = StampPredictor(stamp.model, stamp.processor, conversation_cache=ConversationCache(0))
         turns = [Turn("user", "Segment the boat.", image)]
-        return list(stamp.stream(turns, budget, should_stop=lambda: next(asked) == stop))
+        return list(drafted.stream(turns, budget, should_stop=lambda: next(asked) == stop))
 
 
 def end_of(events: Sequence[StreamEvent]) -> Segmentation:
@@ -166,15 +166,13 @@ def test_right_guesses_save_passes_and_wrong_ones_cost_none(stamp: StampPredicto
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
-def test_answers_of_the_nano_do_not_depend_on_guesses(
-    nano: StampPredictor, monkeypatch: pytest.MonkeyPatch, temperature: float
-) -> None:
+def test_answers_of_the_nano_do_not_depend_on_guesses(nano: StampPredictor, temperature: float) -> None:
     """Real answers, real guesses; greedy and drawn."""
     results: dict[bool, list[Segmentation]] = {}
     for drafting in (True, False):
-        monkeypatch.setattr(nano, "drafter", nano.drafter if drafting else None)
+        predictor = StampPredictor(nano.model, nano.processor, drafts=drafting)
         results[drafting] = [
-            nano.segment(path, prompt, 40, temperature=temperature, seed=seed)
+            predictor.segment(path, prompt, 40, temperature=temperature, seed=seed)
             for path in EXAMPLES[:3]
             for seed, prompt in enumerate(("segment the crab", "segment the cookie", "What is on the left?"))
         ]

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from stamp import Done, PromptError, StampPredictor, Turn
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.errors import MemoryShortError
 
 PARITY = Path(__file__).parents[1] / "parity"
@@ -19,7 +20,8 @@ FULL, QUARTER = 32, 8
 
 @pytest.fixture(scope="module")
 def stamp() -> StampPredictor:
-    loaded = StampPredictor.from_pretrained(PARITY / "models" / "tied", device="cpu", dtype="float32")
+    model = PARITY / "models" / "tied"
+    loaded = StampPredictor.load(LoadOptions(model, device="cpu", dtype="float32", drafts=False))
     loaded.processor.limit_pixels(28 * 28, 224 * 224)
     return loaded
 
@@ -120,7 +122,6 @@ def test_an_answer_that_has_begun_is_not_begun_again(stamp: StampPredictor, monk
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return whole(*given)
 
-    monkeypatch.setattr(stamp, "drafter", None)
     monkeypatch.setattr(stamp.model, "text_pass", scarce)
     events = stamp.stream([Turn("user", "Hi", PICTURE)], 9, may_shrink=True)
     next(events)

@@ -159,16 +159,18 @@ def _photographed(learned_from: dict[str, int]) -> bool:
 def _what_it_knows(nouns: dict[str, dict[str, int]], n_styles: int) -> list[str]:
     seen = sum(map(_photographed, nouns.values()))
     often = sum(of.get("photographs", 0) >= OFTEN for of in nouns.values())
-    drawn = f"It segments {len(nouns)} nouns, drawn in {n_styles} styles on panoramas and procedural backgrounds, and"
+    nouns_line = (
+        f"It segments {len(nouns)} nouns, drawn in {n_styles} styles on panoramas and procedural backgrounds, and"
+    )
     answers = "answers simple questions about them; the figures below show how reliably."
     if not seen:
         return [
-            drawn,
+            nouns_line,
             answers + " **It does not understand photographs",
             "or people**: it answers, but wrongly.\n",
         ]
     return [
-        drawn,
+        nouns_line,
         f"{answers} It knows {seen} of them from photographs too ({often} from {OFTEN} or more); for the others, its answers",
         "in photographs are guesses. In photographs it struggles with things smaller than a cell of its grid, many similar",
         "things close together, parts of things, text, unusual views and light, and anything learned from only a few",

@@ -27,9 +27,9 @@ def draw_curves(log: Sequence[dict[str, Any]], out: Path) -> None:
         axes.set_title(title, color=COLOUR)
         axes.set_xlabel("minutes of training", color=COLOUR)
         for name in names:
-            drawn = [(minute, row[name]) for minute, row in zip(minutes, log, strict=True) if name in row]
-            if drawn:
-                axes.plot(*zip(*drawn, strict=True), label=name, linewidth=1.2)
+            points = [(minute, row[name]) for minute, row in zip(minutes, log, strict=True) if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name, linewidth=1.2)
         for start in starts:
             axes.axvline(minutes[start], color=COLOUR, linewidth=0.5, linestyle=":")
         if len(names) > 1 and len(axes.get_lines()) > len(starts):

@@ -1,8 +1,8 @@
-"""Which eyes: vision towers that learn from the same pictures with the same small budget, and what they see then.
+"""Compares vision towers that learn from the same pictures with the same small budget.
 
 Each starts from the tower of a checkpoint that knows drawings only. What they see is measured on photographs and on
 drawings that no training shows: each cell of the grid is named, and the cells of a noun are compared with its pixels,
-so that grids of different sizes compare. Rows first, scores from the rows.
+so that grids of different sizes can be compared. Rows first, scores from the rows.
 """
 
 import json
@@ -107,8 +107,8 @@ class EyesTrainer(Trainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.eyes.stem == "patches" and self.eyes_from:
-            known = image_processor(self.eyes.grid, StampProcessor.read_image_processor(self.eyes_from))
+        if self.eyes.stem == "patches" and self.vision_from:
+            known = image_processor(self.eyes.grid, StampProcessor.read_image_processor(self.vision_from))
             self.processor = StampProcessor(self.processor.tokenizer, known)
         self.teacher: StampForSegmentation | None = None
         if self.eyes.has_teacher and self.teacher_from:
@@ -156,7 +156,7 @@ def run_eyes(plan: EyesPlan, pictures: Pictures, out: Path, device: torch.device
                 folder,
                 device,
                 text_from=plan.start,
-                eyes_from=plan.start,
+                vision_from=plan.start,
                 photographs=PhotoLibrary(pictures.photos),
                 eyes=eyes,
                 teacher_from=plan.teacher,

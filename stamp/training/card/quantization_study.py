@@ -1,4 +1,4 @@
-"""What quantization costs a checkpoint: its evaluation in each mode, and how long an answer takes."""
+"""Measures the effect of quantization: the evaluation in each mode, and the time per answer."""
 
 import json
 import time

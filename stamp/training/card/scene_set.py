@@ -131,7 +131,7 @@ def scene_entry(scene_id: str, split: str, scene: Scene, lexicon: Lexicon) -> di
 
 
 def _situation(scene: Scene, rng: Random, lexicon: Lexicon) -> Situation:
-    return Situation(scene, rng, lexicon, unheard=rng.random() < 0.5)
+    return Situation(scene, rng, lexicon, held_out_phrases=rng.random() < 0.5)
 
 
 def _draw_different(makers: Sequence[Maker], scene: Scene, rng: Random, lexicon: Lexicon, count: int) -> list[Exchange]:

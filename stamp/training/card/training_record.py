@@ -1,4 +1,4 @@
-"""What a card says of a training: its log, its stages, and whose photographs and weights are in it."""
+"""The part of a model card about the training: log, stages, and sources of photographs and weights."""
 
 import json
 from typing import Any

@@ -2,10 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from stamp.model.configuration_stamp import VisionStem
 from stamp.training.learning.data import BatchPlan
+
+#: The name of the probe losses and the attention loss in logs and records.
+PROBE_LOSS = "inside"
+#: Fields of a stage that records name differently.
+_RECORDED_AS = {"teacher_mix": "perfect_share"}
 
 
 @dataclass(frozen=True)
@@ -13,8 +18,8 @@ class Stage:
     """One stage. A learning rate of 0 freezes its part of the model; words move only together with the vision tower.
 
     Rates rise over `warmup_steps`, stay constant, and fall linearly over the last `decay_share` of the steps.
-    perfect_share: moves the image features of each picture by a random share, at most this, towards those of a perfect
-    vision tower. So text trains on a frozen tower but also sees the features of a better one.
+    teacher_mix: moves the image features of each picture by a random share, at most this, towards those of a perfect
+    vision tower, the teacher. So text trains on a frozen tower but also sees the features of a better one.
     """
 
     name: str
@@ -25,7 +30,7 @@ class Stage:
     vision_lr: float
     warmup_steps: int = 200
     decay_share: float = 0.25
-    perfect_share: float = 0.0
+    teacher_mix: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -58,9 +63,18 @@ class TrainingConfig:
     vision_stem: VisionStem = "efficientnet-lite0"
 
 
+def config_record(config: TrainingConfig) -> dict[str, Any]:
+    """The configuration as training.json and state.pt hold it."""
+    record = asdict(config)
+    record["stages"] = [
+        {_RECORDED_AS.get(name, name): value for name, value in stage.items()} for stage in record["stages"]
+    ]
+    return record
+
+
 def config_fingerprint(config: TrainingConfig) -> str:
     """The settings that must be equal for one run to continue another. The stages' lengths may change."""
-    values = asdict(config)
+    values = config_record(config)
     for free in ("checkpoint_minutes", "log_every", "compile"):
         del values[free]
     for stage in values["stages"]:

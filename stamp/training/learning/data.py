@@ -17,9 +17,16 @@ from torch.utils.data import Dataset
 
 from stamp.conversation import Turn
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.attention_targets import (
+    AttentionTarget,
+    Mention,
+    NounMentions,
+    answer_attention,
+    mask_attention,
+    noun_attention,
+)
 from stamp.training.learning.cells import N_PLACE, Grid, cell_places
 from stamp.training.learning.hardening import harden
-from stamp.training.learning.looks import Look, Mention, NounMentions, answer_looks, mask_looks, noun_looks
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.nano import CELL_PX, image_processor
 from stamp.training.scenes.art import ArtLibrary
@@ -49,7 +56,7 @@ class BatchPlan:
     """The content of a stage's batches. `seed_offset` keeps the scenes of different stages apart.
 
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
-    photographs: share of photographs among the pictures, if there are any. hardened: share with an unusual look.
+    photographs: share of photographs among the pictures, if there are any. hardened: share with an unusual appearance.
     crowds: share of composed scenes that show many things.
     """
 
@@ -78,7 +85,7 @@ class Rows:
     """R right-padded token rows, each about one image of the batch.
 
     input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
-    look_index: (K, 3) head, row and query of each look; look_shares: (K, L + P) its target attention to each token.
+    attention_index: (K, 3) head, row and query of each attention target; attention_targets: (K, L + P) its weights.
     seg_index: (R,) index of the `<|seg|>` that is trained; target: (R, logits of a mask) soft coverage, P logits unless
     the model is finer. Both are None if only words are trained.
     """
@@ -87,8 +94,8 @@ class Rows:
     attention_mask: Tensor
     is_answer: Tensor
     image_index: Tensor
-    look_index: Tensor
-    look_shares: Tensor
+    attention_index: Tensor
+    attention_targets: Tensor
     seg_index: Tensor | None = None
     target: Tensor | None = None
 
@@ -129,7 +136,7 @@ class _Row:
     input_ids: list[int]
     is_answer: list[bool]
     mentions: list[Mention]
-    looks: list[Look]
+    attention: list[AttentionTarget]
     image_index: int
     seg_index: int = 0
     target: np.ndarray | None = None
@@ -175,25 +182,25 @@ class BatchMaker(Dataset[Batch]):
         scenes = [self._scene(first + i, config) for i in range(plan.images)]
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
-        drawn = [Grid.of(scene, self.lexicon) for scene in scenes]
-        for index, grid in enumerate(drawn):
+        grids = [Grid.of(scene, self.lexicon) for scene in scenes]
+        for index, grid in enumerate(grids):
             rng = Random(grid.scene.seed)
             mask_rows += [self._mask_row(grid, index, rng) for _ in range(plan.mask_rows)]
             text_rows += [self._text_row(grid, index, rng) for _ in range(plan.text_rows)]
-        attributes = torch.from_numpy(np.stack([grid.attributes for grid in drawn]))
+        attributes = torch.from_numpy(np.stack([grid.attributes for grid in grids]))
         return Batch(
             torch.cat([self._pixels(scene) for scene in scenes]) if self.pictures else None,
             torch.tensor([[1, *rows_columns]] * plan.images),
-            torch.from_numpy(np.stack([grid.nouns for grid in drawn])),
-            torch.from_numpy(np.stack([grid.weights for grid in drawn])),
+            torch.from_numpy(np.stack([grid.nouns for grid in grids])),
+            torch.from_numpy(np.stack([grid.weights for grid in grids])),
             attributes,
             attributes[..., :N_PLACE] + torch.from_numpy(cell_places(*rows_columns)),
-            self._collate(mask_rows, len(drawn[0].objects) if self.masks.mask_tokens else 0),
+            self._collate(mask_rows, len(grids[0].objects) if self.masks.mask_tokens else 0),
             self._collate(text_rows, 0),
         )
 
     def _scene(self, seed: int, config: SceneConfig) -> Scene:
-        """A photograph or a composed scene, sometimes with many things, sometimes with an unusual look."""
+        """A photograph or a composed scene, sometimes with many things, sometimes with an unusual appearance."""
         rng = Random(seed)
         if self.photographs is not None and rng.random() < self.plan.photographs:
             scene = self.photographs.scene(seed, config.width, config.height)
@@ -243,17 +250,16 @@ class BatchMaker(Dataset[Batch]):
         for n, exchange in enumerate(exchanges):
             image = Image.new("RGB", (1, 1)) if n == 0 else None
             turns.append(Turn("user", as_typed(exchange.question, rng), image))
-            answer = self.masks.answer(exchange, grid.scene)
-            turns.append(Turn("assistant", answer, token_ids=tuple(self.processor.encode_response(answer))))
+            turns.append(self.processor.assistant_turn(self.masks.answer(exchange, grid.scene)))
         encoded = self.processor.encode_conversation(turns, [len(grid.objects)], add_generation_prompt=False)
         mentions = self.mentions.find(encoded.input_ids)
         image_start = encoded.input_ids.index(self.processor.image_token_id)
         found = [[grid.cover(ids) for ids in exchange.found] for exchange in exchanges]
-        looks = [
-            *noun_looks(mentions, image_start, grid.nouns, grid.parts),
-            *answer_looks(mentions, encoded.is_answer, found, image_start),
+        attention = [
+            *noun_attention(mentions, image_start, grid.nouns, grid.parts),
+            *answer_attention(mentions, encoded.is_answer, found, image_start),
         ]
-        return _Row(encoded.input_ids, encoded.is_answer, mentions, looks, index)
+        return _Row(encoded.input_ids, encoded.is_answer, mentions, attention, index)
 
     def _collate(self, rows: Sequence[_Row], n_mask_tokens: int) -> Rows | None:
         if not rows:
@@ -263,22 +269,23 @@ class BatchMaker(Dataset[Batch]):
         ids = torch.full((len(rows), length), pad)
         attention = torch.zeros(len(rows), length, dtype=torch.long)
         answer = torch.zeros(len(rows), length, dtype=torch.bool)
-        looks: list[tuple[int, Look]] = []
+        targets: list[tuple[int, AttentionTarget]] = []
         for i, row in enumerate(rows):
             n = len(row.input_ids)
             ids[i, :n] = torch.tensor(row.input_ids)
             attention[i, :n] = 1
             answer[i, :n] = torch.tensor(row.is_answer)
-            looks += [(i, look) for look in row.looks]
+            targets += [(i, target) for target in row.attention]
             if row.target is not None and self.masks.mask_tokens:
-                looks += [(i, look) for look in mask_looks(row.mentions, row.seg_index, length, row.target)]
-        shares = torch.zeros(len(looks), length + n_mask_tokens)
-        for k, (_, look) in enumerate(looks):
-            shares[k, list(look.keys)] = torch.tensor(look.shares)
-        index = torch.tensor([(look.head, i, look.query) for i, look in looks]).reshape(-1, 3)
-        result = Rows(ids, attention, answer, torch.tensor([row.image_index for row in rows]), index, shares)
-        targets = [row.target for row in rows if row.target is not None]
-        if targets:
+                wanted = mask_attention(row.mentions, row.seg_index, length, row.target)
+                targets += [(i, target) for target in wanted]
+        weights = torch.zeros(len(targets), length + n_mask_tokens)
+        for k, (_, target) in enumerate(targets):
+            weights[k, list(target.keys)] = torch.tensor(target.weights)
+        index = torch.tensor([(target.head, i, target.query) for i, target in targets]).reshape(-1, 3)
+        result = Rows(ids, attention, answer, torch.tensor([row.image_index for row in rows]), index, weights)
+        masks = [row.target for row in rows if row.target is not None]
+        if masks:
             result.seg_index = torch.tensor([row.seg_index for row in rows])
-            result.target = torch.from_numpy(np.stack(targets)).float()
+            result.target = torch.from_numpy(np.stack(masks)).float()
         return result

@@ -1,7 +1,7 @@
-"""Losses inside the text model: where it looks (`looks`), and what its hidden states know about image tokens.
+"""Losses inside the text model: attention against its targets (`attention_targets`), and probes of hidden states.
 
 The layers' outputs soon outweigh the image features, which say what is where, and later layers would have to find that
-in the noise. So these losses ask hidden states for it wherever it is needed.
+in the noise. So probe losses read it from the hidden states wherever it is needed.
 """
 
 from functools import partial
@@ -13,20 +13,21 @@ from torch.nn import functional
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.training.learning.attention_targets import HEADS, Head
 from stamp.training.learning.data import Rows
-from stamp.training.learning.looks import HEADS, Head
 
-#: The first layer adds its place to each image token. The inputs of these layers have it; they match words with places.
-PLACED_LAYERS = (1, 3)
+#: The layers whose inputs are probed. The first layer adds its place to each image token; the inputs of these layers
+#: have it, and they match words with places.
+PLACE_PROBE_LAYERS = (1, 3)
 #: At this layer's input, image tokens still say which noun they show; answers read it from there,
-KEPT_LAYER = 3
+CELL_PROBE_LAYER = 3
 #: and at the input of this one, an answer's tokens say what was found.
-NAMED_LAYER = 4
+FOUND_PROBE_LAYER = 4
 #: At the first one's input, each noun knows where its objects are, how large and how many. At the second's, answers
 #: know this about the noun in the question, so "where", "how many" and "is there" only need the right words.
-TOLD_LAYER, ANSWERED_LAYER = 2, 3
+NOUN_FACT_LAYER, ANSWER_FACT_LAYER = 2, 3
 #: Numbers to distinguish: at least one, two, three and four.
-MOST_TOLD = 4
+MAX_COUNT = 4
 
 
 class Grounding:
@@ -39,7 +40,7 @@ class Grounding:
         layers: Any = model.model.language_model.layers
         for number in {layer for layer, _ in HEADS.values()}:
             layers[number].self_attn.register_forward_pre_hook(self._keep, with_kwargs=True)
-        for number in {*PLACED_LAYERS, KEPT_LAYER, NAMED_LAYER, TOLD_LAYER, ANSWERED_LAYER}:
+        for number in {*PLACE_PROBE_LAYERS, CELL_PROBE_LAYER, FOUND_PROBE_LAYER, NOUN_FACT_LAYER, ANSWER_FACT_LAYER}:
             layers[number].register_forward_pre_hook(partial(self._keep_input, number), with_kwargs=True)
 
     def _keep(self, attention: Any, arguments: Any, given: dict[str, Any]) -> None:
@@ -57,52 +58,52 @@ class Grounding:
         image = states[:, :length][is_image].view(len(rows.input_ids), n_tokens, -1)
         return torch.cat([image, states[:, length:]]) if states.shape[1] > length else image
 
-    def named_loss(self, rows: Rows, coverage: Tensor, vectors: Tensor) -> Tensor:
-        """Cross-entropy of the nouns that FOUND looks find, read from the tokens that look.
+    def found_probe_loss(self, rows: Rows, coverage: Tensor, vectors: Tensor) -> Tensor:
+        """Cross-entropy of the nouns that the FOUND targets point to, read from the tokens that attend.
 
         coverage: (N, P, 1 + nouns) of the batch's images; vectors: (1 + nouns, H).
         """
-        mine = rows.look_index[:, 0] == Head.FOUND
-        _, row, query = rows.look_index[mine].unbind(1)
-        wanted = self._looked_at(rows, mine, coverage)[:, 1:]
+        mine = rows.attention_index[:, 0] == Head.FOUND
+        _, row, query = rows.attention_index[mine].unbind(1)
+        wanted = self._attended_means(rows, mine, coverage)[:, 1:]
         wanted = wanted / wanted.sum(1, keepdim=True).clamp(min=1e-9)
-        logits = self._inputs[NAMED_LAYER][row, query] @ vectors[1:].T
+        logits = self._inputs[FOUND_PROBE_LAYER][row, query] @ vectors[1:].T
         return -(wanted * logits.float().log_softmax(-1)).sum() / max(1, len(row))
 
-    def told_states(self, rows: Rows, marks: Tensor) -> tuple[Tensor, Tensor]:
-        """States (K, H) that should know about a noun's objects, and the facts they should know (K, M + MOST_TOLD).
+    def fact_probe_states(self, rows: Rows, marks: Tensor) -> tuple[Tensor, Tensor]:
+        """States (K, H) that should know about a noun's objects, and the facts they should know (K, M + MAX_COUNT).
 
         marks: (N, P, M) of the batch's images. The facts are the means of the marks over the noun's objects, 0 without
         any, then 1 for each of "at least one", "at least two", ... that is true.
         """
-        head, row, query = rows.look_index.unbind(1)
-        names, answers = head == Head.CELLS, (head == Head.ASKED) & (rows.look_shares.max(1).values == 1)
-        where = self._looked_at(rows, names, marks)
-        count = 1 / rows.look_shares[head == Head.EACH][:, :1] - 1
-        known = torch.cat([where, (count > torch.arange(MOST_TOLD, device=count.device) + 0.5).to(where)], dim=1)
+        head, row, query = rows.attention_index.unbind(1)
+        names, answers = head == Head.CELLS, (head == Head.ASKED) & (rows.attention_targets.max(1).values == 1)
+        where = self._attended_means(rows, names, marks)
+        count = 1 / rows.attention_targets[head == Head.EACH][:, :1] - 1
+        known = torch.cat([where, (count > torch.arange(MAX_COUNT, device=count.device) + 0.5).to(where)], dim=1)
         of_token = known.new_zeros(*rows.input_ids.shape, known.shape[1])
         of_token[row[names], query[names]] = known
-        noun = rows.look_shares[answers].argmax(1)
-        states = [self._inputs[TOLD_LAYER][row[names], query[names]]]
-        states.append(self._inputs[ANSWERED_LAYER][row[answers], query[answers]])
+        noun = rows.attention_targets[answers].argmax(1)
+        states = [self._inputs[NOUN_FACT_LAYER][row[names], query[names]]]
+        states.append(self._inputs[ANSWER_FACT_LAYER][row[answers], query[answers]])
         return torch.cat(states), torch.cat([known, of_token[row[answers], noun]])
 
-    def _looked_at(self, rows: Rows, looks: Tensor, cells: Tensor) -> Tensor:
-        """What some looks see in their images' cells: means of (N, P, C) by share, (K, C). looks: bool, which ones."""
-        row = rows.look_index[looks, 1]
+    def _attended_means(self, rows: Rows, which: Tensor, cells: Tensor) -> Tensor:
+        """Means (K, C) of the images' cells (N, P, C), weighted by some attention targets. which: bool."""
+        row = rows.attention_index[which, 1]
         is_image = (rows.input_ids == self._image_token_id)[row]
-        shares = rows.look_shares[looks][:, : is_image.shape[1]][is_image].view(len(row), cells.shape[1])
-        return torch.einsum("kp,kpc->kc", shares, cells[rows.image_index[row]])
+        weights = rows.attention_targets[which][:, : is_image.shape[1]][is_image].view(len(row), cells.shape[1])
+        return torch.einsum("kp,kpc->kc", weights, cells[rows.image_index[row]])
 
-    def look_loss(self, rows: Rows) -> Tensor:
-        """Kullback-Leibler divergence of attention from its target: the mean per kind of look, summed over kinds."""
-        loss = rows.look_shares.new_zeros(())
+    def attention_loss(self, rows: Rows) -> Tensor:
+        """Kullback-Leibler divergence of attention from its target: the mean per kind of target, summed over kinds."""
+        loss = rows.attention_targets.new_zeros(())
         queries_keys = {layer: self._queries_keys(layer) for layer in self._given}
         for head, (layer, numbers) in HEADS.items():
-            mine = rows.look_index[:, 0] == head
-            _, row, query = rows.look_index[mine].unbind(1)
+            mine = rows.attention_index[:, 0] == head
+            _, row, query = rows.attention_index[mine].unbind(1)
             if len(row):
-                wanted = rows.look_shares[mine].unsqueeze(1)
+                wanted = rows.attention_targets[mine].unsqueeze(1)
                 q, k = (part[:, numbers] for part in queries_keys[layer])
                 attention, given = self._given[layer]
                 scores = (q @ k.mT * attention.scaling)[row, :, query] + given["attention_mask"][row, :, query]

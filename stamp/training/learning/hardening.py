@@ -1,4 +1,4 @@
-"""Pictures that people also send: without colour, as a drawing, in few colours, out of focus, in odd light.
+"""Varies the appearance of pictures: without colour, as a drawing, in few colours, out of focus, in odd light.
 
 Each change keeps every object in place, so that a model learns shapes and not one rendering of them.
 """

@@ -1,4 +1,4 @@
-"""How a request for a mask is answered, and what its rows train besides words."""
+"""How requests for masks are answered, and the mask targets that their rows train."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.training.learning.attention_targets import HEADS, Head
 from stamp.training.learning.cells import Grid
-from stamp.training.learning.looks import HEADS, Head
 from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
 
@@ -24,7 +24,7 @@ class MaskObjective(Protocol):
 
     @property
     def mask_tokens(self) -> bool:
-        """Whether mask tokens, one per cell, follow each row; they are shown where to look."""
+        """Whether mask tokens, one per cell, follow each row; they have attention targets."""
 
     def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
         """The model to train, made from a backbone."""
@@ -46,12 +46,12 @@ class AllMask:
     mask_tokens = True
 
     def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
-        """See MaskObjective. A backbone's mask tokens start with a look that it already knows, in reverse.
+        """See MaskObjective. A backbone's mask tokens start with attention that it has already learned, in reverse.
 
-        There a noun looks for the cells that show it; with queries and keys swapped, a cell looks for its noun.
+        There a noun attends to the cells that show it; with queries and keys swapped, a cell attends to its noun.
         """
         if not bool(model.classifier.bias.any()):  # masks were never trained
-            _exchange_look(model)
+            _swap_queries_and_keys(model)
         return model
 
     def answer(self, exchange: Exchange, scene: Scene) -> str:
@@ -64,7 +64,7 @@ class AllMask:
 
 
 @torch.no_grad()
-def _exchange_look(model: StampForSegmentation) -> None:
+def _swap_queries_and_keys(model: StampForSegmentation) -> None:
     """Copy the queries of the CELLS head to the keys of the NAMED head, and its keys to the queries."""
     (layer, (source,)), (_, (head,)) = HEADS[Head.CELLS], HEADS[Head.NAMED]
     attention: Any = model.model.language_model.layers[layer].self_attn

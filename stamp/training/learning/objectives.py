@@ -130,7 +130,7 @@ class NounFeatures(nn.Module):
 
 def word_shares(noun: Noun, groups: Sequence[Group]) -> dict[str, float]:
     """The words that make a noun's vector, with their weights. In "something you can eat" only "eat" counts."""
-    told = (group.name.split() + group.plural.split() for group in groups if noun in group)
-    shares = {word: GROUP_WEIGHT for words in told for word in words if word not in EMPTY_WORDS}
+    group_words = (group.name.split() + group.plural.split() for group in groups if noun in group)
+    shares = {word: GROUP_WEIGHT for words in group_words for word in words if word not in EMPTY_WORDS}
     shares |= dict.fromkeys((*noun.synonyms, *noun.synonym_plurals), SYNONYM_WEIGHT)
     return shares | {noun.name: 1.0, noun.plural: 1.0}

@@ -9,20 +9,20 @@ from torch import distributed, nn
 
 
 @dataclass(frozen=True)
-class Team:
-    """This process (rank) among `size`. With size 1 it works alone."""
+class TrainingProcesses:
+    """The processes that train one model: this one is number `rank` of `size`. With size 1 it works alone."""
 
     rank: int = 0
     size: int = 1
 
     @staticmethod
-    def join() -> "Team":
+    def join() -> "TrainingProcesses":
         """The processes started by `torchrun` or `accelerate launch`, or this one alone."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return Team()
+            return TrainingProcesses()
         if not distributed.is_initialized():
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return Team(distributed.get_rank(), distributed.get_world_size())
+        return TrainingProcesses(distributed.get_rank(), distributed.get_world_size())
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every process the mean of all processes' gradients, in one exchange for all parameters."""

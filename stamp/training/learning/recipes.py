@@ -2,12 +2,12 @@
 
     words      the text model, on the features of a perfect vision tower
     eyes       the vision tower, which learns to give such features
-    backbone   dialogue on those eyes, no masks: assets/nano-backbone
+    backbone   dialogue on that vision tower, no masks: assets/nano-backbone
     nano       masks: assets/stamp-nano
     longer     the same for a trained nano, on other scenes and at half the rate
 
 `words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
-or from eyes that took over the words of an earlier nano. Each stage has its own scenes.
+or from a vision tower joined with the text model of an earlier nano. Each stage has its own scenes.
 """
 
 from dataclasses import replace
@@ -41,7 +41,7 @@ def eyes_recipe() -> TrainingConfig:
 def backbone_recipe() -> TrainingConfig:
     """Dialogue without any mask training: words on the frozen tower, with less and less help."""
     plan = BatchPlan(12, 6, 0, 1, 6, 5 * 10**8, STYLES, checklists=0.2, requests=0.35, photographs=0.4)
-    stage = Stage("talk 12x12", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, perfect_share=0.5)
+    stage = Stage("talk 12x12", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, teacher_mix=0.5)
     return TrainingConfig((stage,))
 
 
@@ -50,14 +50,14 @@ def nano_recipe() -> TrainingConfig:
     plan = BatchPlan(
         12, 6, 1, 1, 6, 3 * 10**8, STYLES, checklists=0.15, requests=0.35, photographs=0.4, hardened=0.15, crowds=0.4
     )
-    return TrainingConfig((Stage("masks 12x12", "joint", plan, 1000, 4e-4, 0.0, 40, 0.8, perfect_share=0.25),))
+    return TrainingConfig((Stage("masks 12x12", "joint", plan, 1000, 4e-4, 0.0, 40, 0.8, teacher_mix=0.25),))
 
 
 def longer_recipe() -> TrainingConfig:
     """Masks and words again; the vision tower stays frozen."""
     (nano,) = nano_recipe().stages
     plan = replace(nano.plan, seed_offset=8 * 10**8)
-    return TrainingConfig((Stage("masks 12x12, longer", "joint", plan, 900, 2e-4, 0.0, 60, 0.9, perfect_share=0.15),))
+    return TrainingConfig((Stage("masks 12x12, longer", "joint", plan, 900, 2e-4, 0.0, 60, 0.9, teacher_mix=0.15),))
 
 
 RECIPES = {

@@ -27,9 +27,9 @@ from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.cells import N_PLACE
 from stamp.training.learning.checkpoint import export_checkpoint, write_nouns
-from stamp.training.learning.config import Stage, TrainingConfig, config_fingerprint
+from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, config_fingerprint, config_record
 from stamp.training.learning.data import Batch, BatchMaker, Rows
-from stamp.training.learning.grounding import KEPT_LAYER, PLACED_LAYERS, Grounding
+from stamp.training.learning.grounding import CELL_PROBE_LAYER, PLACE_PROBE_LAYERS, Grounding
 from stamp.training.learning.lineage import lineage
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.meter import Meter
@@ -37,17 +37,17 @@ from stamp.training.learning.nano import build_model, build_processor, image_pro
 from stamp.training.learning.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
 from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
-from stamp.training.learning.processes import Team
-from stamp.training.learning.transfer import adopt_eyes, adopt_text
+from stamp.training.learning.processes import TrainingProcesses
+from stamp.training.learning.transfer import adopt_text, adopt_vision_tower
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary
 
-#: Weight of the losses inside the text model, relative to the loss of answers.
-GROUNDING_WEIGHT = 0.1
-#: Weights relative to that: where image tokens are, what they show, what answers have found, and what is known about
-#: the nouns in questions.
-PLACE_WEIGHT, KEPT_WEIGHT, NAMED_WEIGHT, TOLD_WEIGHT = 10.0, 1.0, 3.0, 60.0
+#: Weight of the attention loss and the probe losses, relative to the loss of answers.
+PROBE_WEIGHT = 0.1
+#: Weights of the probes relative to that: where image tokens are, what they show, what answers have found, and what is
+#: known about the nouns in questions.
+PLACE_PROBE_WEIGHT, CELL_PROBE_WEIGHT, FOUND_PROBE_WEIGHT, FACT_PROBE_WEIGHT = 10.0, 1.0, 3.0, 60.0
 #: Weights of the squared errors of image features, relative to their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
 #: Noise on the perfect features of a "words" stage, which have length 3.
@@ -69,7 +69,7 @@ class Trainer:
 
     masks: how requests for a mask are answered and trained.
     init_from: a checkpoint to continue from; text_from: a checkpoint that gives a new model its text model;
-    eyes_from: a checkpoint that gives its vision tower (`transfer`).
+    vision_from: a checkpoint that gives its vision tower (`transfer`).
     """
 
     config: TrainingConfig
@@ -78,17 +78,17 @@ class Trainer:
     device: torch.device
     init_from: Path | None = None
     text_from: Path | None = None
-    eyes_from: Path | None = None
+    vision_from: Path | None = None
     photographs: PhotoLibrary | None = None
     workers: int = 1
-    team: Team = field(default_factory=Team)
+    processes: TrainingProcesses = field(default_factory=TrainingProcesses)
     masks: MaskObjective = field(default_factory=AllMask)
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         with writing(self.out):
             self.out.mkdir(parents=True, exist_ok=True)
-        self.earlier = lineage(self.init_from, self.text_from, self.eyes_from)
+        self.earlier = lineage(self.init_from, self.text_from, self.vision_from)
         torch.manual_seed(self.config.seed)
         lexicon = Lexicon.of(self.art.nouns)
         if self.init_from is None:
@@ -99,8 +99,8 @@ class Trainer:
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
-        if self.eyes_from is not None:
-            adopt_eyes(model, self.processor, self.eyes_from)
+        if self.vision_from is not None:
+            adopt_vision_tower(model, self.processor, self.vision_from)
         self.model: StampForSegmentation = self.masks.adopt(model)
         self.model.to(self.device)  # type: ignore[arg-type]
         self.model.train()
@@ -130,7 +130,7 @@ class Trainer:
         self.optimizer = self._make_optimizer(stage)
         first, last_save = self.progress.step, time.monotonic()
         meter = Meter()
-        quiet = self.team.rank > 0
+        quiet = self.processes.rank > 0
         bar = tqdm(total=stage.steps, initial=first, desc=stage.name, unit="step", mininterval=5, disable=quiet)
         for step, batch in enumerate(self._batches(stage, first), start=first):
             started = time.monotonic()
@@ -148,7 +148,7 @@ class Trainer:
         bar.close()
 
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
-        rank, size = self.team.rank, self.team.size
+        rank, size = self.processes.rank, self.processes.size
         pictures = stage.objective != "words"
         steps = stage.steps * size
         maker = BatchMaker(
@@ -169,11 +169,11 @@ class Trainer:
     def train_step(self, stage: Stage, step: int, batch: Batch) -> dict[str, float]:
         """One optimizer step on one batch; returns the losses (and the grid IoU of its masks) as numbers."""
         assert self.optimizer is not None
-        torch.manual_seed(self.config.seed + step * self.team.size + self.team.rank)
+        torch.manual_seed(self.config.seed + step * self.processes.size + self.processes.rank)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             losses, shown = self.losses(stage, batch.to(self.device))
         torch.stack(list(losses.values())).sum().backward()
-        self.team.average_gradients(self.optimizer.parameters)
+        self.processes.average_gradients(self.optimizer.parameters)
         nn.utils.clip_grad_norm_(self.optimizer.parameters, self.config.max_grad_norm)
         self.optimizer.step(stage.lr_factor(step))
         return {name: float(value.detach()) for name, value in (losses | shown).items()}
@@ -192,13 +192,13 @@ class Trainer:
             logits = self.nouns.classify(embeds, embeddings)
             losses |= self.vision_losses(batch, embeds, ideal, logits)
             shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
-            way = stage.perfect_share * torch.rand(len(embeds), 1, 1, device=embeds.device)
-            embeds = torch.lerp(embeds.float(), ideal.float(), way)
+            mix = stage.teacher_mix * torch.rand(len(embeds), 1, 1, device=embeds.device)
+            embeds = torch.lerp(embeds.float(), ideal.float(), mix)
         if stage.objective != "vision":
             for rows in filter(None, (batch.mask_rows, batch.text_rows)):
-                text, inside, mask_logits = self._forward(rows, batch, embeds)
+                text, probe, mask_logits = self._forward(rows, batch, embeds)
                 losses["text"] = losses.get("text", 0) + text
-                losses["inside"] = losses.get("inside", 0) + inside
+                losses[PROBE_LOSS] = losses.get(PROBE_LOSS, 0) + probe
                 if rows.target is not None:
                     assert mask_logits is not None
                     losses["mask"] = mask_loss(mask_logits, rows.target).mean()
@@ -227,33 +227,36 @@ class Trainer:
         )
 
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(loss of the answers, loss inside the text model, mask logits) of some rows."""
+        """(loss of the answers, attention and probe losses, mask logits) of some rows."""
         output = self._run_rows(rows, batch, embeds)
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
-        return text, GROUNDING_WEIGHT * self._inside_loss(rows, batch), output.mask_logits
+        return text, PROBE_WEIGHT * self._probe_loss(rows, batch), output.mask_logits
 
-    def _inside_loss(self, rows: Rows, batch: Batch) -> Tensor:
+    def _probe_loss(self, rows: Rows, batch: Batch) -> Tensor:
         embeddings: Any = self.model.get_input_embeddings().weight
         vectors = self.nouns.vectors(embeddings).detach()
         n_cells = batch.places.shape[1]
-        states = {layer: self.grounding.image_states(rows, n_cells, layer) for layer in {*PLACED_LAYERS, KEPT_LAYER}}
-        image = rows.image_index.repeat(len(states[KEPT_LAYER]) // len(rows.image_index))  # image and mask tokens
-        loss = self.grounding.look_loss(rows)
-        for layer in PLACED_LAYERS:
-            loss = loss + PLACE_WEIGHT * self.nouns.marks_loss(states[layer], batch.places[image])
-        kept = states[KEPT_LAYER] @ vectors.T
-        loss = loss + KEPT_WEIGHT * dense_loss(kept, batch.coverage[image], batch.weights[image])
+        states = {
+            layer: self.grounding.image_states(rows, n_cells, layer)
+            for layer in {*PLACE_PROBE_LAYERS, CELL_PROBE_LAYER}
+        }
+        image = rows.image_index.repeat(len(states[CELL_PROBE_LAYER]) // len(rows.image_index))  # image and mask tokens
+        loss = self.grounding.attention_loss(rows)
+        for layer in PLACE_PROBE_LAYERS:
+            loss = loss + PLACE_PROBE_WEIGHT * self.nouns.marks_loss(states[layer], batch.places[image])
+        kept = states[CELL_PROBE_LAYER] @ vectors.T
+        loss = loss + CELL_PROBE_WEIGHT * dense_loss(kept, batch.coverage[image], batch.weights[image])
         marks = torch.cat([batch.places, batch.attributes[..., N_PLACE:]], dim=-1)
-        loss = loss + TOLD_WEIGHT * self.nouns.marks_loss(*self.grounding.told_states(rows, marks))
-        return loss + NAMED_WEIGHT * self.grounding.named_loss(rows, batch.coverage, vectors)
+        loss = loss + FACT_PROBE_WEIGHT * self.nouns.marks_loss(*self.grounding.fact_probe_states(rows, marks))
+        return loss + FOUND_PROBE_WEIGHT * self.grounding.found_probe_loss(rows, batch.coverage, vectors)
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write `state.pt` (exact, for resuming) and `model/` (for use, with pictures at the size of the stage)."""
         assert self.optimizer is not None
-        if self.team.rank > 0:
+        if self.processes.rank > 0:
             return
         state = {
             "config": config_fingerprint(self.config),
@@ -281,9 +284,9 @@ class Trainer:
             "masks": self.masks.name,
             "progress": asdict(self.progress),
             "hardware": hardware_name(self.device),
-            "processes": self.team.size,
+            "processes": self.processes.size,
             "precision": "bf16" if self.bf16 else "float32",
-            "config": asdict(self.config),
+            "config": config_record(self.config),
             "photographs": self.photographs.origins() if self.photographs else {},
             "earlier": self.earlier,
         }
@@ -309,7 +312,7 @@ class Trainer:
         return True
 
     def _log(self, stage: Stage, step: int, averages: dict[str, float]) -> None:
-        if self.team.rank > 0:
+        if self.processes.rank > 0:
             return
         row = {"stage": stage.name, "step": step, "seconds": round(self.progress.seconds, 1)}
         rounded = {name: round(value, 5) for name, value in averages.items()}

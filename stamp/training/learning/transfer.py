@@ -1,4 +1,4 @@
-"""Copies the language of an earlier nano into a new one, which may differ in vocabulary, vision tower and sizes."""
+"""Copies the text model or the vision tower of an earlier nano into a new one with another vocabulary, stem or size."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: P
 
 
 @torch.no_grad()
-def adopt_eyes(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
+def adopt_vision_tower(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
     """Copy the vision tower of a checkpoint. If it has no stem, the new stem adds nothing at first."""
     other = StampForSegmentation.from_pretrained(folder, dtype=torch.float32)
     tower, theirs = model.model.visual, other.model.visual

@@ -80,12 +80,12 @@ def check_vocabulary(nouns: Sequence[Noun]) -> None:
             if word in owners:
                 raise ValueError(f"{word!r} names both {owners[word].name!r} and {noun.name!r}")
             owners[word] = noun
-    drawn: dict[tuple[str, str], Noun] = {}
+    drawing_owners: dict[tuple[str, str], Noun] = {}
     for noun in nouns:
         for drawing in noun.drawings:
-            if drawing in drawn:
-                raise ValueError(f"{drawing} shows both {drawn[drawing].name!r} and {noun.name!r}")
-            drawn[drawing] = noun
+            if drawing in drawing_owners:
+                raise ValueError(f"{drawing} shows both {drawing_owners[drawing].name!r} and {noun.name!r}")
+            drawing_owners[drawing] = noun
 
 
 def _check_row(noun: Noun) -> None:

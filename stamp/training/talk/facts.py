@@ -1,4 +1,4 @@
-"""Facts about a scene: the objects that a phrase can mean, or None if a person could doubt it."""
+"""Facts about a scene: the objects that a phrase can mean, or None if that is ambiguous."""
 
 import math
 from collections.abc import Sequence

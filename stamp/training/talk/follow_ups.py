@@ -25,9 +25,9 @@ def _and_the(s: Situation, before: Exchange, it: SceneObject | None) -> Exchange
     if before.kind.startswith("segment"):
         return one_mask("follow_and", asked, noun.name if len(items) == 1 else noun.plural, items)
     if before.kind == "count" and is_counted(noun) and noun in s.counted():
-        told = count_of(s, (noun.name, noun.plural), items)
+        counted = count_of(s, (noun.name, noun.plural), items)
         question = s.put(phrases.AND_THE, one=many).replace("Now the", "Now count the")
-        return Exchange("follow_count", question, told.answer, (), told.accepted, about=told.about)
+        return Exchange("follow_count", question, counted.answer, (), counted.accepted, about=counted.about)
     if before.kind == "where" and items[0] in s.singles():
         return where_of(s, items[0], asked, the_noun_is(noun))
     return None

@@ -1,4 +1,4 @@
-"""Which exchanges training draws, how often, and in what order."""
+"""Draws the exchanges of training: which ones, how often, and in what order."""
 
 from collections.abc import Callable
 from random import Random

@@ -20,18 +20,18 @@ SYNONYM_SHARE = 0.25
 class Situation:
     """A scene to talk about, and the available words.
 
-    unheard: use the phrasings held out of training, if there are any.
+    held_out_phrases: use the phrasings held out of training, if there are any.
     """
 
     scene: Scene
     rng: Random
     lexicon: Lexicon
-    unheard: bool = False
+    held_out_phrases: bool = False
 
     def put(self, phrases: tuple[str, ...], **slots: str) -> str:
         """One of the phrasings, with its slots filled."""
-        heard = phrases[:-1] if len(phrases) >= LEAST_FOR_HELD_OUT else phrases
-        phrase = phrases[-1] if self.unheard else self.rng.choice(heard)
+        trained = phrases[:-1] if len(phrases) >= LEAST_FOR_HELD_OUT else phrases
+        phrase = phrases[-1] if self.held_out_phrases else self.rng.choice(trained)
         return phrase.format_map(slots)
 
     def put_about(self, phrases: Mapping[str, tuple[str, ...]], key: str, **slots: str) -> str:

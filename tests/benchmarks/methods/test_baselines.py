@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -68,13 +69,14 @@ def polygon(folders: dict[str, Path]) -> Method:
     return method
 
 
-def test_polygons_in_an_answer_become_masks(monkeypatch: pytest.MonkeyPatch, polygon: Method) -> None:
+def test_polygons_in_an_answer_become_masks(monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]) -> None:
     """The clock counts readings, so that a decode step takes one. A `<|seg|>` means nothing here, and is no text."""
+    ticks, given = count(), options(folders)
+    counting = replace(given, load=replace(given.load, read_clock=lambda: float(next(ticks))))
+    (polygon,) = load_methods(["polygon"], counting)
     assert isinstance(polygon, WrittenMaskMethod)
     parts = ["Sure<|seg|>, here are the segmentation masks for 'crab': ", BOX, " and 'boat': ", f"{BOX}, {TRIANGLE}"]
     lengths = script(monkeypatch, polygon, parts)
-    ticks = count()
-    monkeypatch.setattr(polygon.predictor, "read_clock", lambda: float(next(ticks)))
     found = polygon.predict(PICTURE, "segment the crab and the boat")
     assert found.raw_output == "".join(parts).replace("<|seg|>", "")
     assert found.text == "Sure, here are the segmentation masks for 'crab':  and 'boat': "

@@ -14,6 +14,7 @@ from benchmarks.methods import released
 from benchmarks.methods.released import MASK_PARTS, segment_released
 from benchmarks.methods.teacher_forcing import segment_forced
 from stamp import ImageError, PromptError, StampPredictor
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Segmentation
 from stamp.inference.generation import PhaseClock, TextState
 
@@ -27,9 +28,8 @@ Method = Callable[..., Segmentation]
 @pytest.fixture(scope="module", params=["nano", "tied"])
 def stamp(request: pytest.FixtureRequest) -> StampPredictor:
     model = PARITY / "models" / "tied" if request.param == "tied" else None
-    loaded = StampPredictor.from_pretrained(model, device="cpu", dtype="float32")
-    loaded.drafter = None  # a pass a token: passes are counted here
-    return loaded
+    options = LoadOptions(model, device="cpu", dtype="float32", drafts=False)  # a pass a token: passes are counted here
+    return StampPredictor.load(options)
 
 
 def assert_same(result: Segmentation, expected: Segmentation) -> None:

@@ -24,7 +24,7 @@ from benchmarks.studies.scale import (
     scale_table,
     summarise,
 )
-from benchmarks.studies.speed import PROMPT, picture, prepare
+from benchmarks.studies.speed import PROMPT, picture
 from stamp.conversation import Turn
 from stamp.inference.answer import Answer
 from stamp.predictor import StampPredictor
@@ -37,9 +37,7 @@ CONFIG = ScaleConfig(polygon_tokens=7, patch_text_tokens=5, full_text_tokens=9, 
 
 @pytest.fixture(scope="module")
 def stamp() -> StampPredictor:
-    loaded = StampPredictor.from_pretrained(device="cpu", dtype="float32")
-    prepare(loaded, "wall")
-    return loaded
+    return StampPredictor.from_pretrained(device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")

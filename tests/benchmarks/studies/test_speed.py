@@ -16,12 +16,13 @@ from benchmarks.studies.speed import (
     Case,
     Row,
     SpeedConfig,
+    load_timed,
     measure,
     picture,
-    prepare,
     speed_cases,
     summarise,
 )
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.provenance import git
 from stamp.conversation import Segmentation
 from stamp.predictor import StampPredictor
@@ -157,22 +158,23 @@ def test_bad_input_is_one_sentence(
 
 def test_processor_time_leaves_waiting_out() -> None:
     """A method that sleeps takes no processor time, whatever it takes on the wall."""
-    predictor = StampPredictor.from_pretrained(device="cpu", dtype="float32")
-    case = speed_cases(predictor.processor, SpeedConfig())[0]
 
     def slowly(*given: Any) -> Segmentation:
         time.sleep(0.5)
         return segment_forced(*given)
 
-    slow = replace(case, methods={"ours": slowly})
     for clock in ("wall", "cpu"):
-        prepare(predictor, clock)
+        predictor = load_timed(LoadOptions(device="cpu", dtype="float32"), clock)
+        slow = replace(speed_cases(predictor.processor, SpeedConfig())[0], methods={"ours": slowly})
         run = measure(predictor, picture(96), slow, "ours")
         assert run.wall_s > 0.5
         assert (run.seconds["other"] > 0.5) == (clock == "wall")
-    predictor.model.to("meta")
-    with pytest.raises(ValueError, match="cannot time meta"):
-        prepare(predictor, "cpu")
+
+
+def test_processor_time_of_a_gpu_is_refused_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(ValueError, match="cannot time cuda"):
+        load_timed(LoadOptions("no/such/folder"), "cpu")
 
 
 def test_unknown_is_none() -> None:

@@ -18,8 +18,8 @@ from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_batche
 from benchmarks.training.train import choose_rate, make_trainer, segment_figures, train
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.scene_set import TEST_SEEDS
+from stamp.training.learning.attention_targets import Head
 from stamp.training.learning.data import BatchMaker, BatchPlan, Rows
-from stamp.training.learning.looks import Head
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import SceneConfig, compose_scene
@@ -104,13 +104,13 @@ def test_targets(makers: dict[str, BatchMaker]) -> None:
     assert embedding.seg_index is not None
     assert stamp.seg_index is not None
     assert torch.equal(embedding.seg_index, stamp.seg_index)
-    assert Head.NAMED in stamp.look_index[:, 0]
-    assert Head.NAMED not in embedding.look_index[:, 0]
+    assert Head.NAMED in stamp.attention_index[:, 0]
+    assert Head.NAMED not in embedding.attention_index[:, 0]
     for name in ("polygon", "patch_text"):
         written = mask_rows(makers[name])
         assert written.target is None
         assert written.seg_index is None
-        assert Head.NAMED not in written.look_index[:, 0]
+        assert Head.NAMED not in written.attention_index[:, 0]
 
 
 def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:

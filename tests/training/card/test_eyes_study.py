@@ -83,7 +83,7 @@ def test_a_pupil_that_sees_like_its_teacher_has_only_the_teacher_s_doubts(
         tmp_path,
         torch.device("cpu"),
         text_from=folder,
-        eyes_from=folder,
+        vision_from=folder,
         photographs=PhotoLibrary(pictures.photos),
         eyes=eyes,
         teacher_from=folder,

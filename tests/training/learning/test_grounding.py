@@ -1,4 +1,4 @@
-"""Where the text model looks, and what it knows of places, against loops over what transformers' layers give."""
+"""Attention and probe losses of the text model, against loops over what transformers' layers give."""
 
 import math
 
@@ -7,9 +7,9 @@ import torch
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.attention_targets import HEADS, Head
 from stamp.training.learning.data import Batch, BatchMaker, BatchPlan, Rows
 from stamp.training.learning.grounding import Grounding
-from stamp.training.learning.looks import HEADS, Head
 from stamp.training.learning.nano import build_model
 from stamp.training.scenes.art import ArtLibrary
 from tests.training.conftest import STYLES
@@ -39,9 +39,11 @@ def test_the_loss_is_about_the_real_attention_weights(library: ArtLibrary, proce
         assert rows is not None
         kept.clear()
         read(model, batch, rows, features)
-        found = grounding.look_loss(rows).item()
+        found = grounding.attention_loss(rows).item()
         by_head: dict[Head, list[float]] = {head: [] for head in Head}
-        for (head, row, query), wanted in zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True):
+        for (head, row, query), wanted in zip(
+            rows.attention_index.tolist(), rows.attention_targets.tolist(), strict=True
+        ):
             layer_number, numbers = HEADS[Head(head)]
             for number in numbers:
                 by_head[Head(head)].append(divergence(wanted, kept[layer_number][row, number, query].tolist()))
@@ -84,7 +86,7 @@ def test_image_states_are_those_of_image_and_mask_tokens(library: ArtLibrary, pr
 
 
 def test_what_an_answer_found_is_read_off_its_tokens(library: ArtLibrary, processor: StampProcessor) -> None:
-    """Against a loop over FOUND looks: the nouns of the cells they look at, from the tokens' states before layer 4."""
+    """Against a loop over FOUND targets: the nouns of the cells they point to, from states before layer 4."""
     model = build_model(processor, 0).eval()
     grounding = Grounding(model)
     kept: list[torch.Tensor] = []
@@ -94,9 +96,9 @@ def test_what_an_answer_found_is_read_off_its_tokens(library: ArtLibrary, proces
     assert rows is not None
     vectors = torch.randn(batch.coverage.shape[2], 192) / 10
     read(model, batch, rows, torch.randn(2, n_cells, 192))
-    found = grounding.named_loss(rows, batch.coverage, vectors).item()
+    found = grounding.found_probe_loss(rows, batch.coverage, vectors).item()
     losses = []
-    for (head, row, query), shares in zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True):
+    for (head, row, query), shares in zip(rows.attention_index.tolist(), rows.attention_targets.tolist(), strict=True):
         if head != Head.FOUND:
             continue
         start = rows.input_ids[row].tolist().index(processor.image_token_id)
@@ -112,8 +114,8 @@ def test_what_an_answer_found_is_read_off_its_tokens(library: ArtLibrary, proces
     assert found == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
-def test_nouns_and_answers_are_told_what_is_where(library: ArtLibrary, processor: StampProcessor) -> None:
-    """Against a loop over looks: marks of the cells a noun looks at, and how many objects share the EACH look."""
+def test_nouns_and_answers_know_what_is_where(library: ArtLibrary, processor: StampProcessor) -> None:
+    """Against a loop over targets: marks of the cells a noun attends to, and how many objects share EACH target."""
     model = build_model(processor, 0).eval()
     grounding = Grounding(model)
     kept: list[torch.Tensor] = []
@@ -126,11 +128,11 @@ def test_nouns_and_answers_are_told_what_is_where(library: ArtLibrary, processor
     assert rows is not None
     marks = torch.rand(2, n_cells, 3)
     read(model, batch, rows, torch.randn(2, n_cells, 192))
-    states, told = grounding.told_states(rows, marks)
+    states, facts = grounding.fact_probe_states(rows, marks)
     known: dict[tuple[int, int], list[float]] = {}
     answered: list[tuple[tuple[int, int], tuple[int, int]]] = []
-    looks = list(zip(rows.look_index.tolist(), rows.look_shares.tolist(), strict=True))
-    for (head, row, query), shares in looks:
+    targets = list(zip(rows.attention_index.tolist(), rows.attention_targets.tolist(), strict=True))
+    for (head, row, query), shares in targets:
         start = rows.input_ids[row].tolist().index(processor.image_token_id)
         if head == Head.CELLS:
             image = int(rows.image_index[row])
@@ -142,10 +144,10 @@ def test_nouns_and_answers_are_told_what_is_where(library: ArtLibrary, processor
         elif head == Head.ASKED and max(shares) == 1:
             answered.append(((row, query), (row, shares.index(1.0))))
     wanted = [*known.values(), *(known[noun] for _, noun in answered)]
-    torch.testing.assert_close(told, torch.tensor(wanted))
+    torch.testing.assert_close(facts, torch.tensor(wanted))
     expected = [normed(kept[0][row, query]) for row, query in known]
     expected += [normed(kept[1][row, query]) for (row, query), _ in answered]
     torch.testing.assert_close(states, torch.tensor(expected))
     assert len(answered) > 10
-    assert {1.0, 0.0} == set(told[:, 3].tolist())
-    assert 0 < told[:, 4].mean() < 1
+    assert {1.0, 0.0} == set(facts[:, 3].tolist())
+    assert 0 < facts[:, 4].mean() < 1

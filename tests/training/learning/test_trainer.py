@@ -276,7 +276,7 @@ def test_stages_that_make_no_sense_are_refused() -> None:
         BatchPlan(13, 1, 0, 0, 0, seed_offset=0, styles=STYLES)
 
 
-@pytest.mark.parametrize("stage", [WORDS, replace(JOINT, vision_lr=0.0, perfect_share=0.5)])
+@pytest.mark.parametrize("stage", [WORDS, replace(JOINT, vision_lr=0.0, teacher_mix=0.5)])
 def test_a_frozen_part_does_not_move(make: Make, tmp_path: Path, stage: Stage) -> None:
     """Nor do the words that a frozen tower's features are made of."""
     run = make(tmp_path, TrainingConfig((stage,), precision="float32"))
@@ -290,7 +290,7 @@ def test_a_frozen_part_does_not_move(make: Make, tmp_path: Path, stage: Stage) -
 def test_features_go_a_random_share_of_the_way_to_perfect_ones(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = replace(TALK, perfect_share=0.8)
+    stage = replace(TALK, teacher_mix=0.8)
     run = make(tmp_path, TrainingConfig((stage,), precision="float32"))
     batch = next(run._batches(stage, 0))
     assert batch.pixel_values is not None
@@ -303,7 +303,7 @@ def test_features_go_a_random_share_of_the_way_to_perfect_ones(
     monkeypatch.setattr(run, "_run_rows", stop)
     for share in (0.8, 0.0):
         with pytest.raises(ZeroDivisionError):
-            run.losses(replace(stage, perfect_share=share), batch)
+            run.losses(replace(stage, teacher_mix=share), batch)
     seen = torch.stack(run.model.encode_images(batch.pixel_values, batch.grid_thw))
     ideal = run.nouns.ideal(batch.coverage, batch.attributes, run.model.get_input_embeddings().get_parameter("weight"))
     ways = ((given[0] - seen) / (ideal - seen)).flatten(1).median(1).values

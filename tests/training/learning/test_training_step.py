@@ -27,7 +27,7 @@ __all__ = ["make"]
 
 
 def loss_of_parts(run: Trainer, batch: Batch, rows: Rows, embeds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(answers, inside) of some rows, from the parts that have tests of their own, with the weights written out."""
+    """(answers, attention and probes) of some rows, from tested parts, with the weights written out."""
     image = rows.image_index
     output = run.model.forward_rows(
         rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index
@@ -45,15 +45,15 @@ def loss_of_parts(run: Trainer, batch: Batch, rows: Rows, embeds: torch.Tensor) 
     )
     weights = batch.weights[repeated].flatten()
     marks = torch.cat([batch.places, batch.attributes[..., 2:]], dim=-1)
-    told, known = run.grounding.told_states(rows, marks)
-    inside = (
-        run.grounding.look_loss(rows)
+    states_of_nouns, known = run.grounding.fact_probe_states(rows, marks)
+    probe = (
+        run.grounding.attention_loss(rows)
         + 10 * places
         + 1 * (nouns * weights).sum() / weights.sum()
-        + 60 * functional.mse_loss(told @ axes(run, known.shape[1]) / 2, known)
-        + 3 * run.grounding.named_loss(rows, batch.coverage, vectors)
+        + 60 * functional.mse_loss(states_of_nouns @ axes(run, known.shape[1]) / 2, known)
+        + 3 * run.grounding.found_probe_loss(rows, batch.coverage, vectors)
     )
-    return text, 0.1 * inside
+    return text, 0.1 * probe
 
 
 def axes(run: Trainer, count: int) -> torch.Tensor:
@@ -133,17 +133,19 @@ def test_a_step_follows_the_gradient_of_all_losses_and_no_further_than_allowed(
     make: Make, tmp_path: Path, largest: float
 ) -> None:
     """Against the gradient of their sum by autograd: its length is cut to the largest that is allowed, or left."""
-    stage = replace(JOINT, steps=8, warmup_steps=4, perfect_share=0.5)
+    stage = replace(JOINT, steps=8, warmup_steps=4, teacher_mix=0.5)
     run = make(tmp_path, TrainingConfig((stage,), seed=7, precision="float32", max_grad_norm=largest))
     batch = next(run._batches(stage, 0))
     parameters = [one for one in run.model.parameters() if one.requires_grad]
     optimizer = Gradients([*parameters, *run.nouns.parameters()])
     run.optimizer = optimizer  # type: ignore[assignment]
-    told = run.train_step(stage, 1, batch)
+    reported = run.train_step(stage, 1, batch)
     assert optimizer.factor == 0.5  # two of the four steps of warming up
     torch.manual_seed(7 + 1)
     losses, _ = run.losses(stage, batch)
-    assert {name: told[name] for name in losses} == pytest.approx({name: float(one) for name, one in losses.items()})
+    assert {name: reported[name] for name in losses} == pytest.approx(
+        {name: float(one) for name, one in losses.items()}
+    )
     total = torch.stack(list(losses.values())).sum()
     gradients = torch.autograd.grad(total, optimizer.parameters, allow_unused=True)
     whole = [torch.zeros_like(p) if g is None else g for p, g in zip(optimizer.parameters, gradients, strict=True)]

@@ -9,7 +9,7 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.nano import build_model, build_processor, image_processor
-from stamp.training.learning.transfer import adopt_eyes, adopt_text
+from stamp.training.learning.transfer import adopt_text, adopt_vision_tower
 from stamp.training.scenes.groups import Lexicon
 from tests.training.conftest import LEXICON, NOUN
 
@@ -32,7 +32,7 @@ def test_text_and_eyes_are_taken_over(processor: StampProcessor, tmp_path: Path)
     for name, value in old.model.language_model.layers.state_dict().items():
         assert torch.equal(model.model.language_model.layers.state_dict()[name], value.bfloat16().float())
 
-    adopt_eyes(model, wider, tmp_path / "old")
+    adopt_vision_tower(model, wider, tmp_path / "old")
     for name, value in old.model.visual.state_dict().items():
         assert torch.equal(model.model.visual.state_dict()[name], value.bfloat16().float())
 
@@ -45,7 +45,7 @@ def test_a_tower_without_a_stem_sees_the_same_behind_one(processor: StampProcess
     export_checkpoint(old, theirs, tmp_path)
     ours = StampProcessor(processor.tokenizer, image_processor(4))
     model = build_model(ours, seed=2)
-    adopt_eyes(model, ours, tmp_path)
+    adopt_vision_tower(model, ours, tmp_path)
 
     picture = Image.linear_gradient("L").convert("RGB").rotate(30)
     old = StampForSegmentation.from_pretrained(tmp_path, dtype=torch.float32)

@@ -46,7 +46,7 @@ def test_training_hears_follow_ups_and_no_phrasing_that_is_held_out(
     library: ArtLibrary, processor: StampProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds: Counter[str] = Counter()
-    unheard: set[bool] = set()
+    held_out_phrases: set[bool] = set()
     whole = BatchMaker._row
 
     def row(self: BatchMaker, exchanges: list[Exchange], *rest: object) -> object:
@@ -54,7 +54,7 @@ def test_training_hears_follow_ups_and_no_phrasing_that_is_held_out(
         return whole(self, exchanges, *rest)  # type: ignore[arg-type]
 
     def put(self: Situation, phrases: tuple[str, ...], **slots: str) -> str:
-        unheard.add(self.unheard)
+        held_out_phrases.add(self.held_out_phrases)
         return phrases[0].format_map(slots)
 
     monkeypatch.setattr(BatchMaker, "_row", row)
@@ -65,7 +65,7 @@ def test_training_hears_follow_ups_and_no_phrasing_that_is_held_out(
     follow_ups = sum(count for kind, count in kinds.items() if kind.startswith("follow"))
     assert follow_ups >= 10
     assert follow_ups < 0.3 * kinds.total()
-    assert unheard == {False}
+    assert held_out_phrases == {False}
 
 
 def test_questions_are_typed_as_people_type() -> None:

@@ -66,5 +66,5 @@ def test_a_group_with_a_doubtful_member_is_neither_there_nor_absent() -> None:
 def test_the_last_of_many_phrasings_is_never_heard() -> None:
     heard = {situation(SCENE, seed).put(phrases.SEGMENT, the="the bee") for seed in range(300)}
     assert heard == {phrase.format(the="the bee") for phrase in phrases.SEGMENT[:-1]}
-    unheard = Situation(SCENE, Random(0), Lexicon.of(()), unheard=True)
-    assert unheard.put(phrases.SEGMENT, the="the bee") == "Please mark the bee in the image."
+    held_out_phrases = Situation(SCENE, Random(0), Lexicon.of(()), held_out_phrases=True)
+    assert held_out_phrases.put(phrases.SEGMENT, the="the bee") == "Please mark the bee in the image."

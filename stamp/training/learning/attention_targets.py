@@ -1,7 +1,7 @@
-"""Where the tokens of a row should look: attention targets for a few heads.
+"""Attention targets for a few heads: which tokens of a row should attend to which.
 
-Without help, matching words with the picture takes thousands of steps to emerge and settles in the last layer, where no
-later layer can use it. When heads are shown where to look, they learn it in hundreds.
+Without supervision, matching words with the picture takes thousands of steps to emerge and settles in the last layer,
+where no later layer can use it. With attention targets, the heads learn it in hundreds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ MOST_ASKED = 2
 
 
 class Head(IntEnum):
-    """What each head is shown. For something that is not there, it looks at the first token of the row, the sink.
+    """The target of each head. If something is not there, the target is the first token of the row, the sink.
 
-    CELLS: a noun looks at the cells that show it. EACH: it looks equally at each of its objects, large or small, and as
-    much at the sink, so the sink's share tells how many there are. NAMED: a mask token of the object looks at the noun
-    before its `<|seg|>`, other mask tokens at the sink. ASKED: an answer looks at the noun in its question. FOUND: if
-    the question leaves a noun open, the answer's words before it look at its objects.
+    CELLS: a noun attends to the cells that show it. EACH: it attends equally to each of its objects, large or small,
+    and as much to the sink, so the sink's weight tells how many there are. NAMED: a mask token of the object attends to
+    the noun before its `<|seg|>`, other mask tokens to the sink. ASKED: an answer attends to the noun in its question.
+    FOUND: if the question leaves a noun open, the answer's words before it attend to its objects.
     """
 
     CELLS = 0
@@ -33,8 +33,8 @@ class Head(IntEnum):
     FOUND = 4
 
 
-#: Text layer (from 0) and heads of each look: first words are matched with the picture, then answers use it. FOUND has
-#: several heads, because answers must name what is found and a single head passes on a third of what its cells say.
+#: Text layer (from 0) and heads of each target: first words are matched with the picture, then answers use it.
+#: FOUND has several heads, because answers must name what is found, and one head passes on a third of what cells say.
 HEADS = {
     Head.CELLS: (1, (0,)),
     Head.EACH: (1, (1,)),
@@ -54,13 +54,13 @@ class Mention:
 
 
 @dataclass(frozen=True)
-class Look:
-    """Token `query` of a row should look at the keys in these shares (their sum is 1)."""
+class AttentionTarget:
+    """The attention weights (their sum is 1) from token `query` of a row to some keys."""
 
     head: Head
     query: int
     keys: tuple[int, ...]
-    shares: tuple[float, ...]
+    weights: tuple[float, ...]
 
 
 class NounMentions:
@@ -95,28 +95,30 @@ class NounMentions:
         return found
 
 
-def noun_looks(mentions: Sequence[Mention], image_start: int, nouns: np.ndarray, parts: np.ndarray) -> Iterator[Look]:
+def noun_attention(
+    mentions: Sequence[Mention], image_start: int, nouns: np.ndarray, parts: np.ndarray
+) -> Iterator[AttentionTarget]:
     """CELLS and EACH. nouns, parts: (P, 1 + nouns), see `cells.Grid`."""
     for mention in mentions:
         numbers = list(mention.nouns)
-        yield _look_at_cells(Head.CELLS, mention.last, image_start, nouns[:, numbers].sum(1))
-        yield _look_at_cells(Head.EACH, mention.last, image_start, parts[:, numbers].sum(1), sink=1.0)
+        yield _attention_to_cells(Head.CELLS, mention.last, image_start, nouns[:, numbers].sum(1))
+        yield _attention_to_cells(Head.EACH, mention.last, image_start, parts[:, numbers].sum(1), sink=1.0)
 
 
-def answer_looks(
+def answer_attention(
     mentions: Sequence[Mention], is_answer: Sequence[bool], found: Sequence[Sequence[np.ndarray]], image_start: int
-) -> Iterator[Look]:
+) -> Iterator[AttentionTarget]:
     """ASKED and FOUND. found: for each answer, the (P,) coverage of the objects of each noun that it had to find."""
     for (asked_from, start, end), objects in zip(turns(is_answer), found, strict=True):
         asked = [mention.last for mention in mentions if asked_from <= mention.last < start]
         if 1 <= len(asked) <= MOST_ASKED:
             for query in range(start - 1, end - 1):
-                yield Look(Head.ASKED, query, tuple(asked), (1 / len(asked),) * len(asked))
+                yield AttentionTarget(Head.ASKED, query, tuple(asked), (1 / len(asked),) * len(asked))
         query = start - 1
         named = [mention for mention in mentions if start <= mention.first < end]
         for mention, cells in zip(named, objects, strict=False):
             for before in range(query, mention.first):
-                yield _look_at_cells(Head.FOUND, before, image_start, cells)
+                yield _attention_to_cells(Head.FOUND, before, image_start, cells)
             query = mention.last
 
 
@@ -127,17 +129,21 @@ def turns(is_answer: Sequence[bool]) -> Iterator[tuple[int, int, int]]:
     yield from zip((0, *edges[1::2]), edges[::2], edges[1::2], strict=False)
 
 
-def mask_looks(mentions: Sequence[Mention], seg_index: int, length: int, target: np.ndarray) -> Iterator[Look]:
+def mask_attention(
+    mentions: Sequence[Mention], seg_index: int, length: int, target: np.ndarray
+) -> Iterator[AttentionTarget]:
     """NAMED. length: of the batch's padded rows, which the mask tokens follow; target: (P,) soft coverage."""
     nouns = [mention.last for mention in mentions if mention.last < seg_index]
     if nouns:
-        for cell, share in enumerate(target.tolist()):
-            yield Look(Head.NAMED, length + cell, (nouns[-1], 0), (share, 1 - share))
+        for cell, covered in enumerate(target.tolist()):
+            yield AttentionTarget(Head.NAMED, length + cell, (nouns[-1], 0), (covered, 1 - covered))
 
 
-def _look_at_cells(head: Head, query: int, image_start: int, cells: np.ndarray, sink: float = 0.0) -> Look:
+def _attention_to_cells(
+    head: Head, query: int, image_start: int, cells: np.ndarray, sink: float = 0.0
+) -> AttentionTarget:
     (where,) = np.nonzero(cells)
     if not len(where):
-        return Look(head, query, (0,), (1.0,))
-    shares = np.array([*cells[where], sink]) / (cells[where].sum() + sink)
-    return Look(head, query, (*(image_start + where).tolist(), 0), tuple(shares.tolist()))
+        return AttentionTarget(head, query, (0,), (1.0,))
+    weights = np.array([*cells[where], sink]) / (cells[where].sum() + sink)
+    return AttentionTarget(head, query, (*(image_start + where).tolist(), 0), tuple(weights.tolist()))
