@@ -231,7 +231,8 @@ def operations_page(record: dict[str, Any]) -> str:
         f"- **Everybody leaves**: {house['free_after_s']:.0f} s later no question was open.",
         "",
         "An answer that nobody waits for ends before its next token; that its reader has gone is noticed within 3 s. One",
-        "visitor has one answer at a time, one address 4 questions (`--per-address`). `--max-seconds` bounds an answer.",
+        "visitor has one answer at a time and one place in the queue, one address 4 questions (`--per-address`).",
+        "`--max-seconds` bounds an answer.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -13,6 +13,7 @@ from demo.security.page import Page
 QUESTIONS = ("model", "live")
 #: Events of all visitors together that are no questions.
 MAX_EVENTS = 1000
+STILL_WAITING = "Your last question still waits for its turn. Ask the next one when it is answered, or press Stop."
 NO_SESSION = f"session_hash must have 1 to {MAX_SESSION_CHARS} characters."
 
 
@@ -29,21 +30,29 @@ def admit(page: Page) -> None:
             raise HTTPException(404, NOT_FOUND)
         if body.session_hash is not None and not 1 <= len(body.session_hash) <= MAX_SESSION_CHARS:
             raise HTTPException(422, NO_SESSION)
-        if is_refused(page, body.fn_index, address_of(request.client)):
-            raise HTTPException(429, BUSY)  # not 503: for that Gradio shows a sentence of its own
+        if sentence := refusal(page, body.fn_index, address_of(request.client), body.session_hash):
+            raise HTTPException(429, sentence)  # not 503: for that Gradio shows a sentence of its own
         return await push(body, request, username)
 
     page._queue.push = admitted  # type: ignore[assignment, method-assign]
 
 
-def is_refused(page: Page, fn_index: int | None, address: str) -> bool:
-    """Whether one more event from an address is too many."""
+def refusal(page: Page, fn_index: int | None, address: str, session: str | None = None) -> str | None:
+    """Why one more event is too many, from an address and a session of it; None if it is not."""
     limits, asked = page.limits, _is_question(page.fns.get(-1 if fn_index is None else fn_index))
     events = [event for event in page._queue.event_ids_to_events.values() if _is_question(event.fn) == asked]
     if len(events) >= (limits.waiting if asked else MAX_EVENTS):
-        return True
+        return BUSY
     most = limits.questions if asked else limits.events
-    return most is not None and sum(address_of(event.request.client) == address for event in events) >= most
+    if most is not None and sum(address_of(event.request.client) == address for event in events) >= most:
+        return BUSY
+    return STILL_WAITING if asked and session is not None and is_waiting(page, session) else None
+
+
+def is_waiting(page: Page, session: str) -> bool:
+    """Whether a question of a session has a place in the queue: a visitor has one at most."""
+    queues = page._queue.event_queue_per_concurrency_id
+    return any(event.session_hash == session for name in QUESTIONS if name in queues for event in queues[name].queue)
 
 
 def open_questions(page: Page) -> int:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from demo.security import presence
-from demo.security.admission import NO_SESSION
+from demo.security.admission import NO_SESSION, STILL_WAITING
 from demo.security.gate import API, ROUTES, Rates, find_route
 from demo.security.limits import BUSY, Limits, address_of
 from demo.ui import EXAMPLES
@@ -63,6 +63,19 @@ def test_one_address_has_few_questions_at_a_time(slow: Stranger) -> None:
     assert refused.json() == {"detail": BUSY}
     assert slow.join(slow.index("prompt", "submit"), ["hi", "none"], "chat").json() == {"detail": BUSY}
     assert slow.join(slow.index("race-go", "click"), [None, "hi", []], "race").json() == {"detail": BUSY}
+
+
+def test_one_visitor_has_one_place_in_the_queue() -> None:
+    limits = Limits(questions=None, events=None, streams=None, has_rates=False)
+    with strangers_page(FakePredictor(SLOW, pause_s=0.03), limits=limits) as stranger:
+        assert [ask(stranger).status_code for _ in range(8)] == [200] * 8  # being answered, or next
+        eventually(lambda: not stranger.demo._queue.event_queue_per_concurrency_id["model"].queue)
+        question = stranger.index("prompt", "submit")
+        assert stranger.join(question, ["hi", "none"], "impatient").status_code == 200
+        refused = stranger.join(question, ["hi", "none"], "impatient")
+        assert (refused.status_code, refused.json()) == (429, {"detail": STILL_WAITING})
+        assert stranger.join(question, ["hi", "none"], "another").status_code == 200
+        assert stranger.join(stranger.index("change", "click"), [], "impatient").status_code == 200
 
 
 def test_questions_do_not_take_the_places_of_light_events(slow: Stranger) -> None:
