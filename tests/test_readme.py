@@ -41,6 +41,9 @@ def test_the_tree_names_what_is_there() -> None:
     listed = set(the_tree())
     assert all((ROOT / name).exists() for name in listed), {name for name in listed if not (ROOT / name).exists()}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "stamp").rglob("*.py")}
+    modules |= {
+        path.relative_to(ROOT).as_posix() for top in ("benchmarks", "demo") for path in (ROOT / top).glob("*.py")
+    }
     assert {name for name in modules if not name.startswith("stamp/training/") and "__init__" not in name} <= listed
     packages = {path.parent for top in ("stamp", "benchmarks", "demo") for path in (ROOT / top).rglob("__init__.py")}
     assert {f"{path.relative_to(ROOT).as_posix()}/" for path in packages} <= listed
