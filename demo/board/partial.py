@@ -5,11 +5,8 @@ Only used for drawing. Scores come from the method's own prediction, which parse
 
 import re
 
-#: Coordinates are written as 0..99 of width and height.
-LARGEST_COORDINATE = 99
-#: Rows and columns of a mask written as labels of patches.
-GRID = 16
-BACKGROUND = "others"
+from benchmarks.baselines.patches import BACKGROUND, GRID
+from benchmarks.baselines.polygons import LAST_STEP
 
 _PAIR = re.compile(r"\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]")
 _RUN = re.compile(r"([^,*\n]+?)\s*\*\s*(\d{1,3})(?=\s*[,\n]|\s*$)")
@@ -25,7 +22,7 @@ def vertices(text: str) -> list[Vertex]:
     for match in _PAIR.finditer(text):
         if end is None or text[end : match.start()].strip(" ,\n"):
             contour += 1
-        x, y = (min(int(number) / LARGEST_COORDINATE, 1.0) for number in match.groups())
+        x, y = (min(int(number) / LAST_STEP, 1.0) for number in match.groups())
         found.append((contour, x, y))
         end = match.end()
     return found

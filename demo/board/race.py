@@ -11,21 +11,23 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
-from scipy.ndimage import minimum_filter
 
+from benchmarks.baselines.patches import GRID
+from benchmarks.datasets.sample import DatasetError, MaskSample
 from demo.background import batches
 from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, MethodPool, Refused
 from demo.board.names import method_name
 from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
-from demo.board.partial import GRID, cells, vertices
+from demo.board.partial import cells, vertices
 from demo.board.takeaways import seconds
 from demo.chat.visit import shrink_mask
 from demo.html import and_list
 from stamp.pictures.masks import Mask
+from stamp.pictures.visualization import opacities
 
 if TYPE_CHECKING:
     from benchmarks.methods import Method, Prediction
@@ -137,9 +139,6 @@ def _record(method: "Method", entry: Entry, deadline: Deadline) -> "tuple[Moment
 
 def _sample(prompt: str) -> Any:
     """A visitor's request in the form of a benchmark sample; its right answer is unknown."""
-    from pathlib import Path
-
-    from benchmarks.datasets.sample import DatasetError, MaskSample
 
     def truth() -> Any:
         raise DatasetError("A visitor's picture has no annotation.")
@@ -257,8 +256,6 @@ def data_uri(image: Image.Image, kind: str) -> str:
 def mask_uri(mask: Mask, colour: str, opacity: float = 0.5) -> str:
     """A (h, w) mask as a PNG in one colour with an opaque outline, transparent elsewhere."""
     outline_px = max(1, round(min(mask.shape) / OUTLINES_PER_SHORTER_SIDE))
-    inner = minimum_filter(mask, size=2 * outline_px + 1, mode="nearest")
-    alpha = np.where(inner, round(255 * opacity), np.where(mask, 255, 0)).astype(np.uint8)
     picture = Image.new("RGBA", (mask.shape[1], mask.shape[0]), colour)
-    picture.putalpha(Image.fromarray(alpha))
+    picture.putalpha(Image.fromarray(opacities(mask, round(255 * opacity), outline_px)))
     return data_uri(picture, "PNG")

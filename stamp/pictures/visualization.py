@@ -76,12 +76,16 @@ def _paint(canvas: Image.Image, mask: Mask, colour: str, alpha: int, outline_px:
     x, y, width, height = bounding_box_xywh(mask)
     # One pixel more where the image has it, so that only the edge of the image counts as a continuing mask.
     left, top = max(0, x - 1), max(0, y - 1)
-    crop = mask[top : y + height + 1, left : x + width + 1].astype(np.uint8)
-    strength = crop * np.uint8(alpha)
-    if outline_px:
-        inner = minimum_filter(crop, size=2 * outline_px + 1, mode="nearest")
-        strength[crop != inner] = 255
+    strength = opacities(mask[top : y + height + 1, left : x + width + 1], alpha, outline_px)
     canvas.paste(colour, (left, top), Image.fromarray(strength))
+
+
+def opacities(mask: Mask, alpha: int, outline_px: int) -> NDArray[np.uint8]:
+    """(h, w) 0..255: `alpha` inside the mask, 255 on its outline, 0 elsewhere. The edge of the array is no outline."""
+    strength = mask.astype(np.uint8) * np.uint8(alpha)
+    if outline_px:
+        strength[mask != minimum_filter(mask, size=2 * outline_px + 1, mode="nearest")] = 255
+    return strength
 
 
 def _check(image: Image.Image, masks: NDArray[np.bool_], opacity: float, outline_px: int | None) -> None:

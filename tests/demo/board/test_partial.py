@@ -2,7 +2,8 @@
 
 import pytest
 
-from demo.board.partial import BACKGROUND, GRID, cells, vertices
+from benchmarks.baselines.patches import BACKGROUND, GRID
+from demo.board.partial import cells, vertices
 
 
 def test_vertices_of_several_contours() -> None:
