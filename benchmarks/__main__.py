@@ -1,11 +1,14 @@
 """Command line: `python -m benchmarks COMMAND`; `--help` lists the commands."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.run_command import INTERRUPTED, add_run_options, read_run_options, run
 from benchmarks.studies.operations import add_operations_options
@@ -41,6 +44,12 @@ def build_parser() -> argparse.ArgumentParser:
     figures.add_argument("--scenes", type=int, default=100, help="unseen scenes for precision and edges")
     figures.add_argument("--device", default="auto")
     figures.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it is resumed")
+    _add_studies(commands)
+    _add_train(commands.add_parser("train", help="train a compared method: sweep, training, card"))
+    return parser
+
+
+def _add_studies(commands: Any) -> None:
     speed = commands.add_parser("speed", help="seconds per phase: ours against the algorithm as released")
     speed.add_argument("--out", type=Path, required=True, help="folder for speed.jsonl and speed.json")
     speed.add_argument("--masks", type=int, default=8, help="number of masks in the many-mask answer")
@@ -67,14 +76,12 @@ def build_parser() -> argparse.ArgumentParser:
     threads.add_argument("--side-px", type=int, default=448, help="side of the square picture")
     add_model_options(threads)
     add_operations_options(commands.add_parser("operations", help="memory and seconds of the page under load"))
-    _add_train(commands.add_parser("train", help="train a compared method: sweep, training, card"))
     for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
             "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a CPU shared with others"
         )
         add_model_options(command)
-    return parser
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
@@ -152,8 +159,6 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    import signal
-
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import train
     from stamp.checkpoints.devices import choose_device
@@ -178,7 +183,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _speed(options: argparse.Namespace) -> int:
-    from benchmarks.studies.speed import SpeedConfig, run_speed
+    from benchmarks.studies.speed import SpeedConfig, run_speed, speed_table
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
     print(speed_table(run_speed(read_model_options(options), options.out, config)))
@@ -203,8 +208,6 @@ def _footprint(options: argparse.Namespace) -> int:
 
 
 def _threads(options: argparse.Namespace) -> int:
-    import psutil
-
     from benchmarks.studies.threads import ThreadsConfig, run_threads, threads_table
 
     numbers = options.threads or sorted({1, psutil.cpu_count(logical=False) or 1})
@@ -219,21 +222,6 @@ def _operations(options: argparse.Namespace) -> int:
     config = OperationsConfig(**{one.name: getattr(options, one.name) for one in fields(OperationsConfig)})
     print(operations_page(run_operations(config, options.out, options.page)))
     return 0
-
-
-def speed_table(record: dict[str, Any]) -> str:
-    """Median seconds per case, method and phase; one line each."""
-    clock = record["provenance"]["config"]["clock"]
-    phases = ("vision", "prefill", "decode", "mask", "refine", "total")
-    lines = [f"{f'median {clock} seconds':24}" + "".join(f"{phase:>9}" for phase in phases)]
-    for name, case in record["cases"].items():
-        for method, seconds in case["median_s"].items():
-            lines.append(f"{f'{name}, {method}':24}" + "".join(f"{seconds[phase]:9.3f}" for phase in phases))
-        ratios = ", ".join(f"{method} {ratio:.2f}" for method, ratio in case["compared_ratio"].items())
-        lines.append(f"  {case['compared']}, times {next(iter(case['median_s']))}: {ratios}")
-    lines.append(f"follow-up question over first question: {record['follow_up_over_first']:.2f}")
-    where = record["provenance"]
-    return "\n".join([*lines, f"n = {where['n']}, P = {where['mask_tokens']}, {where['dtype']}, {where['hardware']}"])
 
 
 if __name__ == "__main__":

@@ -244,3 +244,18 @@ def run_speed(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str,
     }
     (out / SUMMARY_FILE).write_text(json.dumps(record, indent=1) + "\n")
     return record
+
+
+def speed_table(record: dict[str, Any]) -> str:
+    """Median seconds per case, method and phase; one line each."""
+    clock = record["provenance"]["config"]["clock"]
+    phases = ("vision", "prefill", "decode", "mask", "refine", "total")
+    lines = [f"{f'median {clock} seconds':24}" + "".join(f"{phase:>9}" for phase in phases)]
+    for name, case in record["cases"].items():
+        for method, seconds in case["median_s"].items():
+            lines.append(f"{f'{name}, {method}':24}" + "".join(f"{seconds[phase]:9.3f}" for phase in phases))
+        ratios = ", ".join(f"{method} {ratio:.2f}" for method, ratio in case["compared_ratio"].items())
+        lines.append(f"  {case['compared']}, times {next(iter(case['median_s']))}: {ratios}")
+    lines.append(f"follow-up question over first question: {record['follow_up_over_first']:.2f}")
+    where = record["provenance"]
+    return "\n".join([*lines, f"n = {where['n']}, P = {where['mask_tokens']}, {where['dtype']}, {where['hardware']}"])
