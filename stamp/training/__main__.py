@@ -2,35 +2,45 @@
 
 Run them in this order: art, sheet, scenes, train, quantization, refinement, card, examples. `scenes` writes the
 evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures everything that a model card
-shows, and writes the card.
+shows, and writes the card. `ablation` and `eyes` are studies from a backbone, and `balance` adjusts a trained
+checkpoint; none of them needs the others.
 """
 
 import argparse
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.threads import let_threads_sleep
+
+if TYPE_CHECKING:
+    from stamp.training.scenes.art import ArtLibrary
+    from stamp.training.scenes.photographs import PhotoLibrary
+
+#: The commands, each with its help; `run_NAME` runs it.
+STEPS = {
+    "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
+    "sheet": "draw a contact sheet of scenes or of nouns",
+    "train": "train the nano checkpoint; continues where an earlier run stopped",
+    "quantization": "measure what int8 and nf4 cost a checkpoint in answers and in time; writes quantization.json",
+    "card": "write the model card from the records beside the checkpoint",
+    "examples": "compose the example pictures of the page",
+    "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
+    "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
+    "balance": "fit how readily a trained checkpoint says that something is not there; writes a new one",
+    "eyes": "train and measure vision towers with and without a pretrained stem, at a small equal budget",
+    "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """One command per step; the defaults fit together."""
     parser = argparse.ArgumentParser(prog="python -m stamp.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    steps = {
-        "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
-        "sheet": "draw a contact sheet of scenes or of nouns",
-        "train": "train the nano checkpoint; continues where an earlier run stopped",
-        "quantization": "measure what int8 and nf4 cost a checkpoint in answers and in time; writes quantization.json",
-        "card": "write the model card from the records beside the checkpoint",
-        "examples": "compose the example pictures of the page",
-        "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
-        "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
-        "balance": "fit how readily a trained checkpoint says that something is not there; writes a new one",
-        "eyes": "train and measure vision towers with and without a pretrained stem, at a small equal budget",
-        "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
-    }
-    for name, text in steps.items():
+    for name, text in STEPS.items():
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
@@ -59,7 +69,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--start", type=Path, default=Path("assets/nano-backbone"), help="checkpoint with the first tower"
     )
     eyes.add_argument("--steps", type=int, default=300)
-    train = commands.choices["train"]
+    _add_train_options(commands.choices["train"])
+    card = commands.choices["card"]
+    card.add_argument("--run", type=Path, help="folder of the training run (default: the model's record)")
+    card.add_argument("--note", help="what readers must know about this run, in a sentence or two")
+    return parser
+
+
+def _add_train_options(train: argparse.ArgumentParser) -> None:
     recipes = ("words", "eyes", "backbone", "nano", "longer")
     train.add_argument(
         "--recipe", choices=recipes, default="nano", help="in order; nano needs a backbone, longer a nano"
@@ -73,10 +90,6 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--init-from", type=Path, help="start from these weights with a new optimizer")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
     train.add_argument("--compile", action="store_true", help="torch.compile the text model (needs a C++ compiler)")
-    card = commands.choices["card"]
-    card.add_argument("--run", type=Path, help="folder of the training run (default: the model's record)")
-    card.add_argument("--note", help="what readers must know about this run, in a sentence or two")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -142,33 +155,18 @@ def run_scenes(options: argparse.Namespace) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """Train, or continue."""
-    from dataclasses import replace
-
     from stamp.checkpoints.devices import choose_device
     from stamp.training.learning.processes import TrainingProcesses
     from stamp.training.learning.recipes import RECIPES
     from stamp.training.learning.trainer import Trainer
-    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
-    from stamp.training.scenes.cutouts import write_cutouts
-    from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
-    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     device = choose_device(options.device)
-    nouns, photographs = taught_nouns(), None
-    styles: tuple[str, ...] = TRAINING_STYLES
-    if options.photos is not None:
-        found = read_photographs(options.photos, nouns)
-        write_cutouts(found, options.art)
-        photographs, styles = PhotoLibrary(found), (*TRAINING_STYLES, PHOTO_STYLE)
-    art = ArtLibrary(options.art, styles, nouns)
+    art, photographs = _training_pictures(options)
     if options.recipe in ("nano", "longer") and not (options.init_from or options.text_from):
         raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
-    config = replace(RECIPES[options.recipe](), compile=options.compile)
-    for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
-        signal.signal(number, signal.default_int_handler)
-    workers, processes = options.workers, TrainingProcesses.join()
+    _save_and_stop_on_signals()
     trainer = Trainer(
-        config,
+        replace(RECIPES[options.recipe](), compile=options.compile),
         art,
         options.out,
         device,
@@ -176,8 +174,8 @@ def run_train(options: argparse.Namespace) -> None:
         text_from=options.text_from,
         vision_from=options.eyes_from,
         photographs=photographs,
-        workers=workers,
-        processes=processes,
+        workers=options.workers,
+        processes=TrainingProcesses.join(),
     )
     if trainer.resume():
         print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")
@@ -186,7 +184,6 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_quantization(options: argparse.Namespace) -> None:
     """Measure each mode, write the record into the checkpoint and print the table."""
-    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card.quantization_study import study_checkpoint
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
@@ -197,7 +194,6 @@ def run_quantization(options: argparse.Namespace) -> None:
 
 def run_refinement(options: argparse.Namespace) -> None:
     """Compare, write rows and scores, and print the table."""
-    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card.refinement_study import study_checkpoint
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
@@ -217,8 +213,7 @@ def run_ablation(options: argparse.Namespace) -> None:
     plan = AblationPlan(options.backbone, TRAINING_STYLES, options.steps)
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
     device = choose_device(options.device)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    _save_and_stop_on_signals()
     rows = run_ablation(plan, art, options.out, device)
     facts = {"steps": plan.steps, "images": plan.images, "grid": plan.grid, "backbone": plan.backbone.name}
     print(write_ablation(rows, facts | provenance_of(device), options.out))
@@ -226,20 +221,9 @@ def run_ablation(options: argparse.Namespace) -> None:
 
 def run_balance(options: argparse.Namespace) -> None:
     """Fit, and write the checkpoint and balance.json into `--out`."""
-    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.training.learning.balance import rebalance
-    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
-    from stamp.training.scenes.cutouts import write_cutouts
-    from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
-    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
-    nouns, photographs = taught_nouns(), None
-    styles: tuple[str, ...] = TRAINING_STYLES
-    if options.photos is not None:
-        found = read_photographs(options.photos, nouns)
-        write_cutouts(found, options.art)
-        photographs, styles = PhotoLibrary(found), (*TRAINING_STYLES, PHOTO_STYLE)
-    art = ArtLibrary(options.art, styles, nouns)
+    art, photographs = _training_pictures(options)
     print(rebalance(options.model or EMBEDDED_CHECKPOINT, art, photographs, options.batches, options.out))
 
 
@@ -247,7 +231,6 @@ def run_eyes(options: argparse.Namespace) -> None:
     """Train and measure each vision tower, write rows and scores, and print the table."""
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.provenance import provenance_of
-    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card.eyes_study import EyesPlan, Pictures, run_eyes, write_eyes
     from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
     from stamp.training.scenes.cutouts import write_cutouts
@@ -260,8 +243,7 @@ def run_eyes(options: argparse.Namespace) -> None:
     unseen_art = ArtLibrary(options.art, [HELD_OUT_STYLE], nouns)
     pictures = Pictures(ArtLibrary(options.art, styles, nouns), photos, unseen_art, unseen)
     plan, device = EyesPlan(options.start, EMBEDDED_CHECKPOINT, styles, options.steps), choose_device(options.device)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    _save_and_stop_on_signals()
     rows = run_eyes(plan, pictures, options.out, device)
     facts = {"steps": plan.steps, "images": plan.images, "start": plan.start.name, "teacher": plan.teacher.name}
     print(write_eyes(rows, facts | provenance_of(device), options.out))
@@ -269,7 +251,6 @@ def run_eyes(options: argparse.Namespace) -> None:
 
 def run_card(options: argparse.Namespace) -> None:
     """Write README.md, training.json and log.jsonl into the checkpoint folder."""
-    from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
     from stamp.training.card.card import write_card
 
     model = options.model or EMBEDDED_CHECKPOINT
@@ -283,6 +264,27 @@ def run_examples(options: argparse.Namespace) -> None:
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     write_examples(ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.out)
+
+
+def _training_pictures(options: argparse.Namespace) -> "tuple[ArtLibrary, PhotoLibrary | None]":
+    """The artwork of the training styles; with `--photos`, the photographs too, and cutouts from them as artwork."""
+    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
+    from stamp.training.scenes.cutouts import write_cutouts
+    from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
+    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
+
+    nouns = taught_nouns()
+    if options.photos is None:
+        return ArtLibrary(options.art, TRAINING_STYLES, nouns), None
+    found = read_photographs(options.photos, nouns)
+    write_cutouts(found, options.art)
+    return ArtLibrary(options.art, (*TRAINING_STYLES, PHOTO_STYLE), nouns), PhotoLibrary(found)
+
+
+def _save_and_stop_on_signals() -> None:
+    """Ctrl-C and SIGTERM end the run, even when the shell started it in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 if __name__ == "__main__":
