@@ -20,6 +20,7 @@ from demo.loading import ModelSlot, ModelUnavailableError
 from demo.request_log import RequestLine, request_line
 from demo.security.page import Page
 from stamp.errors import PromptError
+from stamp.pictures.images import ImageError
 from stamp.pictures.visualization import draw_overlay
 
 log = logging.getLogger(__name__)
@@ -83,8 +84,6 @@ def answer(
 
     Raises ImageError, PromptError, ModelUnavailableError.
     """
-    from stamp import ImageError
-
     line = line or RequestLine("segment", slot.name)
     predictor = slot.get()
     if path is None:

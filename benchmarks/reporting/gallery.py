@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import Dataset, MaskSample
-from benchmarks.scoring.records import Record
+from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import iou_of
 from stamp.pictures.masks import decode_rle
 from stamp.pictures.visualization import draw_overlay
@@ -67,9 +68,7 @@ def _fitting(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> s
 
 def write_gallery(run: Path, root: Path | None, method: str, a_kind: int, out: Path) -> None:
     """The gallery of one method of a run folder. Raises ValueError: no such records."""
-    from benchmarks.datasets import open_dataset
     from benchmarks.running.run_file import read_run
-    from benchmarks.scoring.records import records_of
 
     about = read_run(run)
     records, _ = records_of(run)

@@ -22,10 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 from tqdm import tqdm
 
+from benchmarks.provenance import provenance
 from benchmarks.studies.speed import SpeedConfig, measure, picture, speed_cases
 from stamp.checkpoints.load_options import LoadOptions
+from stamp.predictor import StampPredictor
 
 POLICY = "OMP_WAIT_POLICY"
 #: A machine is not idle if more than this share of all cores is in use before the measurement.
@@ -127,11 +130,6 @@ def _worker(setting: Setting, options: LoadOptions, side_px: int) -> Iterator[Co
 
 
 def _answer_on_demand(parent: Connection, threads: int, options: LoadOptions, side_px: int) -> None:
-    import torch
-
-    from benchmarks.provenance import provenance
-    from stamp.predictor import StampPredictor
-
     torch.set_num_threads(threads)
     predictor = StampPredictor.load(options)
     image = picture(side_px)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample, Sample
 from benchmarks.scoring.records import Record
+from benchmarks.scoring.scores import iou_of
 from demo.board.filters import Filters, samples_of
 from demo.board.library import Library
 from demo.board.names import method_name, name_of
@@ -162,8 +163,6 @@ def verdict(record: Record) -> str:
     if record.status != "ok":
         facts.append({"invalid": "output could not be parsed", "error": "failed"}[record.status])
     if record.union is not None and record.intersection is not None:
-        from benchmarks.scoring.scores import iou_of
-
         facts.append(f"IoU {iou_of(record):.2f}")
     if record.correct is not None:
         facts.append("right" if record.correct else "wrong")

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from demo.background import POLL_S
 from demo.board.names import NO_MASKS
 from demo.loading import LOADING, ModelSlot
+from stamp.checkpoints.load_options import LoadOptions
 
 if TYPE_CHECKING:
     from benchmarks.checkpoints import MethodOptions
@@ -128,14 +131,11 @@ class MethodPool:
 def _options(device: str) -> "MethodOptions":
     """The command line's defaults, except for the device and the tokens."""
     from benchmarks.checkpoints import MethodOptions
-    from stamp.checkpoints.load_options import LoadOptions
 
     return MethodOptions(LoadOptions(device=device), max_new_tokens=MAX_NEW_TOKENS)
 
 
 def _load(label: str, device: str) -> "Method":
-    from PIL import Image
-
     from benchmarks.methods import load_methods
 
     (method,) = load_methods([label], _options(device))
