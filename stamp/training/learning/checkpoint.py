@@ -1,6 +1,8 @@
-"""Writes a model in training as a checkpoint folder, ready to ship."""
+"""Writes a model in training: as a checkpoint folder, ready to ship, and as the state from which training resumes."""
 
 import json
+import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,36 @@ from typing import Any
 import torch
 
 from stamp.checkpoints.sources import NOUNS_FILE
+from stamp.files import move_files, removed_on_failure, writing
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.photographs import PhotoLibrary
+
+
+def write_state(state: dict[str, Any], path: Path) -> None:
+    """Write everything that resuming needs; the old file stays until the new one is whole."""
+    part = path.with_name(f"{path.name}.part")
+    with writing(path.parent), removed_on_failure(part):
+        with part.open("wb") as file:
+            torch.save(state, file)
+        os.replace(part, path)
+
+
+def write_checkpoint(
+    model: StampForSegmentation,
+    processor: StampProcessor,
+    art: ArtLibrary,
+    photographs: PhotoLibrary | None,
+    folder: Path,
+) -> None:
+    """Write a checkpoint folder with its nouns; the old files stay until the new ones are whole."""
+    unfinished = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    with writing(folder.parent), removed_on_failure(unfinished):
+        export_checkpoint(model, processor, unfinished)
+        write_nouns(art, photographs, unfinished)
+        move_files(unfinished, folder)
 
 
 def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:

@@ -14,7 +14,9 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.learning.attention_targets import HEADS, Head
-from stamp.training.learning.data import Rows
+from stamp.training.learning.cells import N_PLACE
+from stamp.training.learning.data import Batch, Rows
+from stamp.training.learning.objectives import NounFeatures, dense_loss
 
 #: The layers whose inputs are probed. The first layer adds its place to each image token; the inputs of these layers
 #: have it, and they match words with places.
@@ -28,6 +30,9 @@ FOUND_PROBE_LAYER = 4
 NOUN_FACT_LAYER, ANSWER_FACT_LAYER = 2, 3
 #: Numbers to distinguish: at least one, two, three and four.
 MAX_COUNT = 4
+#: Weights of the probes relative to the attention loss: where image tokens are, what they show, what answers have
+#: found, and what is known about the nouns in questions.
+PLACE_PROBE_WEIGHT, CELL_PROBE_WEIGHT, FOUND_PROBE_WEIGHT, FACT_PROBE_WEIGHT = 10.0, 1.0, 3.0, 60.0
 
 
 class Grounding:
@@ -49,6 +54,21 @@ class Grounding:
     def _keep_input(self, number: int, layer: Any, arguments: Any, given: dict[str, Any]) -> None:
         hidden = arguments[0] if arguments else given["hidden_states"]
         self._inputs[number] = functional.rms_norm(hidden, hidden.shape[-1:])
+
+    def loss(self, rows: Rows, batch: Batch, nouns: NounFeatures, embeddings: Tensor) -> Tensor:
+        """Attention and probe losses of rows of the last forward pass, weighted. embeddings: (V, H) of words."""
+        vectors = nouns.vectors(embeddings).detach()
+        n_cells = batch.places.shape[1]
+        states = {layer: self.image_states(rows, n_cells, layer) for layer in {*PLACE_PROBE_LAYERS, CELL_PROBE_LAYER}}
+        image = rows.image_index.repeat(len(states[CELL_PROBE_LAYER]) // len(rows.image_index))  # image and mask tokens
+        loss = self.attention_loss(rows)
+        for layer in PLACE_PROBE_LAYERS:
+            loss = loss + PLACE_PROBE_WEIGHT * nouns.marks_loss(states[layer], batch.places[image])
+        kept = states[CELL_PROBE_LAYER] @ vectors.T
+        loss = loss + CELL_PROBE_WEIGHT * dense_loss(kept, batch.coverage[image], batch.weights[image])
+        marks = torch.cat([batch.places, batch.attributes[..., N_PLACE:]], dim=-1)
+        loss = loss + FACT_PROBE_WEIGHT * nouns.marks_loss(*self.fact_probe_states(rows, marks))
+        return loss + FOUND_PROBE_WEIGHT * self.found_probe_loss(rows, batch.coverage, vectors)
 
     def image_states(self, rows: Rows, n_tokens: int, layer: int) -> Tensor:
         """A layer's normed input: (R, P, H) of image tokens, then (R, P, H) of mask tokens, if any."""

@@ -71,6 +71,16 @@ def dense_loss(logits: Tensor, coverage: Tensor, weights: Tensor) -> Tensor:
     return (losses * weights.flatten()).sum() / weights.sum()
 
 
+@torch.no_grad()
+def object_cell_accuracy(logits: Tensor, coverage: Tensor) -> Tensor:
+    """Share of object cells (background below one half) with the largest logit at the noun that covers them most.
+
+    (N, P, C) logits and coverage -> scalar.
+    """
+    on_object = coverage[..., 0] < 0.5
+    return (logits.argmax(-1) == coverage.argmax(-1))[on_object].float().mean()
+
+
 class NounFeatures(nn.Module):
     """The target of an image feature: the words for the noun in its cell, and the attributes of its object.
 

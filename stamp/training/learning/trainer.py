@@ -8,8 +8,6 @@ an uninterrupted one.
 """
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,19 +20,25 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from stamp.checkpoints.provenance import hardware_name
-from stamp.files import drop_torn_line, move_files, removed_on_failure, write_atomically, writing
+from stamp.files import drop_torn_line, write_atomically, writing
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
-from stamp.training.learning.cells import N_PLACE
-from stamp.training.learning.checkpoint import export_checkpoint, write_nouns
+from stamp.training.learning.checkpoint import write_checkpoint, write_state
 from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, config_fingerprint, config_record
 from stamp.training.learning.data import Batch, BatchMaker, Rows
-from stamp.training.learning.grounding import CELL_PROBE_LAYER, PLACE_PROBE_LAYERS, Grounding
+from stamp.training.learning.grounding import Grounding
 from stamp.training.learning.lineage import lineage
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.meter import Meter
 from stamp.training.learning.nano import build_model, build_processor, image_processor
-from stamp.training.learning.objectives import NounFeatures, answer_loss, dense_loss, grid_ious, mask_loss
+from stamp.training.learning.objectives import (
+    NounFeatures,
+    answer_loss,
+    dense_loss,
+    grid_ious,
+    mask_loss,
+    object_cell_accuracy,
+)
 from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
 from stamp.training.learning.processes import TrainingProcesses
@@ -45,9 +49,6 @@ from stamp.training.scenes.photographs import PhotoLibrary
 
 #: Weight of the attention loss and the probe losses, relative to the loss of answers.
 PROBE_WEIGHT = 0.1
-#: Weights of the probes relative to that: where image tokens are, what they show, what answers have found, and what is
-#: known about the nouns in questions.
-PLACE_PROBE_WEIGHT, CELL_PROBE_WEIGHT, FOUND_PROBE_WEIGHT, FACT_PROBE_WEIGHT = 10.0, 1.0, 3.0, 60.0
 #: Weights of the squared errors of image features, relative to their cross-entropy as nouns.
 ALIGN_WEIGHT, ATTRIBUTE_WEIGHT = 3.0, 6.0
 #: Noise on the perfect features of a "words" stage, which have length 3.
@@ -148,13 +149,12 @@ class Trainer:
         bar.close()
 
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
-        rank, size = self.processes.rank, self.processes.size
+        size, steps = self.processes.size, stage.steps * self.processes.size
         pictures = stage.objective != "words"
-        steps = stage.steps * size
         maker = BatchMaker(
             stage.plan, self.processor, self.art, steps, pictures, self.masks, photographs=self.photographs
         )
-        rest = Subset(maker, range(first * size + rank, stage.steps * size, size))
+        rest = Subset(maker, range(first * size + self.processes.rank, steps, size))
         extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
 
@@ -191,7 +191,7 @@ class Trainer:
             embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
             logits = self.nouns.classify(embeds, embeddings)
             losses |= self.vision_losses(batch, embeds, ideal, logits)
-            shown["cells"] = _object_cell_accuracy(logits, batch.coverage)
+            shown["cells"] = object_cell_accuracy(logits, batch.coverage)
             mix = stage.teacher_mix * torch.rand(len(embeds), 1, 1, device=embeds.device)
             embeds = torch.lerp(embeds.float(), ideal.float(), mix)
         if stage.objective != "vision":
@@ -231,25 +231,9 @@ class Trainer:
         output = self._run_rows(rows, batch, embeds)
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
-        return text, PROBE_WEIGHT * self._probe_loss(rows, batch), output.mask_logits
-
-    def _probe_loss(self, rows: Rows, batch: Batch) -> Tensor:
         embeddings: Any = self.model.get_input_embeddings().weight
-        vectors = self.nouns.vectors(embeddings).detach()
-        n_cells = batch.places.shape[1]
-        states = {
-            layer: self.grounding.image_states(rows, n_cells, layer)
-            for layer in {*PLACE_PROBE_LAYERS, CELL_PROBE_LAYER}
-        }
-        image = rows.image_index.repeat(len(states[CELL_PROBE_LAYER]) // len(rows.image_index))  # image and mask tokens
-        loss = self.grounding.attention_loss(rows)
-        for layer in PLACE_PROBE_LAYERS:
-            loss = loss + PLACE_PROBE_WEIGHT * self.nouns.marks_loss(states[layer], batch.places[image])
-        kept = states[CELL_PROBE_LAYER] @ vectors.T
-        loss = loss + CELL_PROBE_WEIGHT * dense_loss(kept, batch.coverage[image], batch.weights[image])
-        marks = torch.cat([batch.places, batch.attributes[..., N_PLACE:]], dim=-1)
-        loss = loss + FACT_PROBE_WEIGHT * self.nouns.marks_loss(*self.grounding.fact_probe_states(rows, marks))
-        return loss + FOUND_PROBE_WEIGHT * self.grounding.found_probe_loss(rows, batch.coverage, vectors)
+        probes = self.grounding.loss(rows, batch, self.nouns, embeddings)
+        return text, PROBE_WEIGHT * probes, output.mask_logits
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 
@@ -266,20 +250,11 @@ class Trainer:
             "nouns": self.nouns.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        part = self.out / "state.pt.part"
-        with writing(self.out), removed_on_failure(part):
-            with part.open("wb") as file:
-                torch.save(state, file)
-            os.replace(part, self.out / "state.pt")
-        grid = self.config.stages[self.progress.stage].plan.grid
-        images = image_processor(grid, self.processor.image_processor)
+        write_state(state, self.out / "state.pt")
+        stage = self.config.stages[self.progress.stage]
+        images = image_processor(stage.plan.grid, self.processor.image_processor)
         processor = StampProcessor(self.processor.tokenizer, images)
-        unfinished = self.out / "model.part"
-        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-        with writing(self.out), removed_on_failure(unfinished):
-            export_checkpoint(self.model, processor, unfinished)
-            write_nouns(self.art, self.photographs, unfinished)
-            move_files(unfinished, self.out / "model")
+        write_checkpoint(self.model, processor, self.art, self.photographs, self.out / "model")
         summary = {
             "masks": self.masks.name,
             "progress": asdict(self.progress),
@@ -323,10 +298,3 @@ class Trainer:
 
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
-
-
-@torch.no_grad()
-def _object_cell_accuracy(logits: Tensor, coverage: Tensor) -> Tensor:
-    """Share of object cells (background below one half) with the largest logit at the noun that covers them most."""
-    on_object = coverage[..., 0] < 0.5
-    return (logits.argmax(-1) == coverage.argmax(-1))[on_object].float().mean()
