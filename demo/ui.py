@@ -1,6 +1,5 @@
 """Layout and wiring of the page. What happens on an event is in `demo.handlers`."""
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,8 @@ from demo.board.dashboard import add_dashboard
 from demo.board.live import MethodPool
 from demo.board.sources import Sources
 from demo.chat.answering import ask, ask_again, edit_question, refinements, save_conversation
+from demo.chat.gallery import EXAMPLES, Example, gallery_html, read_examples
 from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
-from demo.chat.gallery import gallery_html
 from demo.chat.known import read_known
 from demo.chat.masks import SCRIPT as MASKS_SCRIPT
 from demo.chat.masks import Updates, pick_mask
@@ -31,7 +30,6 @@ from demo.security.page import Page
 from demo.theme import css, theme
 from stamp.refinement import check_refiner_name
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples" / "examples.json"
 ONE_HOUR_S = 3600
 #: Most questions that wait for the model; more wait in Gradio's queue.
 MAX_WAITING = 8
@@ -57,8 +55,6 @@ CHAT_PLACEHOLDER = (
 )
 COPY_SCRIPT = Path(__file__).parent / "chat" / "copy.js"
 KEYS_SCRIPT = Path(__file__).parent / "chat" / "keys.js"
-
-Example = tuple[Path, str]
 
 
 def build_demo(
@@ -129,14 +125,6 @@ SAFETY: dict[str, Any] = {
     "allowed_paths": [],
     "strict_cors": True,
 }
-
-
-def read_examples(index: Path) -> list[Example]:
-    """Image file and prompt of each example; empty without `examples.json`."""
-    if not index.is_file():
-        return []
-    entries = json.loads(index.read_text(encoding="utf-8"))
-    return [(index.parent / entry["image"], entry["prompt"]) for entry in entries]
 
 
 # -- layout ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from demo.html import literal
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples" / "examples.json"
 SCRIPT = """
 element.addEventListener("click", (event) => {
   const chosen = event.target.closest("[data-example]");
@@ -21,8 +23,19 @@ element.addEventListener("click", (event) => {
 #: Shown at half this size, so that it is sharp on a high-resolution screen.
 THUMBNAIL_PX = 288
 
+#: A picture and a question about it.
+Example = tuple[Path, str]
 
-def gallery_html(samples: Sequence[tuple[Path, str]]) -> str:
+
+def read_examples(index: Path) -> list[Example]:
+    """Image file and prompt of each example; empty without `examples.json`."""
+    if not index.is_file():
+        return []
+    entries = json.loads(index.read_text(encoding="utf-8"))
+    return [(index.parent / entry["image"], entry["prompt"]) for entry in entries]
+
+
+def gallery_html(samples: Sequence[Example]) -> str:
     """Buttons, one for each picture and question; the pictures are part of the HTML, 10 kB each."""
     cards = (
         f'<button data-example="{index}"><img src="{thumbnail(path)}" alt="" width="144" height="144">'

@@ -15,11 +15,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from demo.api import WENT_WRONG
-from demo.chat.gallery import thumbnail
+from demo.chat.gallery import read_examples, thumbnail
 from demo.chat.known import read_known
 from demo.chat.picture import FileImage
 from demo.loading import ModelSlot
-from demo.ui import build_demo, launch_options, read_examples
+from demo.ui import build_demo, launch_options
 from stamp import StampPredictor
 from stamp.pictures.masks import decode_rle
 from tests.demo.pictures import write_bad, write_good

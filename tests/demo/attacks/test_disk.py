@@ -12,11 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from demo.chat.gallery import EXAMPLES
 from demo.loading import ModelSlot
 from demo.security.housekeeping import clear_files, files_of_page
 from demo.security.limits import Limits
 from demo.security.scratch import LEAST_BYTES, PREFIX, is_own, scratch_folder, sweep
-from demo.ui import EXAMPLES, build_demo
+from demo.ui import build_demo
 from tests.demo.attacks.stranger import API, Stranger, eventually
 from tests.demo.attacks.test_files import META, png
 

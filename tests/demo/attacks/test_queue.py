@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from demo.chat.gallery import EXAMPLES
 from demo.security import presence
 from demo.security.admission import NO_SESSION, STILL_WAITING
 from demo.security.gate import API, ROUTES, Rates, find_route
 from demo.security.limits import BUSY, Limits, address_of
-from demo.ui import EXAMPLES
 from tests.demo.attacks.stranger import Stranger, eventually, strangers_page
 from tests.demo.attacks.test_files import META, png
 from tests.demo.fake import FakePredictor

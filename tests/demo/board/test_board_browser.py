@@ -15,7 +15,7 @@ from demo.board.compare import CHARTS
 from demo.board.filters import Filters, rows_of
 from demo.board.results import read_results
 from demo.board.sources import Sources
-from demo.ui import EXAMPLES
+from demo.chat.gallery import EXAMPLES
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.demo.browsing import chromium, eventually, needs_browser, opened, served
 from tests.demo.fake import FakePredictor

@@ -225,7 +225,7 @@ def test_a_mask_becomes_a_picture_of_its_pixels() -> None:
 def test_stamp_streams_what_it_predicts() -> None:
     """With the embedded model: the pieces add up to the answer that `predict` gives."""
     from benchmarks.checkpoints import MethodOptions
-    from demo.ui import EXAMPLES, read_examples
+    from demo.chat.gallery import EXAMPLES, read_examples
     from stamp.checkpoints.load_options import LoadOptions
     from stamp.pictures.images import load_image
 
