@@ -150,13 +150,13 @@ class Done:
 StreamEvent = TextDelta | MaskReady | Done
 
 
-def check_conversation(turns: Sequence[Turn], max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
+def check_conversation(turns: Sequence[Turn]) -> None:
     """Raise PromptError for turns that cannot be answered: without a question at the end, or without an image."""
     if not turns or turns[-1].role != "user":
         raise PromptError("A conversation ends with a user turn.")
     for turn in turns:
         if turn.role == "user":
-            check_prompt(turn.text, max_characters)
+            check_prompt(turn.text)
     if all(turn.image is None for turn in turns):
         raise PromptError("Give an image first: STAMP answers about pictures.")
 
@@ -169,11 +169,13 @@ def check_length(n_tokens: int, limit: int) -> None:
         )
 
 
-def check_prompt(prompt: str, max_characters: int = MAX_PROMPT_CHARACTERS) -> None:
+def check_prompt(prompt: str) -> None:
     """Raise PromptError for an empty or too long prompt, and for one that is no text."""
     if not is_utf8(prompt):
         raise PromptError("The text holds characters that are not UTF-8. Type it again.")
     if not prompt.strip():
         raise PromptError('Type a request first, for example "segment the apple".')
-    if len(prompt) > max_characters:
-        raise PromptError(f"The text has {len(prompt):,} characters; the limit is {max_characters:,}. Shorten it.")
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise PromptError(
+            f"The text has {len(prompt):,} characters; the limit is {MAX_PROMPT_CHARACTERS:,}. Shorten it."
+        )

@@ -17,7 +17,6 @@ from stamp.checkpoints.loading import load_checkpoint
 from stamp.checkpoints.provenance import package_versions
 from stamp.checkpoints.sources import find_checkpoint
 from stamp.conversation import (
-    MAX_PROMPT_CHARACTERS,
     Done,
     EncodedImage,
     ImageLike,
@@ -51,7 +50,6 @@ class StampPredictor:
         processor: StampProcessor,
         *,
         image_limits: ImageLimits = DEFAULT_LIMITS,
-        max_prompt_characters: int = MAX_PROMPT_CHARACTERS,
         conversation_cache: ConversationCache | None = None,
         quantization: str = "none",
         sam_model: str | Path | None = None,
@@ -64,7 +62,6 @@ class StampPredictor:
         self.processor = processor
         self.image_limits = image_limits
         self.images = ImageEncoder(model, processor, image_limits)
-        self.max_prompt_characters = max_prompt_characters
         if conversation_cache is None:
             conversation_cache = ConversationCache(default_bytes(model.get_memory_footprint()))
         self.conversation_cache = conversation_cache
@@ -257,7 +254,7 @@ class StampPredictor:
 
         clock: None starts a new one. Raises ImageError, PromptError.
         """
-        check_conversation(conversation, self.max_prompt_characters)
+        check_conversation(conversation)
         refiner, clock = self.refiner(refine), clock or self.clock()
         clock.seconds.setdefault("vision", 0.0)
         given = [turn.image for turn in conversation if turn.image is not None]
@@ -290,7 +287,7 @@ class StampPredictor:
 
     def check_prompt(self, prompt: str) -> None:
         """Raise PromptError for a prompt that cannot be answered."""
-        check_prompt(prompt, self.max_prompt_characters)
+        check_prompt(prompt)
 
     def versions(self) -> dict[str, str]:
         """What produced a result: package versions, device, dtype."""
