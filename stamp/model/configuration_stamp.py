@@ -26,6 +26,9 @@ class StampConfig(Qwen2VLConfig):
       so that a mask token is as far from the preceding words as its patch is.
     - `vision_stem`: turns pixels into patch vectors. "patches": Qwen2-VL's projection of each patch, as published.
       "efficientnet-lite0": a convolutional stem (`stamp.model.vision_stem`).
+
+    `model_type` stays "qwen2_vl", as published checkpoints have it. So transformers' Auto classes would load a plain
+    Qwen2-VL without the classifier: load with `StampPredictor` or `StampForSegmentation`.
     """
 
     text_config: Any = None  # the parent's fields; it also allows plain dicts there, which readers never see
