@@ -40,8 +40,8 @@ def add_compare(parts: Parts) -> None:
     parts["matrices"] = gr.HTML("", elem_id="matrices", padding=False)
     with gr.Row(elem_classes="charts"):
         for name, heading in CHARTS:
-            looks: dict[str, Any] = {"elem_classes": "chart", "elem_id": f"chart-{name}", "min_width": 330}
-            with gr.Column(visible=False, **looks) as parts[f"{name}_card"]:
+            options: dict[str, Any] = {"elem_classes": "chart", "elem_id": f"chart-{name}", "min_width": 330}
+            with gr.Column(visible=False, **options) as parts[f"{name}_card"]:
                 parts[f"{name}_words"] = gr.HTML(_words(name, heading, ""), padding=False)
                 parts[f"{name}_plot"] = gr.Plot(show_label=False, container=False, elem_id=f"plot-{name}")
 

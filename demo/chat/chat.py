@@ -44,9 +44,9 @@ def noun(index: int, words: str, *, is_empty: bool = False) -> str:
     """The words that name mask `index` (from 0) of the dialogue, in the colour of the mask. A click selects it."""
     colour = mask_colour(index)
     note = ' <span class="muted">(empty)</span>' if is_empty else ""
-    looks = f'style="background:{colour};color:{text_on(colour)}"'
+    style = f'style="background:{colour};color:{text_on(colour)}"'
     # Gradio's sanitizer keeps classes and drops data; `masks.js` reads the number from the class.
-    return f'<span class="noun noun-{index}" tabindex="0" {looks}>{literal(words)}</span>{note}'
+    return f'<span class="noun noun-{index}" tabindex="0" {style}>{literal(words)}</span>{note}'
 
 
 @dataclass(frozen=True)
