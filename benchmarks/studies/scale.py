@@ -26,7 +26,7 @@ from benchmarks.methods.teacher_forcing import ONE_MASK
 from benchmarks.provenance import provenance
 from benchmarks.reporting.report_table import UNKNOWN, markdown, number
 from benchmarks.studies.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon
-from benchmarks.studies.speed import CLOCKS, PROMPT, load_timed, picture
+from benchmarks.studies.speed import CLOCKS, PROMPT, load_timed, picture, write_rows
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Turn
 from stamp.inference.answer import PHASES, Answer
@@ -213,12 +213,7 @@ def run_scale(options: LoadOptions, out: Path, config: ScaleConfig) -> dict[str,
     predictor = load_timed(options, config.clock)
     image = picture(config.side_px)
     out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    with (out / ROWS_FILE).open("w") as file:
-        for row in measure_all(predictor, image, config):
-            rows.append(row)
-            file.write(json.dumps(asdict(row)) + "\n")
-            file.flush()
+    rows = write_rows(measure_all(predictor, image, config), out / ROWS_FILE)
     record = {
         "provenance": provenance(predictor, options.model) | {"n": config.repeats, "config": asdict(config)},
         "shared": f"{' and '.join(SHARED_PHASES)} are measured once a round, for all methods",

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -37,12 +37,16 @@ from stamp.inference.answer import PHASES
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 PROMPT = "Please segment only the white horse in the image."
 ONE_MASK_TOKENS = 12
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 ROWS_FILE, SUMMARY_FILE = "speed.jsonl", "speed.json"
 
 Method = Callable[[StampPredictor, Image.Image, str, int, Sequence[int]], Segmentation]
+R = TypeVar("R", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,17 @@ def _ratios(seconds: dict[str, float], base: dict[str, float]) -> dict[str, floa
     return {phase: seconds[phase] / base[phase] if base[phase] > 0 else None for phase in base if phase != "other"}
 
 
+def write_rows(rows: Iterator[R], path: Path) -> list[R]:
+    """Write rows as lines of JSON, each as soon as it is measured; returns them all."""
+    kept = []
+    with path.open("w") as file:
+        for row in rows:
+            kept.append(row)
+            file.write(json.dumps(asdict(row)) + "\n")
+            file.flush()
+    return kept
+
+
 def run_speed(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str, Any]:
     """Load and measure; write `speed.jsonl` (each row as soon as it is measured) and `speed.json`; return its content.
 
@@ -227,12 +242,7 @@ def run_speed(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str,
     image = picture(config.side_px)
     cases = speed_cases(predictor.processor, config)
     out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    with (out / ROWS_FILE).open("w") as file:
-        for row in measure_all(predictor, image, cases, config):
-            rows.append(row)
-            file.write(json.dumps(asdict(row)) + "\n")
-            file.flush()
+    rows = write_rows(measure_all(predictor, image, cases, config), out / ROWS_FILE)
     grid_hw = predictor.encode_image(image).grid_hw
     record = {
         "provenance": provenance(predictor, options.model)
