@@ -10,6 +10,7 @@ from stamp.training.__main__ import main
 from stamp.training.learning.recipes import RECIPES
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PHOTO_STYLE, STYLE_SOURCES
 from stamp.training.scenes.nouns import CATEGORY_WORDS, FUNCTION_WORDS, Noun
+from stamp.training.scenes.photographs import PhotoLibrary
 from stamp.training.scenes.vocabulary import (
     COLOURS,
     HELD_OUT_STYLE,
@@ -19,6 +20,7 @@ from stamp.training.scenes.vocabulary import (
     taught_nouns,
 )
 from stamp.training.talk import phrases
+from tests.training.photographs import write_jsonl
 
 SHORT_NAMES = (
     "person bicycle car motorcycle airplane bus train truck boat bench bird cat dog horse sheep cow elephant "
@@ -160,6 +162,35 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
         ((HELD_OUT_STYLE,), False, shipped),
         (TRAINING_STYLES, True, shipped),
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "called"),
+    [("train", "stamp.training.learning.trainer.Trainer"), ("balance", "stamp.training.learning.balance.rebalance")],
+)
+def test_with_photographs_a_command_learns_from_them_and_from_their_cutouts(
+    command: str, called: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The held-out picture is in neither."""
+    photos = write_jsonl(tmp_path / "photos")
+    given: list[object] = []
+
+    def stop(*values: object, **named: object) -> None:
+        given.extend([*values, *named.values()])
+        raise OpenedError
+
+    monkeypatch.setattr("stamp.training.scenes.art.ArtLibrary", lambda folder, styles, nouns: styles)
+    monkeypatch.setattr(called, stop)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    start = ["--init-from", "some/backbone"] if command == "train" else []
+    options = ["--photos", str(photos), "--art", str(tmp_path / "art"), "--out", str(tmp_path / "run")]
+    with pytest.raises(OpenedError):
+        main([command, *options, *start])
+    assert (*TRAINING_STYLES, PHOTO_STYLE) in given
+    (library,) = (one for one in given if isinstance(one, PhotoLibrary))
+    assert [photo.path.name for photo in library.photographs] == ["one.jpg", "two.jpg"]
+    cutouts = (tmp_path / "art" / "sprites" / PHOTO_STYLE).rglob("*.png")
+    assert [path.parent.name for path in cutouts] == ["cat", "cat"]  # the cars are too small
 
 
 @pytest.mark.parametrize(
