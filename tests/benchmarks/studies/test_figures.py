@@ -10,6 +10,7 @@ import pytest
 
 import benchmarks.datasets
 from benchmarks.__main__ import main
+from benchmarks.run_command import RunOptions
 from benchmarks.scoring.records import Record, records_of
 from benchmarks.studies import figures as figures_module
 from benchmarks.studies import refusals
@@ -52,9 +53,9 @@ def studied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, 
     return asked
 
 
-def figures(model: Path, out: Path) -> int:
+def figures(model: Path, out: Path, *more: str) -> int:
     where = ["--model", str(model), "--run", "the-run", "--art", "the-art", "--out", str(out)]
-    return main(["figures", *where, "--scenes", "7", "--device", "cpu"])
+    return main(["figures", *where, "--scenes", "7", "--device", "cpu", *more])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -74,6 +75,30 @@ def test_a_stopped_benchmark_writes_nothing_into_the_model(
 
     monkeypatch.setattr(StampPredictor, "segment", interrupted)
     assert figures(model, tmp_path / "out") == 130
+    assert contents(model) == before
+    assert studied == []
+
+
+@pytest.mark.parametrize(("stopped", "measured"), [("scenes", ["scenes"]), ("photos", ["scenes", "photos"])])
+def test_no_figures_are_written_if_either_benchmark_is_stopped(
+    model: Path,
+    studied: list[tuple[Any, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stopped: str,
+    measured: list[str],
+) -> None:
+    before = contents(model)
+    ran: list[str] = []
+
+    def run(options: RunOptions) -> int:
+        ran.append(options.dataset)
+        return 130 if options.dataset == stopped else 0
+
+    monkeypatch.setattr(figures_module, "run_benchmark", run)
+    monkeypatch.setattr(figures_module, "write_gallery", lambda *_: pytest.fail("the card's files are written"))
+    assert figures(model, tmp_path / "out", "--photos", str(tmp_path)) == 130
+    assert ran == measured
     assert contents(model) == before
     assert studied == []
 
