@@ -211,8 +211,8 @@ def _chat_column(parts: Parts) -> None:
         parts["retry"] = gr.Button("Try again", size="sm", min_width=80, elem_id="retry")
         parts["edit"] = gr.Button("Edit question", size="sm", min_width=80, elem_id="edit")
         parts["copy"] = gr.Button("Copy answer", size="sm", min_width=80, elem_id="copy")
-        parts["save"] = gr.Button("Save conversation", size="sm", min_width=80, elem_id="save")
-        parts["restart"] = gr.Button("New conversation", size="sm", min_width=80, elem_id="restart")
+        parts["save"] = gr.Button("Save chat", size="sm", min_width=80, elem_id="save")
+        parts["restart"] = gr.Button("New chat", size="sm", min_width=80, elem_id="restart")
 
 
 def _more_row(parts: Parts, slot: ModelSlot) -> None:
