@@ -1,7 +1,7 @@
 """The training pipeline: `python -m stamp.training COMMAND`, see `--help`.
 
-Run them in this order: art, sheet, scenes, train, balance, quantization, refinement, card, examples. `scenes` writes the
-evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures everything that a model card
+Run them in this order: art, sheet, scenes, train, balance, quantization, refinement, card, examples. `scenes` writes
+the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures everything that a model card
 shows, and writes the card.
 """
 
