@@ -21,6 +21,8 @@ from stamp.pictures.images import ImageError
 
 log = logging.getLogger(__name__)
 
+#: Of the name of a file in a message.
+MAX_NAME_CHARS = 60
 PICTURE_FAILED = "The picture could not be read. Please try again, or choose another one."
 PUBLISHED = "python app.py --model JiaZL/STAMP-2B-uni"
 
@@ -69,7 +71,7 @@ def choose_picture(path: str | None, visit: Visit | None) -> Updates:
         with DECODING:
             fresh = Visit(DECODER.load(path))
     except ImageError as error:
-        return {"picture": None, "picture_notice": notice(str(error))}
+        return {"picture": None, "picture_notice": notice(f"“{Path(path).name[:MAX_NAME_CHARS]}”: {error}")}
     except Exception:
         log.exception("a picture could not be read")
         return {"picture": None, "picture_notice": notice(PICTURE_FAILED)}

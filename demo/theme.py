@@ -25,6 +25,9 @@ LAYOUT_CSS = """
 #picture-notice:not(:has(.notice)), #chat-notice:not(:has(.notice)) { display: none; }
 .muted { color: var(--body-text-color-subdued); }
 #chat .noun { padding: 0 0.25em; border-radius: 4px; font-weight: 600; cursor: pointer; }
+/* "New chat" does the same. */
+#chat .icon-button-wrapper:has([aria-label="Clear"]) { display: none; }
+body.dropping { outline: 3px dashed var(--color-accent); outline-offset: -8px; }
 .unsure { margin-top: 0.5rem; padding-left: 0.6rem; border-left: 3px solid #d9a514; font-size: 0.88rem; }
 .readout summary { cursor: pointer; min-height: 24px; }
 .readout { display: block; margin-top: 0.45rem; font-size: 0.78rem; color: var(--body-text-color-subdued); }

@@ -55,6 +55,7 @@ CHAT_PLACEHOLDER = (
 )
 COPY_SCRIPT = Path(__file__).parent / "chat" / "copy.js"
 KEYS_SCRIPT = Path(__file__).parent / "chat" / "keys.js"
+DROP_SCRIPT = Path(__file__).parent / "chat" / "drop.js"
 
 
 def build_demo(
@@ -140,7 +141,7 @@ def _picture_column(parts: Parts) -> None:
             height=360,
             elem_id="picture",
             buttons=["fullscreen"],  # without "share", which sends a picture to the Hub
-            placeholder="# Drop a picture here\nor click to choose a file",
+            placeholder="# Drop or paste a picture\nor click to choose a file",
         )
         parts["picture_notice"] = gr.HTML("", elem_id="picture-notice", padding=False)
         parts["keep"] = gr.Button("Keep current picture", size="sm", visible=False, elem_id="keep")
@@ -199,8 +200,8 @@ def _chat_column(parts: Parts) -> None:
         parts["retry"] = gr.Button("Try again", size="sm", min_width=80, elem_id="retry")
         parts["edit"] = gr.Button("Edit question", size="sm", min_width=80, elem_id="edit")
         parts["copy"] = gr.Button("Copy answer", size="sm", min_width=80, elem_id="copy")
-        parts["save"] = gr.Button("Save conversation", size="sm", min_width=80, elem_id="save")
-        parts["restart"] = gr.Button("New conversation", size="sm", min_width=80, elem_id="restart")
+        parts["save"] = gr.Button("Save chat", size="sm", min_width=80, elem_id="save")
+        parts["restart"] = gr.Button("New chat", size="sm", min_width=80, elem_id="restart")
 
 
 def _more_row(parts: Parts, slot: ModelSlot) -> None:
@@ -273,7 +274,8 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     parts["opacity"].input(visiting(handlers.set_opacity), inputs=[parts["opacity"]], **light)
     watch = by_name(parts, partial(handlers.watch_loading, slot))
     demo.load(watch, **quiet)
-    demo.load(None, js=KEYS_SCRIPT.read_text(encoding="utf-8"))
+    for script in (KEYS_SCRIPT, DROP_SCRIPT):
+        demo.load(None, js=script.read_text(encoding="utf-8"))
     parts["timer"].tick(watch, **quiet)
 
 

@@ -21,6 +21,8 @@ from stamp.pictures.masks import Rle
 RECORDS_FILE = "records.jsonl"
 #: A long file that is kept may be compressed, with `gzip -n -9 records.jsonl`.
 COMPRESSED_FILE = "records.jsonl.gz"
+#: Fields that records of earlier versions do not have.
+LATER_FIELDS = frozenset(("confidence",))
 _RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl|records\.jsonl\.gz", re.ASCII)
 
 Status = Literal["ok", "invalid", "error"]
@@ -103,8 +105,9 @@ class Record:
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
         names = {one.name for one in fields(cls)}
-        if set(content) != names:
-            raise ValueError(f"fields missing: {sorted(names - set(content))}, unknown: {sorted(set(content) - names)}")
+        missing, unknown = names - set(content) - LATER_FIELDS, set(content) - names
+        if missing or unknown:
+            raise ValueError(f"fields missing: {sorted(missing)}, unknown: {sorted(unknown)}")
         return cls(**content)
 
 

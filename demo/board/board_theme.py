@@ -115,9 +115,9 @@ BOARD_PHONE_CSS = """
 @media (max-width: 768px) {
   .charts { grid-template-columns: minmax(0, 1fr); }
   .chart { padding: 0.6rem 0.5rem; }
-  #filters .form { display: grid; grid-template-columns: 1fr 1fr; flex: 1 1 100%; }
-  #filters .form > * { min-width: 0 !important; }
-  #filters .form > :last-child { grid-column: 1 / -1; }
+  /* One row that scrolls, so that the results begin on the first screen. */
+  #filters .form { overflow-x: auto; flex: 1 1 100%; }
+  #filters .form > * { flex: 0 0 auto !important; min-width: 8.5rem !important; max-width: 11rem; }
   .headline { padding: 0.5rem 0.7rem; }
   .cards, .lanes { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.5rem; }
   .card, .lane { padding: 0.45rem; }

@@ -32,7 +32,7 @@ MAX_KEPT_PIXELS = 2_000_000
 MAX_SHOWN_PX = 1280
 LEAVE_S = 1.0
 #: Longest side of the outline that is shown where the pointer is.
-OUTLINE_PX = 256
+OUTLINE_PX = 512
 #: Opacity of the other masks while one is selected, relative to the chosen opacity.
 FAINT = 0.3
 

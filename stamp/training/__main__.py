@@ -1,9 +1,8 @@
 """The training pipeline: `python -m stamp.training COMMAND`, see `--help`.
 
-Run them in this order: art, sheet, scenes, train, quantization, refinement, card, examples. `scenes` writes the
-evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures everything that a model card
-shows, and writes the card. `ablation` and `eyes` are studies from a backbone, and `balance` adjusts a trained
-checkpoint; none of them needs the others.
+Run them in this order: art, sheet, scenes, train, balance, quantization, refinement, card, examples. `scenes` writes
+the evaluation set of `python -m benchmarks run`; `python -m benchmarks figures` measures everything that a model card
+shows, and writes the card. `ablation` and `eyes` are studies of variants, each trained from a backbone.
 """
 
 import argparse

@@ -171,6 +171,47 @@ def test_the_last_question_comes_back(browser: Any, tmp_path: Path) -> None:
         assert page.locator("#chat [data-testid=user]").count() == 0
 
 
+HAND_OVER = """([name, type, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], "%s", { type: "%s" }));
+  const over = document.querySelector("#chat");
+  const [event, options] = name === "paste"
+    ? [ClipboardEvent, { clipboardData: data }] : [DragEvent, { dataTransfer: data }];
+  over.dispatchEvent(new event(name, { bubbles: true, cancelable: true, ...options }));
+}"""
+
+
+def test_a_picture_is_dropped_or_pasted_anywhere_and_swapped_in_one_step(browser: Any, tmp_path: Path) -> None:
+    def hand_over(name: str, content: bytes, file: str = "new.png", kind: str = "image/png") -> None:
+        page.evaluate(HAND_OVER % (file, kind), [name, kind, list(content)])
+
+    def png(colour: str) -> bytes:
+        Image.new("RGB", (60, 40), colour).save(tmp_path / "new.png")
+        return (tmp_path / "new.png").read_bytes()
+
+    with visited(browser, FakePredictor) as page:
+        hand_over("drop", b"%PDF-1.7 nothing", "paper.pdf", "application/pdf")
+        page.wait_for_selector("#picture-notice >> text=“paper.pdf”: This file is a PDF")
+        hand_over("drop", png("red"))
+        page.wait_for_selector("#stage img")
+        eventually(lambda: (stage(page)[20, 30] == (255, 0, 0)).all())
+        assert page.locator("#picture-notice .notice").count() == 0
+        ask(page, "halves")
+        hand_over("paste", png("blue"))
+        eventually(lambda: (stage(page)[20, 30] == (0, 0, 255)).all())
+        eventually(lambda: page.locator("#chat .message").count() == 0)
+        page.fill("#prompt textarea", "typed")
+        page.evaluate(
+            """() => {
+              const data = new DataTransfer();
+              data.setData("text/plain", " text");
+              const event = new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: data });
+              window.wasLeft = document.querySelector("#prompt textarea").dispatchEvent(event);
+            }"""
+        )
+        assert page.evaluate("window.wasLeft")  # words go where they were pasted
+
+
 def test_a_thing_the_model_knows_becomes_a_question(browser: Any) -> None:
     with visited(browser, FakePredictor, is_embedded=True) as page:
         page.click("#known button")

@@ -57,7 +57,7 @@ def longer_recipe() -> TrainingConfig:
     """Masks and words again; the vision tower stays frozen."""
     (nano,) = nano_recipe().stages
     plan = replace(nano.plan, seed_offset=8 * 10**8)
-    return TrainingConfig((Stage("masks 12x12, longer", "joint", plan, 900, 2e-4, 0.0, 60, 0.9, teacher_mix=0.15),))
+    return TrainingConfig((Stage("masks 12x12, longer", "joint", plan, 600, 2e-4, 0.0, 60, 0.9, teacher_mix=0.15),))
 
 
 RECIPES = {

@@ -167,3 +167,13 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     write_atomically(path, "new")
     assert [one.name for one in tmp_path.iterdir()] == ["report.md"]
     assert path.read_text() == "new"
+
+
+def test_records_of_earlier_versions_are_read() -> None:
+    """They have no confidence; every other field is needed."""
+    content = json.loads(MASK.to_line())
+    del content["confidence"]
+    assert Record.from_line(json.dumps(content)) == MASK
+    for name in content:
+        with pytest.raises(ValueError, match=f"fields missing: \\['{name}'\\]"):
+            Record.from_line(json.dumps({key: value for key, value in content.items() if key != name}))
