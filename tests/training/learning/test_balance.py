@@ -87,6 +87,8 @@ def test_a_checkpoint_is_written_with_its_record(library: ArtLibrary, narrow: Pa
     record = json.loads((tmp_path / "out" / "balance.json").read_text())
     assert record["answers"] == 2 * 8 * 2 * 2
     assert record["length"] > 0
+    assert record["text_loss"]["before"] > 0
+    assert record["text_loss"]["after"] != record["text_loss"]["before"]
     old, new = (
         StampForSegmentation.from_pretrained(folder, dtype=torch.float32).state_dict()
         for folder in (narrow, tmp_path / "out")
