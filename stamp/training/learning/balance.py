@@ -6,7 +6,7 @@ as it is: a logistic regression, with what the model says already as its offset,
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from stamp.checkpoints.provenance import provenance_of
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.checkpoint import export_checkpoint
-from stamp.training.learning.data import Batch, BatchMaker, BatchPlan
+from stamp.training.learning.data import Batch, BatchMaker, BatchPlan, Rows
 from stamp.training.learning.nano import GRID
 from stamp.training.learning.objectives import answer_loss
 from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
@@ -65,12 +65,8 @@ class FirstWords:
         }
 
 
-@torch.no_grad()
-def first_words(model: StampForSegmentation, processor: StampProcessor, batches: Iterable[Batch]) -> FirstWords:
-    """Read the text rows of batches."""
-    refusal = torch.tensor(processor.encode_plain(f"{REFUSAL} apple in the image.")[: len(REFUSAL.split())])
-    mask_id = processor.encode_plain(MASK)[0]
-    found: list[tuple[Tensor, ...]] = []
+def read_rows(model: StampForSegmentation, batches: Iterable[Batch]) -> Iterator[tuple[Rows, Tensor]]:
+    """The text rows of batches, with their (R, L, H) last hidden states."""
     for batch in batches:
         assert batch.pixel_values is not None
         assert batch.text_rows is not None
@@ -78,8 +74,18 @@ def first_words(model: StampForSegmentation, processor: StampProcessor, batches:
         image = rows.image_index
         output = model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], None)
         assert output.hidden_states is not None
+        yield rows, output.hidden_states
+
+
+@torch.no_grad()
+def first_words(model: StampForSegmentation, processor: StampProcessor, batches: Iterable[Batch]) -> FirstWords:
+    """Read the text rows of batches."""
+    refusal = torch.tensor(processor.encode_plain(f"{REFUSAL} apple in the image.")[: len(REFUSAL.split())])
+    mask_id = processor.encode_plain(MASK)[0]
+    found: list[tuple[Tensor, ...]] = []
+    for rows, states in read_rows(model, batches):
         row, before = (rows.is_answer[:, 1:] & ~rows.is_answer[:, :-1]).nonzero(as_tuple=True)
-        hidden = output.hidden_states[row, before]
+        hidden = states[row, before]
         logits = model.lm_head(hidden).float()
         others = logits.index_fill(1, refusal[:1], -torch.inf).logsumexp(-1)
         padded = functional.pad(rows.input_ids, (0, len(refusal)))
@@ -94,14 +100,8 @@ def first_words(model: StampForSegmentation, processor: StampProcessor, batches:
 def text_loss(model: StampForSegmentation, batches: Iterable[Batch]) -> float:
     """Mean cross-entropy of the words of all answers, so also of what follows a refusal's first word."""
     losses = []
-    for batch in batches:
-        assert batch.pixel_values is not None
-        assert batch.text_rows is not None
-        rows, embeds = batch.text_rows, torch.stack(model.encode_images(batch.pixel_values, batch.grid_thw))
-        image = rows.image_index
-        output = model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], None)
-        assert output.hidden_states is not None
-        losses.append(float(answer_loss(output.hidden_states, model.lm_head, rows.input_ids, rows.is_answer)))
+    for rows, states in read_rows(model, batches):
+        losses.append(float(answer_loss(states, model.lm_head, rows.input_ids, rows.is_answer)))
     return sum(losses) / len(losses)
 
 
