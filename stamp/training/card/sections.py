@@ -40,8 +40,8 @@ as wrong), it tells right from wrong masks like this:
 
 ![Share of right masks by confidence]({curve})
 
-Below {below:.2f} a mask is more often wrong than right; the share of right masks is {unsure} below and {sure} above. The
-page says so under such an answer.
+Below {below:.2f} a mask is more often wrong than right; the share of right masks is {unsure} below, and {sure}
+above. The page says so under such an answer.
 
 """
 EYES_TEXT = """
