@@ -159,8 +159,10 @@ def _below(rows: pd.DataFrame, columns: Sequence[Column], best: set[tuple[str, s
     notes = ["Small print: 95% interval over pictures."]
     notes += ["Bold: no other method is better beyond chance."] if best else []
     meanings = "".join(f"<dt>{escape(one.heading)}</dt><dd>{escape(one.meaning)}</dd>" for one in columns)
-    notes = rows[["method", "note"]].dropna().drop_duplicates()
-    stars = "".join(f"<p>* {escape(name_of('method', name))}: {escape(note)}.</p>" for name, note in notes.to_numpy())
+    of_methods = rows[["method", "note"]].dropna().drop_duplicates()
+    stars = "".join(
+        f"<p>* {escape(name_of('method', name))}: {escape(note)}.</p>" for name, note in of_methods.to_numpy()
+    )
     return (
         f'<div class="muted below"><p>{" ".join(notes)} {escape(_origin(rows))}</p>{stars}'
         f"<details><summary>What the columns mean</summary><dl>{meanings}</dl></details></div>"

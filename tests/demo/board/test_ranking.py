@@ -83,6 +83,7 @@ def test_every_figure_is_explained_on_hover_and_below(results: Results) -> None:
         if f"<dt>{column.heading}</dt>" in html:
             assert html.count(column.meaning) == 2
     assert "<dt>gIoU</dt>" in html
+    assert "<p>Small print: 95% interval over pictures. Bold: no other method is better beyond chance. " in html
 
 
 def test_rows_of_several_splits_have_no_rank_and_no_verdict(results: Results) -> None:
