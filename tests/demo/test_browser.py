@@ -1,6 +1,7 @@
 """The page in headless Chromium: what a visitor does, and that nothing leaves the machine."""
 
 import io
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,14 @@ def test_a_conversation_on_a_phone(browser: Any, tmp_path: Path) -> None:
         with page.expect_download() as download:
             page.locator("#downloads a").nth(1).click()  # the first is the ZIP
         assert download.value.suggested_filename == "left_half.png"
+        with page.expect_download() as download:
+            page.locator("#downloads a").first.click()
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert {"left_half.png", "left_half_cutout.png", "answer_1.svg", "answer_1_coco.json"} <= set(
+                archive.namelist()
+            )
+            with Image.open(archive.open("left_half_cutout.png")) as cutout:
+                assert (cutout.mode, cutout.size) == ("RGBA", (30, 40))
         ask(page, "again", answers=2)
         assert "left half 2" in page.inner_text("#masks")
         stage, chat = page.locator("#stage").bounding_box(), page.locator("#chat").bounding_box()
