@@ -43,7 +43,7 @@ WENT_WRONG = "Something went wrong while answering. Your question is back in the
 def noun(index: int, words: str, *, is_empty: bool = False) -> str:
     """The words that name mask `index` (from 0) of the dialogue, in the colour of the mask. A click selects it."""
     colour = mask_colour(index)
-    note = ' <span class="muted">(empty)</span>' if is_empty else ""
+    note = ' <span class="muted">(nothing found)</span>' if is_empty else ""
     style = f'style="background:{colour};color:{text_on(colour)}"'
     # Gradio's sanitizer keeps classes and drops data; `masks.js` reads the number from the class.
     return f'<span class="noun noun-{index}" tabindex="0" {style}>{literal(words)}</span>{note}'
@@ -98,7 +98,7 @@ def status_html(sentence: str) -> str:
 
 def readout(segmentation: "Segmentation", first_token_s: float | None) -> tuple[str, str]:
     """(the line under an answer, the figures that a click on it shows), both in words."""
-    seconds, n_masks = segmentation.timings_s, len(segmentation.masks)
+    seconds, n_masks = segmentation.timings_s, sum(bool(mask.any()) for mask in segmentation.masks)
     text_s, mask_s = seconds["prefill"] + seconds["decode"], seconds["mask"] + seconds["refine"]
     masks = f"{n_masks} mask{'s' * (n_masks != 1)}"
     line = [f"Answered in {seconds['total']:.1f} s", *([masks] if n_masks else [])]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from demo.html import and_list, literal
 from stamp.checkpoints.sources import CONFIDENCE_FILE, EMBEDDED_CHECKPOINT, NOUNS_FILE
+from stamp.labels import category
 
 UNSURE = "Not sure about the {}: answers like this one are right about {} times in 10."
 KNOWS = "This small model knows {} everyday things from drawings, and {} of them from photographs too."
@@ -41,9 +42,10 @@ def knowledge(path: Path = EMBEDDED_CHECKPOINT / NOUNS_FILE) -> str:
 
 
 def unsure_labels(labels: Sequence[str], confidences: Sequence[float | None], known: Confidence | None) -> list[str]:
-    """The labels of masks that are more likely wrong than right."""
+    """The names, without numbers, of masks that are more likely wrong than right."""
     pairs = zip(labels, confidences, strict=True)
-    return [label for label, value in pairs if known and value is not None and value < known.unsure_below]
+    unsure = [label for label, value in pairs if known and value is not None and value < known.unsure_below]
+    return list(dict.fromkeys(category(label) for label in unsure))  # the chat does not number them
 
 
 def unsure_html(labels: Sequence[str], known: Confidence | None, *, is_first: bool) -> str:

@@ -7,10 +7,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from demo.html import literal
-from stamp.pictures.visualization import draw_overlay
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -49,17 +46,11 @@ dd {{ margin: 0; }}
 
 
 def transcript_html(visit: "Visit", model: str) -> str:
-    """The page of a visit; all masks are drawn. model: the name of what answered."""
+    """The page of a visit, with the picture as it is shown. model: the name of what answered."""
     messages = "\n".join(
         f"<dt>{WHO[message['role']]}</dt>\n<dd>{message['content']}</dd>" for message in visit.messages
     )
-    return PAGE.format(picture=_webp(_with_all_masks(visit)), messages=messages, model=literal(model))
-
-
-def _with_all_masks(visit: "Visit") -> "Image.Image":
-    if not visit.masks:
-        return visit.shown
-    return draw_overlay(visit.shown, np.stack([shown.mask for shown in visit.masks]), opacity=visit.opacity)
+    return PAGE.format(picture=_webp(visit.draw()), messages=messages, model=literal(model))
 
 
 def _webp(picture: "Image.Image") -> str:

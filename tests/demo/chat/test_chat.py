@@ -76,7 +76,7 @@ def test_words_that_go_on_break_at_their_blanks() -> None:
 def test_a_name_has_the_colour_of_its_mask() -> None:
     looks = f'style="background:{mask_colour(1)};color:#000000"'
     assert noun(1, "<hat>") == (f'<span class="noun noun-1" tabindex="0" {looks}>&#60;hat&#62;</span>')
-    assert "(empty)" in noun(2, "hat", is_empty=True)
+    assert "(nothing found)" in noun(2, "hat", is_empty=True)
 
 
 def test_draft_colours_the_names_in_escaped_text_and_counts_through_the_dialogue() -> None:

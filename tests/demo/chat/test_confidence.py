@@ -73,6 +73,6 @@ def test_an_answer_says_so_and_the_first_time_what_the_model_knows(
     if is_embedded:
         said = literal(UNSURE.format("right half", 2))
         assert f'<div class="unsure">{said}{literal(" It knows little.", goes_on=True)}</div>' in first
-        assert f'<div class="unsure">{literal(UNSURE.format("right half 2", 2))}</div>' in second
+        assert f'<div class="unsure">{literal(UNSURE.format("right half", 2))}</div>' in second
     else:
         assert "unsure" not in first + second
