@@ -217,7 +217,8 @@ def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
 
 def summary(lanes: Sequence[Lane]) -> str:
     """Which method was how much faster, in one run each."""
-    times = {method_name(lane.label): lane.total_s for lane in lanes if lane.total_s is not None and lane.is_finished}
+    ranked = [lane for lane in lanes if lane.is_finished and not _lacks_mask(lane, lanes)]
+    times = {method_name(lane.label): lane.total_s for lane in ranked if lane.total_s is not None}
     without = _not_ranked(lanes)
     if not times:
         return f"No method finished.{without}"
@@ -239,6 +240,8 @@ def _not_ranked(lanes: Sequence[Lane]) -> str:
             reasons.setdefault("failed", []).append(lane.label)
         elif not lane.is_finished:
             reasons.setdefault("output could not be parsed", []).append(lane.label)
+        elif _lacks_mask(lane, lanes):
+            reasons.setdefault("no mask", []).append(lane.label)
     parts = [f"{and_list([method_name(one) for one in labels])} ({why})" for why, labels in reasons.items()]
     return f" Not ranked: {'; '.join(parts)}." if parts else ""
 
@@ -259,3 +262,12 @@ def mask_uri(mask: Mask, colour: str, opacity: float = 0.5) -> str:
     picture = Image.new("RGBA", (mask.shape[1], mask.shape[0]), colour)
     picture.putalpha(Image.fromarray(opacities(mask, round(255 * opacity), outline_px)))
     return data_uri(picture, "PNG")
+
+
+def _lacks_mask(lane: Lane, lanes: Sequence[Lane]) -> bool:
+    """Whether others have found a mask, but this one has not."""
+
+    def has_mask(one: Lane) -> bool:
+        return one.is_finished and one.prediction is not None and bool(one.prediction.masks.any())
+
+    return not has_mask(lane) and any(map(has_mask, lanes))

@@ -87,7 +87,7 @@ def test_only_what_the_page_needs_is_there(stranger: Stranger) -> None:
 
 FILLED = {"path_or_url": "/x", "api_name": "segment"}
 OPEN = {
-    *((method, path) for method in ("GET", "HEAD") for path in ("/", "/health")),
+    *((method, path) for method in ("GET", "HEAD") for path in ("/", "/health", "/preview.jpg")),
     *(("GET", path) for path in ("/config", "/config/", "/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt")),
     *(("GET", path) for path in ("/assets/{path}", "/static/{path}")),
     *(("GET", f"{API}/{path}") for path in ("info", "info/", "openapi.json", "theme.css", "startup-events")),

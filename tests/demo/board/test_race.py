@@ -154,6 +154,21 @@ def test_only_a_whole_and_usable_answer_can_win() -> None:
     assert shown[1]["note"].startswith("not finished after 120 s")
 
 
+def test_who_finds_nothing_does_not_win_over_who_finds_something() -> None:
+    def lane(label: str, at_s: float, *, finds: bool) -> Lane:
+        answer = StreamingMethod("x", []).answer(PICTURE, [])
+        masks = np.full((1, 4, 4), finds)
+        return Lane(label, (Moment(at_s, "", prediction=replace(answer, masks=masks)),))
+
+    some = [lane("patch_text", 0.1, finds=False), lane("stamp", 0.2, finds=True), lane("embedding", 0.4, finds=True)]
+    said = summary(some)
+    assert said.startswith("STAMP was first, after 200 ms; Embedding took 2 times as long.")
+    assert said.endswith(" Not ranked: Patch text (no mask).")
+    none = summary([lane("patch_text", 0.1, finds=False), lane("stamp", 0.2, finds=False)])  # a question, for example
+    assert none.startswith("Patch text was first, after 100 ms; STAMP took 2 times as long.")
+    assert "Not ranked" not in none
+
+
 @pytest.mark.parametrize(
     ("path", "prompt", "labels", "words"),
     [
