@@ -155,7 +155,7 @@ def test_a_full_disk_is_a_sentence_and_keeps_what_was_measured(dataset: Dataset,
     room = max((whole / "run.json").stat().st_size + 50, sum(map(len, lines[:5])))
     with full_after(room), pytest.raises(StorageError, match=rf"records\.jsonl {TOO_LARGE}"):
         run_benchmark(dataset, methods(), CONFIG, out, ALONE)
-    kept = len(records_of(out)[0])
+    kept = (out / "records.jsonl").read_bytes().count(b"\n")  # one that lost its line break is measured again
     assert kept >= 3
     log: list[tuple[str, str]] = []
     run_benchmark(dataset, methods(log), CONFIG, out, ALONE)
