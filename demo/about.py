@@ -7,6 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from demo.board.paradigms import ALL_MASK, EMBEDDING, PATCH_TEXT, POLYGON, Paradigm
+from demo.chat.known import count_known
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, NOUNS_FILE, PHOTO_FIGURES_FILE
 
 CITATION = """\
@@ -73,14 +74,13 @@ def limits(checkpoint: Path = EMBEDDED_CHECKPOINT) -> str:
     """Markdown: the limits of the small model, with figures from its card; empty if it has no list of nouns."""
     if not (nouns := checkpoint / NOUNS_FILE).is_file():
         return ""
-    known = json.loads(nouns.read_text(encoding="utf-8"))
     photographs = NOT_PHOTOGRAPHS
     if (figures := checkpoint / PHOTO_FIGURES_FILE).is_file():
         record = json.loads(figures.read_text(encoding="utf-8"))
         score = record["rows"][0]["scores"]["target gIoU"]
         photographs = PHOTOGRAPHS.format(share=record["min_area_share"], **score)
-    photographed = sum("photographs" in learned_from for learned_from in known.values())
-    return LIMITS.format(nouns=len(known), photographed=photographed, photographs=photographs)
+    n_nouns, n_photographed = count_known(nouns)
+    return LIMITS.format(nouns=n_nouns, photographed=n_photographed, photographs=photographs)
 
 
 def add_about() -> None:

@@ -1,6 +1,10 @@
-"""Converts text to HTML: literal text, messages, lists in words."""
+"""Converts text and pictures to HTML: literal text, messages, lists in words, data URIs."""
 
+import base64
+import io
 import re
+
+from PIL import Image
 
 _ASCII_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 
@@ -24,3 +28,10 @@ def notice(sentence: str) -> str:
 def and_list(words: list[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def data_uri(picture: Image.Image, kind: str, quality: int = 82) -> str:
+    """A picture as a data URI: nothing is stored on the server. kind: "PNG" or "WEBP"; quality: of WebP."""
+    file = io.BytesIO()
+    picture.save(file, kind, **({"quality": quality} if kind == "WEBP" else {}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -36,8 +36,7 @@ def calibrate(records: Sequence[Record]) -> dict[str, Any]:
     answers.sort(key=lambda one: (one.confidence, one.image, one.sample))
     confidences = np.array([one.confidence for one in answers])
     right = np.array([iou_of(one) >= RIGHT_IOU and not one.no_target for one in answers], dtype=float)
-    fitted = isotonic_regression(right).x
-    first_sure = int(np.argmax(fitted >= UNSURE_SHARE)) if fitted[-1] >= UNSURE_SHARE else len(answers)
+    first_sure = int(np.searchsorted(isotonic_regression(right).x, UNSURE_SHARE))
     edges = np.linspace(0, len(answers), min(N_BINS, len(answers)) + 1).round().astype(int)
     return {
         "right_iou": RIGHT_IOU,

@@ -16,11 +16,11 @@ from demo.board.library import Library
 from demo.board.names import method_name, name_of
 from demo.board.paradigms import POLYGON, paradigm_of
 from demo.board.partial import vertices
-from demo.board.race import data_uri, mask_uri
+from demo.board.race import mask_uri
 from demo.board.results import Results, Run
 from demo.board.takeaways import seconds
 from demo.chat.visit import shrink_mask
-from demo.html import literal
+from demo.html import data_uri, literal
 from stamp.pictures.images import DEFAULT_LIMITS
 from stamp.pictures.masks import Mask, Rle, decode_rle
 

@@ -4,8 +4,6 @@ The recording notes what each method had written and drawn at each moment. The r
 time in it is made up.
 """
 
-import base64
-import io
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +23,7 @@ from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.board.partial import cells, vertices
 from demo.board.takeaways import seconds
 from demo.chat.visit import shrink_mask
-from demo.html import and_list
+from demo.html import and_list, data_uri
 from stamp.pictures.masks import Mask
 from stamp.pictures.visualization import opacities
 
@@ -247,13 +245,6 @@ def _not_ranked(lanes: Sequence[Lane]) -> str:
 
 
 # -- pictures as addresses ---------------------------------------------------------------------------------------
-
-
-def data_uri(image: Image.Image, kind: str) -> str:
-    """The picture as a data URI; nothing is stored on the server."""
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **({"quality": 82} if kind == "WEBP" else {}))
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def mask_uri(mask: Mask, colour: str, opacity: float = 0.5) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from demo.chat.known import KNOWN, count_known
 from demo.html import and_list, literal
-from stamp.checkpoints.sources import CONFIDENCE_FILE, EMBEDDED_CHECKPOINT, NOUNS_FILE
+from stamp.checkpoints.sources import CONFIDENCE_FILE, EMBEDDED_CHECKPOINT
 from stamp.labels import category
 
 UNSURE = "Not sure about the {}: answers like this one are right about {} times in 10."
@@ -35,10 +36,9 @@ def read_confidence(path: Path = EMBEDDED_CHECKPOINT / CONFIDENCE_FILE) -> Confi
 
 
 @cache
-def knowledge(path: Path = EMBEDDED_CHECKPOINT / NOUNS_FILE) -> str:
+def knowledge(path: Path = KNOWN) -> str:
     """A sentence about what the embedded model was trained on."""
-    nouns = json.loads(path.read_text(encoding="utf-8"))
-    return KNOWS.format(len(nouns), sum("photographs" in learned for learned in nouns.values()))
+    return KNOWS.format(*count_known(path))
 
 
 def unsure_labels(labels: Sequence[str], confidences: Sequence[float | None], known: Confidence | None) -> list[str]:

@@ -1,7 +1,5 @@
 """The examples below the chat: small pictures with their questions, each a button."""
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -9,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from demo.html import literal
+from demo.html import data_uri, literal
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples" / "examples.json"
 SCRIPT = """
@@ -51,6 +49,4 @@ def thumbnail(path: Path) -> str:
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    encoded = io.BytesIO()
-    small.save(encoded, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"
+    return data_uri(small, "WEBP", quality=80)

@@ -3,15 +3,11 @@
 Nothing is put online: the file goes to the visitor who asks for it. It opens in any browser and loads nothing.
 """
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
-from demo.html import literal
+from demo.html import data_uri, literal
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from demo.chat.visit import Visit
 
 TRANSCRIPT_FILE = "conversation.html"
@@ -35,7 +31,7 @@ dd {{ margin: 0; }}
 </head>
 <body>
 <h1>A conversation with STAMP</h1>
-<img src="data:image/webp;base64,{picture}" alt="The picture with its masks">
+<img src="{picture}" alt="The picture with its masks">
 <dl>
 {messages}
 </dl>
@@ -50,10 +46,4 @@ def transcript_html(visit: "Visit", model: str) -> str:
     messages = "\n".join(
         f"<dt>{WHO[message['role']]}</dt>\n<dd>{message['content']}</dd>" for message in visit.messages
     )
-    return PAGE.format(picture=_webp(visit.draw()), messages=messages, model=literal(model))
-
-
-def _webp(picture: "Image.Image") -> str:
-    file = io.BytesIO()
-    picture.save(file, format="WEBP", quality=85)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return PAGE.format(picture=data_uri(visit.draw(), "WEBP", quality=85), messages=messages, model=literal(model))

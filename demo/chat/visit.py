@@ -159,7 +159,8 @@ class Visit:
     def label_masks(self, first: int, labels: Sequence[str]) -> None:
         """Name the masks from `first` on."""
         for index, label in enumerate(labels[: len(self.masks) - first], first):
-            self.masks[index] = replace(self.masks[index], label=label)
+            if label != self.masks[index].label:  # otherwise it keeps its outline
+                self.masks[index] = replace(self.masks[index], label=label)
 
     def hide_masks(self) -> None:
         """Hide all masks."""

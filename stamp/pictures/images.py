@@ -4,6 +4,7 @@ A path, the bytes of a file or a PIL image comes in; a new, upright, opaque RGB 
 Limits are checked before the work they guard: bytes before reading, pixels and shape before decoding.
 """
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -32,13 +33,11 @@ PNG_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 #: Grey of 16 bits that stays below it is of 14 bits at most.
 FULL_RANGE_FROM = 2**14
 NO_MEMORY = "Reading this image takes too much memory. Make it smaller, or save it again, then try that."
-#: What people choose instead of an image: bytes near the beginning, and what to do.
+#: What people choose instead of an image: a pattern of bytes near the beginning, and what to do.
 OTHER_KINDS = (
     (b"%PDF-", "This file is a PDF. Take a screenshot of the page, or export it as PNG, and choose that."),
-    (b"ftypheic", "This file is a HEIC photo. Save or share it as JPEG, and choose that."),
-    (b"ftypmif1", "This file is a HEIC photo. Save or share it as JPEG, and choose that."),
-    (b"ftypmp4", "This file is a video. Take a screenshot of one picture of it, and choose that."),
-    (b"ftypisom", "This file is a video. Take a screenshot of one picture of it, and choose that."),
+    (b"ftypheic|ftypmif1", "This file is a HEIC photo. Save or share it as JPEG, and choose that."),
+    (b"ftypmp4|ftypisom", "This file is a video. Take a screenshot of one picture of it, and choose that."),
     (b"<svg", "This file is an SVG drawing. Export it as PNG, and choose that."),
 )
 SNIFFED_BYTES = 512
@@ -144,7 +143,7 @@ def _open(data: bytes, limits: ImageLimits) -> Image.Image:
         raise _too_many_pixels("more", limits) from error
     except UnidentifiedImageError as error:
         names = f"{', '.join(limits.formats[:-1])} or {limits.formats[-1]}"
-        kind = next((words for start, words in OTHER_KINDS if start in data[:SNIFFED_BYTES]), "")
+        kind = next((words for pattern, words in OTHER_KINDS if re.search(pattern, data[:SNIFFED_BYTES])), "")
         raise ImageError(kind or f"This file is not an image that can be read. Use {names}.") from error
     except MemoryError as error:
         raise ImageError(NO_MEMORY) from error

@@ -231,17 +231,16 @@ def run_eyes(options: argparse.Namespace) -> None:
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.provenance import provenance_of
     from stamp.training.card.eyes_study import EyesPlan, Pictures, run_eyes, write_eyes
-    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
-    from stamp.training.scenes.cutouts import write_cutouts
+    from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.photographs import read_photographs
-    from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
+    from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, taught_nouns
 
-    nouns, styles = taught_nouns(), (*TRAINING_STYLES, PHOTO_STYLE)
-    photos, unseen = (read_photographs(options.photos, nouns, held_out=held_out) for held_out in (False, True))
-    write_cutouts(photos, options.art)
-    unseen_art = ArtLibrary(options.art, [HELD_OUT_STYLE], nouns)
-    pictures = Pictures(ArtLibrary(options.art, styles, nouns), photos, unseen_art, unseen)
-    plan, device = EyesPlan(options.start, EMBEDDED_CHECKPOINT, styles, options.steps), choose_device(options.device)
+    art, photographs = _training_pictures(options)
+    assert photographs is not None
+    unseen_art = ArtLibrary(options.art, [HELD_OUT_STYLE], taught_nouns())
+    unseen_photos = read_photographs(options.photos, taught_nouns(), held_out=True)
+    pictures, device = Pictures(art, photographs, unseen_art, unseen_photos), choose_device(options.device)
+    plan = EyesPlan(options.start, EMBEDDED_CHECKPOINT, tuple(art.styles), options.steps)
     _save_and_stop_on_signals()
     rows = run_eyes(plan, pictures, options.out, device)
     facts = {"steps": plan.steps, "images": plan.images, "start": plan.start.name, "teacher": plan.teacher.name}

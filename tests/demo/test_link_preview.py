@@ -2,11 +2,10 @@
 
 import io
 import re
-from pathlib import Path
 
 from PIL import Image
 
-from demo.link_preview import DESCRIPTION
+from demo.link_preview import DESCRIPTION, PICTURE
 from tests.demo.attacks.stranger import strangers_page
 
 
@@ -40,4 +39,4 @@ def test_behind_a_proxy_it_is_the_address_that_visitors_see() -> None:
 
 
 def test_the_picture_is_small() -> None:
-    assert (Path("assets") / "preview.jpg").stat().st_size < 300_000
+    assert PICTURE.stat().st_size < 300_000

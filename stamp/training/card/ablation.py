@@ -5,7 +5,6 @@ on the grid, for masks in forced answers on validation scenes. Raw rows first, s
 """
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
 from stamp.training.card.evaluate import interval_of_mean
+from stamp.training.card.study import measured_once, write_results
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.mask_objective import AllMask
@@ -103,18 +103,15 @@ class AblationPlan:
 
 def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, device: torch.device) -> list[dict[str, Any]]:
     """Train and measure every variant that was not measured before. Rows: variant, scene seed, IoU."""
-    rows: list[dict[str, Any]] = []
-    for name, variant in plan.variants.items():
-        folder = out / name.replace(" ", "-")
-        measured = folder / ROWS_FILE
-        if not measured.exists():
-            trainer = Trainer(plan.config(), art, folder, device, init_from=plan.backbone, masks=variant)
-            trainer.resume()
-            trainer.run()
-            lines = [json.dumps({"variant": name, **row}) + "\n" for row in measure(trainer, plan)]
-            measured.write_text("".join(lines))
-        rows += [json.loads(line) for line in measured.read_text().splitlines()]
-    return rows
+
+    def train_and_measure(name: str, folder: Path) -> list[dict[str, Any]]:
+        masks = plan.variants[name]
+        trainer = Trainer(plan.config(), art, folder, device, init_from=plan.backbone, masks=masks)
+        trainer.resume()
+        trainer.run()
+        return [{"variant": name, **row} for row in measure(trainer, plan)]
+
+    return measured_once(plan.variants, ROWS_FILE, out, train_and_measure)
 
 
 @torch.no_grad()
@@ -141,8 +138,7 @@ def write_ablation(rows: Sequence[dict[str, Any]], provenance: dict[str, Any], f
     for row in rows:
         ious.setdefault(row["variant"], []).append(row["iou"])
     record = {"provenance": provenance, "scores": {name: interval_of_mean(values) for name, values in ious.items()}}
-    (folder / ROWS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+    write_results(rows, ROWS_FILE, record, RECORD_FILE, folder)
     return ablation_table(record)
 
 

@@ -5,7 +5,6 @@ drawings that no training shows: each cell of the grid is named, and the cells o
 so that grids of different sizes can be compared. Rows first, scores from the rows.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.evaluate import interval_of_mean
+from stamp.training.card.study import measured_once, write_results
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import SHAPES_CELLS, Batch, BatchPlan
 from stamp.training.learning.nano import CELL_PX, image_processor
@@ -43,7 +43,7 @@ TEACHER_WEIGHT = 1.0
 
 @dataclass(frozen=True)
 class Eyes:
-    """A vision tower of the comparison. about: in words; grid: cells per side; has_teacher: see `DistilledTrainer`."""
+    """A vision tower of the comparison. about: in words; grid: cells per side; has_teacher: see `EyesTrainer`."""
 
     about: str
     stem: VisionStem = "efficientnet-lite0"
@@ -89,7 +89,7 @@ class Pictures:
     """Drawings and photographs for training, and others that training does not show."""
 
     art: ArtLibrary
-    photos: Sequence[Photograph]
+    photos: PhotoLibrary
     unseen_art: ArtLibrary
     unseen_photos: Sequence[Photograph]
 
@@ -145,29 +145,26 @@ def renormalized(pixel_values: Tensor, ours: Any, theirs: Any) -> Tensor:
 
 def run_eyes(plan: EyesPlan, pictures: Pictures, out: Path, device: torch.device) -> list[dict[str, Any]]:
     """Train and measure all eyes that were not measured before. Rows: eyes, source, seed, IoU."""
-    rows: list[dict[str, Any]] = []
-    for name, eyes in plan.eyes.items():
-        folder = out / name.replace(",", "").replace(" ", "-")
-        measured = folder / ROWS_FILE
-        if not measured.exists():
-            trainer = EyesTrainer(
-                plan.config(eyes),
-                pictures.art,
-                folder,
-                device,
-                text_from=plan.start,
-                vision_from=plan.start,
-                photographs=PhotoLibrary(pictures.photos),
-                eyes=eyes,
-                teacher_from=plan.teacher,
-            )
-            trainer.resume()
-            trainer.run()
-            scenes = [*unseen_photographs(pictures, plan, eyes), *unseen_drawings(pictures, plan, eyes)]
-            found = [{"eyes": name, **row} for row in measure(trainer, scenes)]
-            measured.write_text("".join(json.dumps(row) + "\n" for row in found))
-        rows += [json.loads(line) for line in measured.read_text().splitlines()]
-    return rows
+
+    def train_and_measure(name: str, folder: Path) -> list[dict[str, Any]]:
+        eyes = plan.eyes[name]
+        trainer = EyesTrainer(
+            plan.config(eyes),
+            pictures.art,
+            folder,
+            device,
+            text_from=plan.start,
+            vision_from=plan.start,
+            photographs=pictures.photos,
+            eyes=eyes,
+            teacher_from=plan.teacher,
+        )
+        trainer.resume()
+        trainer.run()
+        scenes = [*unseen_photographs(pictures, plan, eyes), *unseen_drawings(pictures, plan, eyes)]
+        return [{"eyes": name, **row} for row in measure(trainer, scenes)]
+
+    return measured_once(plan.eyes, ROWS_FILE, out, train_and_measure)
 
 
 def unseen_photographs(pictures: Pictures, plan: EyesPlan, eyes: Eyes) -> Iterator[Scene]:
@@ -227,8 +224,7 @@ def write_eyes(rows: Sequence[dict[str, Any]], provenance: dict[str, Any], folde
         ious.setdefault(row["eyes"], {}).setdefault(row["source"], []).append(row["iou"])
     scores = {name: {source: interval_of_mean(found) for source, found in by.items()} for name, by in ious.items()}
     record = {"provenance": provenance, "scores": scores}
-    (folder / ROWS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+    write_results(rows, ROWS_FILE, record, RECORD_FILE, folder)
     return eyes_table(record)
 
 

@@ -6,7 +6,6 @@ An answer without exactly one mask scores 0 for each. Raw rows first, scores fro
 """
 
 import importlib.metadata
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from stamp.refinement.grabcut import SURE_LOGIT, GrabCutRefiner
 from stamp.refinement.guided import GUIDED_EPS, GuidedRefiner
 from stamp.refinement.refiner import BicubicRefiner, Refiner, refine_masks
 from stamp.training.card.evaluate import Row, noun_request, provenance_of_study, scores, validation_scenes
+from stamp.training.card.study import write_results
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scenes import Scene
@@ -113,7 +113,6 @@ def _differences(rows: Sequence[Row]) -> Iterator[Row]:
 
 def write_study(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -> str:
     """Write `refinement.jsonl` (rows) and `refinement.json` (provenance, scores) into a folder; returns a table."""
-    (folder / "refinement.jsonl").write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
     figures = study_scores(rows)
     settings: dict[str, Any] = {
         "coverage_eps": COVERAGE_EPS,
@@ -122,7 +121,7 @@ def write_study(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -
     }
     settings |= {library: importlib.metadata.version(library) for library in ("kornia", "opencv-python-headless")}
     summary = {"provenance": provenance | settings, "scores": figures}
-    (folder / "refinement.json").write_text(json.dumps(summary, indent=1) + "\n")
+    write_results([asdict(row) for row in rows], "refinement.jsonl", summary, "refinement.json", folder)
     return study_table(figures)
 
 

@@ -112,32 +112,34 @@ def _confidence(model: Path) -> str:
         return ""
     record = json.loads(path.read_text())
     draw_confidence(record, model / CONFIDENCE_CURVE_FILE)
-    counts = {side: (record[side] or {"n": 0})["n"] for side in ("unsure", "sure")}
-    shares = {side: score_cell(record[side] and record[side] | {"value": record[side]["right"]}) for side in counts}
-    return "## How sure it is\n" + CONFIDENCE_TEXT.format(
-        n=sum(counts.values()), curve=CONFIDENCE_CURVE_FILE, below=record["unsure_below"], **shares,
-        n_unsure=counts["unsure"], n_sure=counts["sure"],
-    )  # fmt: skip
+    sides = {side: record[side] and record[side] | {"value": record[side]["right"]} for side in ("unsure", "sure")}
+    about = {
+        "n": sum(point["n"] for point in record["points"]),
+        "curve": CONFIDENCE_CURVE_FILE,
+        "below": record["unsure_below"],
+    }
+    cells = {side: score_cell(score) for side, score in sides.items()}
+    return "## How sure it is\n" + CONFIDENCE_TEXT.format(**about, **cells)
 
 
 def _studies(model: Path) -> str:
     """Sections for the studies whose records are in the folder."""
-    sections = []
+    parts = []
     if (path := model / EYES_FILE).exists():
         record = json.loads(path.read_text())
         about = record["provenance"]
         pictures = about["steps"] * about["images"]
-        sections += ["## Which eyes", EYES_TEXT.format(pictures=pictures, **about), eyes_table(record), ""]
+        parts += ["## Which eyes", EYES_TEXT.format(pictures=pictures, **about), eyes_table(record), ""]
     if (path := model / QUANTIZATION_FILE).exists():
         record = json.loads(path.read_text())
-        sections += ["## Precision", QUANTIZATION_TEXT.format(**record["provenance"]), quantization_table(record), ""]
+        parts += ["## Precision", QUANTIZATION_TEXT.format(**record["provenance"]), quantization_table(record), ""]
     if (path := model / "refinement.json").exists():
         record = json.loads(path.read_text())
-        sections += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
+        parts += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
     if (path := model / RECORD_FILE).exists():
         record = json.loads(path.read_text())
-        sections += ["", "## What matters", ABLATION_TEXT.format(**record["provenance"]), ablation_table(record)]
-    return "\n".join([*sections, ""])
+        parts += ["", "## What matters", ABLATION_TEXT.format(**record["provenance"]), ablation_table(record)]
+    return "\n".join([*parts, ""])
 
 
 def score_cell(score: dict[str, Any] | None) -> str:

@@ -138,30 +138,28 @@ def rebalance(model: Path, art: ArtLibrary, photographs: PhotoLibrary | None, n_
     network = StampForSegmentation.from_pretrained(model, dtype=torch.float32).eval()
     processor = StampProcessor.from_pretrained(model)
 
-    def batches(
-        offset: int, seeds: range, photos: PhotoLibrary | None, n: int, styles: tuple[str, ...]
-    ) -> DataLoader[Batch]:
+    def batches(offset: int, seeds: range, photos: PhotoLibrary | None, n: int) -> DataLoader[Batch]:
+        styles = tuple(style for style in art.styles if photos is not None or style != PHOTO_STYLE)
         share = 0.0 if photos is None else PHOTOGRAPHS_SHARE
         plan = BatchPlan(GRID, 8, 0, 2, 2, offset, styles, checklists=0.0, requests=0.7, photographs=share)
         maker = BatchMaker(plan, processor, art, n, photographs=photos, seeds=seeds)
         return DataLoader(maker, batch_size=None, num_workers=1)
 
-    drawn = tuple(style for style in art.styles if style != PHOTO_STYLE)
-    fitting = batches(FIT_OFFSET, TRAIN_SEEDS, photographs, n_batches, tuple(art.styles))
-    unseen_batches = batches(VALIDATION_OFFSET, VALIDATION_SEEDS, None, max(1, n_batches // 5), drawn)
+    fitting = batches(FIT_OFFSET, TRAIN_SEEDS, photographs, n_batches)
+    unseen_batches = batches(VALIDATION_OFFSET, VALIDATION_SEEDS, None, max(1, n_batches // 5))
     found = first_words(network, processor, tqdm(fitting, desc="first words", unit="batch"))
     unseen = first_words(network, processor, unseen_batches)
     change = fit_change(found)
-    losses = [text_loss(network, unseen_batches)]
+    loss_before = text_loss(network, unseen_batches)
     move_refusals(network, processor, change)
-    losses.append(text_loss(network, unseen_batches))
+    loss_after = text_loss(network, unseen_batches)
     export_checkpoint(network, processor, out)
     record = {
         "absent_weight": ABSENT_WEIGHT,
         "ridge": RIDGE,
         "answers": len(found.odds),
         "length": float(change.norm()),
-        "text_loss": dict(zip(("before", "after"), losses, strict=True)),
+        "text_loss": {"before": loss_before, "after": loss_after},
         "declined": {"before": unseen.rates(), "after": unseen.rates(change)},
         **provenance_of(network.device),
     }

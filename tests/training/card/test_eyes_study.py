@@ -41,7 +41,7 @@ def circle() -> np.ndarray:
 def pictures(library: ArtLibrary, tmp_path: Path) -> Pictures:
     Image.new("RGB", (120, 90), "red").save(tmp_path / "apple.png")
     photo = Photograph(tmp_path / "apple.png", (Marked(NOUN["apple"], circle),), frozenset(), 1.0)
-    return Pictures(library, [photo], library, [photo, photo])
+    return Pictures(library, PhotoLibrary([photo]), library, [photo, photo])
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_pupil_that_sees_like_its_teacher_has_only_the_teacher_s_doubts(
         torch.device("cpu"),
         text_from=folder,
         vision_from=folder,
-        photographs=PhotoLibrary(pictures.photos),
+        photographs=pictures.photos,
         eyes=eyes,
         teacher_from=folder,
     )
