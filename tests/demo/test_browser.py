@@ -54,6 +54,17 @@ def ask(page: Any, prompt: str, answers: int = 1) -> None:
     page.wait_for_function(f"document.querySelectorAll('#chat .readout').length == {answers}")
 
 
+@contextmanager
+def asked_for_halves(browser: Any, folder: Path) -> Iterator[Any]:
+    """The page on a large screen, after an answer with a mask for each half of a white picture of 900 x 600."""
+    Image.new("RGB", (900, 600), "white").save(folder / "white.png")
+    with visited(browser, FakePredictor, viewport={"width": 1440, "height": 900}) as page:
+        page.set_input_files(UPLOAD, folder / "white.png")
+        page.wait_for_selector("#stage img")
+        ask(page, "halves")
+        yield page
+
+
 def test_a_visitor_uploads_a_picture_asks_for_a_mask_and_sees_it(browser: Any) -> None:
     from stamp import StampPredictor
 
@@ -110,11 +121,7 @@ def test_a_conversation_on_a_phone(browser: Any, tmp_path: Path) -> None:
 
 
 def test_a_mask_is_selected_in_the_picture_in_the_list_and_by_its_name(browser: Any, tmp_path: Path) -> None:
-    Image.new("RGB", (900, 600), "white").save(tmp_path / "white.png")
-    with visited(browser, FakePredictor, viewport={"width": 1440, "height": 900}) as page:
-        page.set_input_files(UPLOAD, tmp_path / "white.png")
-        page.wait_for_selector("#stage img")
-        ask(page, "halves")
+    with asked_for_halves(browser, tmp_path) as page:
         page.wait_for_selector("#masks .name >> text=left half")
         page.click("#chat .noun-0")
         page.wait_for_selector("#masks li.selected >> text=left half")
@@ -131,11 +138,7 @@ def test_a_mask_is_selected_in_the_picture_in_the_list_and_by_its_name(browser: 
 
 
 def test_the_pointer_at_a_name_shows_the_outline_of_its_mask(browser: Any, tmp_path: Path) -> None:
-    Image.new("RGB", (900, 600), "white").save(tmp_path / "white.png")
-    with visited(browser, FakePredictor, viewport={"width": 1440, "height": 900}) as page:
-        page.set_input_files(UPLOAD, tmp_path / "white.png")
-        page.wait_for_selector("#stage img")
-        ask(page, "halves")
+    with asked_for_halves(browser, tmp_path) as page:
         page.wait_for_selector("#masks .name >> text=right half")
         place = page.locator("#stage img").bounding_box()
         scale = min(place["width"] / 900, place["height"] / 600)

@@ -22,7 +22,7 @@ from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.data import Batch, BatchMaker, BatchPlan, Rows
 from stamp.training.learning.nano import GRID
-from stamp.training.learning.objectives import answer_loss
+from stamp.training.learning.objectives import answer_loss, run_rows
 from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
 from stamp.training.scenes.photographs import PhotoLibrary
 from stamp.training.scenes.scenes import TRAIN_SEEDS, VALIDATION_SEEDS
@@ -70,11 +70,10 @@ def read_rows(model: StampForSegmentation, batches: Iterable[Batch]) -> Iterator
     for batch in batches:
         assert batch.pixel_values is not None
         assert batch.text_rows is not None
-        rows, embeds = batch.text_rows, torch.stack(model.encode_images(batch.pixel_values, batch.grid_thw))
-        image = rows.image_index
-        output = model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], None)
-        assert output.hidden_states is not None
-        yield rows, output.hidden_states
+        embeds = torch.stack(model.encode_images(batch.pixel_values, batch.grid_thw))
+        states = run_rows(model, batch.text_rows, batch, embeds).hidden_states
+        assert states is not None
+        yield batch.text_rows, states
 
 
 @torch.no_grad()

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.cells import N_ATTRIBUTES
+from stamp.training.learning.data import Batch, Rows
 from stamp.training.scenes.groups import Group, Lexicon
 from stamp.training.scenes.nouns import Noun
 
@@ -29,6 +30,12 @@ EMPTY_WORDS = frozenset(
     ("something", "things", "you", "can", "that", "of", "piece", "pieces", "the", "in", "on", "with")
     + ("has", "have", "gives", "give", "lives", "live", "tells", "tell", "play")
 )
+
+
+def run_rows(model: StampForSegmentation, rows: Rows, batch: Batch, embeds: Tensor) -> StampRowsOutput:
+    """The forward pass of some rows of a batch. embeds: (N, P, H) image features of all its images."""
+    image = rows.image_index
+    return model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index)
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from stamp.checkpoints.provenance import hardware_name
 from stamp.files import drop_torn_line, write_atomically, writing
-from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
+from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.checkpoint import write_checkpoint, write_state
 from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, config_fingerprint, config_record
@@ -38,6 +38,7 @@ from stamp.training.learning.objectives import (
     grid_ious,
     mask_loss,
     object_cell_accuracy,
+    run_rows,
 )
 from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
@@ -216,19 +217,13 @@ class Trainer:
     def mask_logits(self, batch: Batch, embeds: Tensor) -> Tensor:
         """(R, P) logits of the masks of a batch's mask rows; embeds: (N, P, H) image features."""
         assert batch.mask_rows is not None
-        logits = self._run_rows(batch.mask_rows, batch, embeds).mask_logits
+        logits = run_rows(self.model, batch.mask_rows, batch, embeds).mask_logits
         assert logits is not None
         return logits
 
-    def _run_rows(self, rows: Rows, batch: Batch, embeds: Tensor) -> StampRowsOutput:
-        image = rows.image_index
-        return self.model.forward_rows(
-            rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index
-        )
-
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """(loss of the answers, attention and probe losses, mask logits) of some rows."""
-        output = self._run_rows(rows, batch, embeds)
+        output = run_rows(self.model, rows, batch, embeds)
         assert output.hidden_states is not None
         text = answer_loss(output.hidden_states, self.model.lm_head, rows.input_ids, rows.is_answer)
         embeddings: Any = self.model.get_input_embeddings().weight

@@ -296,11 +296,11 @@ def test_features_go_a_random_share_of_the_way_to_perfect_ones(
     assert batch.pixel_values is not None
     given: list[torch.Tensor] = []
 
-    def stop(rows: Rows, batch: Batch, embeds: torch.Tensor) -> None:
+    def stop(model: torch.nn.Module, rows: Rows, batch: Batch, embeds: torch.Tensor) -> None:
         given.append(embeds)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run, "_run_rows", stop)
+    monkeypatch.setattr("stamp.training.learning.trainer.run_rows", stop)
     for share in (0.8, 0.0):
         with pytest.raises(ZeroDivisionError):
             run.losses(replace(stage, teacher_mix=share), batch)

@@ -102,11 +102,11 @@ def test_image_features_of_a_stage_on_words_are_perfect_but_for_noise(
     batch = next(run._batches(WORDS, 0))
     given: list[torch.Tensor] = []
 
-    def stop(rows: Rows, batch: Batch, embeds: torch.Tensor) -> None:
+    def stop(model: torch.nn.Module, rows: Rows, batch: Batch, embeds: torch.Tensor) -> None:
         given.append(embeds)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run, "_run_rows", stop)
+    monkeypatch.setattr("stamp.training.learning.trainer.run_rows", stop)
     with pytest.raises(ZeroDivisionError):
         run.losses(WORDS, batch)
     noise = given[0] - run.nouns.ideal(
