@@ -76,9 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
-    recipes = ("words", "eyes", "backbone", "nano", "longer")
+    recipes = ("words", "eyes", "backbone", "nano", "longer", "finer-eyes", "finer")
     train.add_argument(
-        "--recipe", choices=recipes, default="nano", help="in order; nano needs a backbone, longer a nano"
+        "--recipe", choices=recipes, default="nano", help="in order; nano needs a backbone, the later ones a nano"
     )
     train.add_argument(
         "--photos", type=Path, help="folder of photographs with masks (see stamp.training.scenes.photographs)"
@@ -161,7 +161,7 @@ def run_train(options: argparse.Namespace) -> None:
 
     device = choose_device(options.device)
     art, photographs = _training_pictures(options)
-    if options.recipe in ("nano", "longer") and not (options.init_from or options.text_from):
+    if options.recipe in ("nano", "longer", "finer-eyes", "finer") and not (options.init_from or options.text_from):
         raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
     _save_and_stop_on_signals()
     trainer = Trainer(

@@ -5,6 +5,8 @@
     backbone   dialogue on that vision tower, no masks: assets/nano-backbone
     nano       masks: assets/stamp-nano
     longer     the same for a trained nano, on other scenes and at half the rate
+    finer-eyes the vision tower of a trained nano on 16 x 16 cells
+    finer      masks and words on that tower: assets/stamp-nano
 
 `words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
 or from a vision tower joined with the text model of an earlier nano. Each stage has its own scenes.
@@ -60,10 +62,25 @@ def longer_recipe() -> TrainingConfig:
     return TrainingConfig((Stage("masks 12x12, longer", "joint", plan, 600, 2e-4, 0.0, 60, 0.9, teacher_mix=0.15),))
 
 
+def finer_eyes_recipe() -> TrainingConfig:
+    """The tower of a trained nano on a finer grid, where small things cover whole cells."""
+    plan = BatchPlan(16, 16, 0, 0, 0, 92 * 10**7, STYLES, photographs=0.35, hardened=0.2, crowds=0.6)
+    return TrainingConfig((Stage("eyes 16x16", "vision", plan, 1500, 0.0, 5e-4, warmup_steps=40, decay_share=0.9),))
+
+
+def finer_recipe() -> TrainingConfig:
+    """Masks and words on the finer tower, which stays frozen."""
+    (nano,) = nano_recipe().stages
+    plan = replace(nano.plan, grid=16, seed_offset=95 * 10**7, photographs=0.35)
+    return TrainingConfig((Stage("masks 16x16", "joint", plan, 700, 3e-4, 0.0, 40, 0.9, teacher_mix=0.15),))
+
+
 RECIPES = {
     "words": words_recipe,
     "eyes": eyes_recipe,
     "backbone": backbone_recipe,
     "nano": nano_recipe,
     "longer": longer_recipe,
+    "finer-eyes": finer_eyes_recipe,
+    "finer": finer_recipe,
 }
