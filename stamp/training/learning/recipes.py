@@ -65,7 +65,7 @@ def longer_recipe() -> TrainingConfig:
 def finer_eyes_recipe() -> TrainingConfig:
     """The tower of a trained nano on a finer grid, where small things cover whole cells."""
     plan = BatchPlan(16, 16, 0, 0, 0, 92 * 10**7, STYLES, photographs=0.35, hardened=0.2, crowds=0.6)
-    return TrainingConfig((Stage("eyes 16x16", "vision", plan, 800, 0.0, 2e-4, warmup_steps=30, decay_share=0.9),))
+    return TrainingConfig((Stage("eyes 16x16", "vision", plan, 520, 0.0, 2e-4, warmup_steps=30, decay_share=0.9),))
 
 
 def finer_recipe() -> TrainingConfig:
