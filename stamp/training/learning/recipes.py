@@ -72,7 +72,7 @@ def finer_recipe() -> TrainingConfig:
     """Masks and words on the finer tower, which stays frozen."""
     (nano,) = nano_recipe().stages
     plan = replace(nano.plan, grid=16, seed_offset=95 * 10**7, photographs=0.35)
-    return TrainingConfig((Stage("masks 16x16", "joint", plan, 460, 3e-4, 0.0, 40, 0.9, teacher_mix=0.15),))
+    return TrainingConfig((Stage("masks 16x16", "joint", plan, 380, 3e-4, 0.0, 40, 0.9, teacher_mix=0.15),))
 
 
 RECIPES = {
