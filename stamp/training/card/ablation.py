@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.card.evaluate import interval_of_mean
 from stamp.training.card.study import measured_once, write_results
 from stamp.training.learning.config import Stage, TrainingConfig
@@ -66,11 +67,11 @@ class Variant(AllMask):
     model_class: type[StampForSegmentation] = StampForSegmentation
     takes: str = "nothing"
 
-    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+    def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """The same weights in the changed model."""
         changed = self.model_class(model.config)
         changed.load_state_dict(model.state_dict())
-        return super().adopt(changed)
+        return super().adopt(changed, processor)
 
 
 VARIANTS = {

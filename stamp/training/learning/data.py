@@ -24,6 +24,7 @@ from stamp.training.learning.attention_targets import (
     answer_attention,
     mask_attention,
     noun_attention,
+    written_attention,
 )
 from stamp.training.learning.cells import N_PLACE, Grid, cell_places
 from stamp.training.learning.hardening import harden
@@ -247,10 +248,11 @@ class BatchMaker(Dataset[Batch]):
 
     def _row(self, exchanges: Sequence[Exchange], grid: Grid, index: int, rng: Random) -> _Row:
         turns: list[Turn] = []
-        for n, exchange in enumerate(exchanges):
+        answers = [self.masks.answer(exchange, grid, self.processor) for exchange in exchanges]
+        for n, (exchange, answer) in enumerate(zip(exchanges, answers, strict=True)):
             image = Image.new("RGB", (1, 1)) if n == 0 else None
             turns.append(Turn("user", as_typed(exchange.question, rng), image))
-            turns.append(self.processor.assistant_turn(self.masks.answer(exchange, grid.scene)))
+            turns.append(Turn("assistant", exchange.answer, token_ids=answer.token_ids))
         encoded = self.processor.encode_conversation(turns, [len(grid.objects)], add_generation_prompt=False)
         mentions = self.mentions.find(encoded.input_ids)
         image_start = encoded.input_ids.index(self.processor.image_token_id)
@@ -258,6 +260,7 @@ class BatchMaker(Dataset[Batch]):
         attention = [
             *noun_attention(mentions, image_start, grid.nouns, grid.parts),
             *answer_attention(mentions, encoded.is_answer, found, image_start),
+            *written_attention(encoded.is_answer, [answer.written for answer in answers], image_start),
         ]
         return _Row(encoded.input_ids, encoded.is_answer, mentions, attention, index)
 

@@ -103,7 +103,7 @@ class Trainer:
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
         if self.vision_from is not None:
             adopt_vision_tower(model, self.processor, self.vision_from)
-        self.model: StampForSegmentation = self.masks.adopt(model)
+        self.model: StampForSegmentation = self.masks.adopt(model, self.processor)
         self.model.to(self.device)  # type: ignore[arg-type]
         self.model.train()
         if self.config.compile:

@@ -19,12 +19,14 @@ from benchmarks.training.train import choose_rate, make_trainer, segment_figures
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.scene_set import TEST_SEEDS
 from stamp.training.learning.attention_targets import Head
+from stamp.training.learning.cells import Grid
 from stamp.training.learning.data import BatchMaker, BatchPlan, Rows
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from stamp.training.talk.exchange import Exchange
 from tests.benchmarks.nano import make_processor, write_backbone
+from tests.narrow import narrow_model
 from tests.training.conftest import STYLES, library
 
 __all__ = ["library"]
@@ -40,8 +42,12 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def makers(library: ArtLibrary) -> dict[str, BatchMaker]:
-    processor = make_processor()
-    return {name: BatchMaker(PLAN, processor, library, 4, masks=one) for name, one in OBJECTIVES.items()}
+    made = {}
+    for name, objective in OBJECTIVES.items():
+        processor = make_processor()
+        objective.adopt(narrow_model(processor), processor)
+        made[name] = BatchMaker(PLAN, processor, library, 4, masks=objective)
+    return made
 
 
 def plan(backbone: Path, method: str, **more: object) -> TrainingPlan:
@@ -113,22 +119,28 @@ def test_targets(makers: dict[str, BatchMaker]) -> None:
         assert Head.NAMED not in written.attention_index[:, 0]
 
 
-def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
+def test_several_masks_are_written_in_their_places(library: ArtLibrary, makers: dict[str, BatchMaker]) -> None:
+    """Each token of a mask knows which cells its object covers."""
     scene = compose_scene(3, library, SceneConfig(STYLES, 192, 128))
+    grid = Grid.of(scene, makers["stamp"].lexicon)
     answer = "Sure, here are the segmentation masks for the one: <|seg|> and the remaining things: <|seg|>"
     rest = tuple(range(2, len(scene.objects) + 1))
     exchange = Exchange("segment_several", "both", answer, ((1,), rest))
     for name, bound in (("polygon", 0.8), ("patch_text", 0.6)):
         form = written_as(name).form
-        written = OBJECTIVES[name].answer(exchange, scene)
+        processor = makers[name].processor
+        learned = OBJECTIVES[name].answer(exchange, grid, processor)
+        written = processor.decode(learned.token_ids)
         masks = [piece.text for piece in form.pieces(written) if piece.is_mask]
         assert [piece.text for piece in form.pieces(written) if not piece.is_mask][1] == " and the remaining things: "
+        tokens = processor.tokenizer.convert_ids_to_tokens([learned.token_ids[one.index] for one in learned.written])
+        assert "".join(tokens) == "".join(masks)
+        first = len(form.tokens(np.isin(scene.labels, exchange.targets[0])))
+        for one, ids in zip((learned.written[first - 1], learned.written[first]), exchange.targets, strict=True):
+            np.testing.assert_array_equal(one.cells, grid.cover(ids))
         for text, ids in zip(masks, exchange.targets, strict=True):
             drawn = form.draw(text, Image.fromarray(scene.image))
             assert intersection_over_union(drawn, np.isin(scene.labels, ids)) >= bound
-    assert "remaining things*" in written
-    with pytest.raises(ValueError, match="no name before a mask"):
-        OBJECTIVES["polygon"].answer(replace(exchange, answer="<|seg|><|seg|>"), scene)
 
 
 def test_rates_are_chosen_on_scenes_of_their_own(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:

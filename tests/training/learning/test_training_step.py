@@ -201,7 +201,7 @@ def test_a_run_without_a_checkpoint_starts_from_the_nano_of_its_seed(
     config = TrainingConfig((WORDS,), seed=3, vision_stem="patches")
     run = Trainer(config, library, tmp_path, torch.device("cpu"), workers=0)
     assert run.processor.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
-    expected = AllMask().adopt(build_model(processor, 3, "patches")).state_dict()
+    expected = AllMask().adopt(build_model(processor, 3, "patches"), processor).state_dict()
     for name, value in run.model.state_dict().items():
         assert torch.equal(value, expected[name]), name
     assert run.model.training
