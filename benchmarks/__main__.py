@@ -85,13 +85,15 @@ def _add_studies(commands: Any) -> None:
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("--method", required=True, help="stamp, polygon, patch_text or embedding")
+    train.add_argument(
+        "--methods", nargs="+", default=["stamp", "polygon", "patch_text", "embedding"], help="all learn at once"
+    )
     train.add_argument("--from", dest="backbone", type=Path, required=True, help="checkpoint folder to start from")
-    train.add_argument("--steps", type=int, required=True, help="steps of the whole training")
-    train.add_argument("--sweep-steps", type=int, help="steps of the short run per rate (default: a tenth)")
-    train.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4, 1e-3], help="learning rates to try")
-    train.add_argument("--grid", type=int, default=24, help="approximate cells per side: 6, 12 or 24")
-    train.add_argument("--scenes", type=int, default=100, help="unseen scenes for the card's figures")
+    train.add_argument("--steps", type=int, required=True, help="steps of the whole training, of 8 pictures a process")
+    train.add_argument("--sweep-steps", type=int, help="steps of the short run per rate (default: a twentieth)")
+    train.add_argument("--rates", type=float, nargs="+", default=[3e-4, 6e-4, 1.2e-3], help="learning rates to try")
+    train.add_argument("--grid", type=int, default=12, help="approximate cells per side: 6, 12, 16 or 24")
+    train.add_argument("--photos", type=Path, help="folder of photographs with masks; also needed for a model of them")
     train.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
     train.add_argument("--device", default="auto")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
@@ -160,22 +162,24 @@ def _figures(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from benchmarks.training.recipe import TrainingPlan
-    from benchmarks.training.train import train
+    from benchmarks.training.train import Means, train
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.sources import check_files
-    from stamp.training.scenes.art import ArtLibrary
-    from stamp.training.scenes.vocabulary import taught_nouns
+    from stamp.training.learning.processes import TrainingProcesses
+    from stamp.training.scenes.training_pictures import training_pictures
 
     check_files(options.backbone)
-    sweep_steps = max(1, options.steps // 10) if options.sweep_steps is None else options.sweep_steps
-    rates = tuple(options.rates)
-    plan = TrainingPlan(options.method, options.backbone, options.steps, sweep_steps, rates, options.grid)
-    art = ArtLibrary(options.art, plan.styles, taught_nouns())
-    device = choose_device(options.device)
+    sweep_steps = max(1, options.steps // 20) if options.sweep_steps is None else options.sweep_steps
+    plan = TrainingPlan(
+        tuple(options.methods), options.backbone, options.steps, sweep_steps, tuple(options.rates), options.grid
+    )
+    art, photographs = training_pictures(options.art, options.photos)
+    means = Means(art, photographs, choose_device(options.device), options.workers, TrainingProcesses.join())
     for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     try:
-        print(train(plan, art, options.out, device, options.workers, options.scenes))
+        for text in train(plan, means, options.out).values():
+            print(text)
     except KeyboardInterrupt:
         print(f"stopped; run the same command again to resume {options.out}", file=sys.stderr)
         return INTERRUPTED

@@ -4,9 +4,10 @@ After Kosmos-2 (arXiv 2306.14824), whose 32 x 32 tokens each stand for one place
 the tokenizer decodes them to text like `<12,5>`, but what a user types never becomes one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import AddedToken
@@ -34,13 +35,18 @@ class LocationText(MaskText, Protocol):
     def tokens(self, mask: Mask) -> list[str]:
         """The tokens of an (h, w) mask; joined, they are its text."""
 
-    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray]:
+    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
         """For each token of a mask, the (P,) shares 0..1 of the grid's cells that it stands for; none for some."""
 
 
 def knows(processor: StampProcessor, form: LocationText) -> bool:
     """Whether a checkpoint's tokenizer has the tokens of a format."""
     return set(form.vocabulary) <= set(processor.tokenizer.get_added_vocab())
+
+
+def ids_of(processor: StampProcessor, tokens: Iterable[str]) -> list[int]:
+    """The ids of tokens that a processor knows."""
+    return list(map(processor.tokenizer.get_added_vocab().__getitem__, tokens))
 
 
 @torch.no_grad()
@@ -55,8 +61,7 @@ def add_tokens(model: StampForSegmentation, processor: StampProcessor, form: Loc
     length = words.norm(dim=1).mean()
     first = waves_of(form.vocabulary, words.shape[1]) * length
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    ids = tokenizer.convert_tokens_to_ids(list(form.vocabulary))
-    model.get_input_embeddings().get_parameter("weight")[ids] = first.to(words)
+    model.get_input_embeddings().get_parameter("weight")[ids_of(processor, form.vocabulary)] = first.to(words)
 
 
 def waves_of(vocabulary: Mapping[str, tuple[float, ...]], width: int) -> Tensor:

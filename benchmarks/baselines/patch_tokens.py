@@ -47,7 +47,7 @@ class PatchTokens:
         """See MaskText. The label is not part of the format."""
         return "".join(self.tokens(mask))
 
-    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray]:
+    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
         """See LocationText: the cells of each run; for a row, those of all its runs."""
         patches, shares = read_runs("".join(tokens)), [_overlaps(GRID, cells) for cells in grid_hw]
         number = 0
@@ -87,18 +87,18 @@ def read_runs(text: str) -> NDArray[np.bool_]:
     return patches
 
 
-def _overlaps(patches: int, cells: int) -> NDArray:
+def _overlaps(patches: int, cells: int) -> NDArray[np.float64]:
     """(cells, patches): the share of each cell of a side that each patch covers."""
     start, end = np.arange(cells)[:, None] / cells, np.arange(1, cells + 1)[:, None] / cells
     left, right = np.arange(patches) / patches, np.arange(1, patches + 1) / patches
-    shares: NDArray = (np.minimum(end, right) - np.maximum(start, left)).clip(min=0) * cells
+    shares: NDArray[np.float64] = (np.minimum(end, right) - np.maximum(start, left)).clip(min=0) * cells
     return shares
 
 
 @cache
 def _vocabulary() -> dict[str, tuple[float, ...]]:
-    rows = {f"<row{row}>": (row / (GRID - 1),) for row in range(GRID)}
-    runs = {
+    rows: dict[str, tuple[float, ...]] = {f"<row{row}>": (row / (GRID - 1),) for row in range(GRID)}
+    runs: dict[str, tuple[float, ...]] = {
         f"<{start}-{end}>": (start / (GRID - 1), end / (GRID - 1))
         for start in range(GRID)
         for end in range(start, GRID)

@@ -42,7 +42,7 @@ class PolygonTokens:
         """See MaskText. The label is not part of the format."""
         return "".join(self.tokens(mask))
 
-    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray]:
+    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
         """See LocationText: the cell of each corner."""
         height, width = grid_hw
         for token in tokens:

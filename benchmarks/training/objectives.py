@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from benchmarks.baselines.embedding_decoder import UPSCALE
-from benchmarks.baselines.location_tokens import LocationText, add_tokens, knows
+from benchmarks.baselines.location_tokens import LocationText, add_tokens, ids_of, knows
 from benchmarks.baselines.patch_tokens import PatchTokens
 from benchmarks.baselines.polygon_tokens import PolygonTokens
 from stamp.model.configuration_stamp import SEG_TOKEN
@@ -40,6 +40,10 @@ class WrittenMasks:
             add_tokens(model, processor, self.form)
         return model
 
+    def words(self, processor: StampProcessor) -> Sequence[int]:
+        """See MaskObjective."""
+        return ids_of(processor, self.form.vocabulary)
+
     def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
         """See MaskObjective."""
         first, *rest = exchange.answer.split(SEG_TOKEN)
@@ -49,7 +53,7 @@ class WrittenMasks:
             tokens = self.form.tokens(np.isin(grid.scene.labels, mask_ids))
             cells, places = grid.cover(mask_ids), self.form.places(tokens, grid_of(grid.scene))
             written += [Written(len(ids) + n, cells, place) for n, place in enumerate(places)]
-            ids += processor.tokenizer.convert_tokens_to_ids(tokens) + processor.encode_plain(words)
+            ids += ids_of(processor, tokens) + processor.encode_plain(words)
         return LearnedAnswer(tuple(ids), tuple(written))
 
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> None:
@@ -68,6 +72,10 @@ class EmbeddingMasks:
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective."""
         return EmbeddingForSegmentation.from_backbone(model, self.seed)
+
+    def words(self, processor: StampProcessor) -> Sequence[int]:
+        """See MaskObjective."""
+        return (processor.seg_token_id,)
 
     def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
         """See MaskObjective."""

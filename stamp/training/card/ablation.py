@@ -22,7 +22,7 @@ from stamp.training.card.study import measured_once, write_results
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.mask_objective import AllMask
-from stamp.training.learning.objectives import grid_ious
+from stamp.training.learning.objectives import grid_ious, run_rows
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
@@ -125,8 +125,8 @@ def measure(trainer: Trainer, plan: AblationPlan) -> list[dict[str, Any]]:
     rows = []
     for number, batch in enumerate(DataLoader(maker, batch_size=None)):
         batch = batch.to(trainer.device)
-        embeds = torch.stack(trainer.model.encode_images(batch.pixel_values, batch.grid_thw))
-        logits = trainer.mask_logits(batch, embeds)
+        logits = run_rows(trainer.model, batch.mask_rows, batch, trainer.features(batch)).mask_logits
+        assert logits is not None
         for index, iou in enumerate(grid_ious(logits, batch.mask_rows.target).tolist()):
             rows.append({"seed": maker.first_seed + number * plan.images + index, "iou": iou})
     trainer.model.train()

@@ -37,6 +37,9 @@ class MaskObjective(Protocol):
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """The model to train, made from a backbone; new words go into the processor's tokenizer too."""
 
+    def words(self, processor: StampProcessor) -> Sequence[int]:
+        """Ids of the tokens that belong to this way alone; their embeddings are learned even if the others stay."""
+
     def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
         """The answer to learn."""
 
@@ -61,6 +64,10 @@ class AllMask:
         if not bool(model.classifier.bias.any()):  # masks were never trained
             _swap_queries_and_keys(model)
         return model
+
+    def words(self, processor: StampProcessor) -> Sequence[int]:
+        """See MaskObjective."""
+        return processor.seg_token_id, processor.mask_token_id
 
     def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
         """See MaskObjective."""

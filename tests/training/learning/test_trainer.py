@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from stamp.files import StorageError
 from stamp.predictor import StampPredictor
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.cells import N_ATTRIBUTES, N_PLACE
 from stamp.training.learning.config import Stage, TrainingConfig
-from stamp.training.learning.data import Batch, BatchPlan, Rows
+from stamp.training.learning.data import BatchPlan
 from stamp.training.learning.objectives import word_shares
 from stamp.training.learning.optimizer import Optimizers
 from stamp.training.learning.trainer import Trainer
@@ -223,7 +224,7 @@ def test_init_from_takes_weights_and_nothing_else(
 def test_a_few_steps_on_one_batch_lower_every_loss(make: Make, tmp_path: Path) -> None:
     stage = replace(JOINT, steps=100, warmup_steps=1, decay_share=0.01)
     run = make(tmp_path, TrainingConfig((stage,), precision="float32"))
-    run.optimizer = run._make_optimizer(stage)
+    run.start(stage)
     batch = next(run._batches(stage, 0))
     history = [run.train_step(stage, 0, batch) for _ in range(12)]
     for name in ("text", "inside", "mask", "dense", "align", "attributes"):

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn import functional
 
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.cells import N_ATTRIBUTES
 from stamp.training.learning.config import TrainingConfig
-from stamp.training.learning.data import Batch, Rows
 from stamp.training.learning.mask_objective import AllMask
 from stamp.training.learning.nano import build_model
-from stamp.training.learning.objectives import NounFeatures, mask_loss
+from stamp.training.learning.objectives import NounFeatures, mask_loss, run_rows
 from stamp.training.learning.optimizer import ParamGroup, parts_of
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
@@ -78,7 +78,8 @@ def test_losses_are_the_weighted_sums_of_their_parts(make: Make, tmp_path: Path)
         logits = run.nouns.classify(embeds, run.model.get_input_embeddings().get_parameter("weight"))
         entropy = -(batch.coverage * logits.log_softmax(-1)).sum(-1)
         of_rows = [loss_of_parts(run, batch, rows, embeds) for rows in (batch.mask_rows, batch.text_rows)]
-        masks = run.mask_logits(batch, embeds)
+        masks = run_rows(run.model, batch.mask_rows, batch, embeds).mask_logits
+        assert masks is not None
         assert batch.mask_rows.target is not None
         expected = {
             "dense": (batch.weights * entropy).sum() / batch.weights.sum(),
