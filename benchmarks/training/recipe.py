@@ -20,8 +20,8 @@ WARMUP_SHARE, DECAY_SHARE = 0.03, 0.7
 SEED_OFFSET = 5 * 10**8
 #: For choosing a rate: apart from the seeds for evaluation (the first ones) and for the scene sets (the last ones).
 CHOICE_SEEDS = range(VALIDATION_SEEDS.start + 10**5, VALIDATION_SEEDS.start + 2 * 10**5)
-#: How likely another exchange comes before the request whose mask is trained.
-EARLIER = 0.6
+#: How likely another exchange comes before the request whose mask is trained, and how many: rows of like length.
+EARLIER, MOST_EARLIER = 0.75, 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TrainingPlan:
             raise ValueError(f"rates must be distinct and above 0, got {self.rates}")
 
     def config(self, rate: float, steps: int) -> TrainingConfig:
-        """One stage: a row for each picture, with a request for masks after about one and a half other exchanges."""
+        """One stage: a row for each picture, with a request for masks after one or two other exchanges."""
         plan = BatchPlan(
             self.grid,
             self.images,
@@ -70,6 +70,7 @@ class TrainingPlan:
             styles=self.styles,
             photographs=self.photographs,
             earlier=EARLIER,
+            most_earlier=MOST_EARLIER,
         )
         warmup = max(1, round(WARMUP_SHARE * steps))
         return TrainingConfig(

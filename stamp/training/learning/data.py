@@ -59,7 +59,8 @@ class BatchPlan:
 
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
     photographs: share of photographs among the pictures, if there are any. hardened: share with an unusual appearance.
-    crowds: share of composed scenes that show many things. earlier: how likely another exchange precedes in a mask row.
+    crowds: share of composed scenes that show many things. earlier: how likely another exchange precedes in a mask row,
+    most_earlier: and how many may.
     """
 
     grid: int
@@ -75,6 +76,7 @@ class BatchPlan:
     hardened: float = 0.0
     crowds: float = 0.0
     earlier: float = 0.25
+    most_earlier: int = 8
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -180,7 +182,7 @@ class BatchMaker(Dataset[Batch]):
         """A request for masks, sometimes after other turns; one `<|seg|>` of the row, if there is any, is trained."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
-        while rng.random() < self.plan.earlier:
+        while len(exchanges) < self.plan.most_earlier and rng.random() < self.plan.earlier:
             makers = MASK_MAKERS if rng.random() < 0.5 else TEXT_MAKERS
             exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))
         last = draw_after(exchanges[-1] if exchanges else None, MASK_MAKERS, situation)

@@ -44,7 +44,7 @@ from stamp.training.learning.objectives import (
 from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
 from stamp.training.learning.processes import TrainingProcesses
-from stamp.training.learning.transfer import adopt_text, adopt_vision_tower
+from stamp.training.learning.transfer import adopt_text, adopt_text_layers, adopt_vision_tower
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary
@@ -70,9 +70,8 @@ class Progress:
 class Trainer:
     """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (everything that resuming needs).
 
-    masks: how requests for a mask are answered and trained.
-    init_from: a checkpoint to continue from; text_from: a checkpoint that gives a new model its text model;
-    vision_from: a checkpoint that gives its vision tower (`transfer`).
+    masks: how requests for a mask are answered and trained. init_from: a checkpoint to continue from; text_from: one
+    that gives its text layers, and a new model its words too; vision_from: one that gives its tower (`transfer`).
     """
 
     config: TrainingConfig
@@ -102,6 +101,8 @@ class Trainer:
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
+            if self.text_from is not None:
+                adopt_text_layers(model, self.text_from)
         if self.vision_from is not None:
             adopt_vision_tower(model, self.processor, self.vision_from)
         self.model: StampForSegmentation = self.masks.adopt(model, self.processor)
