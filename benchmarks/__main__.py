@@ -63,6 +63,12 @@ def _add_studies(commands: Any) -> None:
     scale.add_argument("--talk-tokens", type=int, default=11, help="tokens of the words before the mask")
     scale.add_argument("--repeats", type=int, default=3, help="measured rounds; every method runs once per round")
     scale.add_argument("--warmups", type=int, default=1, help="warm-up rounds")
+    formats = commands.add_parser(
+        "formats", help="what each way to give a mask allows at best; needs no model's answers"
+    )
+    formats.add_argument("--out", type=Path, required=True, help="folder for formats.jsonl and formats.json")
+    formats.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="checkpoint whose grid is used")
+    formats.add_argument("--limit", type=int, default=60, help="requests of each split, drawn at random")
     footprint = commands.add_parser("footprint", help="seconds and memory to load one checkpoint and answer once")
     footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file; a row is appended")
     threads = commands.add_parser(
@@ -114,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "speed": _speed,
         "scale": _scale,
         "footprint": _footprint,
+        "formats": _formats,
         "threads": _threads,
         "operations": _operations,
     }
@@ -208,6 +215,25 @@ def _footprint(options: argparse.Namespace) -> int:
     load = read_model_options(options)
     append_footprint(measure_footprint(load, options.side_px, options.clock), options.out)
     print(footprint_table(read_footprints(options.out)))
+    return 0
+
+
+def _formats(options: argparse.Namespace) -> int:
+    import torch
+
+    from benchmarks.datasets import open_dataset
+    from benchmarks.datasets.sample import MaskSample
+    from benchmarks.running.runner import choose_samples
+    from benchmarks.studies.formats import study_formats, write_formats
+    from stamp.checkpoints.provenance import provenance_of
+    from stamp.model.processing_stamp import StampProcessor
+
+    dataset = open_dataset("scenes", ("all",), None)
+    by_name = [one for one in dataset.samples if isinstance(one, MaskSample) and one.kind == "segment"]
+    samples = [one for one in choose_samples(by_name, options.limit, 0) if isinstance(one, MaskSample)]
+    rows = list(study_formats(samples, StampProcessor.from_pretrained(options.model)))
+    about = {"dataset": "scenes", "limit": options.limit, "seed": 0, "model": options.model.name}
+    print(write_formats(rows, about | provenance_of(torch.device("cpu")), options.out))
     return 0
 
 

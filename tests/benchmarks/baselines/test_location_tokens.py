@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.baselines.location_tokens import LocationText, add_tokens, knows, waves_of
+from benchmarks.baselines.location_tokens import LocationText, add_tokens, ids_of, knows, waves_of
 from benchmarks.baselines.mask_text import MaskTextError
 from benchmarks.baselines.patch_tokens import PatchTokens, read_runs
 from benchmarks.baselines.patches import patches_of
@@ -108,7 +108,7 @@ def test_a_model_learns_new_words_and_keeps_the_old(form: LocationText) -> None:
     assert torch.equal(words[: len(before)], before)
     assert model.lm_head.weight.data_ptr() == words.data_ptr()
     tokens = form.tokens(blobs((64, 64), [(0.5, 0.5, 0.3, 0.2, False)], hole=False))
-    ids = processor.tokenizer.convert_tokens_to_ids(tokens)
+    ids = ids_of(processor, tokens)
     assert processor.decode([*processor.encode_plain("Here: "), *ids]) == "Here: " + "".join(tokens)
     assert not set(processor.encode_plain("".join(tokens))) & set(ids)  # a user cannot type one
 
