@@ -104,6 +104,6 @@ def load_options_of(method: str, options: MethodOptions) -> LoadOptions:
 
 
 def _advice(method: str) -> str:
-    train = f"train it with `python -m benchmarks train --method {method} --from BACKBONE --steps N --out RUN`, or "
+    train = f"train it with `python -m benchmarks train --methods {method} --from BACKBONE --steps N --out RUN`, or "
     advice = "" if method == BACKBONE else train
     return f"There is no assets/{CHECKPOINTS[method]}: {advice}name a folder with --{option_of(method)}."

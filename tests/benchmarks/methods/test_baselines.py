@@ -233,7 +233,7 @@ def test_variants_that_are_not_there(folders: dict[str, Path], label: str, messa
 def test_a_missing_checkpoint_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("benchmarks.checkpoints.ASSETS", tmp_path)
     with pytest.raises(
-        ValueError, match=r"train it with `python -m benchmarks train --method polygon .*--polygon-model"
+        ValueError, match=r"train it with `python -m benchmarks train --methods polygon .*--polygon-model"
     ):
         load_methods(["polygon"], options({}))
 

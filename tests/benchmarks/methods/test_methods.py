@@ -108,7 +108,7 @@ def test_what_all_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     missing = missing_checkpoints(options())
     assert list(missing) == ["polygon", "patch_text", "embedding", "backbone", "stamp_nano"]
     assert method_labels(["stamp:none", "all"], missing) == ("stamp:none", "stamp")
-    assert "train --method patch_text" in missing["patch_text"]
+    assert "train --methods patch_text" in missing["patch_text"]
     assert "--patch-text-model" in missing["patch_text"]
     assert "train" not in missing["backbone"]
     assert missing["stamp_nano"] == "stamp itself is the shipped nano, as there is no assets/nano-stamp."
