@@ -151,6 +151,33 @@ def test_several_masks_are_written_in_their_places(library: ArtLibrary, makers: 
             assert intersection_over_union(drawn, np.isin(scene.labels, ids)) >= bound
 
 
+@pytest.mark.parametrize("name", ["polygon", "patch_text"])
+def test_before_each_token_of_a_mask_the_model_looks_where_it_points(makers: dict[str, BatchMaker], name: str) -> None:
+    maker, form = makers[name], written_as(name).form
+    rows, grid_hw = mask_rows(maker), tuple(int(n) for n in maker[1].grid_thw[0, 1:])
+    image_start = int((rows.input_ids[0] == maker.processor.image_token_id).int().argmax())
+    mine = rows.attention_index[:, 0] == Head.WRITTEN
+    foretold: dict[int, list[int]] = {}
+    for (_, row, query), weights in zip(rows.attention_index[mine].tolist(), rows.attention_targets[mine], strict=True):
+        token = maker.processor.tokenizer.convert_ids_to_tokens(int(rows.input_ids[row, query + 1]))
+        foretold.setdefault(row, []).append(query + 1)
+        if token.startswith("<row"):
+            continue  # depends on the runs after it
+        (place,) = list(form.places(["<row0>", token] if name == "patch_text" else [token], grid_hw))[-1:]
+        seen = weights[image_start : image_start + len(place)].numpy()
+        if name == "polygon" and not place.any():
+            assert weights[0] == 1  # the end of a contour: the sink
+        elif name == "polygon":
+            np.testing.assert_array_equal(seen, place)
+        else:  # in whichever row it is
+            columns = seen.reshape(grid_hw).sum(0)
+            np.testing.assert_allclose(columns, place.reshape(grid_hw).sum(0) / place.sum(), atol=1e-5)
+    own = set(maker.masks.words(maker.processor))
+    for row, ids in enumerate(rows.input_ids.tolist()):
+        assert foretold.get(row, []) == [index for index, token in enumerate(ids) if token in own]
+    assert foretold
+
+
 def test_rates_are_chosen_on_scenes_of_their_own(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
     assert CHOICE_SEEDS.stop <= TEST_SEEDS.start
     trainer = trainer_of(library, backbone, "polygon", tmp_path)
