@@ -5,7 +5,7 @@ Updates are keyed by component name (see `demo.ui`); other components stay uncha
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from demo.chat.confidence import Confidence, read_confidence, unsure_html, unsur
 from demo.chat.known import read_known
 from demo.chat.masks import Updates, download_updates, mask_updates
 from demo.chat.transcript import TRANSCRIPT_FILE, transcript_html
+from demo.chat.unknown import unknown_html
 from demo.chat.visit import Asked, Visit
 from demo.chat.wording import suggest_wording
 from demo.html import literal, notice
@@ -99,8 +100,8 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
     if (stop := visit.begin_answer()) is None:
         yield {"chat_notice": notice(STILL_WRITING)}
         return
-    known = read_confidence() if slot.is_embedded else None
-    answering = Answering(visit, prompt, stop, refine if refine in refinements(slot) else "auto", known)
+    known, words = (read_confidence(), read_known()) if slot.is_embedded else (None, ())
+    answering = Answering(visit, prompt, stop, refine if refine in refinements(slot) else "auto", known, words)
     try:
         yield answering.begin()
         for events in answer_events(slot, answering.question, answering.stop):
@@ -161,16 +162,23 @@ def cannot_go_back(visit: Visit | None) -> str:
 class Answering:
     """One question in progress: applies the events to the visit, and returns what changes on the page.
 
-    known: what the model's confidences are worth; None if that is unknown.
+    known: what the model's confidences are worth; None if that is unknown. words: what the model knows, if it says so.
     """
 
     def __init__(
-        self, visit: Visit, prompt: str, stop: threading.Event, refine: str = "auto", known: Confidence | None = None
+        self,
+        visit: Visit,
+        prompt: str,
+        stop: threading.Event,
+        refine: str = "auto",
+        known: Confidence | None = None,
+        words: Sequence[str] = (),
     ):
         self.visit = visit
         self.prompt = prompt
         self.stop = stop
         self.known = known
+        self.words = words
         self.asked = Asked(prompt, len(visit.messages), len(visit.turns), len(visit.masks))
         self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns), refine)
         self.draft = Draft(first_mask=len(visit.masks), taken=tuple(shown.label for shown in visit.masks))
@@ -235,7 +243,8 @@ class Answering:
         unsure = unsure_labels(self.draft.labels, segmentation.confidences, self.known)
         doubt = unsure_html(unsure, self.known, is_first=not visit.has_doubted)
         visit.has_doubted = visit.has_doubted or bool(doubt)
-        visit.messages = self.chat(finished_html(self.draft, segmentation, doubt))
+        unknown = unknown_html(segmentation.text, self.prompt, self.words)
+        visit.messages = self.chat(finished_html(self.draft, segmentation, doubt + unknown))
         if segmentation.token_ids:
             image = None if visit.turns else visit.encoded or visit.picture
             visit.turns += [

@@ -6,6 +6,7 @@ event can end.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 MAX_NEW_TOKENS = 256
 QUEUED = "Waiting for another visitor's answer…"
 LOOKING = "Looking at the picture…"
+_COLON = re.compile(r"\s*:\s*$")
 WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
 
 
@@ -87,8 +89,18 @@ class Draft:
             start, end = span or (len(text), len(text))
             words = text[start:end] or label
             html += [literal(text[:start], goes_on=goes_on), noun(index, words, is_empty=is_empty)]
-            html += [literal(text[end:], goes_on=True)]
+            html += [literal(_without_colon(text[end:], self.pieces[number + 1]), goes_on=True)]
         return "".join([*html, literal(self.pieces[-1], goes_on=bool(html))]).strip()
+
+
+def _without_colon(text: str, following: str) -> str:
+    """The words between a name and what follows its mask, without the colon that announces the mask: the name shows it.
+
+    "the cat: <mask> and the dog: <mask>" reads "the cat and the dog".
+    """
+    announced = _COLON.sub("", text)
+    is_apart = announced == text or bool(following and not following[0].isalnum())
+    return announced if is_apart else f"{announced} "
 
 
 def status_html(sentence: str) -> str:

@@ -65,14 +65,14 @@ def longer_recipe() -> TrainingConfig:
 def finer_eyes_recipe() -> TrainingConfig:
     """The tower of a trained nano on a finer grid, where small things cover whole cells."""
     plan = BatchPlan(16, 16, 0, 0, 0, 92 * 10**7, STYLES, photographs=0.35, hardened=0.2, crowds=0.6)
-    return TrainingConfig((Stage("eyes 16x16", "vision", plan, 850, 0.0, 4e-4, warmup_steps=30, decay_share=0.9),))
+    return TrainingConfig((Stage("eyes 16x16", "vision", plan, 520, 0.0, 2e-4, warmup_steps=30, decay_share=0.9),))
 
 
 def finer_recipe() -> TrainingConfig:
     """Masks and words on the finer tower, which stays frozen."""
     (nano,) = nano_recipe().stages
     plan = replace(nano.plan, grid=16, seed_offset=95 * 10**7, photographs=0.35)
-    return TrainingConfig((Stage("masks 16x16", "joint", plan, 700, 3e-4, 0.0, 40, 0.9, teacher_mix=0.15),))
+    return TrainingConfig((Stage("masks 16x16", "joint", plan, 460, 3e-4, 0.0, 40, 0.9, teacher_mix=0.15),))
 
 
 RECIPES = {

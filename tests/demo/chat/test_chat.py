@@ -85,8 +85,20 @@ def test_draft_colours_the_names_in_escaped_text_and_counts_through_the_dialogue
     draft = draft.add_text(TextDelta("<b> the h")).add_text(TextDelta("at: ")).add_mask(ready(0, half((6, 8), 0)))
     draft = draft.add_mask(ready(1, half((6, 8), 2))).add_text(TextDelta(" and")).add_mask(ready(2, half((6, 8), 0)))
     assert draft.labels == ["hat 2", "hat 3", "mask 2"]
-    named = f"&#60;b&#62; the {noun(2, 'hat')}&#58; {noun(3, 'hat 3', is_empty=True)}"
+    named = f"&#60;b&#62; the {noun(2, 'hat')} {noun(3, 'hat 3', is_empty=True)}"
     assert draft.html() == f"{named} and{noun(4, 'mask 2')}"
+
+
+def test_a_name_stands_for_its_mask_and_needs_no_colon() -> None:
+    draft = Draft()
+    for text in ("Here are the masks for the person: ", ", the 'bag': ", " and the shoe: "):
+        draft = draft.add_text(TextDelta(text)).add_mask(ready(len(draft.are_empty), half((6, 8), 0)))
+    person, bag, shoe = noun(0, "person"), noun(1, "bag"), noun(2, "shoe")
+    assert draft.html() == f"Here are the masks for the {person}&#44; the &#39;{bag}&#39; and the {shoe}"
+    assert draft.add_text(TextDelta(". Anything else?")).html().endswith(f"the {shoe}&#46; Anything else&#63;")
+    assert draft.add_text(TextDelta("Look: there")).html().endswith(f"the {shoe} Look&#58; there")
+    plain = Draft().add_text(TextDelta("It says: ")).add_text(TextDelta("no"))
+    assert plain.html() == "It says&#58; no"
 
 
 def test_readout_names_every_figure() -> None:
