@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-SWEEP_FILE, FIGURES_FILE, ROWS_FILE = "sweep.json", "figures.json", "figures.jsonl"
+from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
+
+FIGURES_FILE, ROWS_FILE = "figures.json", "figures.jsonl"
 
 KINDS = {
     "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit per grid cell, all in one pass.",
@@ -54,7 +56,7 @@ EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie bey
 def card(model: Path) -> str:
     """The card for a folder with sweep.json, figures.json and training.json."""
     sweep, figures, training = (
-        json.loads((model / name).read_text()) for name in (SWEEP_FILE, FIGURES_FILE, "training.json")
+        json.loads((model / name).read_text()) for name in (SWEEP_FILE, FIGURES_FILE, TRAINING_FILE)
     )
     (stage,) = training["config"]["stages"]
     rates = [row["rate"] for row in sweep["rows"]]

@@ -15,10 +15,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
 from benchmarks.checkpoints import MethodOptions
 from benchmarks.methods import Method, load_methods
 from benchmarks.scoring.intervals import bootstrap, mean
-from benchmarks.training.card import FIGURES_FILE, ROWS_FILE, SWEEP_FILE, card
+from benchmarks.training.card import FIGURES_FILE, ROWS_FILE, card
 from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
 from stamp.checkpoints.load_options import LoadOptions
@@ -51,7 +52,7 @@ def train(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.device, 
         "commit": git("rev-parse", "--short", "HEAD"),
     }
     write_atomically(model / FIGURES_FILE, json.dumps(figures, indent=1) + "\n")
-    for name in (SWEEP_FILE, "training.json", "log.jsonl"):
+    for name in (SWEEP_FILE, TRAINING_FILE, "log.jsonl"):
         write_atomically(model / name, (out / name).read_text())
     text = card(model)
     write_atomically(model / "README.md", text)

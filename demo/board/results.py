@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report import REPORT_FILE, make_report
 from benchmarks.running.run_file import RUN_FILE
 from benchmarks.scoring.metrics import CONVENTIONS
@@ -33,6 +34,8 @@ CONVENTION = "ours"
 #: The backbone's dialogue score, and how mask training changed it; over all questions.
 BEFORE = {"dialogue before": "dialogue", "dialogue change": "change"}
 
+#: Facts of a method, from `run.json`.
+FACTS = ("hardware", "dtype", "threads", "model", *BUDGET_FIELDS)
 #: Columns of numbers that may be unknown.
 FIGURES = (
     tuple(f"{name}{bound}" for name in (*SCORES, *BEFORE) for bound in ("", " low", " high"))
@@ -42,7 +45,7 @@ FIGURES = (
 ROW_COLUMNS = (
     ("run", "dataset", "data", "split", "kind", "method", "paradigm", "precision", "n", "questions", "errors")
     + FIGURES
-    + ("phases", "hardware", "dtype", "threads", "model", "note", "commit", "date", "seed")
+    + ("phases", *FACTS, "note", "commit", "date", "seed")
 )
 SAMPLE_COLUMNS = (
     ("run", "dataset", "split", "kind", "sample", "prompt", "method", "paradigm", "precision", "hardware", "status")
@@ -179,7 +182,7 @@ def _of_backbone(row: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
     label, about = row["method"], run.about
-    facts = {name: run.of_method(label, name) for name in ("hardware", "dtype", "threads", "model", "note")}
+    facts = {name: run.of_method(label, name) for name in FACTS}
     known: dict[str, Any] = {"data": None, "commit": None, "date": None, "seed": None}
     if about is not None:
         last = about["sessions"][-1] if about["sessions"] else {}
@@ -189,7 +192,7 @@ def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
             "date": last.get("date"),
             "seed": about["config"]["seed"],
         }
-    names = {name: row[name] for name in ("dataset", "split", "method", "precision")}
+    names = {name: row[name] for name in ("dataset", "split", "method", "precision", "note")}
     return {"run": run.name, "paradigm": paradigm_of(label).name, **names, **facts, **known}
 
 
