@@ -11,7 +11,7 @@ BOARD_CSS = """
 #intro .html-container, #views .html-container, #about .html-container, #board-notice .html-container,
 #mixture .html-container { padding: 0; }
 .charts > * { min-width: 0 !important; }
-#chart-tokens { grid-column: 1 / -1; }
+#chart-tokens, #chart-throughput { grid-column: 1 / -1; }
 .remark { border-left: 4px solid #d9a514; background: rgba(217, 165, 20, 0.12); border-radius: 6px;
   padding: 0.5rem 0.8rem; font-size: 0.92rem; }
 #mixture:not(:has(.remark)), #board-notice:not(:has(.notice)), #race-status:not(:has(.notice, p)),

@@ -12,6 +12,7 @@ from demo.board.filters import Filters, mixture, rows_of, samples_of, with_label
 from demo.board.pairing import pairs_of
 from demo.board.ranking import SORT_SCRIPT, ranking_html
 from demo.board.results import Results
+from demo.board.throughput import throughput_html
 from demo.board.verdicts import headline_html, matrices_html
 from demo.chat.masks import Updates
 from demo.html import literal
@@ -44,6 +45,8 @@ def add_compare(parts: Parts) -> None:
             with gr.Column(visible=False, **options) as parts[f"{name}_card"]:
                 parts[f"{name}_words"] = gr.HTML(_words(name, heading, ""), padding=False)
                 parts[f"{name}_plot"] = gr.Plot(show_label=False, container=False, elem_id=f"plot-{name}")
+        with gr.Column(visible=False, elem_classes="chart", elem_id="chart-throughput") as parts["throughput_card"]:
+            parts["throughput"] = gr.HTML("", padding=False)
 
 
 def _words(name: str, heading: str, sentence: str) -> str:
@@ -81,6 +84,8 @@ def compare_view(results: Results, filters: Filters) -> Updates:
         "table": ranking_html(rows, pairs),
         "links": download_links(rows),
         "matrices": matrices_html(rows, pairs),
+        "throughput_card": gr.Column(visible=results.throughput is not None),
+        "throughput": throughput_html(results.throughput),
     }
     for (name, heading), sentence, one in zip(CHARTS, sentences, draw, strict=True):
         figure = one()

@@ -22,8 +22,10 @@ from benchmarks.running.run_file import RUN_FILE
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
 from benchmarks.scoring.scores import SCORES, overlaps_of
+from benchmarks.studies.throughput import SUMMARY_FILE
 from demo.board.paradigms import paradigm_of
 from demo.board.run_shapes import check_report
+from demo.board.throughput import read_throughput
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +80,13 @@ class Run:
 class Results:
     """All runs of a folder. problems: what could not be read, in words for visitors.
 
-    version: another for each reading. views: what the page has made of them, kept as long as they are.
+    throughput: content of `throughput.json`. version: another for each reading. views: what the page has made of them,
+    kept as long as they are.
     """
 
     runs: tuple[Run, ...] = ()
     problems: Problems = ()
+    throughput: dict[str, Any] | None = None
     version: int = field(default_factory=count().__next__)
     views: dict[Any, Any] = field(default_factory=dict, repr=False)
 
@@ -122,7 +126,12 @@ def read_results(root: Path) -> Results:
             problems.append(f"{folder.name} has no {RUN_FILE}: what it was measured with is unknown.")
         elif missing := [label for label in run.about["config"]["methods"] if not _has(run, label)]:
             problems.append(f"{folder.name} has no record of {', '.join(missing)}.")
-    return Results(tuple(runs), tuple(problems))
+    try:
+        throughput = read_throughput(root)
+    except ValueError as error:
+        throughput = None
+        problems.append(f"{SUMMARY_FILE} cannot be shown: {error}")
+    return Results(tuple(runs), tuple(problems), throughput)
 
 
 def _has(run: Run, label: str) -> bool:
