@@ -19,6 +19,7 @@ import pandas as pd
 from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report import REPORT_FILE, make_report
 from benchmarks.running.run_file import RUN_FILE
+from benchmarks.scoring.curves import CurvePoint, curve_files, read_curves
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
 from benchmarks.scoring.scores import SCORES, overlaps_of
@@ -80,13 +81,14 @@ class Run:
 class Results:
     """All runs of a folder. problems: what could not be read, in words for visitors.
 
-    throughput: content of `throughput.json`. version: another for each reading. views: what the page has made of them,
-    kept as long as they are.
+    throughput: content of `throughput.json`. curves: of the checkpoints in `assets/`.
+    version: another for each reading. views: what the page has made of them, kept as long as they are.
     """
 
     runs: tuple[Run, ...] = ()
     problems: Problems = ()
     throughput: dict[str, Any] | None = None
+    curves: tuple[CurvePoint, ...] = ()
     version: int = field(default_factory=count().__next__)
     views: dict[Any, Any] = field(default_factory=dict, repr=False)
 
@@ -131,7 +133,9 @@ def read_results(root: Path) -> Results:
     except ValueError as error:
         throughput = None
         problems.append(f"{SUMMARY_FILE} cannot be shown: {error}")
-    return Results(tuple(runs), tuple(problems), throughput)
+    curves, unread = read_curves(curve_files())
+    problems += [f"{problem}; it is left out." for problem in unread]
+    return Results(tuple(runs), tuple(problems), throughput, tuple(curves))
 
 
 def _has(run: Run, label: str) -> bool:
@@ -279,4 +283,5 @@ class ResultStore:
     def _files(self) -> list[tuple[str, int, int]]:
         """Name, time and size of each file that is read."""
         found = [path for pattern in ("*.json*", "*/*.json*") for path in self.root.glob(pattern)]
+        found += curve_files().values()
         return [(str(path), (about := path.stat()).st_mtime_ns, about.st_size) for path in sorted(found)]
