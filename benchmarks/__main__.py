@@ -12,6 +12,7 @@ import psutil
 
 from benchmarks.run_command import INTERRUPTED, add_run_options, read_run_options, run
 from benchmarks.studies.operations import add_operations_options
+from benchmarks.studies.throughput import add_throughput_options
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.options import add_model_options, read_model_options
 from stamp.threads import let_threads_sleep
@@ -82,6 +83,9 @@ def _add_studies(commands: Any) -> None:
     threads.add_argument("--side-px", type=int, default=448, help="side of the square picture")
     add_model_options(threads)
     add_operations_options(commands.add_parser("operations", help="memory and seconds of the page under load"))
+    add_throughput_options(
+        commands.add_parser("throughput", help="answers a second with 1 and with 8 requests in flight")
+    )
     for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
@@ -123,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "formats": _formats,
         "threads": _threads,
         "operations": _operations,
+        "throughput": _throughput,
     }
     try:
         return commands[options.command](options)
@@ -251,6 +256,15 @@ def _operations(options: argparse.Namespace) -> int:
 
     config = OperationsConfig(**{one.name: getattr(options, one.name) for one in fields(OperationsConfig)})
     print(operations_page(run_operations(config, options.out, options.page)))
+    return 0
+
+
+def _throughput(options: argparse.Namespace) -> int:
+    from benchmarks.checkpoints import read_method_options
+    from benchmarks.studies.throughput import ThroughputConfig, run_throughput, throughput_table
+
+    config = ThroughputConfig(tuple(options.methods), options.limit, options.seed, options.rounds)
+    print(throughput_table(run_throughput(config, read_method_options(options), options.out, options.root)))
     return 0
 
 

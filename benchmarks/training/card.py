@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
 from benchmarks.scoring.intervals import Interval
 from benchmarks.training.curve import CURVE_FILE, curve_scores
 
-SWEEP_FILE, FIGURES_FILE = "sweep.json", "figures.json"
+FIGURES_FILE = "figures.json"
 
 KINDS = {
     "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit per grid cell, all in one pass.",
@@ -60,7 +61,7 @@ EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie bey
 def card(model: Path) -> str:
     """The card for a folder with sweep.json, figures.json and training.json."""
     sweep, figures, training = (
-        json.loads((model / name).read_text()) for name in (SWEEP_FILE, FIGURES_FILE, "training.json")
+        json.loads((model / name).read_text()) for name in (SWEEP_FILE, FIGURES_FILE, TRAINING_FILE)
     )
     (stage,) = training["config"]["stages"]
     rates = [row["rate"] for row in sweep["rows"]]

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
+from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
 from benchmarks.checkpoints import MethodOptions
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import Sample
 from benchmarks.methods import Method, load_methods
 from benchmarks.running.runner import choose_samples
-from benchmarks.training.card import FIGURES_FILE, SWEEP_FILE, card
+from benchmarks.training.card import FIGURES_FILE, card
 from benchmarks.training.curve import CURVE_FILE, add_point, milestones
 from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
@@ -100,7 +101,7 @@ def finish(plan: TrainingPlan, trainer: Trainer) -> str:
         "commit": git("rev-parse", "--short", "HEAD"),
     }
     write_atomically(model / FIGURES_FILE, json.dumps(figures, indent=1) + "\n")
-    for name in (SWEEP_FILE, CURVE_FILE, "training.json", "log.jsonl"):
+    for name in (SWEEP_FILE, CURVE_FILE, TRAINING_FILE, "log.jsonl"):
         write_atomically(model / name, (trainer.out / name).read_text())
     text = card(model)
     write_atomically(model / "README.md", text)

@@ -289,6 +289,7 @@ def test_the_published_class_is_loaded_and_answers(simpleseg: Path) -> None:
     assert (method.name, method.variant, method.precision) == ("polygon", "published", "float32")
     about = method.provenance()
     assert {"parameters", "commit", "hardware", "checkpoint_sha256", "transformers"} <= set(about)
+    assert (about["trained_from"], about["pictures_seen"]) == (None, None)
 
 
 def test_the_published_prompt_is_made_around_the_phrase(simpleseg: Path, tmp_path: Path) -> None:
