@@ -58,9 +58,14 @@ def budget_of(method: Mapping[str, Any]) -> Budget | None:
 
 
 def equal_budget(methods: Mapping[str, Mapping[str, Any]]) -> Budget | None:
-    """The budget of most of a run's methods, the first of several such; None if no budget is known.
+    """The budget of most checkpoints of a run, the first of several such; None if no budget is known.
 
-    methods: entries of `run.json` by label.
+    methods: entries of `run.json` by label; variants of a method have one checkpoint.
     """
-    known = Counter(budget for one in methods.values() if (budget := budget_of(one)) is not None)
+    checkpoints = dict.fromkeys(
+        (budget, one.get("checkpoint_sha256", label))
+        for label, one in methods.items()
+        if (budget := budget_of(one)) is not None
+    )
+    known = Counter(budget for budget, _ in checkpoints)
     return known.most_common(1)[0][0] if known else None

@@ -62,13 +62,15 @@ def test_what_no_record_says_is_unknown(tmp_path: Path, sweep: object, record: o
     assert read_budget(write(tmp_path, sweep, record)) == {"trained_from": start, "pictures_seen": None}
 
 
-def test_the_equal_budget_is_that_of_most_methods() -> None:
+def test_the_equal_budget_is_that_of_most_checkpoints() -> None:
     small, large = {"trained_from": "bone", "pictures_seen": 20}, {"trained_from": "bone", "pictures_seen": 90}
     other = {"trained_from": "another", "pictures_seen": 20}
     assert equal_budget({"a": large, "b": small, "c": UNKNOWN, "d": other, "e": small}) == ("bone", 20)
     assert equal_budget({"a": large, "b": small}) == ("bone", 90)
     assert equal_budget({"a": UNKNOWN, "b": {}, "c": small | {"pictures_seen": None}}) is None
     assert budget_of({}) is None
+    one = large | {"checkpoint_sha256": "x"}  # variants do not outvote other methods
+    assert equal_budget({"a": one, "a:int8": one, "a:nf4": one, "b": small, "c": small}) == ("bone", 20)
 
 
 def test_the_checkpoints_of_the_comparison_have_an_equal_budget() -> None:
