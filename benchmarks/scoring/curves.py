@@ -1,11 +1,11 @@
 """Learning curves: how well a method answers while it is trained, from the answers beside its checkpoint.
 
-A training writes `curve.jsonl`, one line per answer about an unseen scene:
+A training writes `curve.jsonl`, one line per answer about an unseen picture:
 
-    {"pictures": 8000, "seed": 1000100012, "kind": "mask", "question": "segment the crab", "score": 0.83}
+    {"pictures": 8000, "picture": "known-0007.png", "kind": "mask", "question": "segment the crab", "score": 0.83}
 
-pictures: how many it had seen until then. seed: of the scene. kind: "mask", whose score is the IoU, or "question",
-whose score is 1 if the answer is right and 0 if not. More fields may follow.
+pictures: how many it had seen until then. picture: what the answer is about. kind: "mask", whose score is the IoU, or
+"question", whose score is 1 if the answer is right and 0 if not. More fields may follow.
 """
 
 import json
@@ -28,7 +28,7 @@ class CurveAnswer:
     """One line. Raises ValueError for a field of a wrong type or value."""
 
     pictures: int
-    seed: int
+    picture: str
     kind: Kind
     question: str
     score: float
@@ -36,8 +36,8 @@ class CurveAnswer:
     def __post_init__(self) -> None:
         if type(self.pictures) is not int or self.pictures < 0:
             raise ValueError(f"pictures must be a number from 0 on, got {self.pictures!r:.60}")
-        if type(self.seed) is not int:
-            raise ValueError(f"seed must be a whole number, got {self.seed!r:.60}")
+        if not isinstance(self.picture, str):
+            raise ValueError(f"picture must be a text, got {self.picture!r:.60}")
         if self.kind not in KINDS:
             raise ValueError(f"kind must be {' or '.join(KINDS)}, got {self.kind!r:.60}")
         if not isinstance(self.question, str):
@@ -48,9 +48,9 @@ class CurveAnswer:
             raise ValueError(f"the score of a question must be 0 or 1, got {self.score!r:.60}")
 
     @property
-    def key(self) -> tuple[int, str, int, str]:
+    def key(self) -> tuple[int, str, str, str]:
         """What identifies an answer of one training."""
-        return self.pictures, self.kind, self.seed, self.question
+        return self.pictures, self.kind, self.picture, self.question
 
     @classmethod
     def from_line(cls, line: str) -> Self:
@@ -66,7 +66,7 @@ class CurveAnswer:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A method after so many pictures. score: mean of its answers of one kind, with the interval over scenes."""
+    """A method after so many pictures. score: mean of its answers of one kind, with the interval over pictures."""
 
     method: str
     kind: Kind
@@ -85,7 +85,7 @@ def read_answers(path: Path) -> tuple[list[CurveAnswer], list[str]]:
 
     Raises OSError.
     """
-    answers: dict[tuple[int, str, int, str], CurveAnswer] = {}
+    answers: dict[tuple[int, str, str, str], CurveAnswer] = {}
     problems: list[str] = []
     for number, line in enumerate(path.read_bytes().decode("utf-8", errors="replace").split("\n"), start=1):
         if not line.strip():
@@ -108,9 +108,9 @@ def curve_points(method: str, answers: Iterable[CurveAnswer]) -> list[CurvePoint
 
 
 def _score(answers: list[CurveAnswer]) -> Interval:
-    """Answers about one scene are drawn together, as they resemble each other."""
+    """Answers about one picture are drawn together, as they resemble each other."""
     scores = {"score": mean([answer.score for answer in answers])}
-    return bootstrap(scores, [str(answer.seed) for answer in answers])["score"]
+    return bootstrap(scores, [answer.picture for answer in answers])["score"]
 
 
 def read_curves(paths: Mapping[str, Path]) -> tuple[list[CurvePoint], list[str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
+from benchmarks.scoring.curves import CURVE_FILE, CurvePoint, curve_points, read_answers
 from benchmarks.scoring.intervals import Interval
-from benchmarks.training.curve import CURVE_FILE, curve_scores
 
 FIGURES_FILE = "figures.json"
 
@@ -67,12 +67,12 @@ def card(model: Path) -> str:
     rates = [row["rate"] for row in sweep["rows"]]
     at_the_end = len(rates) > 1 and stage["text_lr"] in (min(rates), max(rates))
     plan = stage["plan"]
-    points = curve_scores(model / CURVE_FILE)
+    points = curve_points(sweep["method"], read_answers(model / CURVE_FILE)[0])
     return TEXT.format(
         **{name: sweep[name] for name in ("method", "backbone", "grid", "validation_scenes", "first_seed")},
         kind=KINDS[sweep["method"]],
         methods=" ".join(KINDS),
-        n=sum(score.n for score in points[-1][1].values()),
+        n=sum(point.score.n for point in points if point.pictures == points[-1].pictures),
         curve=curve_table(points),
         steps=stage["steps"],
         images=plan["images"] * training["processes"],
@@ -90,10 +90,12 @@ def card(model: Path) -> str:
     )
 
 
-def curve_table(points: Sequence[tuple[int, dict[str, Interval]]]) -> str:
-    """Markdown: one row per point of the learning curve."""
+def curve_table(points: Sequence[CurvePoint]) -> str:
+    """Markdown: one row per number of pictures."""
     lines = ["| pictures seen | mean IoU of masks | questions answered right |", "|---:|---|---|"]
-    lines += [f"| {pictures} | {_interval(by['mask'])} | {_interval(by['question'])} |" for pictures, by in points]
+    for pictures in sorted({point.pictures for point in points}):
+        by_kind = {point.kind: _interval(point.score) for point in points if point.pictures == pictures}
+        lines.append(f"| {pictures} | {by_kind.get('mask', '–')} | {by_kind.get('question', '–')} |")
     return "\n".join(lines)
 
 

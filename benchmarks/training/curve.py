@@ -4,16 +4,11 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.datasets.sample import Sample
 from benchmarks.methods import Method
 from benchmarks.running.measuring import run_samples
-from benchmarks.scoring.intervals import Interval, bootstrap, mean
 from benchmarks.scoring.scores import iou_of
 from stamp.files import append_row
-
-CURVE_FILE = "curve.jsonl"
 
 
 def milestones(steps: int, points: int) -> tuple[int, ...]:
@@ -35,21 +30,9 @@ def add_point(path: Path, method: Method, samples: Sequence[Sample], pictures: i
 
 
 def answers(method: Method, samples: Sequence[Sample]) -> Iterator[dict[str, object]]:
-    """A line for each answer: the sample, its picture, its kind ("mask" or "question") and its score, 0..1."""
+    """A line for each answer, without the number of pictures (`benchmarks.scoring.curves`)."""
     for record in run_samples([method], samples, warmups=0):
         is_question = record.correct is not None
         score = float(bool(record.correct)) if is_question else iou_of(record)
         about = {"sample": record.sample, "picture": record.image, "kind": "question" if is_question else "mask"}
-        yield about | {"score": round(score, 4)}
-
-
-def curve_scores(path: Path) -> list[tuple[int, dict[str, Interval]]]:
-    """(pictures, mean score by kind with its interval over pictures) of each point, in order."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    points = []
-    for pictures in sorted({row["pictures"] for row in rows}):
-        own = [row for row in rows if row["pictures"] == pictures]
-        values, kinds = np.array([row["score"] for row in own]), np.array([row["kind"] for row in own])
-        statistics = {str(kind): mean(values, kinds == kind) for kind in sorted(set(kinds))}
-        points.append((pictures, bootstrap(statistics, [row["picture"] for row in own])))
-    return points
+        yield about | {"question": record.prompt, "score": round(score, 4)}

@@ -19,8 +19,9 @@ from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import Sample
 from benchmarks.methods import Method, load_methods
 from benchmarks.running.runner import choose_samples
+from benchmarks.scoring.curves import CURVE_FILE
 from benchmarks.training.card import FIGURES_FILE, card
-from benchmarks.training.curve import CURVE_FILE, add_point, milestones
+from benchmarks.training.curve import add_point, milestones
 from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
 from benchmarks.training.together import train_together

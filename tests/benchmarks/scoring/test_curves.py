@@ -17,7 +17,7 @@ from benchmarks.scoring.curves import (
 from benchmarks.scoring.intervals import DRAWS, LEVEL, SEED
 
 LINE: dict[str, Any] = {
-    "pictures": 8000, "seed": 1000100012, "kind": "mask", "question": "segment the crab", "score": 0.83
+    "pictures": 8000, "picture": "a.png", "kind": "mask", "question": "segment the crab", "score": 0.83
 }  # fmt: skip
 
 
@@ -30,11 +30,11 @@ def write(path: Path, *lines: dict[str, Any] | str) -> Path:
 def test_a_point_is_the_mean_of_its_answers(tmp_path: Path) -> None:
     path = write(
         tmp_path / "nano-polygon" / "curve.jsonl",
-        {"pictures": 2000, "seed": 1, "score": 0.5},
-        {"pictures": 0, "seed": 1, "score": 0},
-        {"pictures": 2000, "seed": 2, "score": 1.0},
-        {"pictures": 2000, "seed": 2, "kind": "question", "score": 1},
-        {"pictures": 2000, "seed": 2, "kind": "question", "question": "How many?", "score": 0, "answer": "two"},
+        {"pictures": 2000, "picture": "1", "score": 0.5},
+        {"pictures": 0, "picture": "1", "score": 0},
+        {"pictures": 2000, "picture": "2", "score": 1.0},
+        {"pictures": 2000, "picture": "2", "kind": "question", "score": 1},
+        {"pictures": 2000, "picture": "2", "kind": "question", "question": "How many?", "score": 0, "answer": "two"},
     )
     points, problems = read_curves({"polygon": path})
     assert problems == []
@@ -52,7 +52,9 @@ def test_intervals_draw_scenes_not_answers() -> None:
     rng = np.random.default_rng(3)
     scores = rng.uniform(size=12)
     answers = [
-        CurveAnswer(100, seed, "mask", question, float(score)) for seed, score in enumerate(scores) for question in "ab"
+        CurveAnswer(100, str(number), "mask", question, float(score))
+        for number, score in enumerate(scores)
+        for question in "ab"
     ]
     (point,) = curve_points("stamp", answers)
     drawn = np.random.default_rng(SEED).integers(12, size=(DRAWS, 12))
@@ -66,7 +68,7 @@ def test_intervals_draw_scenes_not_answers() -> None:
 
 def test_an_answer_that_was_given_again_counts_once(tmp_path: Path) -> None:
     """A training that goes on repeats what it measured since its last save."""
-    path = write(tmp_path / "curve.jsonl", {"score": 0.1}, {"seed": 5, "score": 0.4}, {"score": 0.2})
+    path = write(tmp_path / "curve.jsonl", {"score": 0.1}, {"picture": "5", "score": 0.4}, {"score": 0.2})
     answers, problems = read_answers(path)
     assert problems == []
     assert [answer.score for answer in answers] == [0.2, 0.4]
@@ -77,10 +79,10 @@ def test_an_answer_that_was_given_again_counts_once(tmp_path: Path) -> None:
     [
         ('{"pictures": 1', "Expecting"),
         ("[1]", "not a JSON object"),
-        ("{}", "fields missing: pictures, seed, kind, question, score"),
+        ("{}", "fields missing: pictures, picture, kind, question, score"),
         ({"pictures": -1}, "pictures must be a number from 0 on, got -1"),
         ({"pictures": True}, "pictures must be a number from 0 on, got True"),
-        ({"seed": "1"}, "seed must be a whole number"),
+        ({"picture": 1}, "picture must be a text"),
         ({"kind": "words"}, "kind must be mask or question, got 'words'"),
         ({"kind": ["mask"]}, "kind must be mask or question"),
         ({"question": None}, "question must be a text"),
@@ -91,7 +93,7 @@ def test_an_answer_that_was_given_again_counts_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: dict[str, Any] | str, problem: str) -> None:
-    path = write(tmp_path / "nano-x" / "curve.jsonl", {}, line, "", {"seed": 2})
+    path = write(tmp_path / "nano-x" / "curve.jsonl", {}, line, "", {"picture": "2"})
     answers, problems = read_answers(path)
     assert len(answers) == 2
     (found,) = problems

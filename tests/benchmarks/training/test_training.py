@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.scoring.curves import curve_points, read_answers
 from benchmarks.training import train as training
 from benchmarks.training.card import curve_table, sweep_table
-from benchmarks.training.curve import curve_scores, milestones
+from benchmarks.training.curve import milestones
 from benchmarks.training.objectives import OBJECTIVES, WrittenMasks
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_batches, choice_score
 from benchmarks.training.together import train_together
@@ -154,12 +155,13 @@ def test_several_masks_are_written_in_their_places(library: ArtLibrary, makers: 
 @pytest.mark.parametrize("name", ["polygon", "patch_text"])
 def test_before_each_token_of_a_mask_the_model_looks_where_it_points(makers: dict[str, BatchMaker], name: str) -> None:
     maker, form = makers[name], written_as(name).form
-    rows, grid_hw = mask_rows(maker), tuple(int(n) for n in maker[1].grid_thw[0, 1:])
+    rows, (_, height, width) = mask_rows(maker), maker[1].grid_thw[0].tolist()
+    grid_hw = height, width
     image_start = int((rows.input_ids[0] == maker.processor.image_token_id).int().argmax())
     mine = rows.attention_index[:, 0] == Head.WRITTEN
     foretold: dict[int, list[int]] = {}
     for (_, row, query), weights in zip(rows.attention_index[mine].tolist(), rows.attention_targets[mine], strict=True):
-        token = maker.processor.tokenizer.convert_ids_to_tokens(int(rows.input_ids[row, query + 1]))
+        token = str(maker.processor.tokenizer.convert_ids_to_tokens(int(rows.input_ids[row, query + 1])))
         foretold.setdefault(row, []).append(query + 1)
         if token.startswith("<row"):
             continue  # depends on the runs after it
@@ -297,22 +299,14 @@ def test_a_whole_training(library: ArtLibrary, backbone: Path, tmp_path: Path, m
         rows = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
         assert [row["pictures"] for row in rows] == [1] * 4 + [2] * 4
         assert [row["sample"] for row in rows[:4]] == [row["sample"] for row in rows[4:]]
-        assert curve_table(curve_scores(model / "curve.jsonl")) in text
+        assert curve_table(curve_points(name, read_answers(model / "curve.jsonl")[0])) in text
         assert json.loads((model / "training.json").read_text())["masks"] == name
         assert not any(str(path) in text for path in (tmp_path, backbone))
     monkeypatch.setattr(Trainer, "train_step", None)
     assert train(recipe, means, tmp_path) == texts
 
 
-def test_a_curve_is_the_mean_of_its_answers(tmp_path: Path) -> None:
-    path = tmp_path / "curve.jsonl"
-    rows = [(8, "a", "mask", 0.5), (8, "b", "mask", 0.1), (8, "a", "question", 1.0), (4, "a", "mask", 0.2)]
-    names = ("pictures", "picture", "kind", "score")
-    path.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
-    (early, first), (late, last) = curve_scores(path)
-    assert (early, late) == (4, 8)
-    assert {kind: score.value for kind, score in first.items()} == {"mask": 0.2}
-    assert {kind: score.value for kind, score in last.items()} == pytest.approx({"mask": 0.3, "question": 1.0})
+def test_points_are_evenly_apart() -> None:
     assert milestones(10, 4) == (2, 5, 8, 10)
     assert milestones(2, 6) == (1, 2)
 

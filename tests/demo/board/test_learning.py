@@ -101,7 +101,7 @@ def test_the_card_is_hidden_until_a_training_has_written_a_curve(assets: Path, t
     page = shown(store.get())
     assert (page["learning_card"].visible, page["learning_words"]) == (False, "")
     lines = [
-        {"pictures": 100, "seed": seed, "kind": kind, "question": "?", "score": 1}
+        {"pictures": 100, "picture": str(seed), "kind": kind, "question": "?", "score": 1}
         for seed in (1, 2)
         for kind in ("mask", "question")
     ]
@@ -117,7 +117,7 @@ def test_the_card_is_hidden_until_a_training_has_written_a_curve(assets: Path, t
 
 
 def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_shown(assets: Path, tmp_path: Path) -> None:
-    line = json.dumps({"pictures": 100, "seed": 1, "kind": "mask", "question": "?", "score": 0.5})
+    line = json.dumps({"pictures": 100, "picture": "1", "kind": "mask", "question": "?", "score": 0.5})
     (assets / "nano-stamp" / "curve.jsonl").write_text(f"{line}\n{line[:30]}")
     results = read_results(tmp_path / "results")
     (problem,) = results.problems
