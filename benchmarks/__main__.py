@@ -12,6 +12,7 @@ import psutil
 
 from benchmarks.run_command import INTERRUPTED, add_run_options, read_run_options, run
 from benchmarks.studies.operations import add_operations_options
+from benchmarks.studies.throughput import add_throughput_options
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.options import add_model_options, read_model_options
 from stamp.threads import let_threads_sleep
@@ -63,6 +64,12 @@ def _add_studies(commands: Any) -> None:
     scale.add_argument("--talk-tokens", type=int, default=11, help="tokens of the words before the mask")
     scale.add_argument("--repeats", type=int, default=3, help="measured rounds; every method runs once per round")
     scale.add_argument("--warmups", type=int, default=1, help="warm-up rounds")
+    formats = commands.add_parser(
+        "formats", help="what each way to give a mask allows at best; needs no model's answers"
+    )
+    formats.add_argument("--out", type=Path, required=True, help="folder for formats.jsonl and formats.json")
+    formats.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="checkpoint whose grid is used")
+    formats.add_argument("--limit", type=int, default=60, help="requests of each split, drawn at random")
     footprint = commands.add_parser("footprint", help="seconds and memory to load one checkpoint and answer once")
     footprint.add_argument("--out", type=Path, required=True, help="JSON-lines file; a row is appended")
     threads = commands.add_parser(
@@ -76,6 +83,9 @@ def _add_studies(commands: Any) -> None:
     threads.add_argument("--side-px", type=int, default=448, help="side of the square picture")
     add_model_options(threads)
     add_operations_options(commands.add_parser("operations", help="memory and seconds of the page under load"))
+    add_throughput_options(
+        commands.add_parser("throughput", help="answers a second with 1 and with 8 requests in flight")
+    )
     for command in (speed, scale, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
@@ -85,13 +95,15 @@ def _add_studies(commands: Any) -> None:
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("--method", required=True, help="stamp, polygon, patch_text or embedding")
+    train.add_argument(
+        "--methods", nargs="+", default=["stamp", "polygon", "patch_text", "embedding"], help="all learn at once"
+    )
     train.add_argument("--from", dest="backbone", type=Path, required=True, help="checkpoint folder to start from")
-    train.add_argument("--steps", type=int, required=True, help="steps of the whole training")
-    train.add_argument("--sweep-steps", type=int, help="steps of the short run per rate (default: a tenth)")
-    train.add_argument("--rates", type=float, nargs="+", default=[2e-4, 5e-4, 1e-3], help="learning rates to try")
-    train.add_argument("--grid", type=int, default=24, help="approximate cells per side: 6, 12 or 24")
-    train.add_argument("--scenes", type=int, default=100, help="unseen scenes for the card's figures")
+    train.add_argument("--steps", type=int, required=True, help="steps of the whole training, of 8 pictures a process")
+    train.add_argument("--sweep-steps", type=int, help="steps of the short run per rate (default: a twentieth)")
+    train.add_argument("--rates", type=float, nargs="+", default=[3e-4, 6e-4, 1.2e-3], help="learning rates to try")
+    train.add_argument("--grid", type=int, default=12, help="approximate cells per side: 6, 12, 16 or 24")
+    train.add_argument("--photos", type=Path, help="folder of photographs with masks; also needed for a model of them")
     train.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
     train.add_argument("--device", default="auto")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
@@ -112,8 +124,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "speed": _speed,
         "scale": _scale,
         "footprint": _footprint,
+        "formats": _formats,
         "threads": _threads,
         "operations": _operations,
+        "throughput": _throughput,
     }
     try:
         return commands[options.command](options)
@@ -160,22 +174,24 @@ def _figures(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from benchmarks.training.recipe import TrainingPlan
-    from benchmarks.training.train import train
+    from benchmarks.training.train import Means, train
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.sources import check_files
-    from stamp.training.scenes.art import ArtLibrary
-    from stamp.training.scenes.vocabulary import taught_nouns
+    from stamp.training.learning.processes import TrainingProcesses
+    from stamp.training.scenes.training_pictures import training_pictures
 
     check_files(options.backbone)
-    sweep_steps = max(1, options.steps // 10) if options.sweep_steps is None else options.sweep_steps
-    rates = tuple(options.rates)
-    plan = TrainingPlan(options.method, options.backbone, options.steps, sweep_steps, rates, options.grid)
-    art = ArtLibrary(options.art, plan.styles, taught_nouns())
-    device = choose_device(options.device)
+    sweep_steps = max(1, options.steps // 20) if options.sweep_steps is None else options.sweep_steps
+    plan = TrainingPlan(
+        tuple(options.methods), options.backbone, options.steps, sweep_steps, tuple(options.rates), options.grid
+    )
+    art, photographs = training_pictures(options.art, options.photos)
+    means = Means(art, photographs, choose_device(options.device), options.workers, TrainingProcesses.join())
     for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     try:
-        print(train(plan, art, options.out, device, options.workers, options.scenes))
+        for text in train(plan, means, options.out).values():
+            print(text)
     except KeyboardInterrupt:
         print(f"stopped; run the same command again to resume {options.out}", file=sys.stderr)
         return INTERRUPTED
@@ -207,6 +223,25 @@ def _footprint(options: argparse.Namespace) -> int:
     return 0
 
 
+def _formats(options: argparse.Namespace) -> int:
+    import torch
+
+    from benchmarks.datasets import open_dataset
+    from benchmarks.datasets.sample import MaskSample
+    from benchmarks.running.runner import choose_samples
+    from benchmarks.studies.formats import study_formats, write_formats
+    from stamp.checkpoints.provenance import provenance_of
+    from stamp.model.processing_stamp import StampProcessor
+
+    dataset = open_dataset("scenes", ("all",), None)
+    by_name = [one for one in dataset.samples if isinstance(one, MaskSample) and one.kind == "segment"]
+    samples = [one for one in choose_samples(by_name, options.limit, 0) if isinstance(one, MaskSample)]
+    rows = list(study_formats(samples, StampProcessor.from_pretrained(options.model)))
+    about = {"dataset": "scenes", "limit": options.limit, "seed": 0, "model": options.model.name}
+    print(write_formats(rows, about | provenance_of(torch.device("cpu")), options.out))
+    return 0
+
+
 def _threads(options: argparse.Namespace) -> int:
     from benchmarks.studies.threads import ThreadsConfig, run_threads, threads_table
 
@@ -221,6 +256,15 @@ def _operations(options: argparse.Namespace) -> int:
 
     config = OperationsConfig(**{one.name: getattr(options, one.name) for one in fields(OperationsConfig)})
     print(operations_page(run_operations(config, options.out, options.page)))
+    return 0
+
+
+def _throughput(options: argparse.Namespace) -> int:
+    from benchmarks.checkpoints import read_method_options
+    from benchmarks.studies.throughput import ThroughputConfig, run_throughput, throughput_table
+
+    config = ThroughputConfig(tuple(options.methods), options.limit, options.seed, options.rounds)
+    print(throughput_table(run_throughput(config, read_method_options(options), options.out, options.root)))
     return 0
 
 

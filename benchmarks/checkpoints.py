@@ -1,7 +1,7 @@
 """The checkpoints of the comparison: where they are, the options that name others, and what is skipped without them.
 
-All were trained from one backbone under equal conditions; once trained, they are in `assets/`. The shipped nano was
-trained separately, and longer.
+Those in `assets/` were trained from one backbone under equal conditions; `benchmarks.budget` reads their records. The
+shipped nano was trained separately.
 """
 
 import argparse
@@ -25,8 +25,6 @@ CHECKPOINTS = MappingProxyType(
         BACKBONE: "nano-backbone",
     }
 )
-#: Trained from the backbone, each with the same examples, steps and choice of learning rates.
-EQUAL_BUDGET = frozenset(folder for method, folder in CHECKPOINTS.items() if method != BACKBONE)
 
 
 @dataclass(frozen=True)
@@ -104,6 +102,6 @@ def load_options_of(method: str, options: MethodOptions) -> LoadOptions:
 
 
 def _advice(method: str) -> str:
-    train = f"train it with `python -m benchmarks train --method {method} --from BACKBONE --steps N --out RUN`, or "
+    train = f"train it with `python -m benchmarks train --methods {method} --from BACKBONE --steps N --out RUN`, or "
     advice = "" if method == BACKBONE else train
     return f"There is no assets/{CHECKPOINTS[method]}: {advice}name a folder with --{option_of(method)}."

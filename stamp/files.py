@@ -1,11 +1,13 @@
 """Safe writing: on a full or read-only disk, or if killed, earlier files stay and no file is left half written."""
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 NO_ROOM = "there is no room left on the disk. Make some room, then try again"
 NOT_ALLOWED = "writing is not allowed there. Name another folder, or change its permissions"
@@ -76,6 +78,12 @@ def removed_on_failure(path: Path) -> Iterator[None]:
         else:
             path.unlink(missing_ok=True)
         raise
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Append one line of JSON. Raises StorageError."""
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def drop_torn_line(path: Path) -> None:

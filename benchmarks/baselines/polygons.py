@@ -82,16 +82,16 @@ def _is_step(value: object) -> bool:
     return type(value) is int and 0 <= value <= LAST_STEP
 
 
-def to_steps(corners_px: np.ndarray, size_hw: tuple[int, int]) -> Polygon:
-    """(n, 2) x, y of pixels, whole numbers at their centres -> steps 0..99."""
+def to_steps(corners_px: np.ndarray, size_hw: tuple[int, int], last_step: int = LAST_STEP) -> Polygon:
+    """(n, 2) x, y of pixels, whole numbers at their centres -> steps 0..last_step."""
     last_px = np.maximum(size_hw[::-1], 2) - 1
-    return [(int(x), int(y)) for x, y in np.rint(corners_px * LAST_STEP / last_px)]
+    return [(int(x), int(y)) for x, y in np.rint(corners_px * last_step / last_px)]
 
 
-def to_pixels(polygon: Polygon, size_hw: tuple[int, int]) -> Polygon:
-    """Steps 0..99 -> x, y of the nearest pixels."""
+def to_pixels(polygon: Polygon, size_hw: tuple[int, int], last_step: int = LAST_STEP) -> Polygon:
+    """Steps 0..last_step -> x, y of the nearest pixels."""
     last_px = np.array(size_hw[::-1]) - 1
-    return [(int(x), int(y)) for x, y in np.rint(np.array(polygon) * last_px / LAST_STEP)]
+    return [(int(x), int(y)) for x, y in np.rint(np.array(polygon) * last_px / last_step)]
 
 
 def fill_polygons(polygons: Sequence[Polygon], size_hw: tuple[int, int]) -> Mask:
@@ -103,8 +103,8 @@ def fill_polygons(polygons: Sequence[Polygon], size_hw: tuple[int, int]) -> Mask
     return np.array(canvas, dtype=bool)
 
 
-def outer_polygons(mask: Mask) -> list[Polygon]:
-    """Polygons of the outer contours of an (h, w) mask, in steps 0..99; none for an empty mask.
+def outer_polygons(mask: Mask, last_step: int = LAST_STEP) -> list[Polygon]:
+    """Polygons of the outer contours of an (h, w) mask, in steps 0..last_step; none for an empty mask.
 
     Each runs clockwise on screen from its topmost, then leftmost corner, and has at most 24 corners; polygons are
     sorted by their first corners. Douglas-Peucker, as coarse as necessary. A part too thin for three corners is
@@ -117,21 +117,22 @@ def outer_polygons(mask: Mask) -> list[Polygon]:
     kept = [contour for contour in found if cv2.contourArea(contour) >= least]
     if found and not kept:
         kept = [max(found, key=lambda contour: (cv2.contourArea(contour), len(contour)))]
-    polygons = [_from_the_top(_simplify(contour, mask.shape)) for contour in kept]
+    polygons = [_from_the_top(_simplify(contour, mask.shape, last_step)) for contour in kept]
     return sorted(polygons, key=lambda polygon: polygon[0][::-1])
 
 
-def _simplify(contour: np.ndarray, size_hw: tuple[int, int]) -> Polygon:
+def _simplify(contour: np.ndarray, size_hw: tuple[int, int], last_step: int) -> Polygon:
     import cv2
 
-    deviation_px = max(size_hw) / LAST_STEP / 2
+    deviation_px = max(size_hw) / last_step / 2
     while True:
-        steps = to_steps(cv2.approxPolyDP(contour, deviation_px, closed=True)[:, 0], size_hw)
+        steps = to_steps(cv2.approxPolyDP(contour, deviation_px, closed=True)[:, 0], size_hw, last_step)
         corners = [step for step, before in zip(steps, [steps[-1], *steps[:-1]], strict=True) if step != before]
         if len(set(corners)) < 3:
             left, top, width, height = cv2.boundingRect(contour)
             right, bottom = left + width - 1, top + height - 1
-            return to_steps(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]), size_hw)
+            box = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+            return to_steps(box, size_hw, last_step)
         if len(corners) <= MOST_CORNERS:
             return corners
         deviation_px *= COARSER

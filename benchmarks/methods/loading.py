@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.budget import read_budget
 from benchmarks.datasets.sample import Sample
 from benchmarks.fingerprint import checkpoint_sha256
 from benchmarks.provenance import provenance
@@ -27,6 +28,7 @@ def load_measured(
     return predictor, provenance(predictor, options.model) | {
         "checkpoint_sha256": checkpoint_sha256(folder),
         "base_sha256": None if base is None else checkpoint_sha256(base),
+        **read_budget(folder),
     }
 
 

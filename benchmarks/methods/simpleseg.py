@@ -19,6 +19,7 @@ from PIL import Image
 from transformers import AutoConfig, PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.checkpoints import MethodOptions
 from benchmarks.datasets.coco import segmentation_mask
 from benchmarks.datasets.sample import DatasetError, MaskSample, Sample
@@ -109,6 +110,7 @@ class SimpleSegMethod:
         return provenance(self, self.source) | {
             "checkpoint_sha256": self.checkpoint_sha256,
             "base_sha256": None,
+            **dict.fromkeys(BUDGET_FIELDS),
             "max_new_tokens": self.max_new_tokens,
         }
 

@@ -14,7 +14,6 @@ from benchmarks.methods.streaming import Piece
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.loading import DTYPES
 from stamp.checkpoints.quantization import QUANTIZATIONS
-from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, find_checkpoint
 from stamp.conversation import Done, Segmentation, Turn
 from stamp.inference.answer import PHASES
 from stamp.inference.conversation_cache import ConversationCache
@@ -28,7 +27,6 @@ QUANTIZATION_WORDS = tuple(word for word in QUANTIZATIONS if word not in ("none"
 REFINE_WORDS = tuple(word for word in REFINERS if word != "auto")
 RELEASED_WORD = "released"
 MAX_NEW_TOKENS = 256
-LONGER = "the shipped checkpoint, trained longer than the baselines"
 
 M = TypeVar("M", bound="StampMethod")
 
@@ -110,13 +108,12 @@ def load_method(kind: type[M], name: str, variant: str, load: LoadOptions, optio
     check_refiner_name(refine)
     predictor, about = load_measured(replace(load, **changes))
     predictor.refiner(refine)  # loads its weights now, not in the first answer
-    shipped = find_checkpoint(load.model, load.revision).resolve() == EMBEDDED_CHECKPOINT
     return kind(
         predictor=predictor,
         variant=variant,
         refine=refine,
         max_new_tokens=options.max_new_tokens or MAX_NEW_TOKENS,
-        about=about | {"note": LONGER if shipped else None},
+        about=about,
         name=name,
         released=released,
     )

@@ -100,7 +100,7 @@ def tokens_of(answer: Answer, raw: str, pieces: Sequence[Piece]) -> Iterator[boo
     """For each token of an answer, whether part of it belongs to a mask. raw: the text; pieces: its pieces."""
     tokenizer = answer.processor.tokenizer
     tokens = tokenizer.convert_ids_to_tokens(answer.token_ids)  # one character per byte
-    special = set(tokenizer.get_added_vocab().values())  # not in the text
+    special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}  # not in the text
     lengths = [0 if id_ in special else len(token) for id_, token in zip(answer.token_ids, tokens, strict=True)]
     spans = [(first := len(raw[: one.start].encode()), first + len(one.text.encode())) for one in pieces if one.is_mask]
     for start, end in pairwise(accumulate(lengths, initial=0)):

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from benchmarks.checkpoints import BACKBONE, EQUAL_BUDGET
+from benchmarks.budget import BUDGET_FIELDS, Budget, budget_of, equal_budget
+from benchmarks.checkpoints import BACKBONE
 from benchmarks.reporting.report_table import report_tables
 from benchmarks.running.memory import read_memory
 from benchmarks.running.run_file import read_run
@@ -40,19 +41,22 @@ def make_report(folder: Path, convention: str = "ours") -> dict[str, Any]:
     rows = group(records, lambda record: (record.dataset, record.split, record.label))
     bar = tqdm(rows.items(), desc="report", unit="row", disable=len(records) < BAR_ABOVE_RECORDS)
     run, memory = read_run(folder), read_memory(folder)
+    methods = (run or {"methods": {}})["methods"]
+    budget = equal_budget(methods)
     made = []
     for key, own in bar:
-        about = (run or {"methods": {}})["methods"].get(key[2], {})
-        backbone = rows.get((*key[:2], BACKBONE), []) if about.get("model") in EQUAL_BUDGET else []
+        about = methods.get(key[2], {})
+        backbone = rows.get((*key[:2], BACKBONE), []) if _starts_from_backbone(about, methods) else []
         made.append(
             _row(key[2], own, rows.get((*key[:2], REFERENCE), []), convention)
             | {"before": _before(own, backbone, convention)}
-            | {"memory": memory.get(key[2]), "note": about.get("note")}
+            | {"memory": memory.get(key[2]), "note": _note(key[2], about, budget)}
         )
     return {
         "convention": convention,
         "bootstrap": {"draws": DRAWS, "seed": SEED, "level": LEVEL, "drawn": "pictures"},
         "reference": REFERENCE,
+        "equal_budget": None if budget is None else _equal(budget, methods),
         "run": run,
         "problems": problems,
         "rows": made,
@@ -87,6 +91,27 @@ def _row(label: str, records: Sequence[Record], reference: Sequence[Record], con
             for kind, own in group(records, lambda record: record.kind).items()
         },
     }
+
+
+def _starts_from_backbone(about: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a method's training started from the backbone that the run measured."""
+    start = about.get("trained_from")
+    return start is not None and start == methods.get(BACKBONE, {}).get("model")
+
+
+def _note(label: str, about: Mapping[str, Any], equal: Budget | None) -> str | None:
+    """How a method's training differs from the equal budget of the others; None if it does not, or there is none."""
+    own = budget_of(about)
+    if equal is None or own == equal or label.partition(":")[0] == BACKBONE:
+        return None
+    if own is None:
+        return "no record says that it was trained with the equal budget"
+    return f"trained from {own[0]} on {own[1]} pictures, which is not the equal budget"
+
+
+def _equal(budget: Budget, methods: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    labels = [label for label, about in methods.items() if budget_of(about) == budget]
+    return dict(zip(BUDGET_FIELDS, budget, strict=True)) | {"methods": labels}
 
 
 def _before(records: Sequence[Record], backbone: Sequence[Record], convention: str) -> dict[str, Any] | None:

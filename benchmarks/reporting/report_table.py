@@ -96,6 +96,10 @@ def _notes(report: dict[str, Any]) -> list[str]:
         f"{draws['draws']} draws, seed {draws['seed']}. Seconds, tokens and passes are of requests for a mask. "
         "Peak: memory of a process that loads the method and answers, above what it held before, 1 MB = 1e6 bytes."
     ]
+    if equal := report.get("equal_budget"):
+        methods = ", ".join(equal["methods"])
+        start, pictures = equal["trained_from"], equal["pictures_seen"]
+        notes.append(f"Equal budget, trained from {start} on {pictures} pictures each: {methods}.")
     for label, row in {row["method"]: row for row in report["rows"]}.items():
         if row["note"]:
             notes.append(f"{label}{MARK}: {row['note']}.")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.fingerprint import sha256_of
 from benchmarks.scoring.records import record_files
 from stamp.files import write_atomically, writing
@@ -17,6 +18,10 @@ if TYPE_CHECKING:  # a report reads run.json and needs no model
 RUN_FILE = "run.json"
 #: May differ when a run is resumed: it may ask for more, and another day or commit is recorded as another session.
 SESSION_FIELDS = ("date", "commit", "uncommitted_changes")
+#: Fields of a method that folders of earlier versions do not have. A run there goes on, and its `run.json` gets them.
+LATER_FIELDS = frozenset(BUDGET_FIELDS)
+#: Fields of a method that only folders of earlier versions have; they say nothing about how it answers.
+FORMER_FIELDS = frozenset(("note",))
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,19 @@ def _describe(config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]
 
 def _lasting(run: dict[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in run["config"].items() if name != "limit"}
-    return {"config": config, "dataset": run["dataset"], "methods": run["methods"]}
+    methods = {
+        label: {name: value for name, value in about.items() if name not in FORMER_FIELDS}
+        for label, about in run["methods"].items()
+    }
+    return {"config": config, "dataset": run["dataset"], "methods": methods}
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
     """ "methods.stamp.dtype: float32 there, bfloat16 now" for each leaf that differs."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in dict.fromkeys([*old, *new]):
+            if name in LATER_FIELDS and name not in old:
+                continue
             yield from _differences(old.get(name), new.get(name), f"{where}.{name}" if where else name)
     elif old != new:
         yield f"{where}: {old} there, {new} now"

@@ -1,1 +1,1 @@
-"""Separate studies: speed, scale, threads, footprint, refusals, and the figures of the model card."""
+"""Separate studies: speed, throughput, scale, threads, footprint, refusals, and the figures of the model card."""

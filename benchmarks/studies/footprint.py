@@ -14,6 +14,7 @@ from benchmarks.instruments import peak_bytes, resident_bytes
 from benchmarks.provenance import provenance
 from benchmarks.studies.speed import CLOCKS, SpeedConfig, load_timed, measure, picture, speed_cases
 from stamp.checkpoints.load_options import LoadOptions
+from stamp.files import append_row
 
 GB = 1e9
 COLUMNS = (
@@ -75,8 +76,7 @@ def measure_footprint(options: LoadOptions, side_px: int = 896, clock: str = "wa
 def append_footprint(footprint: Footprint, path: Path) -> None:
     """Append a row to a file; creates the file if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(asdict(footprint)) + "\n")
+    append_row(path, asdict(footprint))
 
 
 def read_footprints(path: Path) -> list[Footprint]:

@@ -78,7 +78,7 @@ def run_operations(config: OperationsConfig, out: Path, page: Path) -> dict[str,
     record: dict[str, Any] = {
         "config": asdict(config),
         "provenance": provenance_of(torch.device("cpu")),
-        "busy_before": round(psutil.cpu_percent(2.0) / 100, 2),
+        "busy_before": busy_share(),
     }
     with Server(["--trusted"]) as server:
         record["soak"] = soak(server, config)
@@ -90,6 +90,11 @@ def run_operations(config: OperationsConfig, out: Path, page: Path) -> dict[str,
     write_atomically(out, json.dumps(record, indent=1) + "\n")
     write_atomically(page, operations_page(record))
     return record
+
+
+def busy_share() -> float:
+    """The share of the machine that others use now, over two seconds."""
+    return round(psutil.cpu_percent(2.0) / 100, 2)
 
 
 def picture() -> bytes:

@@ -1,15 +1,20 @@
 """The card of a trained method, always written from the files next to it, never by hand."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SWEEP_FILE, FIGURES_FILE, ROWS_FILE = "sweep.json", "figures.json", "figures.jsonl"
+from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
+from benchmarks.scoring.curves import CURVE_FILE, CurvePoint, curve_points, read_answers
+from benchmarks.scoring.intervals import Interval
+
+FIGURES_FILE = "figures.json"
 
 KINDS = {
     "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit per grid cell, all in one pass.",
-    "polygon": "Masks as polygons written in the answer, after SimpleSeg: corners of outer contours, 0 to 99.",
-    "patch_text": "Masks as run lengths of patch labels written in the answer, after Text4Seg: 16 rows of 16 patches.",
+    "polygon": "Masks as polygons written in the answer, after SimpleSeg: one location token a corner, 32 x 32 places.",
+    "patch_text": "Masks as runs of patches written in the answer, after Text4Seg: one token a run, in 16 rows of 16.",
     "embedding": "Masks from the hidden state of `<|seg|>`, which prompts a small SAM mask decoder, after LISA.",
 }
 
@@ -23,20 +28,22 @@ tags: [{method}, qwen2_vl, referring-expression-segmentation]
 
 {kind}
 
-One of the four methods that `benchmarks/` compares. All start from the same backbone (`{backbone}`) and see the same
-scenes, requests and questions for the same number of steps; they differ only in how the model produces a mask. It was
-trained on drawn scenes only and does not understand photographs.
+One of the methods that `benchmarks/` compares. All start from the same backbone (`{backbone}`), keep its vision tower
+as it is, and learn from the same pictures and exchanges for the same number of steps; they differ only in how the model
+produces a mask.
 
-## Figures
+## While it learned
 
-Mean IoU of "segment the NOUN" on {n} unseen scenes: **{giou}**; {invalid} answers were unusable and count
-as 0. The rows are in `figures.jsonl`. This only shows that the training worked; `python -m benchmarks run` compares.
+Answers to the same {n} requests and questions about scenes of the known style (`curve.jsonl` has each answer). Brackets
+are 95 % bootstrap intervals over pictures. `python -m benchmarks run` compares the methods.
+
+{curve}
 
 ## Training
 
-{steps} steps of {images} pictures on a grid of about {grid} x {grid} cells at rate {rate:g} ({vision_rate:g} for the
-vision tower), {minutes:.0f} minutes on {hardware}, {precision}, commit {commit}. Losses on {validation_scenes} unseen
-scenes afterwards: {losses}.
+{steps} steps of {images} pictures ({photographs:.0%} photographs) on a grid of about {grid} x {grid} cells at rate
+{rate:g}, {minutes:.0f} minutes on {hardware}, {precision}, commit {commit}; all methods took turns at each step. Losses
+on {validation_scenes} unseen scenes afterwards: {losses}.
 
 The rate is the best of a sweep with {sweep_steps} steps per rate, by the sum of text and mask loss on
 {validation_scenes} unseen scenes (seeds from {first_seed}), which are used for nothing else:
@@ -44,7 +51,7 @@ The rate is the best of a sweep with {sweep_steps} steps per rate, by the sum of
 {sweep}
 {edge}
 ```
-python -m benchmarks train --method {method} --from {backbone} --out runs/{method} \\
+python -m benchmarks train --methods {methods} --from {backbone} --photos DIR --out runs/compared \\
     --steps {steps} --sweep-steps {sweep_steps} --rates {rates} --grid {grid}
 ```
 """
@@ -54,21 +61,23 @@ EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie bey
 def card(model: Path) -> str:
     """The card for a folder with sweep.json, figures.json and training.json."""
     sweep, figures, training = (
-        json.loads((model / name).read_text()) for name in (SWEEP_FILE, FIGURES_FILE, "training.json")
+        json.loads((model / name).read_text()) for name in (SWEEP_FILE, FIGURES_FILE, TRAINING_FILE)
     )
     (stage,) = training["config"]["stages"]
     rates = [row["rate"] for row in sweep["rows"]]
     at_the_end = len(rates) > 1 and stage["text_lr"] in (min(rates), max(rates))
-    segment = figures["segment"]
+    plan = stage["plan"]
+    points = curve_points(sweep["method"], read_answers(model / CURVE_FILE)[0])
     return TEXT.format(
-        **{name: sweep[name] for name in ("method", "backbone", "grid", "images", "validation_scenes", "first_seed")},
+        **{name: sweep[name] for name in ("method", "backbone", "grid", "validation_scenes", "first_seed")},
         kind=KINDS[sweep["method"]],
-        n=segment["n"],
-        giou=_interval(segment),
-        invalid=segment["invalid"],
+        methods=" ".join(KINDS),
+        n=sum(point.score.n for point in points if point.pictures == points[-1].pictures),
+        curve=curve_table(points),
         steps=stage["steps"],
+        images=plan["images"] * training["processes"],
+        photographs=plan["photographs"] if training["photographs"] else 0.0,
         rate=stage["text_lr"],
-        vision_rate=stage["vision_lr"],
         minutes=training["progress"]["seconds"] / 60,
         hardware=figures["hardware"],
         precision=training["precision"],
@@ -81,6 +90,21 @@ def card(model: Path) -> str:
     )
 
 
+def curve_table(points: Sequence[CurvePoint]) -> str:
+    """Markdown: one row per number of pictures."""
+    lines = ["| pictures seen | mean IoU of masks | questions answered right |", "|---:|---|---|"]
+    for pictures in sorted({point.pictures for point in points}):
+        by_kind = {point.kind: _interval(point.score) for point in points if point.pictures == pictures}
+        lines.append(f"| {pictures} | {by_kind.get('mask', '–')} | {by_kind.get('question', '–')} |")
+    return "\n".join(lines)
+
+
+def _interval(score: Interval) -> str:
+    if score.value is None:
+        return "–"
+    return f"{score.value:.3f}" + ("" if score.low is None else f" [{score.low:.3f}, {score.high:.3f}]")
+
+
 def sweep_table(rows: list[dict[str, Any]]) -> str:
     """Markdown: one row per rate, with the score that decides and the losses."""
     names = [name for name in rows[0]["losses"] if name != "cells"]
@@ -89,9 +113,3 @@ def sweep_table(rows: list[dict[str, Any]]) -> str:
         [f"{row['rate']:g}", f"{row['score']:.3f}", *(f"{row['losses'][name]:.3f}" for name in names)] for row in rows
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _interval(score: dict[str, Any]) -> str:
-    if score["low"] is None:
-        return f"{score['gIoU']:.3f}"
-    return f"{score['gIoU']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

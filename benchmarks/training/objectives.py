@@ -1,6 +1,5 @@
 """The baselines as objectives of the trainer. STAMP's own is `stamp.training.learning.mask_objective.AllMask`."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,27 +8,25 @@ from numpy.typing import NDArray
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from benchmarks.baselines.embedding_decoder import UPSCALE
-from benchmarks.baselines.mask_text import MaskText
-from benchmarks.baselines.patches import PatchText
-from benchmarks.baselines.polygons import PolygonText
+from benchmarks.baselines.location_tokens import LocationText, add_tokens, ids_of, knows
+from benchmarks.baselines.patch_tokens import PatchTokens
+from benchmarks.baselines.polygon_tokens import PolygonTokens
 from stamp.model.configuration_stamp import SEG_TOKEN
 from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.masks import coverage_grid
-from stamp.training.learning.cells import Grid
-from stamp.training.learning.mask_objective import AllMask, MaskObjective
+from stamp.training.learning.attention_targets import Written
+from stamp.training.learning.cells import Grid, grid_of
+from stamp.training.learning.mask_objective import AllMask, LearnedAnswer, MaskObjective
 from stamp.training.learning.nano import CELL_PX
-from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
-
-#: Finds the object's name before a mask: "... mask for the white horse: <|seg|>".
-_LABEL = re.compile(r"(?:for|and|,) the ([^:]+): $")
 
 
 @dataclass(frozen=True)
 class WrittenMasks:
-    """Masks as words: the text of a mask replaces STAMP's `<|seg|>` and is learned like other words."""
+    """Masks as words: location tokens replace STAMP's `<|seg|>` and are learned like other words."""
 
-    form: MaskText
+    form: LocationText
     mask_tokens = False
 
     @property
@@ -37,19 +34,27 @@ class WrittenMasks:
         """The name of the format."""
         return self.form.name
 
-    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+    def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective."""
+        if not knows(processor, self.form):
+            add_tokens(model, processor, self.form)
         return model
 
-    def answer(self, exchange: Exchange, scene: Scene) -> str:
-        """See MaskObjective. Raises ValueError for a mask without a name before it."""
+    def words(self, processor: StampProcessor) -> Sequence[int]:
+        """See MaskObjective."""
+        return ids_of(processor, self.form.vocabulary)
+
+    def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
+        """See MaskObjective."""
         first, *rest = exchange.answer.split(SEG_TOKEN)
-        answer = first
+        ids = processor.encode_plain(first)
+        written: list[Written] = []
         for mask_ids, words in zip(exchange.targets, rest, strict=True):
-            if (label := _LABEL.search(answer)) is None:
-                raise ValueError(f"no name before a mask: {exchange.answer!r}")
-            answer += self.form.write(np.isin(scene.labels, mask_ids), label[1]) + words
-        return answer
+            tokens = self.form.tokens(np.isin(grid.scene.labels, mask_ids))
+            cells, places = grid.cover(mask_ids), self.form.places(tokens, grid_of(grid.scene))
+            written += [Written(len(ids) + n, cells, place) for n, place in enumerate(places)]
+            ids += ids_of(processor, tokens) + processor.encode_plain(words)
+        return LearnedAnswer(tuple(ids), tuple(written))
 
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> None:
         """See MaskObjective."""
@@ -64,13 +69,17 @@ class EmbeddingMasks:
     name = "embedding"
     mask_tokens = False
 
-    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+    def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective."""
         return EmbeddingForSegmentation.from_backbone(model, self.seed)
 
-    def answer(self, exchange: Exchange, scene: Scene) -> str:
+    def words(self, processor: StampProcessor) -> Sequence[int]:
         """See MaskObjective."""
-        return exchange.answer
+        return (processor.seg_token_id,)
+
+    def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
+        """See MaskObjective."""
+        return LearnedAnswer(tuple(processor.encode_response(exchange.answer)))
 
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32]:
         """(16 P,), see MaskObjective."""
@@ -83,5 +92,5 @@ class EmbeddingMasks:
 #: By the name of the method.
 OBJECTIVES: dict[str, MaskObjective] = {
     objective.name: objective
-    for objective in (AllMask(), WrittenMasks(PolygonText()), WrittenMasks(PatchText()), EmbeddingMasks())
+    for objective in (AllMask(), WrittenMasks(PolygonTokens()), WrittenMasks(PatchTokens()), EmbeddingMasks())
 }

@@ -8,55 +8,73 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.training.objectives import OBJECTIVES
+from stamp.training.learning.batch import Batch
 from stamp.training.learning.config import Stage, TrainingConfig
-from stamp.training.learning.data import Batch, BatchMaker, BatchPlan
+from stamp.training.learning.data import BatchMaker, BatchPlan
+from stamp.training.learning.recipes import STYLES
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
-from stamp.training.scenes.vocabulary import TRAINING_STYLES
 
-#: Learning rate of the vision tower relative to the language model's: the backbone's tower is already trained.
-VISION_SHARE = 0.5
-WARMUP_SHARE, DECAY_SHARE = 0.05, 0.5
-#: A seed that differs from the nano's own training, for other scenes.
+WARMUP_SHARE, DECAY_SHARE = 0.03, 0.7
+#: A seed that differs from the nano's own training, for other scenes; the sweep's pictures come again in the training.
 SEED_OFFSET = 5 * 10**8
 #: For choosing a rate: apart from the seeds for evaluation (the first ones) and for the scene sets (the last ones).
 CHOICE_SEEDS = range(VALIDATION_SEEDS.start + 10**5, VALIDATION_SEEDS.start + 2 * 10**5)
+#: How likely another exchange comes before the request whose mask is trained, and how many: rows of like length.
+EARLIER, MOST_EARLIER = 0.75, 2
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
     """What is trained and for how long.
 
-    method: a key of `OBJECTIVES`. backbone: the checkpoint that all methods start from. steps: of the whole training;
-    sweep_steps: of the short one for each rate. grid: approximate cells per side. images: per step.
+    methods: keys of `OBJECTIVES`, which learn from the same pictures. backbone: the checkpoint that all start from; its
+    vision tower stays as it is. steps: of the whole training; sweep_steps: of the short one for each rate. grid:
+    approximate cells per side. images: per step and process. photographs: share of them, if there are any. points: how
+    often the learning curve is measured.
     """
 
-    method: str
+    methods: tuple[str, ...]
     backbone: Path
     steps: int
     sweep_steps: int
     rates: tuple[float, ...]
-    grid: int = 24
-    images: int = 4
-    validation_batches: int = 8
-    styles: tuple[str, ...] = TRAINING_STYLES
+    grid: int = 12
+    images: int = 8
+    photographs: float = 0.35
+    validation_batches: int = 16
+    points: int = 6
+    styles: tuple[str, ...] = STYLES
 
     def __post_init__(self) -> None:
-        if self.method not in OBJECTIVES:
-            raise ValueError(f"method must be one of {', '.join(OBJECTIVES)}, got {self.method!r}")
-        for name in ("steps", "sweep_steps", "validation_batches"):
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"methods must be distinct, got {self.methods}")
+        for method in self.methods:
+            if method not in OBJECTIVES:
+                raise ValueError(f"method must be one of {', '.join(OBJECTIVES)}, got {method!r}")
+        for name in ("steps", "sweep_steps", "validation_batches", "points"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.rates or min(self.rates) <= 0 or len(set(self.rates)) < len(self.rates):
             raise ValueError(f"rates must be distinct and above 0, got {self.rates}")
 
     def config(self, rate: float, steps: int) -> TrainingConfig:
-        """One stage on pictures. A step has one request for masks and six exchanges per picture."""
-        plan = BatchPlan(self.grid, self.images, 1, 1, 6, seed_offset=SEED_OFFSET, styles=self.styles)
+        """One stage: a row for each picture, with a request for masks after one or two other exchanges."""
+        plan = BatchPlan(
+            self.grid,
+            self.images,
+            1,
+            0,
+            0,
+            seed_offset=SEED_OFFSET,
+            styles=self.styles,
+            photographs=self.photographs,
+            earlier=EARLIER,
+            most_earlier=MOST_EARLIER,
+        )
         warmup = max(1, round(WARMUP_SHARE * steps))
         return TrainingConfig(
-            (Stage("joint", "joint", plan, steps, rate, VISION_SHARE * rate, warmup, DECAY_SHARE),),
-            log_every=min(20, steps),
+            (Stage("masks", "joint", plan, steps, rate, 0.0, warmup, DECAY_SHARE),), log_every=min(20, steps)
         )
 
 

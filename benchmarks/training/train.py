@@ -1,88 +1,148 @@
-"""`python -m benchmarks train`: a short run per learning rate, a long run at the best rate, and a card.
+"""`python -m benchmarks train`: a short run per learning rate, a long run at each method's best rate, and the cards.
 
-Everything resumes after an interruption: finished rates are kept in sweep.json, an unfinished run in its own state.
+All methods learn at once, from the same pictures. Everything resumes after an interruption: finished rates are kept in
+each method's sweep.json, an unfinished run in its own state.
 """
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from tqdm import tqdm
 
+from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
 from benchmarks.checkpoints import MethodOptions
+from benchmarks.datasets import open_dataset
+from benchmarks.datasets.sample import Sample
 from benchmarks.methods import Method, load_methods
-from benchmarks.scoring.intervals import bootstrap, mean
-from benchmarks.training.card import FIGURES_FILE, ROWS_FILE, SWEEP_FILE, card
+from benchmarks.running.runner import choose_samples
+from benchmarks.scoring.curves import CURVE_FILE
+from benchmarks.training.card import FIGURES_FILE, card
+from benchmarks.training.curve import add_point, milestones
 from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
+from benchmarks.training.together import train_together
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.provenance import git, hardware_name
 from stamp.files import write_atomically
-from stamp.pictures.masks import intersection_over_union
-from stamp.training.card.evaluate import noun_request, validation_scenes
+from stamp.training.learning.processes import TrainingProcesses
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
-from stamp.training.scenes.groups import Lexicon
+from stamp.training.scenes.photographs import PhotoLibrary
+
+#: Samples of each split of the drawn scenes that a learning curve asks; both kinds, masks and questions.
+CURVE_SAMPLES = 60
+#: Long enough for any mask that a trained method writes; an untrained one may never end.
+MAX_NEW_TOKENS = 256
 
 
-def train(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.device, workers: int, scenes: int) -> str:
-    """Sweep, train, measure masks on `scenes` scenes, write the card into `out/model`; returns the card.
+@dataclass(frozen=True)
+class Means:
+    """What a training works with. workers: processes that compose scenes, for each of `processes`."""
+
+    art: ArtLibrary
+    photographs: PhotoLibrary | None
+    device: torch.device
+    workers: int = 1
+    processes: TrainingProcesses = field(default_factory=TrainingProcesses)
+
+
+def train(plan: TrainingPlan, means: Means, out: Path) -> dict[str, str]:
+    """Sweep, train, measure the learning curves, and write the cards into `out/METHOD/model`; returns them.
 
     Raises ValueError if `out` holds a run of another plan.
     """
-    rate = choose_rate(plan, art, out, device, workers)
-    trainer = make_trainer(plan, rate, plan.steps, art, out, device, workers)
-    if trainer.resume() and trainer.progress.step:
-        print(f"continuing at step {trainer.progress.step} of {plan.steps}")
-    trainer.run()
-    model = out / "model"
-    rows = segment_rows(load_trained(plan.method, model, device), art, scenes)
-    write_atomically(model / ROWS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
+    rates = choose_rates(plan, means, out)
+    trainers = {name: make_trainer(plan, name, rate, plan.steps, means, out / name) for name, rate in rates.items()}
+    for trainer in trainers.values():
+        if trainer.resume() and trainer.progress.step:
+            print(f"{trainer.masks.name}: continuing at step {trainer.progress.step} of {plan.steps}")
+    samples = curve_samples()
+    points = milestones(plan.steps, plan.points)
+
+    def after_step(step: int) -> None:
+        if step in points:
+            measure_point(trainers, samples, step * plan.images * means.processes.size, means)
+
+    train_together(list(trainers.values()), after_step)
+    measure_point(trainers, samples, plan.steps * plan.images * means.processes.size, means)
+    return {name: finish(plan, trainer) for name, trainer in trainers.items()}
+
+
+def curve_samples() -> list[Sample]:
+    """The same few samples of the known style for every point of every curve."""
+    return choose_samples(open_dataset("scenes", ("known",), None).samples, CURVE_SAMPLES, 0)
+
+
+def measure_point(trainers: Mapping[str, Trainer], samples: Sequence[Sample], pictures: int, means: Means) -> None:
+    """Add a point to each method's curve; the processes share the methods."""
+    for trainer in trainers.values():
+        trainer.save()
+    means.processes.wait()
+    for number, (name, trainer) in enumerate(trainers.items()):
+        if number % means.processes.size == means.processes.rank:
+            add_point(
+                trainer.out / CURVE_FILE, load_trained(name, trainer.out / "model", means.device), samples, pictures
+            )
+    means.processes.wait()
+
+
+def finish(plan: TrainingPlan, trainer: Trainer) -> str:
+    """Write a trained method's figures and card beside its weights."""
+    losses = validation_losses(trainer, plan.validation_batches)
+    if trainer.processes.rank > 0:
+        return ""
+    model = trainer.out / "model"
     figures = {
-        "losses": validation_losses(trainer, plan.validation_batches),
-        "segment": segment_figures(rows),
-        "hardware": hardware_name(device),
+        "losses": losses,
+        "hardware": hardware_name(trainer.device),
         "commit": git("rev-parse", "--short", "HEAD"),
     }
     write_atomically(model / FIGURES_FILE, json.dumps(figures, indent=1) + "\n")
-    for name in (SWEEP_FILE, "training.json", "log.jsonl"):
-        write_atomically(model / name, (out / name).read_text())
+    for name in (SWEEP_FILE, CURVE_FILE, TRAINING_FILE, "log.jsonl"):
+        write_atomically(model / name, (trainer.out / name).read_text())
     text = card(model)
     write_atomically(model / "README.md", text)
     return text
 
 
-def choose_rate(plan: TrainingPlan, art: ArtLibrary, out: Path, device: torch.device, workers: int) -> float:
-    """The best of the plan's rates; finished rates are in `out/sweep.json` and are not run again."""
-    out.mkdir(parents=True, exist_ok=True)
-    sweep = _open_sweep(plan, out / SWEEP_FILE)
-    done = {row["rate"] for row in sweep["rows"]}
+def choose_rates(plan: TrainingPlan, means: Means, out: Path) -> dict[str, float]:
+    """The best of the plan's rates for each method; finished rates are in `out/METHOD/sweep.json`."""
+    sweeps = {name: _open_sweep(plan, name, out / name / SWEEP_FILE) for name in plan.methods}
     for rate in plan.rates:
-        if rate in done:
+        waiting = [name for name, sweep in sweeps.items() if rate not in {row["rate"] for row in sweep["rows"]}]
+        if not waiting:
             continue
-        print(f"{plan.method}: {plan.sweep_steps} steps at rate {rate:g}")
-        trainer = make_trainer(plan, rate, plan.sweep_steps, art, out / "sweep" / f"{rate:g}", device, workers)
-        trainer.resume()
-        trainer.run()
-        losses = validation_losses(trainer, plan.validation_batches)
-        sweep["rows"].append({"rate": rate, "score": choice_score(losses), "losses": losses})
-        write_atomically(out / SWEEP_FILE, json.dumps(sweep, indent=1) + "\n")
-    finished = [row for row in sweep["rows"] if row["rate"] in plan.rates and math.isfinite(row["score"])]
+        trainers = {
+            name: make_trainer(plan, name, rate, plan.sweep_steps, means, out / name / "sweep" / f"{rate:g}")
+            for name in waiting
+        }
+        for trainer in trainers.values():
+            trainer.resume()
+        train_together(list(trainers.values()))
+        for name, trainer in trainers.items():
+            losses = validation_losses(trainer, plan.validation_batches)
+            sweeps[name]["rows"].append({"rate": rate, "score": choice_score(losses), "losses": losses})
+            if means.processes.rank == 0:
+                write_atomically(out / name / SWEEP_FILE, json.dumps(sweeps[name], indent=1) + "\n")
+    return {name: best_rate(plan, sweep["rows"]) for name, sweep in sweeps.items()}
+
+
+def best_rate(plan: TrainingPlan, rows: Sequence[dict[str, Any]]) -> float:
+    """The rate of the plan with the lowest score. Raises ValueError if none has a finite one."""
+    finished = [row for row in rows if row["rate"] in plan.rates and math.isfinite(row["score"])]
     if not finished:
         raise ValueError(f"no rate of {plan.rates} gave a finite loss; try smaller ones with --rates")
     best: float = min(finished, key=lambda row: row["score"])["rate"]
     return best
 
 
-def _open_sweep(plan: TrainingPlan, path: Path) -> dict[str, Any]:
+def _open_sweep(plan: TrainingPlan, method: str, path: Path) -> dict[str, Any]:
     about = {
-        "method": plan.method,
+        "method": method,
         "backbone": plan.backbone.name if plan.backbone.is_absolute() else plan.backbone.as_posix(),
         "steps": plan.sweep_steps,
         "grid": plan.grid,
@@ -90,6 +150,7 @@ def _open_sweep(plan: TrainingPlan, path: Path) -> dict[str, Any]:
         "validation_scenes": plan.validation_batches * plan.images,
         "first_seed": CHOICE_SEEDS.start,
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return about | {"rows": []}
     sweep: dict[str, Any] = json.loads(path.read_text())
@@ -98,39 +159,23 @@ def _open_sweep(plan: TrainingPlan, path: Path) -> dict[str, Any]:
     return sweep
 
 
-def make_trainer(
-    plan: TrainingPlan, rate: float, steps: int, art: ArtLibrary, out: Path, device: torch.device, workers: int
-) -> Trainer:
+def make_trainer(plan: TrainingPlan, method: str, rate: float, steps: int, means: Means, out: Path) -> Trainer:
     """A trainer at the start."""
-    config = plan.config(rate, steps)
-    return Trainer(config, art, out, device, init_from=plan.backbone, workers=workers, masks=OBJECTIVES[plan.method])
+    return Trainer(
+        plan.config(rate, steps),
+        means.art,
+        out,
+        means.device,
+        init_from=plan.backbone,
+        photographs=means.photographs,
+        workers=means.workers,
+        processes=means.processes,
+        masks=OBJECTIVES[method],
+    )
 
 
 def load_trained(name: str, model: Path, device: torch.device) -> Method:
     """The method, loaded from a folder of weights."""
-    options = MethodOptions(LoadOptions(device=str(device)), checkpoints={name: str(model)})
+    options = MethodOptions(LoadOptions(device=str(device)), MAX_NEW_TOKENS, checkpoints={name: str(model)})
     (method,) = load_methods([name], options)
     return method
-
-
-def segment_rows(method: Method, art: ArtLibrary, n_scenes: int) -> list[dict[str, Any]]:
-    """Answers to "segment the NOUN" on unseen scenes, at most one per scene; an unusable answer has IoU 0."""
-    rows = []
-    lexicon = Lexicon.of(art.nouns)
-    for scene in tqdm(validation_scenes(art, n_scenes), total=n_scenes, desc="figures", unit="scene"):
-        if (exchange := noun_request(scene, Random(scene.seed), lexicon)) is None:
-            continue
-        prediction = method.predict(Image.fromarray(scene.image), exchange.question)
-        truth = np.isin(scene.labels, exchange.targets[0])
-        iou = intersection_over_union(np.any(prediction.masks, axis=0), truth) if prediction.valid else 0.0
-        about = {"seed": scene.seed, "question": exchange.question, "raw_output": prediction.raw_output}
-        rows.append(about | {"new_tokens": prediction.new_tokens, "valid": prediction.valid, "iou": iou})
-    return rows
-
-
-def segment_figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean IoU of `segment_rows` with its interval, and the number of unusable answers."""
-    ious = [row["iou"] for row in rows]
-    found = bootstrap({"gIoU": mean(ious)}, [str(row["seed"]) for row in rows])["gIoU"]
-    invalid = sum(not row["valid"] for row in rows)
-    return {"gIoU": found.value, "low": found.low, "high": found.high, "n": len(rows), "invalid": invalid}

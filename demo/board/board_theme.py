@@ -11,7 +11,10 @@ BOARD_CSS = """
 #intro .html-container, #views .html-container, #about .html-container, #board-notice .html-container,
 #mixture .html-container { padding: 0; }
 .charts > * { min-width: 0 !important; }
-#chart-tokens { grid-column: 1 / -1; }
+#chart-tokens, #chart-throughput, #chart-learning { grid-column: 1 / -1; }
+.panels { display: grid !important; grid-template-columns: repeat(auto-fit, minmax(min(280px, 100%), 1fr));
+  gap: 0.9rem; }
+.panels > * { min-width: 0 !important; }
 .remark { border-left: 4px solid #d9a514; background: rgba(217, 165, 20, 0.12); border-radius: 6px;
   padding: 0.5rem 0.8rem; font-size: 0.92rem; }
 #mixture:not(:has(.remark)), #board-notice:not(:has(.notice)), #race-status:not(:has(.notice, p)),

@@ -6,12 +6,15 @@ from typing import Any
 
 import gradio as gr
 
+from benchmarks.scoring.curves import KINDS
 from demo.board import plots, takeaways
 from demo.board.export import download_links
 from demo.board.filters import Filters, mixture, rows_of, samples_of, with_labels
+from demo.board.learning import learning_figure, learning_words
 from demo.board.pairing import pairs_of
 from demo.board.ranking import SORT_SCRIPT, ranking_html
 from demo.board.results import Results
+from demo.board.throughput import throughput_html
 from demo.board.verdicts import headline_html, matrices_html
 from demo.chat.masks import Updates
 from demo.html import literal
@@ -44,6 +47,15 @@ def add_compare(parts: Parts) -> None:
             with gr.Column(visible=False, **options) as parts[f"{name}_card"]:
                 parts[f"{name}_words"] = gr.HTML(_words(name, heading, ""), padding=False)
                 parts[f"{name}_plot"] = gr.Plot(show_label=False, container=False, elem_id=f"plot-{name}")
+        with gr.Column(visible=False, elem_classes="chart", elem_id="chart-throughput") as parts["throughput_card"]:
+            parts["throughput"] = gr.HTML("", padding=False)
+        with gr.Column(visible=False, elem_classes="chart", elem_id="chart-learning") as parts["learning_card"]:
+            parts["learning_words"] = gr.HTML("", padding=False)
+            with gr.Row(elem_classes="panels"):
+                for kind in KINDS:
+                    parts[f"learning_{kind}"] = gr.Plot(
+                        show_label=False, container=False, min_width=280, elem_id=f"plot-learning-{kind}"
+                    )
 
 
 def _words(name: str, heading: str, sentence: str) -> str:
@@ -88,6 +100,17 @@ def compare_view(results: Results, filters: Filters) -> Updates:
         updates[f"{name}_words"] = _words(name, heading, sentence)
         updates[f"{name}_plot"] = figure
     return updates
+
+
+def unfiltered_view(results: Results) -> Updates:
+    """What no filter changes: throughput and learning curves, hidden where there are none."""
+    words: Updates = {
+        "throughput_card": gr.Column(visible=results.throughput is not None),
+        "throughput": throughput_html(results.throughput),
+        "learning_card": gr.Column(visible=bool(results.curves)),
+        "learning_words": learning_words(results.curves),
+    }
+    return words | {f"learning_{kind}": learning_figure(results.curves, kind) for kind in KINDS}
 
 
 def note(sentence: str) -> str:

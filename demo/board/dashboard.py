@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.board.compare import add_compare, compare_view
+from demo.board.compare import add_compare, compare_view, unfiltered_view
 from demo.board.explorer_panel import add_explorer, explorer_view, wire_explorer
 from demo.board.filters import SINGLE, Filters, checked, choices_of, chosen, default_filters, from_query
 from demo.board.library import Library
@@ -117,7 +117,7 @@ def board_view(results: Results, filters: Filters, sentences: list[str]) -> Upda
     """The whole tab, with notices about missing data."""
     messages = [*([EMPTY] if results.rows.empty else []), *results.problems, *sentences]
     shown = {"board_notice": "".join(notice(sentence) for sentence in messages)}
-    return shown | filter_view(results, filters) | view(results, filters)
+    return shown | unfiltered_view(results) | filter_view(results, filters) | view(results, filters)
 
 
 # -- events ----------------------------------------------------------------------------------------------------------

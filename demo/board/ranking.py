@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report_table import UNKNOWN, number
 from benchmarks.scoring.pairs import COMPARED, SECONDS, Pairs
 from demo.board.names import name_of
 from demo.board.pairing import is_better
 from demo.board.takeaways import score_of
+from demo.html import and_list
 
 
 @dataclass(frozen=True)
@@ -164,9 +166,21 @@ def _below(rows: pd.DataFrame, columns: Sequence[Column], best: set[tuple[str, s
         f"<p>* {escape(name_of('method', name))}: {escape(note)}.</p>" for name, note in of_methods.to_numpy()
     )
     return (
-        f'<div class="muted below"><p>{" ".join(notes)} {escape(_origin(rows))}</p>{stars}'
+        f'<div class="muted below"><p>{" ".join(notes)} {escape(_origin(rows))}</p>{_budgets(rows)}{stars}'
         f"<details><summary>What the columns mean</summary><dl>{meanings}</dl></details></div>"
     )
+
+
+def _budgets(rows: pd.DataFrame) -> str:
+    """Which methods had an equal budget, as HTML; empty where fewer than two had."""
+    equal = rows[rows["note"].isna()]
+    shown = ""
+    for (start, pictures), own in equal.groupby(list(BUDGET_FIELDS), sort=False):
+        names = [name_of("method", label) for label in dict.fromkeys(own["method"])]
+        if len(names) > 1:
+            budget = f"trained from {escape(start)} on {pictures:.0f} pictures each"
+            shown += f"<p>Equal budget, {budget}: {escape(and_list(names))}.</p>"
+    return shown
 
 
 def _origin(rows: pd.DataFrame) -> str:

@@ -16,13 +16,17 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report import REPORT_FILE, make_report
 from benchmarks.running.run_file import RUN_FILE
+from benchmarks.scoring.curves import CurvePoint, curve_files, read_curves
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
 from benchmarks.scoring.scores import SCORES, overlaps_of
+from benchmarks.studies.throughput import SUMMARY_FILE
 from demo.board.paradigms import paradigm_of
 from demo.board.run_shapes import check_report
+from demo.board.throughput import read_throughput
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ CONVENTION = "ours"
 #: The backbone's dialogue score, and how mask training changed it; over all questions.
 BEFORE = {"dialogue before": "dialogue", "dialogue change": "change"}
 
+#: Facts of a method, from `run.json`.
+FACTS = ("hardware", "dtype", "threads", "model", *BUDGET_FIELDS)
 #: Columns of numbers that may be unknown.
 FIGURES = (
     tuple(f"{name}{bound}" for name in (*SCORES, *BEFORE) for bound in ("", " low", " high"))
@@ -42,7 +48,7 @@ FIGURES = (
 ROW_COLUMNS = (
     ("run", "dataset", "data", "split", "kind", "method", "paradigm", "precision", "n", "questions", "errors")
     + FIGURES
-    + ("phases", "hardware", "dtype", "threads", "model", "note", "commit", "date", "seed")
+    + ("phases", *FACTS, "note", "commit", "date", "seed")
 )
 SAMPLE_COLUMNS = (
     ("run", "dataset", "split", "kind", "sample", "prompt", "method", "paradigm", "precision", "hardware", "status")
@@ -75,11 +81,14 @@ class Run:
 class Results:
     """All runs of a folder. problems: what could not be read, in words for visitors.
 
+    throughput: content of `throughput.json`. curves: of the checkpoints in `assets/`.
     version: another for each reading. views: what the page has made of them, kept as long as they are.
     """
 
     runs: tuple[Run, ...] = ()
     problems: Problems = ()
+    throughput: dict[str, Any] | None = None
+    curves: tuple[CurvePoint, ...] = ()
     version: int = field(default_factory=count().__next__)
     views: dict[Any, Any] = field(default_factory=dict, repr=False)
 
@@ -119,7 +128,14 @@ def read_results(root: Path) -> Results:
             problems.append(f"{folder.name} has no {RUN_FILE}: what it was measured with is unknown.")
         elif missing := [label for label in run.about["config"]["methods"] if not _has(run, label)]:
             problems.append(f"{folder.name} has no record of {', '.join(missing)}.")
-    return Results(tuple(runs), tuple(problems))
+    try:
+        throughput = read_throughput(root)
+    except ValueError as error:
+        throughput = None
+        problems.append(f"{SUMMARY_FILE} cannot be shown: {error}")
+    curves, unread = read_curves(curve_files())
+    problems += [f"{problem}; it is left out." for problem in unread]
+    return Results(tuple(runs), tuple(problems), throughput, tuple(curves))
 
 
 def _has(run: Run, label: str) -> bool:
@@ -179,7 +195,7 @@ def _of_backbone(row: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
     label, about = row["method"], run.about
-    facts = {name: run.of_method(label, name) for name in ("hardware", "dtype", "threads", "model", "note")}
+    facts = {name: run.of_method(label, name) for name in FACTS}
     known: dict[str, Any] = {"data": None, "commit": None, "date": None, "seed": None}
     if about is not None:
         last = about["sessions"][-1] if about["sessions"] else {}
@@ -189,7 +205,7 @@ def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
             "date": last.get("date"),
             "seed": about["config"]["seed"],
         }
-    names = {name: row[name] for name in ("dataset", "split", "method", "precision")}
+    names = {name: row[name] for name in ("dataset", "split", "method", "precision", "note")}
     return {"run": run.name, "paradigm": paradigm_of(label).name, **names, **facts, **known}
 
 
@@ -267,4 +283,5 @@ class ResultStore:
     def _files(self) -> list[tuple[str, int, int]]:
         """Name, time and size of each file that is read."""
         found = [path for pattern in ("*.json*", "*/*.json*") for path in self.root.glob(pattern)]
+        found += curve_files().values()
         return [(str(path), (about := path.stat()).st_mtime_ns, about.st_size) for path in sorted(found)]

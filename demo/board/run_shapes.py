@@ -66,6 +66,7 @@ class _Row(_Kind):
     questions: int
     errors: int
     against_reference: _Against | None
+    note: str | None
     before: _Before | None
     memory: _Memory | None
     kinds: dict[str, _Kind]
@@ -88,7 +89,8 @@ class _Method(_Shape):
     dtype: str | None = None
     threads: int | None = None
     model: str | None = None
-    note: str | None = None
+    trained_from: str | None = None
+    pictures_seen: int | None = None
     memory: _Memory | None = None
 
 

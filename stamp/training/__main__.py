@@ -16,8 +16,7 @@ from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
-    from stamp.training.scenes.art import ArtLibrary
-    from stamp.training.scenes.photographs import PhotoLibrary
+    pass
 
 #: The commands, each with its help; `run_NAME` runs it.
 STEPS = {
@@ -158,9 +157,10 @@ def run_train(options: argparse.Namespace) -> None:
     from stamp.training.learning.processes import TrainingProcesses
     from stamp.training.learning.recipes import RECIPES
     from stamp.training.learning.trainer import Trainer
+    from stamp.training.scenes.training_pictures import training_pictures
 
     device = choose_device(options.device)
-    art, photographs = _training_pictures(options)
+    art, photographs = training_pictures(options.art, options.photos)
     if options.recipe in ("nano", "longer", "finer-eyes", "finer") and not (options.init_from or options.text_from):
         raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
     _save_and_stop_on_signals()
@@ -221,8 +221,9 @@ def run_ablation(options: argparse.Namespace) -> None:
 def run_balance(options: argparse.Namespace) -> None:
     """Fit, and write the checkpoint and balance.json into `--out`."""
     from stamp.training.learning.balance import rebalance
+    from stamp.training.scenes.training_pictures import training_pictures
 
-    art, photographs = _training_pictures(options)
+    art, photographs = training_pictures(options.art, options.photos)
     print(rebalance(options.model or EMBEDDED_CHECKPOINT, art, photographs, options.batches, options.out))
 
 
@@ -233,9 +234,10 @@ def run_eyes(options: argparse.Namespace) -> None:
     from stamp.training.card.eyes_study import EyesPlan, Pictures, run_eyes, write_eyes
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.photographs import read_photographs
+    from stamp.training.scenes.training_pictures import training_pictures
     from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, taught_nouns
 
-    art, photographs = _training_pictures(options)
+    art, photographs = training_pictures(options.art, options.photos)
     assert photographs is not None
     unseen_art = ArtLibrary(options.art, [HELD_OUT_STYLE], taught_nouns())
     unseen_photos = read_photographs(options.photos, taught_nouns(), held_out=True)
@@ -262,21 +264,6 @@ def run_examples(options: argparse.Namespace) -> None:
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     write_examples(ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.out)
-
-
-def _training_pictures(options: argparse.Namespace) -> "tuple[ArtLibrary, PhotoLibrary | None]":
-    """The artwork of the training styles; with `--photos`, the photographs too, and cutouts from them as artwork."""
-    from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
-    from stamp.training.scenes.cutouts import write_cutouts
-    from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
-    from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
-
-    nouns = taught_nouns()
-    if options.photos is None:
-        return ArtLibrary(options.art, TRAINING_STYLES, nouns), None
-    found = read_photographs(options.photos, nouns)
-    write_cutouts(found, options.art)
-    return ArtLibrary(options.art, (*TRAINING_STYLES, PHOTO_STYLE), nouns), PhotoLibrary(found)
 
 
 def _save_and_stop_on_signals() -> None:

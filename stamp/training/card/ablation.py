@@ -16,12 +16,13 @@ from torch.utils.data import DataLoader
 
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
+from stamp.model.processing_stamp import StampProcessor
 from stamp.training.card.evaluate import interval_of_mean
 from stamp.training.card.study import measured_once, write_results
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.mask_objective import AllMask
-from stamp.training.learning.objectives import grid_ious
+from stamp.training.learning.objectives import grid_ious, run_rows
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
@@ -66,11 +67,11 @@ class Variant(AllMask):
     model_class: type[StampForSegmentation] = StampForSegmentation
     takes: str = "nothing"
 
-    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+    def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """The same weights in the changed model."""
         changed = self.model_class(model.config)
         changed.load_state_dict(model.state_dict())
-        return super().adopt(changed)
+        return super().adopt(changed, processor)
 
 
 VARIANTS = {
@@ -124,8 +125,8 @@ def measure(trainer: Trainer, plan: AblationPlan) -> list[dict[str, Any]]:
     rows = []
     for number, batch in enumerate(DataLoader(maker, batch_size=None)):
         batch = batch.to(trainer.device)
-        embeds = torch.stack(trainer.model.encode_images(batch.pixel_values, batch.grid_thw))
-        logits = trainer.mask_logits(batch, embeds)
+        logits = run_rows(trainer.model, batch.mask_rows, batch, trainer.features(batch)).mask_logits
+        assert logits is not None
         for index, iou in enumerate(grid_ious(logits, batch.mask_rows.target).tolist()):
             rows.append({"seed": maker.first_seed + number * plan.images + index, "iou": iou})
     trainer.model.train()

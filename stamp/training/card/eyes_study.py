@@ -22,8 +22,9 @@ from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.evaluate import interval_of_mean
 from stamp.training.card.study import measured_once, write_results
+from stamp.training.learning.batch import Batch
 from stamp.training.learning.config import Stage, TrainingConfig
-from stamp.training.learning.data import SHAPES_CELLS, Batch, BatchPlan
+from stamp.training.learning.data import SHAPES_CELLS, BatchPlan
 from stamp.training.learning.nano import CELL_PX, image_processor
 from stamp.training.learning.objectives import NounFeatures
 from stamp.training.learning.trainer import Trainer

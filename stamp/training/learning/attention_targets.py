@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.scenes.groups import Lexicon
@@ -23,7 +24,8 @@ class Head(IntEnum):
     CELLS: a noun attends to the cells that show it. EACH: it attends equally to each of its objects, large or small,
     and as much to the sink, so the sink's weight tells how many there are. NAMED: a mask token of the object attends to
     the noun before its `<|seg|>`, other mask tokens to the sink. ASKED: an answer attends to the noun in its question.
-    FOUND: if the question leaves a noun open, the answer's words before it attend to its objects.
+    FOUND: if the question leaves a noun open, the answer's words before it attend to its objects. If a mask is written,
+    so does each token before one of its tokens. WRITTEN: such a token attends to where the next one points.
     """
 
     CELLS = 0
@@ -31,6 +33,7 @@ class Head(IntEnum):
     NAMED = 2
     ASKED = 3
     FOUND = 4
+    WRITTEN = 5
 
 
 #: Text layer (from 0) and heads of each target: first words are matched with the picture, then answers use it.
@@ -41,6 +44,7 @@ HEADS = {
     Head.NAMED: (1, (2,)),
     Head.ASKED: (2, (0,)),
     Head.FOUND: (3, (0, 1, 2)),
+    Head.WRITTEN: (4, (0, 1)),
 }
 
 
@@ -61,6 +65,18 @@ class AttentionTarget:
     query: int
     keys: tuple[int, ...]
     weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A token of a mask that an answer writes. index: in the answer; cells, place: (P,) shares of cells, 0..1.
+
+    cells are covered by the mask, place is where the token points: nowhere for some tokens.
+    """
+
+    index: int
+    cells: NDArray[np.float32]
+    place: NDArray[np.float32]
 
 
 class NounMentions:
@@ -120,6 +136,17 @@ def answer_attention(
             for before in range(query, mention.first):
                 yield _attention_to_cells(Head.FOUND, before, image_start, cells)
             query = mention.last
+
+
+def written_attention(
+    is_answer: Sequence[bool], written: Sequence[Sequence[Written]], image_start: int
+) -> Iterator[AttentionTarget]:
+    """FOUND and WRITTEN for the tokens of each answer's masks."""
+    for (_, start, _), tokens in zip(turns(is_answer), written, strict=True):
+        for token in tokens:
+            query = start + token.index - 1
+            yield _attention_to_cells(Head.FOUND, query, image_start, token.cells)
+            yield _attention_to_cells(Head.WRITTEN, query, image_start, token.place)
 
 
 def turns(is_answer: Sequence[bool]) -> Iterator[tuple[int, int, int]]:

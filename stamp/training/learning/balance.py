@@ -19,8 +19,9 @@ from tqdm import tqdm
 from stamp.checkpoints.provenance import provenance_of
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.checkpoint import export_checkpoint
-from stamp.training.learning.data import Batch, BatchMaker, BatchPlan, Rows
+from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.nano import GRID
 from stamp.training.learning.objectives import answer_loss, run_rows
 from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary

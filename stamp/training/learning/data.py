@@ -24,8 +24,10 @@ from stamp.training.learning.attention_targets import (
     answer_attention,
     mask_attention,
     noun_attention,
+    written_attention,
 )
-from stamp.training.learning.cells import N_PLACE, Grid, cell_places
+from stamp.training.learning.batch import Batch, Rows
+from stamp.training.learning.cells import N_PLACE, Grid, cell_places, grid_of
 from stamp.training.learning.hardening import harden
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.nano import CELL_PX, image_processor
@@ -57,7 +59,8 @@ class BatchPlan:
 
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
     photographs: share of photographs among the pictures, if there are any. hardened: share with an unusual appearance.
-    crowds: share of composed scenes that show many things.
+    crowds: share of composed scenes that show many things. earlier: how likely another exchange precedes in a mask row,
+    most_earlier: and how many may.
     """
 
     grid: int
@@ -72,63 +75,14 @@ class BatchPlan:
     photographs: float = 0.0
     hardened: float = 0.0
     crowds: float = 0.0
+    earlier: float = 0.25
+    most_earlier: int = 8
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
             raise ValueError(f"grid must be one of {sorted(SHAPES_CELLS)}, got {self.grid}")
         if self.images < 1 or min(self.mask_rows, self.text_rows) < 0:
             raise ValueError("a batch needs at least one image and no negative row count")
-
-
-@dataclass
-class Rows:
-    """R right-padded token rows, each about one image of the batch.
-
-    input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
-    attention_index: (K, 3) head, row and query of each attention target; attention_targets: (K, L + P) its weights.
-    seg_index: (R,) index of the `<|seg|>` that is trained; target: (R, logits of a mask) soft coverage, P logits unless
-    the model is finer. Both are None if only words are trained.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    is_answer: Tensor
-    image_index: Tensor
-    attention_index: Tensor
-    attention_targets: Tensor
-    seg_index: Tensor | None = None
-    target: Tensor | None = None
-
-    def to(self, device: torch.device) -> "Rows":
-        """The same rows on another device."""
-        values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in vars(self).items()}
-        return Rows(**values)
-
-
-@dataclass
-class Batch:
-    """pixel_values (patches of all N images, patch_dim), grid_thw (N, 3), coverage (N, P, 1 + nouns), and rows.
-
-    weights: (N, P) how much to trust the coverage of each cell, 0..1.
-
-    pixel_values is None if a stage does not use pictures.
-    attributes: (N, P, N_ATTRIBUTES) of each cell, see `cells.Grid`; places: (N, P, N_PLACE) the places in the picture
-    that the attributes' offsets point to, where a cell's objects are; the cell's own place if it has no object.
-    """
-
-    pixel_values: Tensor | None
-    grid_thw: Tensor
-    coverage: Tensor
-    weights: Tensor
-    attributes: Tensor
-    places: Tensor
-    mask_rows: Rows | None
-    text_rows: Rows | None
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
-        values: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in vars(self).items()}
-        return Batch(**values)
 
 
 @dataclass(frozen=True)
@@ -173,13 +127,20 @@ class BatchMaker(Dataset[Batch]):
         return self.steps
 
     def __getitem__(self, step: int) -> Batch:
+        return self.batch(self.scenes(step))
+
+    def scenes(self, step: int) -> list[Scene]:
+        """The scenes of a batch, all of the same size."""
         plan = self.plan
-        shapes = SHAPES_CELLS[plan.grid]
-        rows_columns = shapes[step % len(shapes)]
+        rows, columns = SHAPES_CELLS[plan.grid][step % len(SHAPES_CELLS[plan.grid])]
         styles = tuple(style for style in plan.styles if style in self.art.styles)
-        config = SceneConfig(styles, width=rows_columns[1] * CELL_PX, height=rows_columns[0] * CELL_PX)
+        config = SceneConfig(styles, width=columns * CELL_PX, height=rows * CELL_PX)
         first = self.first_seed + step * plan.images
-        scenes = [self._scene(first + i, config) for i in range(plan.images)]
+        return [self._scene(first + i, config) for i in range(plan.images)]
+
+    def batch(self, scenes: Sequence[Scene]) -> Batch:
+        """The batch of some scenes, with this maker's answers."""
+        plan, rows_columns = self.plan, grid_of(scenes[0])
         mask_rows: list[_Row] = []
         text_rows: list[_Row] = []
         grids = [Grid.of(scene, self.lexicon) for scene in scenes]
@@ -190,7 +151,7 @@ class BatchMaker(Dataset[Batch]):
         attributes = torch.from_numpy(np.stack([grid.attributes for grid in grids]))
         return Batch(
             torch.cat([self._pixels(scene) for scene in scenes]) if self.pictures else None,
-            torch.tensor([[1, *rows_columns]] * plan.images),
+            torch.tensor([[1, *rows_columns]] * len(scenes)),
             torch.from_numpy(np.stack([grid.nouns for grid in grids])),
             torch.from_numpy(np.stack([grid.weights for grid in grids])),
             attributes,
@@ -221,7 +182,7 @@ class BatchMaker(Dataset[Batch]):
         """A request for masks, sometimes after other turns; one `<|seg|>` of the row, if there is any, is trained."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
-        while rng.random() < 0.25:
+        while len(exchanges) < self.plan.most_earlier and rng.random() < self.plan.earlier:
             makers = MASK_MAKERS if rng.random() < 0.5 else TEXT_MAKERS
             exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))
         last = draw_after(exchanges[-1] if exchanges else None, MASK_MAKERS, situation)
@@ -247,10 +208,11 @@ class BatchMaker(Dataset[Batch]):
 
     def _row(self, exchanges: Sequence[Exchange], grid: Grid, index: int, rng: Random) -> _Row:
         turns: list[Turn] = []
-        for n, exchange in enumerate(exchanges):
+        answers = [self.masks.answer(exchange, grid, self.processor) for exchange in exchanges]
+        for n, (exchange, answer) in enumerate(zip(exchanges, answers, strict=True)):
             image = Image.new("RGB", (1, 1)) if n == 0 else None
             turns.append(Turn("user", as_typed(exchange.question, rng), image))
-            turns.append(self.processor.assistant_turn(self.masks.answer(exchange, grid.scene)))
+            turns.append(Turn("assistant", exchange.answer, token_ids=answer.token_ids))
         encoded = self.processor.encode_conversation(turns, [len(grid.objects)], add_generation_prompt=False)
         mentions = self.mentions.find(encoded.input_ids)
         image_start = encoded.input_ids.index(self.processor.image_token_id)
@@ -258,6 +220,7 @@ class BatchMaker(Dataset[Batch]):
         attention = [
             *noun_attention(mentions, image_start, grid.nouns, grid.parts),
             *answer_attention(mentions, encoded.is_answer, found, image_start),
+            *written_attention(encoded.is_answer, [answer.written for answer in answers], image_start),
         ]
         return _Row(encoded.input_ids, encoded.is_answer, mentions, attention, index)
 

@@ -14,8 +14,8 @@ from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.learning.attention_targets import HEADS, Head
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.cells import N_PLACE
-from stamp.training.learning.data import Batch, Rows
 from stamp.training.learning.objectives import NounFeatures, dense_loss
 
 #: The layers whose inputs are probed. The first layer adds its place to each image token; the inputs of these layers

@@ -9,10 +9,18 @@ import torch
 from numpy.typing import NDArray
 
 from stamp.model.modeling_stamp import StampForSegmentation
-from stamp.training.learning.attention_targets import HEADS, Head
+from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.attention_targets import HEADS, Head, Written
 from stamp.training.learning.cells import Grid
-from stamp.training.scenes.scenes import Scene
 from stamp.training.talk.exchange import Exchange
+
+
+@dataclass(frozen=True)
+class LearnedAnswer:
+    """The tokens of an answer to learn, without the end of the turn, and those of its masks."""
+
+    token_ids: tuple[int, ...]
+    written: tuple[Written, ...] = ()
 
 
 class MaskObjective(Protocol):
@@ -26,11 +34,14 @@ class MaskObjective(Protocol):
     def mask_tokens(self) -> bool:
         """Whether mask tokens, one per cell, follow each row; they have attention targets."""
 
-    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
-        """The model to train, made from a backbone."""
+    def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
+        """The model to train, made from a backbone; new words go into the processor's tokenizer too."""
 
-    def answer(self, exchange: Exchange, scene: Scene) -> str:
-        """The answer to learn, in which only `<|seg|>` is special."""
+    def words(self, processor: StampProcessor) -> Sequence[int]:
+        """Ids of the tokens that belong to this way alone; their embeddings are learned even if the others stay."""
+
+    def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
+        """The answer to learn."""
 
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32] | None:
         """The target of one mask's logits for `mask_loss`: soft coverage 0..1, flat and row-major, one per logit.
@@ -45,7 +56,7 @@ class AllMask:
     name = "stamp"
     mask_tokens = True
 
-    def adopt(self, model: StampForSegmentation) -> StampForSegmentation:
+    def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective. A backbone's mask tokens start with attention that it has already learned, in reverse.
 
         There a noun attends to the cells that show it; with queries and keys swapped, a cell attends to its noun.
@@ -54,9 +65,13 @@ class AllMask:
             _swap_queries_and_keys(model)
         return model
 
-    def answer(self, exchange: Exchange, scene: Scene) -> str:
+    def words(self, processor: StampProcessor) -> Sequence[int]:
         """See MaskObjective."""
-        return exchange.answer
+        return processor.seg_token_id, processor.mask_token_id
+
+    def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
+        """See MaskObjective."""
+        return LearnedAnswer(tuple(processor.encode_response(exchange.answer)))
 
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32]:
         """(P,), see MaskObjective."""

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.cells import N_ATTRIBUTES
-from stamp.training.learning.data import Batch, Rows
 from stamp.training.scenes.groups import Group, Lexicon
 from stamp.training.scenes.nouns import Noun
 

@@ -1,6 +1,6 @@
 """Muon for the matrices of transformer blocks, AdamW for the rest: half the steps of AdamW alone on the nano."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -24,15 +24,24 @@ STEM_LR_RATIO = 0.15
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """A part of a model with its peak learning rate. blocks: the transformer layers among the parameters, if any."""
+    """A part of a model with its peak learning rate.
+
+    blocks: the transformer layers among the parameters, if any. rows: the only rows of its parameters that change.
+    """
 
     parameters: list[nn.Parameter]
     blocks: nn.Module | None
     lr: float
+    rows: Sequence[int] | None = None
 
 
-def parts_of(model: StampForSegmentation, nouns: NounFeatures, stage: Stage) -> tuple[ParamGroup, ...]:
-    """Vision tower, pretrained stem, text model and word embeddings, with their peak rates in a stage."""
+def parts_of(
+    model: StampForSegmentation, nouns: NounFeatures, stage: Stage, own_words: Sequence[int] = ()
+) -> tuple[ParamGroup, ...]:
+    """Vision tower, pretrained stem, text model and word embeddings, with their peak rates in a stage.
+
+    own_words: the words that change even if the vision tower, which knows the others, does not.
+    """
     visual, language = model.model.visual, model.model.language_model
     in_vision = {id(p) for p in visual.parameters()}
     general: list[nn.Parameter] = []
@@ -43,12 +52,13 @@ def parts_of(model: StampForSegmentation, nouns: NounFeatures, stage: Stage) -> 
     tower = [p for p in visual.parameters() if id(p) not in in_stem]
     words: Any = model.get_input_embeddings().weight
     text = [p for p in model.parameters() if id(p) not in in_vision and p is not words]
+    rows = None if stage.vision_lr else own_words
     return (
         ParamGroup([*tower, *nouns.parameters()], visual.blocks, stage.vision_lr),
         ParamGroup(pretrained, None, STEM_LR_RATIO * stage.vision_lr),
         ParamGroup(general, None, 0.0),
         ParamGroup(text, language.layers, stage.text_lr),
-        ParamGroup([words], None, stage.text_lr if stage.vision_lr else 0.0),
+        ParamGroup([words], None, stage.text_lr if rows is None or len(rows) else 0.0, rows),
     )
 
 
@@ -59,12 +69,17 @@ class Optimizers:
         muon_groups: list[dict[str, Any]] = []
         adam_groups: list[dict[str, Any]] = []
         self.parameters: list[nn.Parameter] = []
+        self._rows: list[tuple[nn.Parameter, list[int]]] = []
         for part in parts:
             for parameter in part.parameters:
                 parameter.requires_grad_(part.lr > 0)
             if part.lr == 0:
                 continue
             self.parameters += part.parameters
+            if part.rows is not None:
+                self._rows += [(parameter, list(part.rows)) for parameter in part.parameters]
+                adam_groups.append(_group(part.parameters, part.lr, weight_decay=0.0))  # it would change other rows
+                continue
             blocks = () if part.blocks is None else part.blocks.parameters()
             matrices = {id(p) for p in blocks if p.ndim == 2}
             muon_groups.append(_group([p for p in part.parameters if id(p) in matrices], MUON_RATIO * part.lr))
@@ -75,6 +90,13 @@ class Optimizers:
             torch.optim.Muon(muon_groups, weight_decay=MUON_DECAY_RATIO * weight_decay, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(adam_groups, betas=(0.9, 0.95), fused=True),
         ]
+
+    def keep_own_rows(self) -> None:
+        """Forget the gradients of rows that must not change."""
+        for parameter, rows in self._rows:
+            if parameter.grad is not None:
+                own = parameter.grad[rows].clone()
+                parameter.grad.zero_()[rows] = own
 
     def step(self, lr_factor: float) -> None:
         """Take one step at a share of the peak learning rates, then clear the gradients."""

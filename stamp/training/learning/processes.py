@@ -24,6 +24,11 @@ class TrainingProcesses:
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         return TrainingProcesses(distributed.get_rank(), distributed.get_world_size())
 
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            distributed.barrier()
+
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every process the mean of all processes' gradients, in one exchange for all parameters."""
         if self.size == 1:

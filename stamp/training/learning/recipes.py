@@ -42,8 +42,8 @@ def eyes_recipe() -> TrainingConfig:
 
 def backbone_recipe() -> TrainingConfig:
     """Dialogue without any mask training: words on the frozen tower, with less and less help."""
-    plan = BatchPlan(12, 6, 0, 1, 6, 5 * 10**8, STYLES, checklists=0.2, requests=0.35, photographs=0.4)
-    stage = Stage("talk 12x12", "joint", plan, 800, 6e-4, 0.0, 40, 0.9, teacher_mix=0.5)
+    plan = BatchPlan(12, 6, 0, 1, 6, 5 * 10**8, STYLES, checklists=0.2, requests=0.35, photographs=0.35)
+    stage = Stage("talk 12x12", "joint", plan, 500, 5e-4, 0.0, 40, 0.9, teacher_mix=0.3)
     return TrainingConfig((stage,))
 
 

@@ -20,12 +20,13 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from stamp.checkpoints.provenance import hardware_name
-from stamp.files import drop_torn_line, write_atomically, writing
+from stamp.files import append_row, drop_torn_line, write_atomically, writing
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.checkpoint import write_checkpoint, write_state
 from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, config_fingerprint, config_record
-from stamp.training.learning.data import Batch, BatchMaker, Rows
+from stamp.training.learning.data import BatchMaker
 from stamp.training.learning.grounding import Grounding
 from stamp.training.learning.lineage import lineage
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
@@ -43,7 +44,7 @@ from stamp.training.learning.objectives import (
 from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
 from stamp.training.learning.processes import TrainingProcesses
-from stamp.training.learning.transfer import adopt_text, adopt_vision_tower
+from stamp.training.learning.transfer import adopt_text, adopt_text_layers, adopt_vision_tower
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary
@@ -69,9 +70,8 @@ class Progress:
 class Trainer:
     """Runs a TrainingConfig and leaves `out/model` (a checkpoint) and `out/state.pt` (everything that resuming needs).
 
-    masks: how requests for a mask are answered and trained.
-    init_from: a checkpoint to continue from; text_from: a checkpoint that gives a new model its text model;
-    vision_from: a checkpoint that gives its vision tower (`transfer`).
+    masks: how requests for a mask are answered and trained. init_from: a checkpoint to continue from; text_from: one
+    that gives its text layers, and a new model its words too; vision_from: one that gives its tower (`transfer`).
     """
 
     config: TrainingConfig
@@ -101,9 +101,11 @@ class Trainer:
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
             model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
+            if self.text_from is not None:
+                adopt_text_layers(model, self.text_from)
         if self.vision_from is not None:
             adopt_vision_tower(model, self.processor, self.vision_from)
-        self.model: StampForSegmentation = self.masks.adopt(model)
+        self.model: StampForSegmentation = self.masks.adopt(model, self.processor)
         self.model.to(self.device)  # type: ignore[arg-type]
         self.model.train()
         if self.config.compile:
@@ -114,6 +116,8 @@ class Trainer:
         if self.bf16 and self.device.type == "cpu":
             self.model.set_attn_implementation(ATTENTION_IN_FLOAT32)
         self.optimizer: Optimizers | None = None
+        self.meter = Meter()
+        self.shown: dict[str, str] = {}
         self._pending_optimizer_state: list[dict[str, Any]] | None = None
 
     # -- running -----------------------------------------------------------------------------------------------
@@ -129,25 +133,29 @@ class Trainer:
                 self.save()
 
     def _run_stage(self, stage: Stage) -> None:
-        self.optimizer = self._make_optimizer(stage)
+        self.start(stage)
         first, last_save = self.progress.step, time.monotonic()
-        meter = Meter()
         quiet = self.processes.rank > 0
         bar = tqdm(total=stage.steps, initial=first, desc=stage.name, unit="step", mininterval=5, disable=quiet)
         for step, batch in enumerate(self._batches(stage, first), start=first):
-            started = time.monotonic()
-            losses = self.train_step(stage, step, batch)
-            self.progress.step = step + 1
-            self.progress.seconds += time.monotonic() - started
-            meter.add(losses)
+            self.advance(stage, step, batch)
             bar.update()
-            if (step + 1) % self.config.log_every == 0:
-                self._log(stage, step + 1, averages := meter.averages())
-                bar.set_postfix({name: f"{value:.3f}" for name, value in averages.items()})
+            bar.set_postfix(self.shown, refresh=False)
             if time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
                 self.save()
                 last_save = time.monotonic()
         bar.close()
+
+    def advance(self, stage: Stage, step: int, batch: Batch) -> None:
+        """`train_step`, its time, and every `log_every` steps a line in the log."""
+        started = time.monotonic()
+        self.meter.add(self.train_step(stage, step, batch))
+        self.progress.step = step + 1
+        self.progress.seconds += time.monotonic() - started
+        if (step + 1) % self.config.log_every == 0:
+            averages = self.meter.averages()
+            self.shown = {name: f"{value:.3f}" for name, value in averages.items()}
+            self._log(stage, step + 1, averages)
 
     def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
         size, steps = self.processes.size, stage.steps * self.processes.size
@@ -159,13 +167,14 @@ class Trainer:
         extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
         return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
 
-    def _make_optimizer(self, stage: Stage) -> Optimizers:
-        parts = parts_of(self.model, self.nouns, stage)
-        optimizer = Optimizers(parts, self.config.weight_decay)
+    def start(self, stage: Stage) -> None:
+        """Make the stage's optimizer, with its state if the stage was interrupted."""
+        words = self.masks.words(self.processor)
+        self.optimizer = Optimizers(parts_of(self.model, self.nouns, stage, words), self.config.weight_decay)
         if self._pending_optimizer_state is not None:
-            optimizer.load_state_dict(self._pending_optimizer_state)
+            self.optimizer.load_state_dict(self._pending_optimizer_state)
             self._pending_optimizer_state = None
-        return optimizer
+        self.meter, self.shown = Meter(), {}
 
     def train_step(self, stage: Stage, step: int, batch: Batch) -> dict[str, float]:
         """One optimizer step on one batch; returns the losses (and the grid IoU of its masks) as numbers."""
@@ -174,6 +183,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             losses, shown = self.losses(stage, batch.to(self.device))
         torch.stack(list(losses.values())).sum().backward()
+        self.optimizer.keep_own_rows()
         self.processes.average_gradients(self.optimizer.parameters)
         nn.utils.clip_grad_norm_(self.optimizer.parameters, self.config.max_grad_norm)
         self.optimizer.step(stage.lr_factor(step))
@@ -188,11 +198,11 @@ class Trainer:
         if stage.objective == "words":
             embeds = ideal + FEATURE_NOISE * torch.randn_like(ideal)
         else:
-            assert batch.pixel_values is not None
-            embeds = torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
-            logits = self.nouns.classify(embeds, embeddings)
-            losses |= self.vision_losses(batch, embeds, ideal, logits)
-            shown["cells"] = object_cell_accuracy(logits, batch.coverage)
+            embeds = self.features(batch) if batch.features is None else batch.features
+            if batch.features is None:
+                logits = self.nouns.classify(embeds, embeddings)
+                losses |= self.vision_losses(batch, embeds, ideal, logits)
+                shown["cells"] = object_cell_accuracy(logits, batch.coverage)
             mix = stage.teacher_mix * torch.rand(len(embeds), 1, 1, device=embeds.device)
             embeds = torch.lerp(embeds.float(), ideal.float(), mix)
         if stage.objective != "vision":
@@ -206,6 +216,11 @@ class Trainer:
                     shown["iou"] = grid_ious(mask_logits, rows.target).mean()
         return losses, shown
 
+    def features(self, batch: Batch) -> Tensor:
+        """(N, P, H) image features of a batch's pictures."""
+        assert batch.pixel_values is not None
+        return torch.stack(self.model.encode_images(batch.pixel_values, batch.grid_thw))
+
     def vision_losses(self, batch: Batch, embeds: Tensor, ideal: Tensor, logits: Tensor) -> dict[str, Tensor]:
         """What the vision tower learns: (N, P, H) image features and perfect ones, (N, P, 1 + nouns) logits."""
         return {
@@ -213,13 +228,6 @@ class Trainer:
             "align": ALIGN_WEIGHT * (batch.weights.unsqueeze(-1) * (embeds - ideal) ** 2).mean(),
             "attributes": ATTRIBUTE_WEIGHT * self.nouns.marks_loss(embeds, batch.attributes),
         }
-
-    def mask_logits(self, batch: Batch, embeds: Tensor) -> Tensor:
-        """(R, P) logits of the masks of a batch's mask rows; embeds: (N, P, H) image features."""
-        assert batch.mask_rows is not None
-        logits = run_rows(self.model, batch.mask_rows, batch, embeds).mask_logits
-        assert logits is not None
-        return logits
 
     def _forward(self, rows: Rows, batch: Batch, embeds: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """(loss of the answers, attention and probe losses, mask logits) of some rows."""
@@ -285,10 +293,7 @@ class Trainer:
         if self.processes.rank > 0:
             return
         row = {"stage": stage.name, "step": step, "seconds": round(self.progress.seconds, 1)}
-        rounded = {name: round(value, 5) for name, value in averages.items()}
-        path = self.out / "log.jsonl"
-        with writing(path), path.open("a") as log:
-            log.write(json.dumps(row | rounded) + "\n")
+        append_row(self.out / "log.jsonl", row | {name: round(value, 5) for name, value in averages.items()})
 
 
 def _one_thread(_: int) -> None:

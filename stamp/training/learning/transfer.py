@@ -11,6 +11,12 @@ from stamp.model.vision_stem import StemmedVisionTower
 
 
 @torch.no_grad()
+def adopt_text_layers(model: StampForSegmentation, folder: Path) -> None:
+    """Copy text layers and classifier of a checkpoint; the words stay those that the model's vision tower knows."""
+    _copy_text_layers(model, StampForSegmentation.from_pretrained(folder, dtype=torch.float32))
+
+
+@torch.no_grad()
 def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> int:
     """Copy text layers and classifier of a checkpoint, and the embeddings of tokens that both tokenizers have.
 
@@ -19,10 +25,7 @@ def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: P
     """
     other = StampForSegmentation.from_pretrained(folder, dtype=torch.float32)
     theirs, ours = StampProcessor.from_pretrained(folder).tokenizer.get_vocab(), processor.tokenizer.get_vocab()
-    weights = other.model.language_model.state_dict()
-    weights["embed_tokens.weight"] = model.get_input_embeddings().weight
-    model.model.language_model.load_state_dict(weights)
-    model.classifier.load_state_dict(other.classifier.state_dict())
+    _copy_text_layers(model, other)
     shared = sorted(ours.keys() & theirs.keys())
     rows, their_rows = [ours[token] for token in shared], [theirs[token] for token in shared]
     embeddings, their_embeddings = model.model.language_model.embed_tokens, other.model.language_model.embed_tokens
@@ -49,3 +52,10 @@ def adopt_vision_tower(model: StampForSegmentation, processor: StampProcessor, f
     tower.patch_projection.weight.copy_((weight * (std / their_std).view(1, 3, 1, 1, 1)).flatten(1))
     tower.stem.project.weight.zero_()
     tower.stem.project.bias.copy_(torch.einsum("dcthw,c->d", weight, shift))
+
+
+def _copy_text_layers(model: StampForSegmentation, other: StampForSegmentation) -> None:
+    weights = other.model.language_model.state_dict()
+    weights["embed_tokens.weight"] = model.get_input_embeddings().weight
+    model.model.language_model.load_state_dict(weights)
+    model.classifier.load_state_dict(other.classifier.state_dict())

@@ -233,7 +233,7 @@ def test_variants_that_are_not_there(folders: dict[str, Path], label: str, messa
 def test_a_missing_checkpoint_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("benchmarks.checkpoints.ASSETS", tmp_path)
     with pytest.raises(
-        ValueError, match=r"train it with `python -m benchmarks train --method polygon .*--polygon-model"
+        ValueError, match=r"train it with `python -m benchmarks train --methods polygon .*--polygon-model"
     ):
         load_methods(["polygon"], options({}))
 
@@ -289,6 +289,7 @@ def test_the_published_class_is_loaded_and_answers(simpleseg: Path) -> None:
     assert (method.name, method.variant, method.precision) == ("polygon", "published", "float32")
     about = method.provenance()
     assert {"parameters", "commit", "hardware", "checkpoint_sha256", "transformers"} <= set(about)
+    assert (about["trained_from"], about["pictures_seen"]) == (None, None)
 
 
 def test_the_published_prompt_is_made_around_the_phrase(simpleseg: Path, tmp_path: Path) -> None:

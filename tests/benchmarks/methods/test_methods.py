@@ -8,12 +8,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.__main__ import build_parser
-from benchmarks.checkpoints import CHECKPOINTS, MethodOptions, missing_checkpoints, read_method_options
+from benchmarks.checkpoints import ASSETS, CHECKPOINTS, MethodOptions, missing_checkpoints, read_method_options
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample, Sample, Truth
 from benchmarks.methods import load_methods, method_labels
 from benchmarks.methods.released import segment_released
-from benchmarks.methods.stamp import LONGER
 from benchmarks.methods.teacher_forcing import segment_forced
 from benchmarks.running.measuring import run_samples
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
@@ -78,10 +77,11 @@ def test_the_released_algorithm_takes_a_pass_for_each_mask() -> None:
     assert np.any(plain.masks != cut.masks)  # the refinement is the one that was asked for
 
 
-def test_the_shipped_nano_is_marked() -> None:
+def test_the_shipped_nano_is_named_and_has_no_budget_to_compare() -> None:
     stamp, nano = load_methods(["stamp", "stamp_nano:none"], options("--model", str(EMBEDDED_CHECKPOINT)))
     assert (nano.name, nano.variant, nano.provenance()["model"]) == ("stamp_nano", "none", "stamp-nano")
-    assert stamp.provenance()["note"] == nano.provenance()["note"] == LONGER
+    for about in (stamp.provenance(), nano.provenance()):
+        assert (about["trained_from"], about["pictures_seen"]) == (None, None)
 
 
 def test_stamp_is_the_equal_budget_checkpoint_where_there_is_one(
@@ -90,14 +90,23 @@ def test_stamp_is_the_equal_budget_checkpoint_where_there_is_one(
     monkeypatch.setattr("benchmarks.checkpoints.ASSETS", tmp_path)
     with pytest.raises(ValueError, match="There is no assets/nano-backbone: name a folder with --backbone-model"):
         load_methods(["backbone"], options())
+    budget = {"trained_from": "nano-backbone", "pictures_seen": 2000}
+    trained = ASSETS / CHECKPOINTS["stamp"]
     for name in (CHECKPOINTS["stamp"], CHECKPOINTS["backbone"]):
         (tmp_path / name).mkdir()
         for path in EMBEDDED_CHECKPOINT.iterdir():
             (tmp_path / name / path.name).symlink_to(path)
+    for path in (trained / "sweep.json", trained / "training.json"):
+        (tmp_path / CHECKPOINTS["stamp"] / path.name).unlink(missing_ok=True)
+        (tmp_path / CHECKPOINTS["stamp"] / path.name).symlink_to(path)
     stamp, nano, backbone = load_methods(["stamp", "stamp_nano", "backbone"], options())
     about = [method.provenance() for method in (stamp, nano, backbone)]
     assert [one["model"] for one in about] == ["nano-stamp", "stamp-nano", "nano-backbone"]
-    assert [one["note"] for one in about] == [None, LONGER, None]
+    assert [{name: one[name] for name in budget} for one in about] == [
+        budget,
+        dict.fromkeys(budget),
+        dict.fromkeys(budget),
+    ]
     (other,) = load_methods(["stamp"], options("--model", str(tmp_path / CHECKPOINTS["backbone"])))
     assert other.provenance()["model"] == "nano-backbone"
 
@@ -108,7 +117,7 @@ def test_what_all_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     missing = missing_checkpoints(options())
     assert list(missing) == ["polygon", "patch_text", "embedding", "backbone", "stamp_nano"]
     assert method_labels(["stamp:none", "all"], missing) == ("stamp:none", "stamp")
-    assert "train --method patch_text" in missing["patch_text"]
+    assert "train --methods patch_text" in missing["patch_text"]
     assert "--patch-text-model" in missing["patch_text"]
     assert "train" not in missing["backbone"]
     assert missing["stamp_nano"] == "stamp itself is the shipped nano, as there is no assets/nano-stamp."

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,11 +198,19 @@ def test_tables(tmp_path: Path) -> None:
     assert lines[-1] == "Measured with: unknown, there is no run.json."
 
 
-def write_run(folder: Path, methods: dict[str, dict[str, str | None]]) -> None:
+def write_run(folder: Path, methods: dict[str, dict[str, Any]]) -> None:
     """run.json, with as much as a report reads of it."""
     session = {"date": "2026-01-02", "commit": "abc", "uncommitted_changes": False}
     run = {"config": {"processes": 1, "seed": 0}, "dataset": {}, "methods": methods, "sessions": [session]}
     (folder / "run.json").write_text(json.dumps(run))
+
+
+NOTES = {
+    "stamp": None,
+    "polygon:x": "trained from another-bone on 20 pictures, which is not the equal budget",
+    "stamp_nano": "no record says that it was trained with the equal budget",
+    "backbone": None,
+}
 
 
 def test_dialogue_before_and_after(tmp_path: Path) -> None:
@@ -211,26 +220,59 @@ def test_dialogue_before_and_after(tmp_path: Path) -> None:
     shipped = [replace(record, method="stamp_nano") for record in records() if record.method == "stamp"]
     folder = write(tmp_path, [*records(), *shipped, *backbone])
     assert all(row["before"] is None for row in make_report(folder)["rows"])  # nobody knows what was trained from what
-    about: dict[str, dict[str, str | None]] = {"stamp": {"model": "nano-stamp"}, "backbone": {"model": "nano-backbone"}}
-    write_run(folder, about | {"stamp_nano": {"model": "stamp-nano", "note": "trained longer"}})
+    about: dict[str, dict[str, Any]] = {
+        "stamp": {"model": "any-name", "trained_from": "bone", "pictures_seen": 20},
+        "polygon:x": {"model": "nano-polygon", "trained_from": "another-bone", "pictures_seen": 20},
+        "backbone": {"model": "bone", "trained_from": None, "pictures_seen": None},
+        "stamp_nano": {"model": "nano-stamp", "trained_from": None, "pictures_seen": None},
+    }
+    write_run(folder, about)
     rows = {row["method"]: row for row in make_report(folder)["rows"]}
     before = rows["stamp"]["before"]
     assert (before["dialogue"]["value"], before["dialogue"]["n"]) == (pytest.approx(1 / 3), 3)
     assert (before["change"]["value"], before["change"]["n"]) == (pytest.approx(1 / 3), 3)
     assert {name for name, row in rows.items() if row["before"]} == {"stamp"}
     assert (rows["backbone"]["requests_for_masks"], rows["backbone"]["scores"]["gIoU"]) == (0, None)
-    assert (rows["stamp_nano"]["note"], rows["stamp"]["note"]) == ("trained longer", None)
+    assert {name: row["note"] for name, row in rows.items()} == NOTES
     lines = write_report(folder).splitlines()
     columns = lines[0].split(" | ")
     place = columns.index("dialogue before")
     assert columns[place - 1 : place + 2] == ["dialogue", "dialogue before", "change"]
     cells = {line.split(" | ")[2]: line.split(" | ") for line in lines[2:6]}
-    assert set(cells) == {"stamp", "polygon:x", "stamp_nano*", "backbone"}
+    assert set(cells) == {"stamp", "polygon:x*", "stamp_nano*", "backbone"}
     assert cells["stamp"][place].startswith("0.333 [")
     assert cells["stamp"][place + 1].startswith("+0.333 [")
     assert cells["backbone"][place - 1].startswith("0.333 [")
     assert cells["backbone"][place : place + 2] == cells["stamp_nano*"][place : place + 2] == ["–", "–"]
-    assert "stamp_nano*: trained longer." in lines
+    assert f"stamp_nano*: {NOTES['stamp_nano']}." in lines
+    assert "Equal budget, trained from bone on 20 pictures each: stamp." in lines
+
+
+def test_methods_of_equal_budget_are_named_by_what_was_recorded(tmp_path: Path) -> None:
+    """Whatever the checkpoints are called; a change of dialogue needs the same backbone, not the same budget."""
+    questions = [record for record in records() if record.correct is not None]
+    made = [replace(one, method=name) for one in questions for name in ("stamp", "polygon", "embedding", "backbone")]
+    folder = write(tmp_path, made)
+    pictures = {"stamp": 90, "polygon": 20, "embedding": 20}
+    about: dict[str, dict[str, Any]] = {
+        name: {"model": "x", "trained_from": "bone", "pictures_seen": number} for name, number in pictures.items()
+    }
+    write_run(folder, about | {"backbone": {"model": "bone"}})
+    report = make_report(folder)
+    assert report["equal_budget"] == {
+        "trained_from": "bone", "pictures_seen": 20, "methods": ["polygon", "embedding"]
+    }  # fmt: skip
+    rows = {row["method"]: row for row in report["rows"]}
+    assert {name for name, row in rows.items() if row["before"]} == set(pictures)
+    assert {name for name, row in rows.items() if row["note"]} == {"stamp"}
+    assert "Equal budget, trained from bone on 20 pictures each: polygon, embedding." in write_report(folder)
+    for one in about.values():
+        one |= {"trained_from": None, "pictures_seen": None}
+    write_run(folder, about | {"backbone": {"model": "bone"}})
+    report = make_report(folder)
+    assert report["equal_budget"] is None
+    assert {row["note"] for row in report["rows"]} == {row["before"] for row in report["rows"]} == {None}
+    assert "Equal budget" not in write_report(folder)
 
 
 def test_memory_stands_in_the_table(tmp_path: Path) -> None:

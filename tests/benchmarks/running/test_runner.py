@@ -240,6 +240,28 @@ def test_another_day_is_another_session(dataset: Dataset, tmp_path: Path) -> Non
     assert [session["date"] for session in sessions] == ["2026-01-02", "2026-01-03"]
 
 
+def test_a_folder_of_an_earlier_version_goes_on_and_gets_the_budget(dataset: Dataset, tmp_path: Path) -> None:
+    """It has a note about the checkpoint and does not say what it was trained from."""
+    out = tmp_path / "out"
+    earlier = methods()
+    for method in earlier:
+        method.about["note"] = "trained longer"
+    run_benchmark(dataset, earlier, CONFIG, out, ALONE)
+    budget = {"trained_from": "bone", "pictures_seen": 20}
+    for pictures, is_refused in ((20, False), (20, False), (30, True)):
+        later = methods()
+        for method in later:
+            method.about |= budget | {"pictures_seen": pictures}
+        if is_refused:
+            with pytest.raises(ValueError, match=r"methods\.a\.pictures_seen: 20 there, 30 now"):
+                run_benchmark(dataset, later, CONFIG, out, ALONE)
+        else:
+            run_benchmark(dataset, later, CONFIG, out, ALONE)
+        assert json.loads((out / "run.json").read_text())["methods"] == {
+            label: {"model": "none"} | budget for label in "ab"
+        }
+
+
 @pytest.mark.parametrize(("name", "value"), [("limit", 0), ("warmups", 0), ("seed", -1), ("processes", 0)])
 def test_contradictory_settings_are_refused(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least"):

@@ -9,22 +9,26 @@ import pytest
 import torch
 from PIL import Image
 
-import benchmarks.methods.polygon
-from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from benchmarks.scoring.curves import curve_points, read_answers
 from benchmarks.training import train as training
-from benchmarks.training.card import sweep_table
+from benchmarks.training.card import curve_table, sweep_table
+from benchmarks.training.curve import milestones
 from benchmarks.training.objectives import OBJECTIVES, WrittenMasks
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_batches, choice_score
-from benchmarks.training.train import choose_rate, make_trainer, segment_figures, train
+from benchmarks.training.together import train_together
+from benchmarks.training.train import Means, choose_rates, make_trainer, train
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.scene_set import TEST_SEEDS
 from stamp.training.learning.attention_targets import Head
-from stamp.training.learning.data import BatchMaker, BatchPlan, Rows
+from stamp.training.learning.batch import Rows
+from stamp.training.learning.cells import Grid
+from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from stamp.training.talk.exchange import Exchange
 from tests.benchmarks.nano import make_processor, write_backbone
+from tests.narrow import narrow_model
 from tests.training.conftest import STYLES, library
 
 __all__ = ["library"]
@@ -40,13 +44,24 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def makers(library: ArtLibrary) -> dict[str, BatchMaker]:
-    processor = make_processor()
-    return {name: BatchMaker(PLAN, processor, library, 4, masks=one) for name, one in OBJECTIVES.items()}
+    made = {}
+    for name, objective in OBJECTIVES.items():
+        processor = make_processor()
+        objective.adopt(narrow_model(processor), processor)
+        made[name] = BatchMaker(PLAN, processor, library, 4, masks=objective)
+    return made
 
 
-def plan(backbone: Path, method: str, **more: object) -> TrainingPlan:
+def plan(backbone: Path, *methods: str, **more: object) -> TrainingPlan:
     given = {"steps": 2, "sweep_steps": 1, "rates": (2e-4, 1e-3), "grid": 6, "images": 1, "validation_batches": 1}
-    return TrainingPlan(method, backbone, styles=STYLES, **(given | more))  # type: ignore[arg-type]
+    return TrainingPlan(methods, backbone, styles=STYLES, **(given | {"points": 2} | more))  # type: ignore[arg-type]
+
+
+def trainer_of(
+    library: ArtLibrary, backbone: Path, method: str, out: Path, rate: float = 1e-3, **more: object
+) -> Trainer:
+    recipe = plan(backbone, method, **more)
+    return make_trainer(recipe, method, rate, recipe.steps, Means(library, None, CPU, workers=0), out)
 
 
 def words(maker: BatchMaker, rows: Rows, of_answers: bool) -> list[str]:
@@ -113,27 +128,61 @@ def test_targets(makers: dict[str, BatchMaker]) -> None:
         assert Head.NAMED not in written.attention_index[:, 0]
 
 
-def test_several_masks_are_written_in_their_places(library: ArtLibrary) -> None:
+def test_several_masks_are_written_in_their_places(library: ArtLibrary, makers: dict[str, BatchMaker]) -> None:
+    """Each token of a mask knows which cells its object covers."""
     scene = compose_scene(3, library, SceneConfig(STYLES, 192, 128))
+    grid = Grid.of(scene, makers["stamp"].lexicon)
     answer = "Sure, here are the segmentation masks for the one: <|seg|> and the remaining things: <|seg|>"
     rest = tuple(range(2, len(scene.objects) + 1))
     exchange = Exchange("segment_several", "both", answer, ((1,), rest))
     for name, bound in (("polygon", 0.8), ("patch_text", 0.6)):
         form = written_as(name).form
-        written = OBJECTIVES[name].answer(exchange, scene)
+        processor = makers[name].processor
+        learned = OBJECTIVES[name].answer(exchange, grid, processor)
+        written = processor.decode(learned.token_ids)
         masks = [piece.text for piece in form.pieces(written) if piece.is_mask]
         assert [piece.text for piece in form.pieces(written) if not piece.is_mask][1] == " and the remaining things: "
+        tokens = processor.tokenizer.convert_ids_to_tokens([learned.token_ids[one.index] for one in learned.written])
+        assert "".join(tokens) == "".join(masks)
+        first = len(form.tokens(np.isin(scene.labels, exchange.targets[0])))
+        for one, ids in zip((learned.written[first - 1], learned.written[first]), exchange.targets, strict=True):
+            np.testing.assert_array_equal(one.cells, grid.cover(ids))
         for text, ids in zip(masks, exchange.targets, strict=True):
             drawn = form.draw(text, Image.fromarray(scene.image))
             assert intersection_over_union(drawn, np.isin(scene.labels, ids)) >= bound
-    assert "remaining things*" in written
-    with pytest.raises(ValueError, match="no name before a mask"):
-        OBJECTIVES["polygon"].answer(replace(exchange, answer="<|seg|><|seg|>"), scene)
+
+
+@pytest.mark.parametrize("name", ["polygon", "patch_text"])
+def test_before_each_token_of_a_mask_the_model_looks_where_it_points(makers: dict[str, BatchMaker], name: str) -> None:
+    maker, form = makers[name], written_as(name).form
+    rows, (_, height, width) = mask_rows(maker), maker[1].grid_thw[0].tolist()
+    grid_hw = height, width
+    image_start = int((rows.input_ids[0] == maker.processor.image_token_id).int().argmax())
+    mine = rows.attention_index[:, 0] == Head.WRITTEN
+    foretold: dict[int, list[int]] = {}
+    for (_, row, query), weights in zip(rows.attention_index[mine].tolist(), rows.attention_targets[mine], strict=True):
+        token = str(maker.processor.tokenizer.convert_ids_to_tokens(int(rows.input_ids[row, query + 1])))
+        foretold.setdefault(row, []).append(query + 1)
+        if token.startswith("<row"):
+            continue  # depends on the runs after it
+        (place,) = list(form.places(["<row0>", token] if name == "patch_text" else [token], grid_hw))[-1:]
+        seen = weights[image_start : image_start + len(place)].numpy()
+        if name == "polygon" and not place.any():
+            assert weights[0] == 1  # the end of a contour: the sink
+        elif name == "polygon":
+            np.testing.assert_array_equal(seen, place)
+        else:  # in whichever row it is
+            columns = seen.reshape(grid_hw).sum(0)
+            np.testing.assert_allclose(columns, place.reshape(grid_hw).sum(0) / place.sum(), atol=1e-5)
+    own = set(maker.masks.words(maker.processor))
+    for row, ids in enumerate(rows.input_ids.tolist()):
+        assert foretold.get(row, []) == [index for index, token in enumerate(ids) if token in own]
+    assert foretold
 
 
 def test_rates_are_chosen_on_scenes_of_their_own(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
     assert CHOICE_SEEDS.stop <= TEST_SEEDS.start
-    trainer = make_trainer(plan(backbone, "polygon"), 1e-3, 2, library, tmp_path, CPU, 0)
+    trainer = trainer_of(library, backbone, "polygon", tmp_path)
     (first,) = choice_batches(trainer, 1)
     scene = compose_scene(CHOICE_SEEDS.start, library, SceneConfig(STYLES, 96, 96))
     pixels, _ = trainer.processor.encode_image(Image.fromarray(scene.image))
@@ -142,36 +191,67 @@ def test_rates_are_chosen_on_scenes_of_their_own(library: ArtLibrary, backbone: 
     assert choice_score({"text": 1.0, "dense": 9.0}) == 1.0
 
 
+def weights_of(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.model.state_dict().items()}
+
+
+def test_methods_learn_together_what_each_learns_alone(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
+    """The tower and the words that it knows stay; of the embeddings only a method's own ones change."""
+    alone = [trainer_of(library, backbone, name, tmp_path / "alone" / name) for name in OBJECTIVES]
+    together = [trainer_of(library, backbone, name, tmp_path / name, rate=1e-3) for name in OBJECTIVES]
+    before = [weights_of(trainer) for trainer in together]
+    for trainer in alone:
+        train_together([trainer])
+    train_together(together)
+    for one, other, start in zip(alone, together, before, strict=True):
+        learned = weights_of(other)
+        for name, value in weights_of(one).items():
+            assert torch.equal(learned[name], value), name
+        moved = {name for name, value in learned.items() if not torch.equal(value, start[name])}
+        assert moved
+        assert not any(name.startswith("model.visual") for name in moved)
+        words = "model.language_model.embed_tokens.weight"
+        rows = (learned[words] != start[words]).any(1).nonzero().flatten().tolist()
+        assert set(rows) == set(other.masks.words(other.processor))
+
+
+def test_pictures_are_shared_only_if_the_tower_stays(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
+    trainer = trainer_of(library, backbone, "stamp", tmp_path)
+    (stage,) = trainer.config.stages
+    trainer.config = replace(trainer.config, stages=(replace(stage, vision_lr=1e-4),))
+    with pytest.raises(ValueError, match="only share pictures"):
+        train_together([trainer])
+
+
 def test_resuming_gives_the_very_same_weights(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
-    """The embedding's: its decoder is part of the state."""
-    recipe = plan(backbone, "embedding")
-    whole = make_trainer(recipe, 1e-3, 2, library, tmp_path / "whole", CPU, 0)
-    start = {name: value.clone() for name, value in whole.model.state_dict().items()}
-    whole.run()
-    moved = {name for name, value in whole.model.state_dict().items() if not torch.equal(value, start[name])}
-    assert {name.split(".")[0] for name in moved} == {"model", "mask_decoder", "lm_head"}
+    """Two methods, killed between their second steps: one waits for the other. The decoder is part of the state."""
+    names = ("polygon", "embedding")
+    whole = [trainer_of(library, backbone, name, tmp_path / "whole" / name) for name in names]
+    start = weights_of(whole[1])
+    train_together(whole)
+    moved = {name for name, value in weights_of(whole[1]).items() if not torch.equal(value, start[name])}
     parts = {name.split(".")[1] for name in moved if name.startswith("mask_decoder")}
     assert parts == {"prompt", "image_projection", "no_dense_prompt", "decoder"}  # not the positions
-    part = make_trainer(recipe, 1e-3, 2, library, tmp_path / "part", CPU, 0)
+    part = [trainer_of(library, backbone, name, tmp_path / name) for name in names]
     original = Trainer.train_step
 
-    def one_step(self: Trainer, stage: object, step: int, batch: object) -> dict[str, float]:
-        if step == 1:
+    def dying(self: Trainer, stage: object, step: int, batch: object) -> dict[str, float]:
+        if step == 1 and self.masks.name == "embedding":
             raise KeyboardInterrupt
         return original(self, stage, step, batch)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "train_step", one_step)
-        part.run()
-    again = make_trainer(recipe, 1e-3, 2, library, tmp_path / "part", CPU, 0)
-    assert again.resume()
-    assert again.progress.step == 1
-    assert isinstance(again.model, EmbeddingForSegmentation)
-    again.run()
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(again.model.state_dict()[name], value), name
+        patch.setattr(Trainer, "train_step", dying)
+        train_together(part)
+    again = [trainer_of(library, backbone, name, tmp_path / name) for name in names]
+    assert [trainer.resume() for trainer in again] == [True, True]
+    assert [trainer.progress.step for trainer in again] == [2, 1]
+    train_together(again)
+    for one, other in zip(whole, again, strict=True):
+        for name, value in weights_of(one).items():
+            assert torch.equal(other.model.state_dict()[name], value), name
     with pytest.raises(ValueError, match="another configuration"):
-        make_trainer(plan(backbone, "stamp"), 1e-3, 2, library, tmp_path / "part", CPU, 0).resume()
+        trainer_of(library, backbone, "stamp", tmp_path / "polygon").resume()
 
 
 def test_the_best_rate_is_kept_and_not_looked_for_again(
@@ -180,56 +260,62 @@ def test_the_best_rate_is_kept_and_not_looked_for_again(
     scores = {2e-4: 3.0, 5e-4: 1.0, 1e-3: float("nan")}
     ran: list[float] = []
 
-    def run(self: Trainer) -> None:
-        ran.append(self.config.stages[0].text_lr)
+    def run(trainers: list[Trainer]) -> None:
+        ran.append(trainers[0].config.stages[0].text_lr)
 
-    monkeypatch.setattr(Trainer, "run", run)
+    monkeypatch.setattr(training, "train_together", run)
     monkeypatch.setattr(training, "validation_losses", lambda trainer, _: {"text": scores[ran[-1]]})
-    wanted = plan(backbone, "polygon", rates=tuple(scores))
-    assert choose_rate(replace(wanted, rates=(2e-4,)), library, tmp_path, CPU, 0) == 2e-4
-    assert choose_rate(wanted, library, tmp_path, CPU, 0) == 5e-4
+    wanted, means = plan(backbone, "polygon", rates=tuple(scores)), Means(library, None, CPU, workers=0)
+    assert choose_rates(replace(wanted, rates=(2e-4,)), means, tmp_path) == {"polygon": 2e-4}
+    assert choose_rates(wanted, means, tmp_path) == {"polygon": 5e-4}
     assert ran == [2e-4, 5e-4, 1e-3]
-    with pytest.raises(ValueError, match=r"of another sweep \(method differ\)"):
-        choose_rate(replace(wanted, method="stamp"), library, tmp_path, CPU, 0)
+    with pytest.raises(ValueError, match=r"of another sweep \(steps differ\)"):
+        choose_rates(replace(wanted, sweep_steps=7), means, tmp_path)
     with pytest.raises(ValueError, match="try smaller ones"):
-        choose_rate(replace(wanted, rates=(1e-3,)), library, tmp_path, CPU, 0)
+        choose_rates(replace(wanted, rates=(1e-3,)), means, tmp_path)
 
 
-@pytest.mark.parametrize("method", ["polygon", "embedding"])
-def test_a_whole_training(
-    library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    """Sweep, training, figures and card; a second call has nothing to train and ends alike."""
-    recipe = plan(backbone, method)
-    monkeypatch.setattr(benchmarks.methods.polygon, "MAX_NEW_TOKENS", 8)  # an untrained model never ends
-    text = train(recipe, library, tmp_path / "run", CPU, 0, scenes=2)
-    model = tmp_path / "run" / "model"
-    assert (model / "README.md").read_text() == text
-    assert {"sweep.json", "figures.json", "figures.jsonl", "training.json", "log.jsonl", "config.json"} <= {
-        path.name for path in model.iterdir()
-    }
-    sweep = json.loads((model / "sweep.json").read_text())
-    assert [row["rate"] for row in sweep["rows"]] == [2e-4, 1e-3]
-    assert all(row["score"] == choice_score(row["losses"]) for row in sweep["rows"])
-    assert sweep_table(sweep["rows"]) in text
-    best = min(sweep["rows"], key=lambda row: row["score"])["rate"]
-    assert f"at rate {best:g}" in text
-    assert ("mask" in sweep["rows"][0]["losses"]) == (method == "embedding")
-    rows = [json.loads(line) for line in (model / "figures.jsonl").read_text().splitlines()]
-    assert len(rows) == 2
-    figures = json.loads((model / "figures.json").read_text())
-    assert figures["segment"] == segment_figures(rows)
-    assert figures["segment"]["gIoU"] == pytest.approx(sum(row["iou"] for row in rows) / 2)
-    assert json.loads((model / "training.json").read_text())["masks"] == method
-    assert not any(str(path) in text for path in (tmp_path, backbone))
+def test_a_whole_training(library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweep, training, curves and cards of two methods; a second call has nothing to train and ends alike."""
+    names = ("polygon", "embedding")
+    recipe, means = plan(backbone, *names), Means(library, None, CPU, workers=0)
+    monkeypatch.setattr(training, "MAX_NEW_TOKENS", 8)  # an untrained model never ends
+    monkeypatch.setattr(training, "CURVE_SAMPLES", 4)
+    texts = train(recipe, means, tmp_path)
+    assert set(texts) == set(names)
+    for name, text in texts.items():
+        model = tmp_path / name / "model"
+        assert (model / "README.md").read_text() == text
+        assert {"sweep.json", "figures.json", "curve.jsonl", "training.json", "log.jsonl", "config.json"} <= {
+            path.name for path in model.iterdir()
+        }
+        sweep = json.loads((model / "sweep.json").read_text())
+        assert [row["rate"] for row in sweep["rows"]] == [2e-4, 1e-3]
+        assert all(row["score"] == choice_score(row["losses"]) for row in sweep["rows"])
+        assert sweep_table(sweep["rows"]) in text
+        best = min(sweep["rows"], key=lambda row: row["score"])["rate"]
+        assert f"rate\n{best:g}" in text
+        assert ("mask" in sweep["rows"][0]["losses"]) == (name == "embedding")
+        rows = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
+        assert [row["pictures"] for row in rows] == [1] * 4 + [2] * 4
+        assert [row["sample"] for row in rows[:4]] == [row["sample"] for row in rows[4:]]
+        assert curve_table(curve_points(name, read_answers(model / "curve.jsonl")[0])) in text
+        assert json.loads((model / "training.json").read_text())["masks"] == name
+        assert not any(str(path) in text for path in (tmp_path, backbone))
     monkeypatch.setattr(Trainer, "train_step", None)
-    assert train(recipe, library, tmp_path / "run", CPU, 0, scenes=2) == text
+    assert train(recipe, means, tmp_path) == texts
+
+
+def test_points_are_evenly_apart() -> None:
+    assert milestones(10, 4) == (2, 5, 8, 10)
+    assert milestones(2, 6) == (1, 2)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "points"}, "method must be one of stamp, polygon, patch_text, embedding, got 'points'"),
+        ({"methods": ("points",)}, "method must be one of stamp, polygon, patch_text, embedding, got 'points'"),
+        ({"methods": ()}, "methods must be distinct"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"rates": ()}, "rates must be distinct and above 0"),
         ({"rates": (1e-3, 1e-3)}, "rates must be distinct and above 0"),
@@ -237,8 +323,9 @@ def test_a_whole_training(
     ],
 )
 def test_plans_that_make_no_sense(change: dict[str, object], message: str) -> None:
+    given = {"methods": ("stamp",), "backbone": Path("nano-backbone"), "steps": 2, "sweep_steps": 1, "rates": (1e-3,)}
     with pytest.raises(ValueError, match=message):
-        plan(Path("nano-backbone"), **({"method": "stamp"} | change))  # type: ignore[arg-type]
+        TrainingPlan(**(given | change))  # type: ignore[arg-type]
 
 
 def test_every_objective_is_a_method() -> None:

@@ -1,5 +1,7 @@
 """Masks as text, half written: what can be drawn never takes back what was drawn before."""
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from benchmarks.baselines.patches import BACKGROUND, GRID
@@ -59,3 +61,20 @@ def test_cells_only_ever_grow() -> None:
         assert found[: len(seen)] == seen
         seen = found
     assert len(seen) == 28
+
+
+def test_location_tokens_grow_too() -> None:
+    corners = "Here: <0,31><31,0><4,5><close><1,2><3,4><99,1><close>, and"
+    expected = [(0, 0.0, 1.0), (0, 1.0, 0.0), (0, 4 / 31, 5 / 31), (1, 1 / 31, 2 / 31), (1, 3 / 31, 4 / 31)]
+    grows(vertices, corners, [*expected, (1, 1.0, 1 / 31)])
+    runs = "Here: <row3><0-1><4-5><row7><15-99><1-1><row16><0-3>"
+    grows(cells, runs, [(3, 0), (3, 1), (3, 4), (3, 5), (7, 15), (7, 1)])
+
+
+def grows(read: Callable[[str], Sequence[object]], text: str, expected: Sequence[object]) -> None:
+    seen: Sequence[object] = []
+    for end in range(len(text) + 1):
+        found = read(text[:end])
+        assert found[: len(seen)] == seen
+        seen = found
+    assert seen == expected

@@ -86,6 +86,20 @@ def test_every_figure_is_explained_on_hover_and_below(results: Results) -> None:
     assert "<p>Small print: 95% interval over pictures. Bold: no other method is better beyond chance. " in html
 
 
+def test_methods_of_equal_budget_are_named_and_others_have_a_star(results: Results) -> None:
+    rows, pairs = view(results)
+    budgets = rows["method"].map({"stamp": ("<bone>", 20.0), "polygon": ("<bone>", 20.0), "patch_text": (None, None)})
+    rows = rows.assign(trained_from=[start for start, _ in budgets], pictures_seen=[seen for _, seen in budgets])
+    rows["note"] = rows["method"].map({"patch_text": "another one"})
+    html = ranking_html(rows, pairs)
+    named = " and ".join(name for name in rows["label"] if name != "Patch text")
+    assert f"<p>Equal budget, trained from &lt;bone&gt; on 20 pictures each: {named}.</p>" in html
+    assert "<p>* Patch text: another one.</p>" in html
+    assert html.count('class="star"') == 1
+    assert "Equal budget" not in ranking_html(rows[rows["method"] != "stamp"], pairs)  # with what?
+    assert "Equal budget" not in ranking_html(*view(results))  # scripted methods have no records
+
+
 def test_rows_of_several_splits_have_no_rank_and_no_verdict(results: Results) -> None:
     rows, pairs = view(results, Filters("scenes"))
     assert pairs == {}

@@ -27,19 +27,19 @@ def test_each_variant_changes_one_thing(processor: StampProcessor) -> None:
     full = narrow_model(processor)
     assert full.config.mask_position_mode == "image"
     real = torch.tensor([[1, 1, 1, 1, 0]])
-    causal = VARIANTS["causal"].adopt(full)
+    causal = VARIANTS["causal"].adopt(full, processor)
     assert isinstance(causal, CausalMaskStamp)
     seen, seen_by_full = (model.row_attention(real, torch.tensor([2]), 3)[0, 0] for model in (causal, full))
     assert torch.equal(seen[:, :5], seen_by_full[:, :5])
     assert seen[5:, 5:].tolist() == [[True, False, False], [True, True, False], [True, True, True]]
     assert seen_by_full[5:, 5:].all()
     features = torch.randn(4, full.config.text_config.hidden_size)
-    plain = VARIANTS["no patch features"].adopt(full)
+    plain = VARIANTS["no patch features"].adopt(full, processor)
     assert isinstance(plain, PlainQueryStamp)
     word = full.get_input_embeddings().get_parameter("weight")[full.config.mask_token_id]
     assert torch.equal(plain.mask_queries(features), word.expand(4, -1))
     assert torch.equal(full.mask_queries(features), word + features)
-    sequential = VARIANTS["sequential positions"].adopt(full)
+    sequential = VARIANTS["sequential positions"].adopt(full, processor)
     assert isinstance(sequential, SequentialStamp)
     seg, image = torch.tensor([7]), torch.tensor([3])
     assert sequential.mask_positions(seg, image, (2, 2)).tolist() == [[[8, 9, 10, 11]]] * 3

@@ -8,7 +8,8 @@ import torch
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.attention_targets import HEADS, Head
-from stamp.training.learning.data import Batch, BatchMaker, BatchPlan, Rows
+from stamp.training.learning.batch import Batch, Rows
+from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.grounding import Grounding
 from stamp.training.learning.nano import build_model
 from stamp.training.scenes.art import ArtLibrary

@@ -14,7 +14,7 @@ def test_a_backbone_looks_for_nouns_with_the_look_for_cells_exchanged(processor:
     heads = {name: getattr(attention, name).weight.detach().clone().view(3, 64, 192) for name in ("q_proj", "k_proj")}
     hidden = torch.randn(5, 192)
     noun_to_cell = (hidden @ heads["q_proj"][0].T) @ (hidden @ heads["k_proj"][0].T).T
-    assert AllMask().adopt(model) is model
+    assert AllMask().adopt(model, processor) is model
     query, key = (getattr(attention, name).weight.detach().view(3, 64, 192) for name in ("q_proj", "k_proj"))
     cell_to_noun = (hidden @ query[2].T) @ (hidden @ key[2].T).T
     torch.testing.assert_close(cell_to_noun, noun_to_cell.T)
@@ -28,5 +28,5 @@ def test_a_model_that_gives_masks_stays_as_it_is(processor: StampProcessor) -> N
     with torch.no_grad():
         model.classifier.bias.fill_(0.1)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    AllMask().adopt(model)
+    AllMask().adopt(model, processor)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

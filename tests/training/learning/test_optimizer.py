@@ -147,3 +147,16 @@ def test_muon_orthogonalises_in_float32_where_bfloat16_is_slow(
     optimizer_of(tiny, decay=0.0).step(1.0)
     moved = (before - tiny.block.weight).double() / (3 * LR * 0.2 * 4**0.5)
     assert errors[0] < (moved - orthogonalised(gradient)).abs().max() < errors[1]
+
+
+def test_only_a_parts_own_rows_change(tiny: Tiny) -> None:
+    """Neither by their gradient nor by decay."""
+    parts = [ParamGroup([tiny.head.weight], None, LR, rows=(1,)), ParamGroup([tiny.block.weight], tiny.blocks, LR)]
+    optimizer = Optimizers(parts, DECAY)
+    before = tiny.head.weight.detach().clone()
+    for _ in range(3):
+        set_gradients(tiny, 0.5)
+        optimizer.keep_own_rows()
+        optimizer.step(1.0)
+    assert torch.equal(tiny.head.weight[0], before[0])
+    torch.testing.assert_close(tiny.head.weight[1], before[1] - 3 * LR)  # AdamW: the same gradient each time

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 from stamp.files import StorageError
 from stamp.predictor import StampPredictor
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.cells import N_ATTRIBUTES, N_PLACE
 from stamp.training.learning.config import Stage, TrainingConfig
-from stamp.training.learning.data import Batch, BatchPlan, Rows
+from stamp.training.learning.data import BatchPlan
 from stamp.training.learning.objectives import word_shares
 from stamp.training.learning.optimizer import Optimizers
 from stamp.training.learning.trainer import Trainer
@@ -223,7 +224,7 @@ def test_init_from_takes_weights_and_nothing_else(
 def test_a_few_steps_on_one_batch_lower_every_loss(make: Make, tmp_path: Path) -> None:
     stage = replace(JOINT, steps=100, warmup_steps=1, decay_share=0.01)
     run = make(tmp_path, TrainingConfig((stage,), precision="float32"))
-    run.optimizer = run._make_optimizer(stage)
+    run.start(stage)
     batch = next(run._batches(stage, 0))
     history = [run.train_step(stage, 0, batch) for _ in range(12)]
     for name in ("text", "inside", "mask", "dense", "align", "attributes"):
@@ -278,13 +279,18 @@ def test_stages_that_make_no_sense_are_refused() -> None:
 
 @pytest.mark.parametrize("stage", [WORDS, replace(JOINT, vision_lr=0.0, teacher_mix=0.5)])
 def test_a_frozen_part_does_not_move(make: Make, tmp_path: Path, stage: Stage) -> None:
-    """Nor do the words that a frozen tower's features are made of."""
+    """Nor do the words that a frozen tower's features are made of: only the tokens of masks."""
     run = make(tmp_path, TrainingConfig((stage,), precision="float32"))
     before = {name: value.clone() for name, value in run.model.state_dict().items()}
     run.run()
     moved = {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
     assert moved
-    assert not any("visual" in name or "embed_tokens" in name for name in moved)
+    assert not any("visual" in name for name in moved)
+    words = run.model.get_input_embeddings().get_parameter("weight")
+    (name,) = (name for name in moved if "embed_tokens" in name)
+    rows = (words != before[name]).any(1).nonzero().flatten().tolist()
+    assert set(rows) <= {run.processor.seg_token_id, run.processor.mask_token_id}
+    assert rows
 
 
 def test_features_go_a_random_share_of_the_way_to_perfect_ones(

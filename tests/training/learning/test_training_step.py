@@ -1,6 +1,7 @@
 """One step of the trainer, exactly: what its losses are made of, what the optimizer gets, and when it is saved."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 from stamp.model.processing_stamp import StampProcessor
+from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.cells import N_ATTRIBUTES
 from stamp.training.learning.config import TrainingConfig
-from stamp.training.learning.data import Batch, Rows
 from stamp.training.learning.mask_objective import AllMask
 from stamp.training.learning.nano import build_model
-from stamp.training.learning.objectives import NounFeatures, mask_loss
+from stamp.training.learning.objectives import NounFeatures, mask_loss, run_rows
 from stamp.training.learning.optimizer import ParamGroup, parts_of
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
@@ -78,7 +79,8 @@ def test_losses_are_the_weighted_sums_of_their_parts(make: Make, tmp_path: Path)
         logits = run.nouns.classify(embeds, run.model.get_input_embeddings().get_parameter("weight"))
         entropy = -(batch.coverage * logits.log_softmax(-1)).sum(-1)
         of_rows = [loss_of_parts(run, batch, rows, embeds) for rows in (batch.mask_rows, batch.text_rows)]
-        masks = run.mask_logits(batch, embeds)
+        masks = run_rows(run.model, batch.mask_rows, batch, embeds).mask_logits
+        assert masks is not None
         assert batch.mask_rows.target is not None
         expected = {
             "dense": (batch.weights * entropy).sum() / batch.weights.sum(),
@@ -123,6 +125,9 @@ class Gradients:
         self.factor = -1.0
         self.kept: list[torch.Tensor] = []
 
+    def keep_own_rows(self) -> None:
+        """Every row is trained."""
+
     def step(self, lr_factor: float) -> None:
         self.factor = lr_factor
         self.kept = [torch.zeros_like(one) if one.grad is None else one.grad.clone() for one in self.parameters]
@@ -163,24 +168,27 @@ def test_the_default_step_is_clipped_and_decays() -> None:
 def test_the_optimizer_of_a_stage_has_its_decay_and_its_rates(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Vision tower, text and words; words move only with the tower."""
+    """Vision tower, text and words; words move only with the tower, but for the tokens of masks."""
     made: list[tuple[dict[int, float], float]] = []
+    rows: list[Sequence[int] | None] = []
 
     def optimizers(parts: tuple[ParamGroup, ...], weight_decay: float) -> Any:
         made.append(({id(p): part.lr for part in parts for p in part.parameters}, weight_decay))
+        rows.append(parts[-1].rows)
 
     monkeypatch.setattr("stamp.training.learning.trainer.Optimizers", optimizers)
     run = make(tmp_path, TrainingConfig((JOINT,), weight_decay=0.25))
     words = run.model.get_input_embeddings().get_parameter("weight")
     for vision_lr in (2e-3, 0.0):
-        run._make_optimizer(replace(JOINT, vision_lr=vision_lr, text_lr=5e-4))
+        run.start(replace(JOINT, vision_lr=vision_lr, text_lr=5e-4))
         rates, decay = made.pop()
         assert decay == 0.25
         assert len(rates) == len([*run.model.parameters(), *run.nouns.parameters()])
         for name, parameter in run.model.named_parameters():
             in_text = vision_lr if "visual" in name else 5e-4
-            assert rates[id(parameter)] == (in_text if parameter is not words or vision_lr else 0.0), name
+            assert rates[id(parameter)] == (5e-4 if parameter is words else in_text), name
         assert all(rates[id(parameter)] == vision_lr for parameter in run.nouns.parameters())
+    assert rows == [None, (run.processor.seg_token_id, run.processor.mask_token_id)]
 
 
 def test_a_pretrained_stem_learns_slowly_and_its_first_layers_not_at_all(processor: StampProcessor) -> None:
@@ -201,7 +209,7 @@ def test_a_run_without_a_checkpoint_starts_from_the_nano_of_its_seed(
     config = TrainingConfig((WORDS,), seed=3, vision_stem="patches")
     run = Trainer(config, library, tmp_path, torch.device("cpu"), workers=0)
     assert run.processor.tokenizer.get_vocab() == processor.tokenizer.get_vocab()
-    expected = AllMask().adopt(build_model(processor, 3, "patches")).state_dict()
+    expected = AllMask().adopt(build_model(processor, 3, "patches"), processor).state_dict()
     for name, value in run.model.state_dict().items():
         assert torch.equal(value, expected[name]), name
     assert run.model.training

@@ -9,7 +9,7 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.nano import build_model, build_processor, image_processor
-from stamp.training.learning.transfer import adopt_text, adopt_vision_tower
+from stamp.training.learning.transfer import adopt_text, adopt_text_layers, adopt_vision_tower
 from stamp.training.scenes.groups import Lexicon
 from tests.training.conftest import LEXICON, NOUN
 
@@ -35,6 +35,18 @@ def test_text_and_eyes_are_taken_over(processor: StampProcessor, tmp_path: Path)
     adopt_vision_tower(model, wider, tmp_path / "old")
     for name, value in old.model.visual.state_dict().items():
         assert torch.equal(model.model.visual.state_dict()[name], value.bfloat16().float())
+
+
+def test_text_layers_alone_leave_the_words_as_they_are(processor: StampProcessor, tmp_path: Path) -> None:
+    old = build_model(processor, seed=1, vision_stem="patches")
+    export_checkpoint(old, processor, tmp_path)
+    model = build_model(processor, seed=2, vision_stem="patches")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adopt_text_layers(model, tmp_path)
+    theirs = old.state_dict()
+    for name, value in model.state_dict().items():
+        is_text = name.startswith(("model.language_model.layers", "model.language_model.norm", "classifier"))
+        assert torch.equal(value, theirs[name].bfloat16().float() if is_text else before[name]), name
 
 
 def test_a_tower_without_a_stem_sees_the_same_behind_one(processor: StampProcessor, tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""Location tokens: words of a new vocabulary that stand for places in the picture, so that a mask takes few tokens.
+
+After Kosmos-2 (arXiv 2306.14824), whose 32 x 32 tokens each stand for one place. They are ordinary words of an answer:
+the tokenizer decodes them to text like `<12,5>`, but what a user types never becomes one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import AddedToken
+from torch import Tensor
+
+from benchmarks.baselines.mask_text import MaskText
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.model.processing_stamp import StampProcessor
+from stamp.pictures.masks import Mask
+
+#: Waves per coordinate in the first embedding of a token, from half a wave across the picture.
+WAVES = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class LocationText(MaskText, Protocol):
+    """A format of location tokens.
+
+    vocabulary: every token with its coordinates, 0..1; coordinates of different number mean different things.
+    """
+
+    @property
+    def vocabulary(self) -> Mapping[str, tuple[float, ...]]:
+        """See the class."""
+
+    def tokens(self, mask: Mask) -> list[str]:
+        """The tokens of an (h, w) mask; joined, they are its text."""
+
+    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
+        """For each token of a mask, the (P,) shares 0..1 of the grid's cells that it stands for; none for some."""
+
+
+def knows(processor: StampProcessor, form: LocationText) -> bool:
+    """Whether a checkpoint's tokenizer has the tokens of a format."""
+    return set(form.vocabulary) <= set(processor.tokenizer.get_added_vocab())
+
+
+def ids_of(processor: StampProcessor, tokens: Iterable[str]) -> list[int]:
+    """The ids of tokens that a processor knows."""
+    return list(map(processor.tokenizer.get_added_vocab().__getitem__, tokens))
+
+
+@torch.no_grad()
+def add_tokens(model: StampForSegmentation, processor: StampProcessor, form: LocationText) -> None:
+    """Add the tokens of a format to a model and to its tokenizer.
+
+    Tokens of near places have similar embeddings at first, of the length that words have.
+    """
+    tokenizer = processor.tokenizer
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in form.vocabulary])
+    words = model.get_input_embeddings().get_parameter("weight")
+    length = words.norm(dim=1).mean()
+    first = waves_of(form.vocabulary, words.shape[1]) * length
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.get_input_embeddings().get_parameter("weight")[ids_of(processor, form.vocabulary)] = first.to(words)
+
+
+def waves_of(vocabulary: Mapping[str, tuple[float, ...]], width: int) -> Tensor:
+    """(tokens, width) of length 1: random directions, along which sines and cosines of the coordinates lie."""
+    random = torch.Generator().manual_seed(0)
+    rows = torch.zeros(len(vocabulary), width)
+    lengths = list(map(len, vocabulary.values()))
+    for length in sorted(set(lengths)):
+        mine = [row for row, other in enumerate(lengths) if other == length]
+        points = torch.tensor([point for point in vocabulary.values() if len(point) == length]).view(len(mine), -1, 1)
+        angles = 2 * torch.pi * points * torch.tensor(WAVES)
+        features = torch.cat([torch.ones(len(mine), 1), angles.sin().flatten(1), angles.cos().flatten(1)], dim=1)
+        rows[mine] = features @ torch.randn(features.shape[1], width, generator=random)
+    return torch.nn.functional.normalize(rows, dim=1)

@@ -1,0 +1,96 @@
+"""Trains several methods at once on the very same pictures.
+
+Scenes are composed once for all of them, and their common vision tower, which stays frozen, sees each picture once.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from tqdm import tqdm
+
+from stamp.training.learning.batch import Batch
+from stamp.training.learning.data import BatchMaker
+from stamp.training.learning.trainer import Trainer
+
+
+class SharedScenes(Dataset[list[Batch]]):
+    """Each step's batches, one for each of some makers with the same plan; only the first has the pictures."""
+
+    def __init__(self, makers: Sequence[BatchMaker]):
+        self.makers = makers
+
+    def __len__(self) -> int:
+        return len(self.makers[0])
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        scenes = self.makers[0].scenes(step)
+        return [maker.batch(scenes) for maker in self.makers]
+
+
+def train_together(trainers: Sequence[Trainer], after_step: Callable[[int], None] = lambda step: None) -> None:
+    """Run the only stage of each trainer to its end; save every few minutes, at the end and on Ctrl-C.
+
+    All have the same plan, steps and tower. after_step: called with the number of steps done. Trainers that a kill has
+    left at different steps wait for the others. Raises ValueError if a tower would change.
+    """
+    stages = [trainer.config.stages[0] for trainer in trainers]
+    if any(stage.vision_lr for stage in stages):
+        raise ValueError("methods can only share pictures if their vision tower stays as it is")
+    lead, first = trainers[0], min(trainer.progress.step for trainer in trainers)
+    for trainer, stage in zip(trainers, stages, strict=True):
+        trainer.start(stage)
+    last_save = time.monotonic()
+    quiet = lead.processes.rank > 0
+    bar = tqdm(total=stages[0].steps, initial=first, desc="together", unit="step", mininterval=5, disable=quiet)
+    with ExitStack() as at_the_end:
+        for trainer in trainers:
+            at_the_end.callback(trainer.save)
+        for step, batches in enumerate(_batches(trainers, first), start=first):
+            features = seen(lead, batches[0])
+            for trainer, stage, batch in zip(trainers, stages, batches, strict=True):
+                if trainer.progress.step == step:
+                    trainer.advance(stage, step, replace(batch, features=features))
+            bar.update()
+            after_step(step + 1)
+            if time.monotonic() - last_save > 60 * lead.config.checkpoint_minutes:
+                for trainer in trainers:
+                    trainer.save()
+                last_save = time.monotonic()
+    bar.close()
+
+
+@torch.no_grad()
+def seen(trainer: Trainer, batch: Batch) -> Tensor:
+    """(N, P, H) float32 image features of a batch's pictures."""
+    with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.bf16):
+        return trainer.features(batch.to(trainer.device)).float()
+
+
+def _batches(trainers: Sequence[Trainer], first: int) -> DataLoader[list[Batch]]:
+    lead = trainers[0]
+    (stage,), size = lead.config.stages, lead.processes.size
+    makers = [
+        BatchMaker(
+            stage.plan,
+            trainer.processor,
+            trainer.art,
+            stage.steps * size,
+            trainer is lead,
+            trainer.masks,
+            photographs=trainer.photographs,
+        )
+        for trainer in trainers
+    ]
+    rest = Subset(SharedScenes(makers), range(first * size + lead.processes.rank, stage.steps * size, size))
+    extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if lead.workers else {}
+    return DataLoader(rest, batch_size=None, num_workers=lead.workers, **extra)
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
