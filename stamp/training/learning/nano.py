@@ -24,7 +24,7 @@ from stamp.training.talk.exchange import NUMBERS, a_noun
 from stamp.training.talk.makers import as_typed
 
 #: Pictures of the shipped checkpoint have at most GRID x GRID mask tokens.
-GRID = 12
+GRID = 16
 PATCH_PX = 16
 MERGE = 1
 CELL_PX = PATCH_PX * MERGE
