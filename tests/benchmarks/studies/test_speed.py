@@ -91,7 +91,7 @@ def test_rows(out: Path) -> None:
 def test_summary(out: Path) -> None:
     record = json.loads((out / SUMMARY_FILE).read_text())
     where = record["provenance"]
-    assert (where["model"], where["n"], where["mask_tokens"], where["grid_hw"]) == ("stamp-nano", 1, 256, [16, 16])
+    assert (where["model"], where["n"], where["mask_tokens"], where["grid_hw"]) == ("stamp-nano", 1, 225, [15, 15])
     assert (where["dtype"], where["device"], where["parameters"]) == ("float32", "cpu", 8_488_209)
     assert where["config"] == {"masks": 3, "repeats": 1, "warmups": 1, "side_px": 192, "clock": "cpu"}
     assert {"hardware", "threads", "commit", "uncommitted_changes", "date", "python", "torch"} <= set(where)

@@ -179,7 +179,7 @@ def test_with_photographs_a_command_learns_from_them_and_from_their_cutouts(
         given.extend([*values, *named.values()])
         raise OpenedError
 
-    monkeypatch.setattr("stamp.training.scenes.art.ArtLibrary", lambda folder, styles, nouns: styles)
+    monkeypatch.setattr("stamp.training.scenes.training_pictures.ArtLibrary", lambda folder, styles, nouns: styles)
     monkeypatch.setattr(called, stop)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     start = ["--init-from", "some/backbone"] if command == "train" else []
