@@ -151,7 +151,10 @@ def test_muon_orthogonalises_in_float32_where_bfloat16_is_slow(
 
 def test_only_a_parts_own_rows_change(tiny: Tiny) -> None:
     """Neither by their gradient nor by decay."""
-    parts = [ParamGroup([tiny.head.weight], None, LR, rows=(1,)), ParamGroup([tiny.block.weight], tiny.blocks, LR)]
+    parts = [
+        ParamGroup([tiny.head.get_parameter("weight")], None, LR, rows=(1,)),
+        ParamGroup([tiny.block.get_parameter("weight")], tiny.blocks, LR),
+    ]
     optimizer = Optimizers(parts, DECAY)
     before = tiny.head.weight.detach().clone()
     for _ in range(3):
