@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, get_args
 
 from benchmarks.checkpoints import ASSETS, CHECKPOINTS
 from benchmarks.scoring.intervals import Interval, bootstrap, mean
+from benchmarks.scoring.records import read_lines
 
 CURVE_FILE = "curve.jsonl"
 
@@ -85,17 +86,9 @@ def read_answers(path: Path) -> tuple[list[CurveAnswer], list[str]]:
 
     Raises OSError.
     """
-    answers: dict[tuple[int, str, str, str], CurveAnswer] = {}
     problems: list[str] = []
-    for number, line in enumerate(path.read_bytes().decode("utf-8", errors="replace").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            answer = CurveAnswer.from_line(line)
-        except (ValueError, RecursionError) as error:
-            problems.append(f"{path.parent.name}/{path.name}, line {number}: {error}")
-        else:
-            answers[answer.key] = answer
+    text, name = path.read_bytes().decode("utf-8", errors="replace"), f"{path.parent.name}/{path.name}"
+    answers = {answer.key: answer for answer in read_lines(text, name, CurveAnswer.from_line, problems)}
     return list(answers.values()), problems
 
 

@@ -9,11 +9,11 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from stamp.files import drop_torn_line, writing
 from stamp.pictures.masks import Rle
@@ -25,6 +25,7 @@ COMPRESSED_FILE = "records.jsonl.gz"
 LATER_FIELDS = frozenset(("confidence",))
 _RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl|records\.jsonl\.gz", re.ASCII)
 
+T = TypeVar("T")
 Status = Literal["ok", "invalid", "error"]
 Key = tuple[str, str, str, str, str]
 
@@ -143,16 +144,26 @@ def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:
     records: dict[Key, Record] = {}
     problems: list[str] = []
     for path in paths:
-        for number, line in enumerate(_read_text(path).split("\n"), start=1):
-            if not line.strip():
-                continue
-            try:
-                record = Record.from_line(line)
-            except (ValueError, RecursionError) as error:
-                problems.append(f"{path.name}, line {number}: {error}")
-            else:
-                records[record.key] = record
+        records |= {
+            record.key: record for record in read_lines(_read_text(path), path.name, Record.from_line, problems)
+        }
     return list(records.values()), problems
+
+
+def read_lines(text: str, name: str, read: Callable[[str], T], problems: list[str]) -> Iterator[T]:
+    """What `read` makes of each line that is not blank. A line that it refuses goes into `problems`, with its number.
+
+    name: of the file, for problems. read: raises ValueError.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            found = read(line)
+        except (ValueError, RecursionError) as error:
+            problems.append(f"{name}, line {number}: {error}")
+        else:
+            yield found
 
 
 def _read_text(path: Path) -> str:

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from stamp.training.learning.batch import Batch
 from stamp.training.learning.data import BatchMaker
+from stamp.training.learning.loader import loader_of
 from stamp.training.learning.trainer import Trainer
 
 
@@ -51,7 +51,8 @@ def train_together(trainers: Sequence[Trainer], after_step: Callable[[int], None
     with ExitStack() as at_the_end:
         for trainer in trainers:
             at_the_end.callback(trainer.save)
-        for step, batches in enumerate(_batches(trainers, first), start=first):
+        scenes = SharedScenes([trainer.maker(stages[0], trainer is lead) for trainer in trainers])
+        for step, batches in enumerate(loader_of(scenes, first, lead.processes, lead.workers), start=first):
             features = seen(lead, batches[0])
             for trainer, stage, batch in zip(trainers, stages, batches, strict=True):
                 if trainer.progress.step == step:
@@ -70,27 +71,3 @@ def seen(trainer: Trainer, batch: Batch) -> Tensor:
     """(N, P, H) float32 image features of a batch's pictures."""
     with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.bf16):
         return trainer.features(batch.to(trainer.device)).float()
-
-
-def _batches(trainers: Sequence[Trainer], first: int) -> DataLoader[list[Batch]]:
-    lead = trainers[0]
-    (stage,), size = lead.config.stages, lead.processes.size
-    makers = [
-        BatchMaker(
-            stage.plan,
-            trainer.processor,
-            trainer.art,
-            stage.steps * size,
-            trainer is lead,
-            trainer.masks,
-            photographs=trainer.photographs,
-        )
-        for trainer in trainers
-    ]
-    rest = Subset(SharedScenes(makers), range(first * size + lead.processes.rank, stage.steps * size, size))
-    extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if lead.workers else {}
-    return DataLoader(rest, batch_size=None, num_workers=lead.workers, **extra)
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)

@@ -21,7 +21,7 @@ from benchmarks.methods import Method, load_methods
 from benchmarks.running.runner import choose_samples
 from benchmarks.scoring.curves import CURVE_FILE
 from benchmarks.training.card import FIGURES_FILE, card
-from benchmarks.training.curve import add_point, milestones
+from benchmarks.training.curve import add_point, measured, milestones
 from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
 from benchmarks.training.together import train_together
@@ -83,10 +83,9 @@ def measure_point(trainers: Mapping[str, Trainer], samples: Sequence[Sample], pi
         trainer.save()
     means.processes.wait()
     for number, (name, trainer) in enumerate(trainers.items()):
-        if number % means.processes.size == means.processes.rank:
-            add_point(
-                trainer.out / CURVE_FILE, load_trained(name, trainer.out / "model", means.device), samples, pictures
-            )
+        curve = trainer.out / CURVE_FILE
+        if number % means.processes.size == means.processes.rank and pictures not in measured(curve):
+            add_point(curve, load_trained(name, trainer.out / "model", means.device), samples, pictures)
     means.processes.wait()
 
 

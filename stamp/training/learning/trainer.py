@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from stamp.checkpoints.provenance import hardware_name
@@ -29,6 +28,7 @@ from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, co
 from stamp.training.learning.data import BatchMaker
 from stamp.training.learning.grounding import Grounding
 from stamp.training.learning.lineage import lineage
+from stamp.training.learning.loader import loader_of
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.meter import Meter
 from stamp.training.learning.nano import build_model, build_processor, image_processor
@@ -157,15 +157,16 @@ class Trainer:
             self.shown = {name: f"{value:.3f}" for name, value in averages.items()}
             self._log(stage, step + 1, averages)
 
-    def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
-        size, steps = self.processes.size, stage.steps * self.processes.size
-        pictures = stage.objective != "words"
-        maker = BatchMaker(
+    def maker(self, stage: Stage, pictures: bool) -> BatchMaker:
+        """Makes the stage's batches, for all processes. pictures: whether they have pixels."""
+        steps = stage.steps * self.processes.size
+        return BatchMaker(
             stage.plan, self.processor, self.art, steps, pictures, self.masks, photographs=self.photographs
         )
-        rest = Subset(maker, range(first * size + self.processes.rank, steps, size))
-        extra: dict[str, Any] = {"prefetch_factor": 4, "worker_init_fn": _one_thread} if self.workers else {}
-        return iter(DataLoader(rest, batch_size=None, num_workers=self.workers, **extra))
+
+    def _batches(self, stage: Stage, first: int) -> Iterator[Batch]:
+        maker = self.maker(stage, stage.objective != "words")
+        return iter(loader_of(maker, first, self.processes, self.workers))
 
     def start(self, stage: Stage) -> None:
         """Make the stage's optimizer, with its state if the stage was interrupted."""
@@ -294,7 +295,3 @@ class Trainer:
             return
         row = {"stage": stage.name, "step": step, "seconds": round(self.progress.seconds, 1)}
         append_row(self.out / "log.jsonl", row | {name: round(value, 5) for name, value in averages.items()})
-
-
-def _one_thread(_: int) -> None:
-    torch.set_num_threads(1)
