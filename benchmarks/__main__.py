@@ -107,6 +107,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
     train.add_argument("--device", default="auto")
     train.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
+    train.add_argument("--compile", action="store_true", help="torch.compile the text models (needs a C++ compiler)")
     train.add_argument("--out", type=Path, required=True, help="folder of the run; a run in it is resumed")
 
 
@@ -183,7 +184,13 @@ def _train(options: argparse.Namespace) -> int:
     check_files(options.backbone)
     sweep_steps = max(1, options.steps // 20) if options.sweep_steps is None else options.sweep_steps
     plan = TrainingPlan(
-        tuple(options.methods), options.backbone, options.steps, sweep_steps, tuple(options.rates), options.grid
+        tuple(options.methods),
+        options.backbone,
+        options.steps,
+        sweep_steps,
+        tuple(options.rates),
+        options.grid,
+        compile=options.compile,
     )
     art, photographs = training_pictures(options.art, options.photos)
     means = Means(art, photographs, choose_device(options.device), options.workers, TrainingProcesses.join())

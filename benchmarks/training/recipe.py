@@ -31,7 +31,7 @@ class TrainingPlan:
     methods: keys of `OBJECTIVES`, which learn from the same pictures. backbone: the checkpoint that all start from; its
     vision tower stays as it is. steps: of the whole training; sweep_steps: of the short one for each rate. grid:
     approximate cells per side. images: per step and process. photographs: share of them, if there are any. points: how
-    often the learning curve is measured.
+    often the learning curve is measured. compile: torch.compile the text models.
     """
 
     methods: tuple[str, ...]
@@ -45,6 +45,7 @@ class TrainingPlan:
     validation_batches: int = 16
     points: int = 6
     styles: tuple[str, ...] = STYLES
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if not self.methods or len(set(self.methods)) < len(self.methods):
@@ -74,7 +75,9 @@ class TrainingPlan:
         )
         warmup = max(1, round(WARMUP_SHARE * steps))
         return TrainingConfig(
-            (Stage("masks", "joint", plan, steps, rate, 0.0, warmup, DECAY_SHARE),), log_every=min(20, steps)
+            (Stage("masks", "joint", plan, steps, rate, 0.0, warmup, DECAY_SHARE),),
+            compile=self.compile,
+            log_every=min(20, steps),
         )
 
 
