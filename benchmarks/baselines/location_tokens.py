@@ -4,44 +4,32 @@ After Kosmos-2 (arXiv 2306.14824), whose 32 x 32 tokens each stand for one place
 the tokenizer decodes them to text like `<12,5>`, but what a user types never becomes one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import AddedToken
 from torch import Tensor
 
 from benchmarks.baselines.mask_text import MaskText
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.pictures.masks import Mask
 
 #: Waves per coordinate in the first embedding of a token, from half a wave across the picture.
 WAVES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
-class LocationText(MaskText, Protocol):
-    """A format of location tokens.
-
-    vocabulary: every token with its coordinates, 0..1; coordinates of different number mean different things.
-    """
-
-    @property
-    def vocabulary(self) -> Mapping[str, tuple[float, ...]]:
-        """See the class."""
-
-    def tokens(self, mask: Mask) -> list[str]:
-        """The tokens of an (h, w) mask; joined, they are its text."""
-
-    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
-        """For each token of a mask, the (P,) shares 0..1 of the grid's cells that it stands for; none for some."""
-
-
-def knows(processor: StampProcessor, form: LocationText) -> bool:
+def knows(processor: StampProcessor, form: MaskText) -> bool:
     """Whether a checkpoint's tokenizer has the tokens of a format."""
     return set(form.vocabulary) <= set(processor.tokenizer.get_added_vocab())
+
+
+def check_knows(processor: StampProcessor, form: MaskText) -> None:
+    """Raises ValueError if a checkpoint's tokenizer has no tokens of a format."""
+    if not knows(processor, form):
+        raise ValueError(
+            f"This checkpoint has no location tokens of {form.name}, so it cannot write masks that way. "
+            f"Train one with `python -m benchmarks train --methods {form.name} --from BACKBONE`."
+        )
 
 
 def ids_of(processor: StampProcessor, tokens: Iterable[str]) -> list[int]:
@@ -50,7 +38,7 @@ def ids_of(processor: StampProcessor, tokens: Iterable[str]) -> list[int]:
 
 
 @torch.no_grad()
-def add_tokens(model: StampForSegmentation, processor: StampProcessor, form: LocationText) -> None:
+def add_tokens(model: StampForSegmentation, processor: StampProcessor, form: MaskText) -> None:
     """Add the tokens of a format to a model and to its tokenizer.
 
     Tokens of near places have similar embeddings at first, of the length that words have.

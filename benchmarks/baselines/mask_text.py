@@ -1,16 +1,18 @@
-"""The interface of a text format for masks, and how to find masks in an answer."""
+"""The interface of a way to write masks as words, and how to find such masks in an answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from stamp.pictures.masks import Mask
 
 
 class MaskTextError(ValueError):
-    """Text that was meant to be a mask but cannot be read as one."""
+    """Words that were meant as a mask but cannot be read as one."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,21 @@ class Piece:
 
 
 class MaskText(Protocol):
-    """One format. `write` makes the text, `draw` reads it, and `pieces` finds it among words."""
+    """One format. `tokens` writes a mask, `pieces` finds masks among words, and `draw` reads them."""
 
     @property
     def name(self) -> str:
         """The method that uses it."""
 
-    def write(self, mask: Mask, label: str) -> str:
-        """The text of an (h, w) mask. label: what the request calls the object."""
+    @property
+    def vocabulary(self) -> Mapping[str, tuple[float, ...]]:
+        """Every token with its coordinates, 0..1; coordinates of different number mean different things."""
+
+    def tokens(self, mask: Mask) -> list[str]:
+        """The tokens of an (h, w) mask; joined, they are its text."""
+
+    def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
+        """For each token of a mask, the (P,) shares 0..1 of the grid's cells that it stands for; none for some."""
 
     def pieces(self, answer: str) -> Iterator[Piece]:
         """An answer cut into words and masks, complete. A mask may be damaged; `draw` finds out."""

@@ -25,30 +25,26 @@ _WHOLE_ROW = re.compile(r"<row(\d+)>((?:<\d+-\d+>)+)")
 
 @dataclass(frozen=True)
 class PatchTokens:
-    """See the module docstring and LocationText. refiner: turns labels into pixels; None is bicubic."""
+    """See the module docstring and MaskText. refiner: turns labels into pixels; None is bicubic."""
 
     refiner: Refiner | None = None
     name = "patch_text"
 
     @property
     def vocabulary(self) -> Mapping[str, tuple[float, ...]]:
-        """See LocationText."""
+        """See MaskText."""
         return _vocabulary()
 
     def tokens(self, mask: Mask) -> list[str]:
-        """See LocationText."""
+        """See MaskText."""
         words: list[str] = []
         for number, row in enumerate(patches_of(mask)):
             edges = np.flatnonzero(np.diff(np.pad(row.astype(np.int8), 1))).reshape(-1, 2)
             words += [f"<row{number}>"] * bool(len(edges)) + [f"<{start}-{end - 1}>" for start, end in edges]
         return words
 
-    def write(self, mask: Mask, label: str) -> str:
-        """See MaskText. The label is not part of the format."""
-        return "".join(self.tokens(mask))
-
     def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
-        """See LocationText: the cells of each run; for a row, those of all its runs."""
+        """See MaskText: the cells of each run; for a row, those of all its runs."""
         patches, shares = read_runs("".join(tokens)), [_overlaps(GRID, cells) for cells in grid_hw]
         number = 0
         for token in tokens:

@@ -24,26 +24,22 @@ _MEANT_AS_POLYGONS = re.compile(r"(?:<\d+,\d+>|<close>)+")
 
 @dataclass(frozen=True)
 class PolygonTokens:
-    """See the module docstring and LocationText."""
+    """See the module docstring and MaskText."""
 
     name = "polygon"
 
     @property
     def vocabulary(self) -> Mapping[str, tuple[float, ...]]:
-        """See LocationText."""
+        """See MaskText."""
         return _vocabulary()
 
     def tokens(self, mask: Mask) -> list[str]:
-        """See LocationText."""
+        """See MaskText."""
         polygons = outer_polygons(mask, LAST_STEP)
         return [word for polygon in polygons for word in (*(f"<{x},{y}>" for x, y in polygon), CLOSE)]
 
-    def write(self, mask: Mask, label: str) -> str:
-        """See MaskText. The label is not part of the format."""
-        return "".join(self.tokens(mask))
-
     def places(self, tokens: Sequence[str], grid_hw: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
-        """See LocationText: the cell of each corner."""
+        """See MaskText: the cell of each corner."""
         height, width = grid_hw
         for token in tokens:
             cells = np.zeros(grid_hw, np.float32)

@@ -1,85 +1,30 @@
-"""Masks as polygons: `[[12, 34], [56, 78], ...]`, one list of x, y per outer contour, joined by `, `.
+"""Masks as polygons: the outer contours with few corners, whose x and y are steps; and their plain text.
 
-After SimpleSeg (arXiv 2601.19228), which writes x and y as decimals from 0 to 1. Here they are whole numbers from 0 to
-99, at most two digits, so that a corner takes about half the tokens. 0 is the centre of the first column or row of
-pixels, 99 the centre of the last; other centres are rounded to the nearest step. A polygon contains its outline.
-Holes are not written.
+After SimpleSeg (arXiv 2601.19228), which writes x and y as decimals from 0 to 1. Step 0 is the centre of the first
+column or row of pixels, the last step the centre of the last; other centres are rounded to the nearest step. A polygon
+contains its outline. Holes are not written.
 """
 
-import json
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.baselines.mask_text import MaskTextError, Piece, cut
 from stamp.pictures.masks import Mask
 
+#: Of the plain text: at most two digits, so that a corner takes half the tokens of decimals.
 LAST_STEP = 99
 MOST_CORNERS = 24
 #: Parts of a mask below this share of the picture are left out, unless there is no larger one.
 LEAST_AREA_SHARE = 0.002
 #: A contour may deviate by half a coordinate step at first; each new try multiplies that by this factor.
 COARSER = 1.1
-#: Consecutive brackets and numbers in an answer; whether they make a list of polygons is checked when they are read.
-_MEANT_AS_POLYGONS = re.compile(r"\[[][\d.,\s-]*(?<![,\s])")
-
 Polygon = list[tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class PolygonText:
-    """See the module docstring and MaskText."""
-
-    name = "polygon"
-
-    def write(self, mask: Mask, label: str) -> str:
-        """See MaskText. The label is not part of the format."""
-        return write_polygons(outer_polygons(mask))
-
-    def pieces(self, answer: str) -> Iterator[Piece]:
-        """See MaskText."""
-        return cut(answer, (match.span() for match in _MEANT_AS_POLYGONS.finditer(answer)))
-
-    def draw(self, text: str, image: Image.Image) -> Mask:
-        """See MaskText."""
-        size_hw = image.height, image.width
-        return fill_polygons([to_pixels(polygon, size_hw) for polygon in read_polygons(text)], size_hw)
-
-
 def write_polygons(polygons: Sequence[Polygon]) -> str:
-    """The text of a list of polygons."""
+    """Plain text, only to count its tokens: `[[12, 34], [56, 78], ...], ...`, one list per contour."""
     return ", ".join(str([[x, y] for x, y in polygon]) for polygon in polygons)
-
-
-def read_polygons(text: str) -> list[Polygon]:
-    """Read what `write_polygons` wrote; blanks may be missing or added.
-
-    Raises MaskTextError: unbalanced brackets, fewer than three corners, a corner that is not two whole numbers from 0
-    to 99.
-    """
-    try:
-        polygons = json.loads(f"[{text}]")
-    except (ValueError, RecursionError) as error:
-        raise MaskTextError(f"not polygons: {text:.60}") from error
-    if not polygons:
-        raise MaskTextError("no polygon")
-    return [_checked(polygon) for polygon in polygons]
-
-
-def _checked(polygon: object) -> Polygon:
-    if not isinstance(polygon, list) or len(polygon) < 3:
-        raise MaskTextError(f"a polygon needs three corners: {polygon!s:.60}")
-    for corner in polygon:
-        if not isinstance(corner, list) or len(corner) != 2 or not all(_is_step(value) for value in corner):
-            raise MaskTextError(f"not a corner [x, y] of whole numbers from 0 to {LAST_STEP}: {corner!s:.60}")
-    return [(x, y) for x, y in polygon]
-
-
-def _is_step(value: object) -> bool:
-    return type(value) is int and 0 <= value <= LAST_STEP
 
 
 def to_steps(corners_px: np.ndarray, size_hw: tuple[int, int], last_step: int = LAST_STEP) -> Polygon:

@@ -1,8 +1,7 @@
-"""Patch labels as text; labels become pixels the way STAMP's logits do."""
+"""Patch labels as runs of location tokens; labels become pixels the way STAMP's logits do."""
 
-from benchmarks.baselines.location_tokens import knows
+from benchmarks.baselines.location_tokens import check_knows
 from benchmarks.baselines.patch_tokens import PatchTokens
-from benchmarks.baselines.patches import PatchText
 from benchmarks.checkpoints import MethodOptions, load_options_of
 from benchmarks.methods.loading import load_measured
 from benchmarks.methods.written import MAX_NEW_TOKENS, WrittenMaskMethod
@@ -18,6 +17,7 @@ def load_patch_text(variant: str, options: MethodOptions) -> WrittenMaskMethod:
     refine = check_refiner_name(variant or options.refine)
     predictor, about = load_measured(load_options_of("patch_text", options))
     refiner = predictor.refiner(refine)
-    form = PatchTokens(refiner) if knows(predictor.processor, PatchTokens()) else PatchText(refiner)
+    form = PatchTokens(refiner)
+    check_knows(predictor.processor, form)
     budget = options.max_new_tokens or MAX_NEW_TOKENS
     return WrittenMaskMethod(predictor, form, variant, budget, about | {"refine": refine})

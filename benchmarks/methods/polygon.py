@@ -1,8 +1,7 @@
-"""Polygons of location tokens or as plain text; `polygon:published` is SimpleSeg itself."""
+"""Polygons of location tokens; `polygon:published` is SimpleSeg itself."""
 
-from benchmarks.baselines.location_tokens import knows
+from benchmarks.baselines.location_tokens import check_knows
 from benchmarks.baselines.polygon_tokens import PolygonTokens
-from benchmarks.baselines.polygons import PolygonText
 from benchmarks.checkpoints import MethodOptions, load_options_of
 from benchmarks.methods.loading import load_measured
 from benchmarks.methods.method import Method
@@ -13,11 +12,12 @@ PUBLISHED = "published"
 
 
 def load_polygon(variant: str, options: MethodOptions) -> Method:
-    """The baseline, in the format that its checkpoint has learned, or the published model. Raises ValueError."""
+    """The baseline, or the published model. Raises ValueError."""
     if variant == PUBLISHED:
         return load_simpleseg(options)
     if variant:
         raise ValueError(f"polygon has no variant {variant!r}, only {PUBLISHED}.")
     predictor, about = load_measured(load_options_of("polygon", options))
-    form = PolygonTokens() if knows(predictor.processor, PolygonTokens()) else PolygonText()
+    form = PolygonTokens()
+    check_knows(predictor.processor, form)
     return WrittenMaskMethod(predictor, form, variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

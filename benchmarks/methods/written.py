@@ -1,4 +1,4 @@
-"""Methods that write masks as text, in any format of `benchmarks.baselines.mask_text`."""
+"""Methods that write masks as words, in any format of `benchmarks.baselines.mask_text`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from stamp.conversation import TextDelta, Turn
 from stamp.inference.answer import Answer
 from stamp.predictor import StampPredictor
 
-#: Enough for the masks of a few objects; each takes 100 to 400 tokens.
-MAX_NEW_TOKENS = 1536
+#: Enough for the masks of many objects; each takes up to about 50 tokens.
+MAX_NEW_TOKENS = 512
 
 
 @dataclass(frozen=True)

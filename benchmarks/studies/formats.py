@@ -1,8 +1,8 @@
 """What each way to give a mask allows at best, and how many tokens it takes: right masks there and back, no model.
 
 A right mask is put into a method's form (cells of the grid, corners, runs) and drawn again. No model of that form can
-do better, so a method's score is best seen as a share of this one. For written masks the tokens of the plain-text form
-are counted too.
+do better, so a method's score is best seen as a share of this one. For written masks there is also the plain text that
+other authors use, with its tokens.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +13,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.baselines.embedding_decoder import UPSCALE
-from benchmarks.baselines.location_tokens import LocationText
 from benchmarks.baselines.mask_text import MaskText
 from benchmarks.baselines.patch_tokens import PatchTokens
-from benchmarks.baselines.patches import PatchText
+from benchmarks.baselines.patches import draw_patches, patches_of, write_patches
 from benchmarks.baselines.polygon_tokens import PolygonTokens
-from benchmarks.baselines.polygons import PolygonText
+from benchmarks.baselines.polygons import fill_polygons, outer_polygons, to_pixels, write_polygons
 from benchmarks.datasets.sample import MaskSample
 from benchmarks.methods.embedding import BilinearRefiner
 from benchmarks.scoring.intervals import bootstrap, mean
@@ -45,23 +44,29 @@ def forms(processor: StampProcessor) -> dict[str, Form]:
         fine = coverage_logits(mask, (UPSCALE * grid_hw[0], UPSCALE * grid_hw[1]))
         return refine_masks(fine[None], picture, BilinearRefiner())[0][0], 1
 
-    def tokens(form: LocationText) -> Form:
-        return lambda mask, picture, _: (form.draw(form.write(mask, ""), picture), len(form.tokens(mask)))
-
-    def text(form: MaskText) -> Form:
+    def tokens(form: MaskText) -> Form:
         def there_and_back(mask: Mask, picture: Image.Image, _: tuple[int, int]) -> tuple[Mask, int]:
-            written = form.write(mask, "object")
-            return form.draw(written, picture), len(processor.encode_plain(written))
+            words = form.tokens(mask)
+            return form.draw("".join(words), picture), len(words)
 
         return there_and_back
+
+    def polygon_text(mask: Mask, picture: Image.Image, _: tuple[int, int]) -> tuple[Mask, int]:
+        size_hw, polygons = mask.shape, outer_polygons(mask)
+        drawn = fill_polygons([to_pixels(polygon, size_hw) for polygon in polygons], size_hw)
+        return drawn, len(processor.encode_plain(write_polygons(polygons)))
+
+    def patch_text(mask: Mask, picture: Image.Image, _: tuple[int, int]) -> tuple[Mask, int]:
+        patches = patches_of(mask)
+        return draw_patches(patches, picture, grabcut), len(processor.encode_plain(write_patches(patches, "object")))
 
     return {
         "stamp": all_mask,
         "embedding": embedding,
         "polygon": tokens(PolygonTokens()),
         "patch_text": tokens(PatchTokens(grabcut)),
-        "polygon, plain text": text(PolygonText()),
-        "patch_text, plain text": text(PatchText(grabcut)),
+        "polygon, plain text": polygon_text,
+        "patch_text, plain text": patch_text,
     }
 
 

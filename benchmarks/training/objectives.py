@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from benchmarks.baselines.embedding_decoder import UPSCALE
-from benchmarks.baselines.location_tokens import LocationText, add_tokens, ids_of, knows
+from benchmarks.baselines.location_tokens import add_tokens, ids_of, knows
+from benchmarks.baselines.mask_text import MaskText
 from benchmarks.baselines.patch_tokens import PatchTokens
 from benchmarks.baselines.polygon_tokens import PolygonTokens
 from stamp.model.configuration_stamp import SEG_TOKEN
@@ -26,7 +27,7 @@ from stamp.training.talk.exchange import Exchange
 class WrittenMasks:
     """Masks as words: location tokens replace STAMP's `<|seg|>` and are learned like other words."""
 
-    form: LocationText
+    form: MaskText
     mask_tokens = False
 
     @property

@@ -3,6 +3,9 @@
 from pathlib import Path
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
+from benchmarks.baselines.location_tokens import add_tokens
+from benchmarks.baselines.patch_tokens import PatchTokens
+from benchmarks.baselines.polygon_tokens import PolygonTokens
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.nano import build_processor, image_processor
@@ -18,8 +21,18 @@ def make_processor(grid: int = 6) -> StampProcessor:
 
 
 def write_backbone(folder: Path) -> Path:
-    """As polygon, patch_text and stamp have it."""
+    """As stamp has it."""
     return write_narrow(folder, make_processor())
+
+
+def write_writer(folder: Path) -> Path:
+    """With the location tokens of polygon and of patch_text."""
+    processor = make_processor()
+    model = narrow_model(processor)
+    for form in (PolygonTokens(), PatchTokens()):
+        add_tokens(model, processor, form)
+    export_checkpoint(model, processor, folder)
+    return folder
 
 
 def write_embedding(folder: Path) -> Path:

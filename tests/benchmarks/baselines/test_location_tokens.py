@@ -9,25 +9,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmarks.baselines.location_tokens import LocationText, add_tokens, ids_of, knows, waves_of
-from benchmarks.baselines.mask_text import MaskTextError
+from benchmarks.baselines.location_tokens import add_tokens, check_knows, ids_of, knows, waves_of
+from benchmarks.baselines.mask_text import MaskText, MaskTextError
 from benchmarks.baselines.patch_tokens import PatchTokens, read_runs
 from benchmarks.baselines.patches import patches_of
 from benchmarks.baselines.polygon_tokens import CLOSE, PolygonTokens, read_polygon_tokens
 from benchmarks.baselines.polygons import outer_polygons
 from stamp.pictures.masks import coverage_grid, intersection_over_union
-from tests.benchmarks.baselines.test_mask_text import SHAPES, Shape, blank, blobs
+from tests.benchmarks.baselines.blobs import SHAPES, Shape, blank, blobs
 from tests.benchmarks.nano import make_processor
 from tests.narrow import WIDTH, narrow_model
 
-FORMS: tuple[LocationText, ...] = (PolygonTokens(), PatchTokens())
+FORMS: tuple[MaskText, ...] = (PolygonTokens(), PatchTokens())
 
 
 @given(st.lists(SHAPES, min_size=1, max_size=3))
 @settings(max_examples=40, deadline=None)
 def test_polygons_come_back_in_coarse_steps(shapes: list[Shape]) -> None:
     mask = blobs((320, 256), shapes, hole=False)
-    text = PolygonTokens().write(mask, "anything")
+    text = "".join(PolygonTokens().tokens(mask))
     assert read_polygon_tokens(text) == outer_polygons(mask, 31)
     assert intersection_over_union(PolygonTokens().draw(text, blank(mask)), mask) >= 0.75
 
@@ -38,7 +38,7 @@ def test_a_box_is_four_corners() -> None:
     mask[4:11, 2:21] = True
     form = PolygonTokens()
     assert form.tokens(mask) == ["<2,4>", "<20,4>", "<20,10>", "<2,10>", CLOSE]
-    np.testing.assert_array_equal(form.draw(form.write(mask, ""), blank(mask)), mask)
+    np.testing.assert_array_equal(form.draw("".join(form.tokens(mask)), blank(mask)), mask)
 
 
 @given(st.lists(st.booleans(), min_size=256, max_size=256).filter(any))
@@ -66,13 +66,28 @@ def test_what_is_no_run(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_masks_are_found_among_words(form: LocationText) -> None:
+def test_masks_are_found_among_words(form: MaskText) -> None:
     mask = blobs((64, 64), [(0.5, 0.5, 0.3, 0.2, False)], hole=False)
-    text = form.write(mask, "")
+    text = "".join(form.tokens(mask))
     parts = ["Here is the <row> 3 of a<b: ", text, " and, <2, 3>: ", text]
     pieces = list(form.pieces("".join(parts)))
     assert [piece.text for piece in pieces] == parts
     assert [piece.is_mask for piece in pieces] == [False, True] * 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_plain_words_hold_no_mask(form: MaskText) -> None:
+    for words in ("There is no crab in the image.", "I see a crab, <two> boats and an ice cream.", ""):
+        assert [piece.is_mask for piece in form.pieces(words)] == [False] * bool(words)
+
+
+@given(st.text(alphabet="<>row0123456789,- \nclose.é", max_size=80))
+@settings(max_examples=200, deadline=None)
+def test_pieces_make_the_answer(answer: str) -> None:
+    for form in FORMS:
+        pieces = list(form.pieces(answer))
+        assert "".join(piece.text for piece in pieces) == answer
+        assert [piece.start for piece in pieces] == [answer.index(piece.text, piece.start) for piece in pieces]
 
 
 @given(st.lists(SHAPES, min_size=1, max_size=2), st.sampled_from([(6, 6), (12, 10), (16, 16)]))
@@ -96,13 +111,15 @@ def test_corners_point_to_their_cells() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_model_learns_new_words_and_keeps_the_old(form: LocationText) -> None:
+def test_a_model_learns_new_words_and_keeps_the_old(form: MaskText) -> None:
     processor = make_processor()
     model = narrow_model(processor)
     before = model.get_input_embeddings().get_parameter("weight").clone()
     assert not knows(processor, form)
+    with pytest.raises(ValueError, match=f"no location tokens of {form.name}.*train --methods {form.name}"):
+        check_knows(processor, form)
     add_tokens(model, processor, form)
-    assert knows(processor, form)
+    check_knows(processor, form)
     words = model.get_input_embeddings().get_parameter("weight")
     assert len(words) == len(before) + len(form.vocabulary) == model.config.text_config.vocab_size
     assert torch.equal(words[: len(before)], before)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count, pairwise
@@ -17,8 +18,9 @@ from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForCondit
 
 import stamp.inference.answer
 from benchmarks.__main__ import main
-from benchmarks.baselines.patches import write_patches
-from benchmarks.baselines.polygons import PolygonText
+from benchmarks.baselines.location_tokens import ids_of
+from benchmarks.baselines.patch_tokens import PatchTokens
+from benchmarks.baselines.polygon_tokens import PolygonTokens
 from benchmarks.checkpoints import MethodOptions, add_method_options, read_method_options
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import MaskSample
@@ -29,19 +31,20 @@ from benchmarks.methods.streaming import moments
 from benchmarks.methods.written import WrittenMaskMethod
 from benchmarks.scoring.records import records_of
 from stamp.inference.answer import PHASES
+from stamp.model.processing_stamp import StampProcessor
 from tests.benchmarks import tiny
-from tests.benchmarks.nano import make_processor, named_checkpoints, write_backbone, write_embedding
+from tests.benchmarks.nano import make_processor, named_checkpoints, write_embedding, write_writer
 
 PICTURE = Image.effect_noise((96, 80), 60).convert("RGB")
-BOX = "[[10, 10], [50, 10], [50, 60], [10, 60]]"
-TRIANGLE = "[[70, 20], [99, 99], [60, 99]]"
+BOX = "<3,3><16,3><16,19><3,19><close>"
+TRIANGLE = "<22,6><31,31><19,31><close>"
 CELLS = np.indices((16, 16)).sum(0) % 5 < 2
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
-    words = write_backbone(root / "words")
+    words = write_writer(root / "words")
     return {"polygon": words, "patch_text": words, "embedding": write_embedding(root / "embedding")}
 
 
@@ -53,11 +56,18 @@ def options(folders: dict[str, Path], *more: str) -> MethodOptions:
     )
 
 
+def written_ids(processor: StampProcessor, part: str) -> list[int]:
+    """A part is either words or location tokens alone."""
+    if (tokens := re.findall(r"<[^<>|]+>", part)) and "".join(tokens) == part:
+        return ids_of(processor, tokens)
+    return processor.encode_response(part)
+
+
 def script(monkeypatch: pytest.MonkeyPatch, method: Method, parts: Sequence[str], *, ends: bool = True) -> list[int]:
     """Let the method write these parts, each tokenised by itself; returns the number of tokens of each."""
     assert isinstance(method, WrittenMaskMethod)
     processor = method.predictor.processor
-    ids = [processor.encode_response(part) for part in parts]
+    ids = [written_ids(processor, part) for part in parts]
     tokens = iter([*[token for part in ids for token in part], *[processor.end_token_id] * ends])
     monkeypatch.setattr(stamp.inference.generation, "choose_token", lambda *_, **__: next(tokens))
     return [len(part) for part in ids]
@@ -75,12 +85,12 @@ def test_polygons_in_an_answer_become_masks(monkeypatch: pytest.MonkeyPatch, fol
     counting = replace(given, load=replace(given.load, read_clock=lambda: float(next(ticks))))
     (polygon,) = load_methods(["polygon"], counting)
     assert isinstance(polygon, WrittenMaskMethod)
-    parts = ["Sure<|seg|>, here are the segmentation masks for 'crab': ", BOX, " and 'boat': ", f"{BOX}, {TRIANGLE}"]
+    parts = ["Sure<|seg|>, here are the segmentation masks for 'crab': ", BOX, " and 'boat': ", BOX + TRIANGLE]
     lengths = script(monkeypatch, polygon, parts)
     found = polygon.predict(PICTURE, "segment the crab and the boat")
     assert found.raw_output == "".join(parts).replace("<|seg|>", "")
     assert found.text == "Sure, here are the segmentation masks for 'crab':  and 'boat': "
-    one, other = (PolygonText().draw(text, PICTURE) for text in (BOX, f"{BOX}, {TRIANGLE}"))
+    one, other = (PolygonTokens().draw(text, PICTURE) for text in (BOX, BOX + TRIANGLE))
     np.testing.assert_array_equal(found.masks, [one, other])
     assert other.sum() > one.sum() > 0
     assert found.valid
@@ -95,8 +105,8 @@ def test_polygons_in_an_answer_become_masks(monkeypatch: pytest.MonkeyPatch, fol
 @pytest.mark.parametrize(
     ("parts", "ends"),
     [
-        (["Sure: ", "[[10, 10], [50, 10"], True),
-        (["Sure: ", f"{BOX} and [[1, 2], [3, 4]]"], True),
+        (["Sure: ", "<3,3><16,3><16,19>"], True),
+        (["Sure: ", BOX, " and ", "<1,2><3,4><close>"], True),
         (["Sure: ", BOX], False),
     ],
 )
@@ -121,7 +131,7 @@ def test_an_answer_in_words_alone(monkeypatch: pytest.MonkeyPatch, polygon: Meth
 
 
 def test_a_written_mask_streams_as_text_and_ends_as_predicted(monkeypatch: pytest.MonkeyPatch, polygon: Method) -> None:
-    parts = ["Sure: ", "[[10, 10], [90, 10], [50, 80]]"]
+    parts = ["Sure: ", "<3,3><28,3><28,20><16,25><3,20><close>", " and more words after it"]
     script(monkeypatch, polygon, parts)
     predicted = polygon.predict(PICTURE, "segment the crab")
     script(monkeypatch, polygon, parts)
@@ -146,7 +156,7 @@ def test_patch_labels_become_masks_with_the_chosen_refiner(
     assert [method.provenance()["refine"] for method in methods] == ["none", "grabcut"]
     masks = []
     for method in methods:
-        script(monkeypatch, method, ["Sure, here is the mask for 'crab': ", write_patches(CELLS, "crab")])
+        script(monkeypatch, method, ["Sure, here is the mask for 'crab': ", "".join(PatchTokens().tokens(CELLS))])
         found = method.predict(PICTURE, "segment the crab")
         assert (found.valid, found.text) == (True, "Sure, here is the mask for 'crab': ")
         masks += [*found.masks]

@@ -18,7 +18,7 @@ from benchmarks.running.memory import MEMORY_FILE, Memory, measure_memory, one_o
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.predictor import StampPredictor
 from tests.benchmarks import tiny
-from tests.benchmarks.nano import named_checkpoints, write_backbone, write_embedding
+from tests.benchmarks.nano import named_checkpoints, write_embedding, write_writer
 from tests.benchmarks.scripted import ScriptedMethod
 
 NANO = ["--device", "cpu", "--dtype", "float32", "--max-new-tokens", "16"]
@@ -32,7 +32,7 @@ def options() -> MethodOptions:
 def test_a_run_measures_memory_behind_the_records(tmp_path: Path) -> None:
     scenes, out = tiny.write_scenes(tmp_path / "scenes", splits=("known",)), tmp_path / "out"
     where = ["--dataset", "scenes", "--root", str(scenes), "--split", "known", "--out", str(out)]
-    folders = {"patch_text": write_backbone(tmp_path / "words"), "embedding": write_embedding(tmp_path / "embedding")}
+    folders = {"patch_text": write_writer(tmp_path / "words"), "embedding": write_embedding(tmp_path / "embedding")}
     labels = ["embedding", "patch_text", "stamp:bfloat16"]
     assert main(["run", *where, *NANO, *named_checkpoints(folders), "--methods", *labels]) == 0
     rows = {label: Memory(**row) for label, row in read_memory(out).items()}
