@@ -32,7 +32,7 @@ class MethodOptions:
     """Everything that the makers of methods read (`benchmarks.methods.MAKERS`).
 
     checkpoints: folders or hub ids by method; `load.model` is that of stamp, and the rest come from `assets/`.
-    max_new_tokens: None is 256, or 1536 where masks are text. published_polygon_model: that of polygon:published.
+    max_new_tokens: None is 256, or 512 where masks are words. published_polygon_model: that of polygon:published.
     """
 
     load: LoadOptions = field(default_factory=LoadOptions)
@@ -44,7 +44,7 @@ class MethodOptions:
 
 def add_method_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for everything in MethodOptions; `read_method_options` reads them."""
-    parser.add_argument("--max-new-tokens", type=token_budget, help="default: 256, or 1536 where masks are text")
+    parser.add_argument("--max-new-tokens", type=token_budget, help="default: 256, or 512 where masks are words")
     add_refine_option(parser)
     parser.add_argument(
         "--published-polygon-model", help="folder or hub id of SimpleSeg on Qwen2.5-VL: polygon:published"

@@ -28,7 +28,7 @@ EMPTY = (
     "python -m benchmarks run --dataset scenes --methods all --out benchmarks/results/scenes"
 )
 INTRO = (
-    "A language model can draw a mask in four ways: write its outline as text, write labels of patches, pass one token "
+    "A language model can draw a mask in four ways: write the corners of its outline, write runs of patches, pass one token "
     "to a mask decoder, or predict every patch in one pass (STAMP). Which is accurate, which is fast, and which still "
     "answers questions well?"
 )
