@@ -33,6 +33,7 @@ from stamp.training.scenes.scenes import Scene
 
 #: Oracle coverage is clipped to eps .. 1 - eps; this mild clip suits bicubic better than a hard one.
 COVERAGE_EPS = 0.01
+ROWS_FILE, RECORD_FILE = "refinement.jsonl", "refinement.json"
 
 
 class NearestRefiner:
@@ -112,7 +113,7 @@ def _differences(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def write_study(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -> str:
-    """Write `refinement.jsonl` (rows) and `refinement.json` (provenance, scores) into a folder; returns a table."""
+    """Write ROWS_FILE and RECORD_FILE (provenance, scores) into a folder; returns a table."""
     figures = study_scores(rows)
     settings: dict[str, Any] = {
         "coverage_eps": COVERAGE_EPS,
@@ -121,7 +122,7 @@ def write_study(rows: Sequence[Row], provenance: dict[str, Any], folder: Path) -
     }
     settings |= {library: importlib.metadata.version(library) for library in ("kornia", "opencv-python-headless")}
     summary = {"provenance": provenance | settings, "scores": figures}
-    write_results([asdict(row) for row in rows], "refinement.jsonl", summary, "refinement.json", folder)
+    write_results([asdict(row) for row in rows], ROWS_FILE, summary, RECORD_FILE, folder)
     return study_table(figures)
 
 

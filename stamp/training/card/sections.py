@@ -1,16 +1,19 @@
 """The sections of a model card that come from records beside the checkpoint; each is empty without its record."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stamp.checkpoints.sources import CONFIDENCE_FILE, PHOTO_FIGURES_FILE
-from stamp.training.card.ablation import RECORD_FILE, ablation_table
+from stamp.training.card.ablation import RECORD_FILE as ABLATION_FILE
+from stamp.training.card.ablation import ablation_table
 from stamp.training.card.curves import draw_confidence
 from stamp.training.card.eyes_study import RECORD_FILE as EYES_FILE
 from stamp.training.card.eyes_study import eyes_table
 from stamp.training.card.quantization_study import RECORD_FILE as QUANTIZATION_FILE
 from stamp.training.card.quantization_study import quantization_table
+from stamp.training.card.refinement_study import RECORD_FILE as REFINEMENT_FILE
 from stamp.training.card.refinement_study import study_table
 from stamp.training.talk.chat import UNKNOWN_ANSWER
 
@@ -125,21 +128,36 @@ def _confidence(model: Path) -> str:
 def _studies(model: Path) -> str:
     """Sections for the studies whose records are in the folder."""
     parts = []
-    if (path := model / EYES_FILE).exists():
-        record = json.loads(path.read_text())
-        about = record["provenance"]
-        pictures = about["steps"] * about["images"]
-        parts += ["## Which eyes", EYES_TEXT.format(pictures=pictures, **about), eyes_table(record), ""]
-    if (path := model / QUANTIZATION_FILE).exists():
-        record = json.loads(path.read_text())
-        parts += ["## Precision", QUANTIZATION_TEXT.format(**record["provenance"]), quantization_table(record), ""]
-    if (path := model / "refinement.json").exists():
-        record = json.loads(path.read_text())
-        parts += ["## Edges", REFINEMENT_TEXT.format(**record["provenance"]), study_table(record["scores"])]
-    if (path := model / RECORD_FILE).exists():
-        record = json.loads(path.read_text())
-        parts += ["", "## What matters", ABLATION_TEXT.format(**record["provenance"]), ablation_table(record)]
-    return "\n".join([*parts, ""])
+    for heading, name, text in STUDIES:
+        if (path := model / name).exists():
+            parts += [f"## {heading}", text(json.loads(path.read_text())), ""]
+    return "\n".join(parts)
+
+
+def _eyes(record: dict[str, Any]) -> str:
+    about = record["provenance"]
+    return EYES_TEXT.format(pictures=about["steps"] * about["images"], **about) + "\n" + eyes_table(record)
+
+
+def _quantization(record: dict[str, Any]) -> str:
+    return QUANTIZATION_TEXT.format(**record["provenance"]) + "\n" + quantization_table(record)
+
+
+def _refinement(record: dict[str, Any]) -> str:
+    return REFINEMENT_TEXT.format(**record["provenance"]) + "\n" + study_table(record["scores"])
+
+
+def _ablation(record: dict[str, Any]) -> str:
+    return ABLATION_TEXT.format(**record["provenance"]) + "\n" + ablation_table(record)
+
+
+#: Heading, record, and the text made from it.
+STUDIES: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
+    ("Which eyes", EYES_FILE, _eyes),
+    ("Precision", QUANTIZATION_FILE, _quantization),
+    ("Edges", REFINEMENT_FILE, _refinement),
+    ("What matters", ABLATION_FILE, _ablation),
+)
 
 
 def score_cell(score: dict[str, Any] | None) -> str:

@@ -146,7 +146,7 @@ def rebalance(model: Path, art: ArtLibrary, photographs: PhotoLibrary | None, n_
         return DataLoader(maker, batch_size=None, num_workers=1)
 
     fitting = batches(FIT_OFFSET, TRAIN_SEEDS, photographs, n_batches)
-    unseen_batches = batches(VALIDATION_OFFSET, VALIDATION_SEEDS, None, max(1, n_batches // 5))
+    unseen_batches = list(batches(VALIDATION_OFFSET, VALIDATION_SEEDS, None, max(1, n_batches // 5)))
     found = first_words(network, processor, tqdm(fitting, desc="first words", unit="batch"))
     unseen = first_words(network, processor, unseen_batches)
     change = fit_change(found)
