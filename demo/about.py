@@ -33,8 +33,8 @@ wherever it writes `<|seg|>`, one mask token per patch of the picture goes throu
 tokens see the picture, the text so far and each other. The whole mask appears at once, costs the same whatever its
 shape, and does not disturb the text.
 
-The Benchmark tab tests this with measurements made here. Written masks have one token for each corner or run there, the
-form in which a small model can learn them.
+The Benchmark tab tests this with measurements made here. Written masks have one token for each coordinate or run
+there, the form in which a small model can learn them.
 """
 
 CITE = (

@@ -1,7 +1,7 @@
 """Location tokens: words of a new vocabulary that stand for places in the picture, so that a mask takes few tokens.
 
-After Kosmos-2 (arXiv 2306.14824), whose 32 x 32 tokens each stand for one place. They are ordinary words of an answer:
-the tokenizer decodes them to text like `<12,5>`, but what a user types never becomes one.
+After Pix2Seq (arXiv 2109.10852), with a token for each step of a coordinate. They are ordinary words of an answer: the
+tokenizer decodes them to text like `<x12>`, but what a user types never becomes one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ import torch
 from tokenizers import AddedToken
 from torch import Tensor
 
-from benchmarks.baselines.mask_text import MaskText
+from benchmarks.baselines.mask_text import Location, MaskText
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 
@@ -52,15 +52,14 @@ def add_tokens(model: StampForSegmentation, processor: StampProcessor, form: Mas
     model.get_input_embeddings().get_parameter("weight")[ids_of(processor, form.vocabulary)] = first.to(words)
 
 
-def waves_of(vocabulary: Mapping[str, tuple[float, ...]], width: int) -> Tensor:
-    """(tokens, width) of length 1: random directions, along which sines and cosines of the coordinates lie."""
+def waves_of(vocabulary: Mapping[str, Location], width: int) -> Tensor:
+    """(tokens, width) of length 1: random directions for each kind, along which sines and cosines of coordinates lie."""
     random = torch.Generator().manual_seed(0)
     rows = torch.zeros(len(vocabulary), width)
-    lengths = list(map(len, vocabulary.values()))
-    for length in sorted(set(lengths)):
-        mine = [row for row, other in enumerate(lengths) if other == length]
-        points = torch.tensor([point for point in vocabulary.values() if len(point) == length]).view(len(mine), -1, 1)
-        angles = 2 * torch.pi * points * torch.tensor(WAVES)
+    for kind in dict.fromkeys(location.kind for location in vocabulary.values()):
+        mine = [row for row, location in enumerate(vocabulary.values()) if location.kind == kind]
+        points = torch.tensor([location.coordinates for location in vocabulary.values() if location.kind == kind])
+        angles = 2 * torch.pi * points.view(len(mine), -1, 1) * torch.tensor(WAVES)
         features = torch.cat([torch.ones(len(mine), 1), angles.sin().flatten(1), angles.cos().flatten(1)], dim=1)
         rows[mine] = features @ torch.randn(features.shape[1], width, generator=random)
     return torch.nn.functional.normalize(rows, dim=1)

@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from stamp.pictures.masks import Mask
+
+
+class Location(NamedTuple):
+    """What a token stands for. kind: what its coordinates, 0..1, measure."""
+
+    kind: str
+    coordinates: tuple[float, ...] = ()
 
 
 class MaskTextError(ValueError):
@@ -32,8 +39,8 @@ class MaskText(Protocol):
         """The method that uses it."""
 
     @property
-    def vocabulary(self) -> Mapping[str, tuple[float, ...]]:
-        """Every token with its coordinates, 0..1; coordinates of different number mean different things."""
+    def vocabulary(self) -> Mapping[str, Location]:
+        """Every token with what it stands for."""
 
     def tokens(self, mask: Mask) -> list[str]:
         """The tokens of an (h, w) mask; joined, they are its text."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.baselines.mask_text import MaskTextError, Piece, cut
+from benchmarks.baselines.mask_text import Location, MaskTextError, Piece, cut
 from benchmarks.baselines.patches import GRID, draw_patches, patches_of
 from stamp.pictures.masks import Mask
 from stamp.refinement.refiner import Refiner
@@ -31,7 +31,7 @@ class PatchTokens:
     name = "patch_text"
 
     @property
-    def vocabulary(self) -> Mapping[str, tuple[float, ...]]:
+    def vocabulary(self) -> Mapping[str, Location]:
         """See MaskText."""
         return _vocabulary()
 
@@ -92,10 +92,10 @@ def _overlaps(patches: int, cells: int) -> NDArray[np.float64]:
 
 
 @cache
-def _vocabulary() -> dict[str, tuple[float, ...]]:
-    rows: dict[str, tuple[float, ...]] = {f"<row{row}>": (row / (GRID - 1),) for row in range(GRID)}
-    runs: dict[str, tuple[float, ...]] = {
-        f"<{start}-{end}>": (start / (GRID - 1), end / (GRID - 1))
+def _vocabulary() -> dict[str, Location]:
+    rows = {f"<row{row}>": Location("row", (row / (GRID - 1),)) for row in range(GRID)}
+    runs = {
+        f"<{start}-{end}>": Location("run", (start / (GRID - 1), end / (GRID - 1)))
         for start in range(GRID)
         for end in range(start, GRID)
     }

@@ -13,7 +13,7 @@ FIGURES_FILE = "figures.json"
 
 KINDS = {
     "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit per grid cell, all in one pass.",
-    "polygon": "Masks as polygons written in the answer, after SimpleSeg: one location token a corner, 32 x 32 places.",
+    "polygon": "Masks as polygons written in the answer, after SimpleSeg: one location token a coordinate, 32 steps.",
     "patch_text": "Masks as runs of patches written in the answer, after Text4Seg: one token a run, in 16 rows of 16.",
     "embedding": "Masks from the hidden state of `<|seg|>`, which prompts a small SAM mask decoder, after LISA.",
 }

@@ -28,9 +28,9 @@ EMPTY = (
     "python -m benchmarks run --dataset scenes --methods all --out benchmarks/results/scenes"
 )
 INTRO = (
-    "A language model can draw a mask in four ways: write the corners of its outline, write runs of patches, pass one token "
-    "to a mask decoder, or predict every patch in one pass (STAMP). Which is accurate, which is fast, and which still "
-    "answers questions well?"
+    "A language model can draw a mask in four ways: write the corners of its outline, write runs of patches, pass one "
+    "token to a mask decoder, or predict every patch in one pass (STAMP). Which is accurate, which is fast, and which "
+    "still answers questions well?"
 )
 LABELS = {
     "dataset": "Dataset", "split": "Split", "kind": "Task", "precision": "Precision", "hardware": "Hardware",

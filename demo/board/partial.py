@@ -8,7 +8,7 @@ import re
 from benchmarks.baselines.patches import GRID
 from benchmarks.baselines.polygon_tokens import LAST_STEP
 
-_CORNER = re.compile(r"<(\d{1,2}),(\d{1,2})>|<close>")
+_CORNER = re.compile(r"<x(\d{1,2})><y(\d{1,2})>|<close>")
 _RUN_OR_ROW = re.compile(r"<row(\d{1,2})>|<(\d{1,2})-(\d{1,2})>")
 
 Vertex = tuple[int, float, float]

@@ -37,7 +37,7 @@ def test_a_box_is_four_corners() -> None:
     mask = np.zeros((32, 32), dtype=bool)
     mask[4:11, 2:21] = True
     form = PolygonTokens()
-    assert form.tokens(mask) == ["<2,4>", "<20,4>", "<20,10>", "<2,10>", CLOSE]
+    assert form.tokens(mask) == ["<x2>", "<y4>", "<x20>", "<y4>", "<x20>", "<y10>", "<x2>", "<y10>", CLOSE]
     np.testing.assert_array_equal(form.draw("".join(form.tokens(mask)), blank(mask)), mask)
 
 
@@ -51,7 +51,18 @@ def test_runs_come_back_exactly(cells: list[bool]) -> None:
     assert len(words) == starts.sum() + patches.any(1).sum()  # one for each run, and for each row that has one
 
 
-@pytest.mark.parametrize("text", ["<1,2><3,4><close>", "<1,2><3,4><5,6>", "<1,2><3,4><32,6><close>", "", "<close>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<x1><y2><x3><y4><close>",
+        "<x1><y2><x3><y4><x5><y6>",
+        "<x1><y2><x3><y4><x32><y6><close>",
+        "<x1><y2><x3><y4><x5><y6><x7><close>",
+        "<y1><x2><y3><x4><y5><x6><y7><close>",
+        "",
+        "<close>",
+    ],
+)
 def test_what_is_no_polygon(text: str) -> None:
     with pytest.raises(MaskTextError):
         PolygonTokens().draw(text, Image.new("RGB", (20, 20)))
@@ -105,9 +116,21 @@ def test_runs_point_to_the_cells_that_they_cover(shapes: list[Shape], grid_hw: t
     np.testing.assert_allclose(np.sum(runs, axis=0), expected, atol=1e-6)
 
 
-def test_corners_point_to_their_cells() -> None:
-    places = list(PolygonTokens().places(["<0,0>", "<31,0>", "<15,31>", CLOSE], (4, 6)))
-    assert [np.flatnonzero(place).tolist() for place in places] == [[0], [5], [18 + 2], []]
+def test_coordinates_point_to_the_cell_of_their_corner() -> None:
+    places = list(
+        PolygonTokens().places(["<x0>", "<y0>", "<x31>", "<y0>", "<x15>", "<y31>", CLOSE, "<x0>", "<y31>"], (4, 6))
+    )
+    assert [np.flatnonzero(place).tolist() for place in places] == [
+        [0],
+        [0],
+        [5],
+        [5],
+        [18 + 2],
+        [18 + 2],
+        [],
+        [18],
+        [18],
+    ]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -138,5 +161,6 @@ def test_near_places_have_similar_words() -> None:
     names = list(PolygonTokens().vocabulary)
     vectors = waves_of(PolygonTokens().vocabulary, WIDTH * 8)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(names)))
-    assert near(vectors, names, "<10,10>", "<11,10>") > near(vectors, names, "<10,10>", "<14,10>") + 0.1
-    assert near(vectors, names, "<10,10>", "<10,11>") > near(vectors, names, "<10,10>", "<30,2>") + 0.1
+    assert near(vectors, names, "<x10>", "<x11>") > near(vectors, names, "<x10>", "<x14>") + 0.1
+    assert near(vectors, names, "<y10>", "<y11>") > near(vectors, names, "<y10>", "<y25>") + 0.1
+    assert near(vectors, names, "<x10>", "<x11>") > near(vectors, names, "<x10>", "<y10>") + 0.3  # other kinds differ

@@ -36,8 +36,8 @@ from tests.benchmarks import tiny
 from tests.benchmarks.nano import make_processor, named_checkpoints, write_embedding, write_writer
 
 PICTURE = Image.effect_noise((96, 80), 60).convert("RGB")
-BOX = "<3,3><16,3><16,19><3,19><close>"
-TRIANGLE = "<22,6><31,31><19,31><close>"
+BOX = "<x3><y3><x16><y3><x16><y19><x3><y19><close>"
+TRIANGLE = "<x22><y6><x31><y31><x19><y31><close>"
 CELLS = np.indices((16, 16)).sum(0) % 5 < 2
 
 
@@ -105,8 +105,8 @@ def test_polygons_in_an_answer_become_masks(monkeypatch: pytest.MonkeyPatch, fol
 @pytest.mark.parametrize(
     ("parts", "ends"),
     [
-        (["Sure: ", "<3,3><16,3><16,19>"], True),
-        (["Sure: ", BOX, " and ", "<1,2><3,4><close>"], True),
+        (["Sure: ", "<x3><y3><x16><y3><x16><y19>"], True),
+        (["Sure: ", BOX, " and ", "<x1><y2><x3><y4><close>"], True),
         (["Sure: ", BOX], False),
     ],
 )
@@ -131,7 +131,7 @@ def test_an_answer_in_words_alone(monkeypatch: pytest.MonkeyPatch, polygon: Meth
 
 
 def test_a_written_mask_streams_as_text_and_ends_as_predicted(monkeypatch: pytest.MonkeyPatch, polygon: Method) -> None:
-    parts = ["Sure: ", "<3,3><28,3><28,20><16,25><3,20><close>", " and more words after it"]
+    parts = ["Sure: ", "<x3><y3><x28><y3><x28><y20><close>", " and more words after it"]
     script(monkeypatch, polygon, parts)
     predicted = polygon.predict(PICTURE, "segment the crab")
     script(monkeypatch, polygon, parts)

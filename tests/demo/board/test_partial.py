@@ -8,7 +8,9 @@ from benchmarks.baselines.patches import GRID
 from demo.board.partial import cells, vertices
 
 
-@pytest.mark.parametrize("text", ["", "no numbers", "<", "<1", "<1,", "<1,2", "<1,2,3>", "<a,b>", "<-1,2>", "[[1, 2]]"])
+@pytest.mark.parametrize(
+    "text", ["", "no numbers", "<x", "<x1>", "<x1><y", "<y1><x2>", "<x1><x2>", "<x1> <y2>", "<xa><yb>", "<x-1><y2>"]
+)
 def test_what_is_no_vertex_yet(text: str) -> None:
     assert vertices(text) == []
 
@@ -25,7 +27,7 @@ def test_runs_never_leave_the_grid() -> None:
 
 
 def test_what_can_be_drawn_only_grows() -> None:
-    corners = "Here: <0,31><31,0><4,5><close><1,2><3,4><99,1><close>, and"
+    corners = "Here: <x0><y31><x31><y0><x4><y5><close><x1><y2><x3><y4><x99><y1><close>, and"
     expected = [(0, 0.0, 1.0), (0, 1.0, 0.0), (0, 4 / 31, 5 / 31), (1, 1 / 31, 2 / 31), (1, 3 / 31, 4 / 31)]
     grows(vertices, corners, [*expected, (1, 1.0, 1 / 31)])
     runs = "Here: <row3><0-1><4-5><row7><15-99><1-1><row16><0-3>"
