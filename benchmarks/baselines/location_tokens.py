@@ -53,7 +53,7 @@ def add_tokens(model: StampForSegmentation, processor: StampProcessor, form: Mas
 
 
 def waves_of(vocabulary: Mapping[str, Location], width: int) -> Tensor:
-    """(tokens, width) of length 1: random directions for each kind, along which sines and cosines of coordinates lie."""
+    """(tokens, width) of length 1: for each kind random directions, along which waves of coordinates lie."""
     random = torch.Generator().manual_seed(0)
     rows = torch.zeros(len(vocabulary), width)
     for kind in dict.fromkeys(location.kind for location in vocabulary.values()):
