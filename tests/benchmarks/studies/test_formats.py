@@ -33,7 +33,7 @@ def test_a_box_of_whole_cells_is_nearly_perfect_in_every_form(tmp_path: Path) ->
     assert found["patch_text"]["iou"] == found["patch_text, plain text"]["iou"]
     tokens = {name: row["tokens"] for name, row in found.items()}
     assert (tokens["stamp"], tokens["embedding"]) == (1, 1)
-    assert tokens["polygon"] == 4 + 1  # corners and the end of the contour
+    assert tokens["polygon"] == 2 * 4 + 1  # two a corner, and the end of the contour
     assert tokens["patch_text"] == 6 + 6  # rows of patches that have the object, and one run in each
     text = "[[37, 25], [87, 25], [87, 62], [37, 62]]"  # rint(99 / 95 * pixel)
     assert tokens["polygon, plain text"] == len(processor.encode_plain(text))

@@ -161,11 +161,16 @@ def test_before_each_token_of_a_mask_the_model_looks_where_it_points(makers: dic
     mine = rows.attention_index[:, 0] == Head.WRITTEN
     foretold: dict[int, list[int]] = {}
     for (_, row, query), weights in zip(rows.attention_index[mine].tolist(), rows.attention_targets[mine], strict=True):
-        token = str(maker.processor.tokenizer.convert_ids_to_tokens(int(rows.input_ids[row, query + 1])))
+        before, token, after = map(
+            str, maker.processor.tokenizer.convert_ids_to_tokens(rows.input_ids[row, query : query + 3].tolist())
+        )
         foretold.setdefault(row, []).append(query + 1)
         if token.startswith("<row"):
             continue  # depends on the runs after it
-        (place,) = list(form.places(["<row0>", token] if name == "patch_text" else [token], grid_hw))[-1:]
+        context = ["<row0>", token] if name == "patch_text" else [token]
+        if token[1] in "xy" and name == "polygon":
+            context = [token, after] if token[1] == "x" else [before, token]
+        (place,) = list(form.places(context, grid_hw))[-1:]
         seen = weights[image_start : image_start + len(place)].numpy()
         if name == "polygon" and not place.any():
             assert weights[0] == 1  # the end of a contour: the sink
