@@ -98,7 +98,9 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--methods", nargs="+", default=["stamp", "polygon", "patch_text", "embedding"], help="all learn at once"
     )
-    train.add_argument("--from", dest="backbone", type=Path, required=True, help="checkpoint folder to start from")
+    start = train.add_mutually_exclusive_group(required=True)
+    start.add_argument("--from", dest="backbone", type=Path, help="checkpoint folder that all start from")
+    start.add_argument("--onward", type=Path, help="folder of trained methods that go on, named as in assets/")
     train.add_argument("--steps", type=int, required=True, help="steps of the whole training, of 8 pictures a process")
     train.add_argument("--sweep-steps", type=int, help="steps of the short run per rate (default: a twentieth)")
     train.add_argument("--rates", type=float, nargs="+", default=[3e-4, 6e-4, 1.2e-3], help="learning rates to try")
@@ -174,6 +176,8 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from benchmarks.checkpoints import CHECKPOINTS
+    from benchmarks.training.onward import pictures_seen
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import Means, train
     from stamp.checkpoints.devices import choose_device
@@ -181,16 +185,20 @@ def _train(options: argparse.Namespace) -> int:
     from stamp.training.learning.processes import TrainingProcesses
     from stamp.training.scenes.training_pictures import training_pictures
 
-    check_files(options.backbone)
+    seen_before = 0 if options.onward is None else pictures_seen(options.onward, options.methods)
+    for start in [options.backbone or options.onward / CHECKPOINTS[name] for name in options.methods]:
+        check_files(start)
     sweep_steps = max(1, options.steps // 20) if options.sweep_steps is None else options.sweep_steps
     plan = TrainingPlan(
         tuple(options.methods),
-        options.backbone,
+        options.backbone or options.onward,
         options.steps,
         sweep_steps,
         tuple(options.rates),
         options.grid,
         compile=options.compile,
+        onward=options.onward,
+        seen_before=seen_before,
     )
     art, photographs = training_pictures(options.art, options.photos)
     means = Means(art, photographs, choose_device(options.device), options.workers, TrainingProcesses.join())

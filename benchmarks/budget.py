@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 #: Written by `python -m benchmarks train`, beside the checkpoint.
 SWEEP_FILE, TRAINING_FILE = "sweep.json", "training.json"
+#: In the first: pictures that were seen before the training that the second is about, since the same backbone.
+SEEN_BEFORE = "seen_before"
 #: Fields of each method in `run.json`.
 BUDGET_FIELDS = ("trained_from", "pictures_seen")
 
@@ -23,10 +25,13 @@ def read_budget(folder: Path) -> dict[str, Any]:
     """BUDGET_FIELDS of a checkpoint's folder; each is None where no record says so.
 
     trained_from: name of the checkpoint that the training started from. pictures_seen: since then, steps done x
-    pictures of a step x processes. Without a known start there is no number to compare.
+    pictures of a step x processes, and those of earlier trainings that it went on from. Without a known start there is
+    no number to compare.
     """
     start = _read(folder / SWEEP_FILE, lambda sweep: PurePosixPath(sweep["backbone"]).name)
     pictures = None if start is None else _read(folder / TRAINING_FILE, _pictures_of)
+    if pictures is not None:
+        pictures += _read(folder / SWEEP_FILE, lambda sweep: int(sweep[SEEN_BEFORE])) or 0
     return dict(zip(BUDGET_FIELDS, (start, pictures), strict=True))
 
 

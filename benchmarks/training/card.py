@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.budget import SWEEP_FILE, TRAINING_FILE
+from benchmarks.budget import SEEN_BEFORE, SWEEP_FILE, TRAINING_FILE
 from benchmarks.scoring.curves import CURVE_FILE, CurvePoint, curve_points, read_answers
 from benchmarks.scoring.intervals import Interval
+from benchmarks.training.recipe import best_rate
 
 FIGURES_FILE = "figures.json"
 
@@ -42,7 +43,7 @@ are 95 % bootstrap intervals over pictures. `python -m benchmarks run` compares 
 ## Training
 
 {steps} steps of {images} pictures ({photographs:.0%} photographs) on a grid of about {grid} x {grid} cells at rate
-{rate:g}, {minutes:.0f} minutes on {hardware}, {precision}, commit {commit}; all methods took turns at each step. Losses
+{rate:g}, {minutes:.0f} minutes on {hardware}, {precision}, commit {commit}.{onward} Losses
 on {validation_scenes} unseen scenes afterwards: {losses}.
 
 The rate is the best of a sweep with {sweep_steps} steps per rate, by the sum of text and mask loss on
@@ -55,6 +56,7 @@ python -m benchmarks train --methods {methods} --from {backbone} --photos DIR --
     --steps {steps} --sweep-steps {sweep_steps} --rates {rates} --grid {grid}
 ```
 """
+ONWARD = " It went on from a checkpoint that had seen {} pictures and whose rate came from the sweep below."
 EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie beyond it.\n"
 
 
@@ -65,7 +67,7 @@ def card(model: Path) -> str:
     )
     (stage,) = training["config"]["stages"]
     rates = [row["rate"] for row in sweep["rows"]]
-    at_the_end = len(rates) > 1 and stage["text_lr"] in (min(rates), max(rates))
+    at_the_end = len(rates) > 1 and best_rate(sweep["rows"]) in (min(rates), max(rates))
     plan = stage["plan"]
     points = curve_points(sweep["method"], read_answers(model / CURVE_FILE)[0])
     return TEXT.format(
@@ -85,6 +87,7 @@ def card(model: Path) -> str:
         losses=", ".join(f"{name} {value:.3f}" for name, value in figures["losses"].items()),
         sweep_steps=sweep["steps"],
         sweep=sweep_table(sweep["rows"]),
+        onward=ONWARD.format(sweep[SEEN_BEFORE]) if SEEN_BEFORE in sweep else "",
         edge=EDGE if at_the_end else "",
         rates=" ".join(f"{rate:g}" for rate in rates),
     )

@@ -1,12 +1,15 @@
 """How the compared methods are trained: the same scenes, exchanges, steps and choice of rates for each."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.checkpoints import CHECKPOINTS
 from benchmarks.training.objectives import OBJECTIVES
 from stamp.training.learning.batch import Batch
 from stamp.training.learning.config import Stage, TrainingConfig
@@ -31,7 +34,8 @@ class TrainingPlan:
     methods: keys of `OBJECTIVES`, which learn from the same pictures. backbone: the checkpoint that all start from; its
     vision tower stays as it is. steps: of the whole training; sweep_steps: of the short one for each rate. grid:
     approximate cells per side. images: per step and process. photographs: share of them, if there are any. points: how
-    often the learning curve is measured. compile: torch.compile the text models.
+    often the learning curve is measured. compile: torch.compile the text models. onward: a folder with a checkpoint of
+    each method, named as in `assets/`, to go on from instead; seen_before: pictures that these have seen.
     """
 
     methods: tuple[str, ...]
@@ -46,6 +50,8 @@ class TrainingPlan:
     points: int = 6
     styles: tuple[str, ...] = STYLES
     compile: bool = False
+    onward: Path | None = None
+    seen_before: int = 0
 
     def __post_init__(self) -> None:
         if not self.methods or len(set(self.methods)) < len(self.methods):
@@ -59,6 +65,10 @@ class TrainingPlan:
         if not self.rates or min(self.rates) <= 0 or len(set(self.rates)) < len(self.rates):
             raise ValueError(f"rates must be distinct and above 0, got {self.rates}")
 
+    def start_of(self, method: str) -> Path:
+        """The checkpoint that a method starts from."""
+        return self.backbone if self.onward is None else self.onward / CHECKPOINTS[method]
+
     def config(self, rate: float, steps: int) -> TrainingConfig:
         """One stage: a row for each picture, with a request for masks after one or two other exchanges."""
         plan = BatchPlan(
@@ -67,7 +77,7 @@ class TrainingPlan:
             1,
             0,
             0,
-            seed_offset=SEED_OFFSET,
+            seed_offset=SEED_OFFSET + self.seen_before,
             styles=self.styles,
             photographs=self.photographs,
             earlier=EARLIER,
@@ -106,3 +116,14 @@ def validation_losses(trainer: Trainer, n_batches: int) -> dict[str, float]:
 def choice_score(losses: dict[str, float]) -> float:
     """The score that chooses the rate, lower is better: the losses of words and masks, without auxiliary losses."""
     return losses["text"] + losses.get("mask", 0.0)
+
+
+def best_rate(rows: Sequence[Mapping[str, Any]]) -> float:
+    """The rate of a sweep with the lowest score. Raises ValueError if no score is finite."""
+    finished = [row for row in rows if math.isfinite(row["score"])]
+    if not finished:
+        raise ValueError(
+            f"no rate of {[row['rate'] for row in rows]} gave a finite loss; try smaller ones with --rates"
+        )
+    best: float = min(finished, key=lambda row: float(row["score"]))["rate"]
+    return best

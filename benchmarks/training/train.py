@@ -5,7 +5,6 @@ each method's sweep.json, an unfinished run in its own state.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,8 @@ from benchmarks.scoring.curves import CURVE_FILE
 from benchmarks.training.card import FIGURES_FILE, card
 from benchmarks.training.curve import add_point, measured, milestones
 from benchmarks.training.objectives import OBJECTIVES
-from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, choice_score, validation_losses
+from benchmarks.training.onward import adopt_records
+from benchmarks.training.recipe import CHOICE_SEEDS, TrainingPlan, best_rate, choice_score, validation_losses
 from benchmarks.training.together import train_together
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.provenance import git, hardware_name
@@ -55,7 +55,7 @@ def train(plan: TrainingPlan, means: Means, out: Path) -> dict[str, str]:
 
     Raises ValueError if `out` holds a run of another plan.
     """
-    rates = choose_rates(plan, means, out)
+    rates = choose_rates(plan, means, out) if plan.onward is None else adopt_records(plan, plan.onward, out)
     trainers = {name: make_trainer(plan, name, rate, plan.steps, means, out / name) for name, rate in rates.items()}
     for trainer in trainers.values():
         if trainer.resume() and trainer.progress.step:
@@ -65,10 +65,10 @@ def train(plan: TrainingPlan, means: Means, out: Path) -> dict[str, str]:
 
     def after_step(step: int) -> None:
         if step in points:
-            measure_point(trainers, samples, step * plan.images * means.processes.size, means)
+            measure_point(trainers, samples, plan.seen_before + step * plan.images * means.processes.size, means)
 
     train_together(list(trainers.values()), after_step)
-    measure_point(trainers, samples, plan.steps * plan.images * means.processes.size, means)
+    measure_point(trainers, samples, plan.seen_before + plan.steps * plan.images * means.processes.size, means)
     return {name: finish(plan, trainer) for name, trainer in trainers.items()}
 
 
@@ -127,16 +127,9 @@ def choose_rates(plan: TrainingPlan, means: Means, out: Path) -> dict[str, float
             sweeps[name]["rows"].append({"rate": rate, "score": choice_score(losses), "losses": losses})
             if means.processes.rank == 0:
                 write_atomically(out / name / SWEEP_FILE, json.dumps(sweeps[name], indent=1) + "\n")
-    return {name: best_rate(plan, sweep["rows"]) for name, sweep in sweeps.items()}
-
-
-def best_rate(plan: TrainingPlan, rows: Sequence[dict[str, Any]]) -> float:
-    """The rate of the plan with the lowest score. Raises ValueError if none has a finite one."""
-    finished = [row for row in rows if row["rate"] in plan.rates and math.isfinite(row["score"])]
-    if not finished:
-        raise ValueError(f"no rate of {plan.rates} gave a finite loss; try smaller ones with --rates")
-    best: float = min(finished, key=lambda row: row["score"])["rate"]
-    return best
+    return {
+        name: best_rate([row for row in sweep["rows"] if row["rate"] in plan.rates]) for name, sweep in sweeps.items()
+    }
 
 
 def _open_sweep(plan: TrainingPlan, method: str, path: Path) -> dict[str, Any]:
@@ -165,7 +158,7 @@ def make_trainer(plan: TrainingPlan, method: str, rate: float, steps: int, means
         means.art,
         out,
         means.device,
-        init_from=plan.backbone,
+        init_from=plan.start_of(method),
         photographs=means.photographs,
         workers=means.workers,
         processes=means.processes,

@@ -1,0 +1,61 @@
+"""Trained methods go on, and their records say so."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.budget import read_budget
+from benchmarks.training import train as training
+from benchmarks.training.onward import pictures_seen
+from benchmarks.training.recipe import best_rate
+from benchmarks.training.train import Means, train
+from stamp.model.modeling_stamp import StampForSegmentation
+from stamp.training.learning.batch import Batch
+from stamp.training.learning.config import Stage
+from stamp.training.learning.trainer import Trainer
+from stamp.training.scenes.art import ArtLibrary
+from tests.benchmarks.training.test_training import CPU, backbone, plan, weights_of
+from tests.training.conftest import library
+
+__all__ = ["backbone", "library"]
+
+
+def test_trained_methods_go_on(
+    library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From their own weights, at half the rate, on other pictures; records count all pictures since the backbone."""
+    monkeypatch.setattr(training, "MAX_NEW_TOKENS", 8)
+    monkeypatch.setattr(training, "CURVE_SAMPLES", 4)
+    means = Means(library, None, CPU, workers=0)
+    train(plan(backbone, "polygon"), means, tmp_path)
+    assets = tmp_path / "assets"
+    assets.mkdir()
+    (tmp_path / "polygon" / "model").rename(assets / "nano-polygon")
+    assert pictures_seen(assets, ["polygon"]) == 2
+    further = replace(plan(backbone, "polygon"), onward=assets, seen_before=2)
+    trainers: list[Trainer] = []
+    original = Trainer.train_step
+
+    def watched(self: Trainer, stage: Stage, step: int, batch: Batch) -> dict[str, float]:
+        if not trainers:
+            first = StampForSegmentation.from_pretrained(assets / "nano-polygon", dtype=torch.float32).state_dict()
+            assert all(torch.equal(first[name], value) for name, value in weights_of(self).items())
+        trainers.append(self)
+        return original(self, stage, step, batch)
+
+    monkeypatch.setattr(Trainer, "train_step", watched)
+    texts = train(further, means, tmp_path / "further")
+    model = tmp_path / "further" / "polygon" / "model"
+    sweep = json.loads((model / "sweep.json").read_text())
+    (stage,), (first_stage,) = trainers[0].config.stages, plan(backbone, "polygon").config(1.0, 1).stages
+    assert stage.text_lr == best_rate(sweep["rows"]) / 2
+    assert stage.plan.seed_offset == first_stage.plan.seed_offset + 2
+    assert read_budget(model)["pictures_seen"] == 4
+    rows = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
+    assert [row["pictures"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
+    assert "It went on from a checkpoint that had seen 2 pictures" in texts["polygon"]
+    with pytest.raises(ValueError, match="same number of pictures: polygon 2, embedding None"):
+        pictures_seen(assets, ["polygon", "embedding"])
