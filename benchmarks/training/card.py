@@ -13,10 +13,14 @@ FIGURES_FILE = "figures.json"
 
 KINDS = {
     "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit per grid cell, all in one pass.",
+    "stamp_shared": "All masks of an answer in one pass: each `<|seg|>` finds its own among one set of mask tokens.",
     "polygon": "Masks as polygons written in the answer, after SimpleSeg: one location token a corner, 32 x 32 places.",
     "patch_text": "Masks as runs of patches written in the answer, after Text4Seg: one token a run, in 16 rows of 16.",
     "embedding": "Masks from the hidden state of `<|seg|>`, which prompts a small SAM mask decoder, after LISA.",
 }
+
+#: Trained by a command of its own; the others take turns at each step.
+TRAINED_ALONE = ("stamp_shared",)
 
 TEXT = """---
 license: mit
@@ -42,7 +46,7 @@ are 95 % bootstrap intervals over pictures. `python -m benchmarks run` compares 
 ## Training
 
 {steps} steps of {images} pictures ({photographs:.0%} photographs) on a grid of about {grid} x {grid} cells at rate
-{rate:g}, {minutes:.0f} minutes on {hardware}, {precision}, commit {commit}; all methods took turns at each step. Losses
+{rate:g}, {minutes:.0f} minutes on {hardware}, {precision}, commit {commit}{turns}. Losses
 on {validation_scenes} unseen scenes afterwards: {losses}.
 
 The rate is the best of a sweep with {sweep_steps} steps per rate, by the sum of text and mask loss on
@@ -66,12 +70,13 @@ def card(model: Path) -> str:
     (stage,) = training["config"]["stages"]
     rates = [row["rate"] for row in sweep["rows"]]
     at_the_end = len(rates) > 1 and stage["text_lr"] in (min(rates), max(rates))
-    plan = stage["plan"]
+    plan, is_alone = stage["plan"], sweep["method"] in TRAINED_ALONE
     points = curve_points(sweep["method"], read_answers(model / CURVE_FILE)[0])
     return TEXT.format(
         **{name: sweep[name] for name in ("method", "backbone", "grid", "validation_scenes", "first_seed")},
         kind=KINDS[sweep["method"]],
-        methods=" ".join(KINDS),
+        methods=sweep["method"] if is_alone else " ".join(name for name in KINDS if name not in TRAINED_ALONE),
+        turns="" if is_alone else "; all methods took turns at each step",
         n=sum(point.score.n for point in points if point.pictures == points[-1].pictures),
         curve=curve_table(points),
         steps=stage["steps"],

@@ -126,10 +126,15 @@ class Answer:
         return torch.cat(logits).float().cpu()
 
     def predict_masks(self) -> list[MaskReady]:
-        """Predict masks for every `<|seg|>` without one, together in one pass (or a few, if there are many)."""
+        """Predict masks for every `<|seg|>` without one, together in one pass (or a few, if there are many).
+
+        With a shared mask head, call it when the answer is complete: mask tokens see it up to the last `<|seg|>`.
+        """
         image = self.image
-        group = max(1, MAX_MASK_TOKENS_PER_PASS // len(image.embeds))
         first, end = len(self.masks), len(self.state.seg_slots)
+        group = max(1, MAX_MASK_TOKENS_PER_PASS // len(image.embeds))
+        if self.state.model.shares_mask_tokens:
+            group = max(1, end - first)
         for start in range(first, end, group):
             which = range(start, min(start + group, end))
             logits = self.state.mask_logits(which, image.embeds, image.grid_hw)
