@@ -186,7 +186,7 @@ class StampPredictor:
     ) -> Generator[StreamEvent, None, None]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
-        A shared mask head gives all masks when the text is complete.
+        A shared mask head gives a MaskComing for each `<|seg|>`, and all masks when the text is complete.
 
         The last image of the conversation is the one that is segmented, in whichever turn it was given.
         should_stop: asked between tokens. max_seconds: of writing, from the first token on; None is no limit. Both end
@@ -218,8 +218,8 @@ class StampPredictor:
                 for token_id in options.tokens(answer):
                     if cache is None:
                         continue
-                    if token_id == self.processor.seg_token_id and not self.model.shares_mask_tokens:
-                        yield from answer.predict_masks()
+                    if token_id == self.processor.seg_token_id:
+                        yield from answer.masks_at_seg()
                     elif piece := answer.new_text():
                         yield TextDelta(piece)
                 if cache is not None and (rest := answer.new_text(final=True)):

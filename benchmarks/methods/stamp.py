@@ -14,7 +14,7 @@ from benchmarks.methods.streaming import Piece
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.loading import DTYPES
 from stamp.checkpoints.quantization import QUANTIZATIONS
-from stamp.conversation import Done, Segmentation, Turn
+from stamp.conversation import Done, MaskComing, Segmentation, Turn
 from stamp.inference.answer import PHASES
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.predictor import StampPredictor
@@ -65,7 +65,8 @@ class StampMethod(OnPredictor):
         nothing = ConversationCache(0)  # nothing of an earlier answer may help
         options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop, "cache": nothing}
         for event in self.predictor.stream(turns, self.max_new_tokens, **options):
-            yield prediction_of(event.segmentation) if isinstance(event, Done) else event
+            if not isinstance(event, MaskComing):
+                yield prediction_of(event.segmentation) if isinstance(event, Done) else event
 
     def provenance(self) -> dict[str, Any]:
         """See Method."""

@@ -29,7 +29,7 @@ class SharedMaskHead(nn.Module):
 
     def forward(self, cells: Tensor, targets: Tensor) -> Tensor:
         """(B, P, H) and (B, S, H) final-norm hidden states -> (B, S, P)."""
-        product = self.of_targets(targets) @ self.of_cells(cells).mT
+        product: Tensor = self.of_targets(targets) @ self.of_cells(cells).mT
         return product / sqrt(self.of_cells.out_features)
 
     def start_as_classifier(self) -> None:

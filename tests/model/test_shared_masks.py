@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stamp import Done, EncodedImage, MaskReady, StampPredictor, TextDelta, Turn
+from stamp import Done, EncodedImage, MaskComing, MaskReady, StampPredictor, TextDelta, Turn
 from stamp.conversation import Segmentation
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.inference.generation import PhaseClock, TextState
@@ -52,8 +52,9 @@ def uncached(stamp: StampPredictor, image: EncodedImage, answer: str) -> Tensor:
     output = stamp.model.forward_rows(
         rows, torch.ones_like(rows), image.embeds[None], image.grid_thw, torch.tensor([segs])
     )
-    assert output.mask_logits is not None
-    return output.mask_logits[0]
+    logits: Tensor | None = output.mask_logits
+    assert logits is not None
+    return logits[0]
 
 
 def state_of(stamp: StampPredictor, image: EncodedImage, answer: str) -> TextState:
@@ -192,7 +193,11 @@ def test_text_comes_first_and_all_masks_when_it_is_complete(
     kinds = [type(event) for event in events]
     n_texts = kinds.count(TextDelta)
     assert n_texts > 2
-    assert kinds == [TextDelta] * n_texts + [MaskReady] * 2 + [Done]
+    assert [kind for kind in kinds if kind is not MaskComing] == [TextDelta] * n_texts + [MaskReady] * 2 + [Done]
+    places = [index for index, kind in enumerate(kinds) if kind is MaskComing]
+    assert [events[index] for index in places] == [MaskComing(0), MaskComing(1)]
+    before = ["".join(event.text for event in events[:index] if isinstance(event, TextDelta)) for index in places]
+    assert before == ["Sure , here ", "Sure , here  and "]
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Sure , here  and  ."
     done = events[-1]
     assert isinstance(done, Done)

@@ -123,7 +123,7 @@ def test_what_all_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert missing["stamp_nano"] == "stamp itself is the shipped nano, as there is no assets/nano-stamp."
     (tmp_path / "nano-embedding").mkdir()
     given = options("--model", "2b", "--polygon-model", "a/folder", "--backbone-model", "another")
-    assert list(missing_checkpoints(given)) == ["patch_text"]
+    assert list(missing_checkpoints(given)) == ["stamp_shared", "patch_text"]
     (tmp_path / "nano-stamp").mkdir()
     assert "stamp_nano" not in missing_checkpoints(options())
 
