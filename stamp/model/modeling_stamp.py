@@ -83,7 +83,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         if not self.shares_mask_tokens:
             torch.manual_seed(seed)
             self.config.mask_head = "shared"
-            self.shared_masks = SharedMaskHead(self.config.text_config.hidden_size)
+            self.shared_masks = SharedMaskHead(self.config.text_config.hidden_size).to(self.classifier.weight)
             self.shared_masks.start_as_classifier()
 
     @property
