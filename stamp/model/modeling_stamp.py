@@ -205,8 +205,8 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         input_ids, attention_mask: (B, L) right-padded; each row holds one image and all rows one grid size.
         image_embeds: (B, P, H); grid_thw: (B, 3) patches.
         seg_index: (B,) index of the `<|seg|>` to predict in each row, or None for text only. The mask tokens do not
-        see text after that `<|seg|>`, so one row trains answer and mask together. For a shared mask head (B, S): all of
-        an answer in their order, filled up with -1; mask tokens see the text up to the last one.
+        see text after that `<|seg|>`, so one row trains answer and mask together. For a shared mask head also (B, S):
+        all of an answer in their order, filled up with -1; mask tokens see the text up to the last one.
         """
         n_rows, length = input_ids.shape
         embeds = self.embed_prompt(input_ids, image_embeds.flatten(0, 1))
@@ -216,7 +216,8 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
             return StampRowsOutput(hidden_states=self._run_text(embeds, positions, additive_mask(causal, embeds.dtype)))
         row = torch.arange(n_rows, device=input_ids.device)
         image_index = (input_ids == self.config.image_token_id).int().argmax(1)
-        last_seg = seg_index.amax(1) if self.shares_mask_tokens else seg_index
+        segs = seg_index.view(n_rows, -1)
+        last_seg = segs.amax(1)
         seg_position, image_position = positions[0, row, last_seg], positions[0, row, image_index]
         n_tokens = image_embeds.shape[1]
         allowed = self.row_attention(attention_mask, last_seg, n_tokens)
@@ -228,7 +229,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         )
         text, cells = hidden[:, :length], hidden[:, length:]
         if self.shares_mask_tokens:
-            logits = self._shared_logits(cells, text[row.unsqueeze(1), seg_index])
+            logits = self._shared_logits(cells, text[row.unsqueeze(1), segs])
         else:
             logits = self.classifier(cells).squeeze(-1)
         return StampRowsOutput(hidden_states=text, mask_logits=logits)

@@ -39,8 +39,9 @@ def run_rows(model: StampForSegmentation, rows: Rows, batch: Batch, embeds: Tens
     """
     image, segs = rows.image_index, rows.seg_index
     output = model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], segs)
-    if output.mask_logits is not None and segs is not None and segs.ndim == 2:
-        output.mask_logits = output.mask_logits[segs >= 0]
+    if segs is not None and model.shares_mask_tokens:
+        assert output.mask_logits is not None
+        output.mask_logits = output.mask_logits[segs.view(len(segs), -1) >= 0]
     return output
 
 

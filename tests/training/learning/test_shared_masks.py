@@ -111,6 +111,17 @@ def test_the_loss_is_the_mean_over_all_masks(library: ArtLibrary, narrow: Path, 
     assert float(losses["mask"]) == pytest.approx(float(torch.stack(one_by_one).mean()), rel=1e-5)
 
 
+def test_a_shared_head_can_be_trained_one_mask_at_a_time(library: ArtLibrary, narrow: Path, tmp_path: Path) -> None:
+    run = make(library, narrow, tmp_path)
+    maker = BatchMaker(PLAN, run.processor, library, 1)
+    rows = maker[0].mask_rows
+    assert rows is not None
+    assert rows.target is not None
+    logits = run_rows(run.model, rows, maker[0], run.features(maker[0])).mask_logits
+    assert logits is not None
+    assert logits.shape == rows.target.shape
+
+
 def test_a_few_steps_lower_the_loss_and_the_checkpoint_has_the_head(
     library: ArtLibrary, narrow: Path, tmp_path: Path
 ) -> None:
