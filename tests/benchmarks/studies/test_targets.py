@@ -1,6 +1,7 @@
 """`python -m benchmarks targets`: what is run, files and arithmetic. No assertion on a time."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_heads_differ_in_what_goes_through_the_model(monkeypatch: pytest.MonkeyP
     n_tokens = len(timer.image.embeds)
     monkeypatch.setattr("stamp.inference.answer.MAX_MASK_TOKENS_PER_PASS", 3 * n_tokens)
     given: list[tuple[int, ...]] = []
-    run_text = stamp.model._run_text
+    run_text: Callable[..., torch.Tensor] = stamp.model._run_text
 
     def noted(embeds: torch.Tensor, *rest: Any) -> torch.Tensor:
         given.append(tuple(embeds.shape[:2]))
