@@ -31,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("a", type=Path)
     compare.add_argument("b", type=Path)
     compare.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is ignored")
+    each = commands.add_parser("each", help="IoU of each target of requests for several things, from a run's records")
+    each.add_argument("folder", type=Path)
+    each.add_argument("--root", type=Path, help="folder of the scene set; not needed for the project's own scenes")
     gallery = commands.add_parser("gallery", help="a method's worst answers in a run, as one picture")
     gallery.add_argument("folder", type=Path)
     gallery.add_argument("--root", type=Path, help="folder of the dataset; not needed for the project's own scenes")
@@ -123,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run": lambda options: run(read_run_options(options)),
         "report": _report,
         "compare": _compare,
+        "each": _each,
         "gallery": _gallery,
         "figures": _figures,
         "train": _train,
@@ -162,6 +166,13 @@ def _compare(options: argparse.Namespace) -> int:
     differences = compare_runs(options.a, options.b)
     print(compare_table(differences, options.tolerance))
     return 1 if any(one.exceeds(options.tolerance) for one in differences) else 0
+
+
+def _each(options: argparse.Namespace) -> int:
+    from benchmarks.studies.each_target import targets_of_run
+
+    print(targets_of_run(options.folder, options.root))
+    return 0
 
 
 def _gallery(options: argparse.Namespace) -> int:
