@@ -31,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("a", type=Path)
     compare.add_argument("b", type=Path)
     compare.add_argument("--tolerance", type=float, default=0.0, help="largest difference that is ignored")
+    each = commands.add_parser("each", help="IoU of each target of requests for several things, from a run's records")
+    each.add_argument("folder", type=Path)
+    each.add_argument("--root", type=Path, help="folder of the scene set; not needed for the project's own scenes")
     gallery = commands.add_parser("gallery", help="a method's worst answers in a run, as one picture")
     gallery.add_argument("folder", type=Path)
     gallery.add_argument("--root", type=Path, help="folder of the dataset; not needed for the project's own scenes")
@@ -64,6 +67,11 @@ def _add_studies(commands: Any) -> None:
     scale.add_argument("--talk-tokens", type=int, default=11, help="tokens of the words before the mask")
     scale.add_argument("--repeats", type=int, default=3, help="measured rounds; every method runs once per round")
     scale.add_argument("--warmups", type=int, default=1, help="warm-up rounds")
+    targets = commands.add_parser("targets", help="time the mask phase of answers with 1, 2, 4, 8 and 16 targets")
+    targets.add_argument("--out", type=Path, required=True, help="folder for targets.jsonl and targets.json")
+    targets.add_argument("--targets", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="numbers of targets")
+    targets.add_argument("--repeats", type=int, default=3, help="measured rounds; both heads run in each")
+    targets.add_argument("--warmups", type=int, default=1, help="warm-up rounds")
     formats = commands.add_parser(
         "formats", help="what each way to give a mask allows at best; needs no model's answers"
     )
@@ -86,7 +94,7 @@ def _add_studies(commands: Any) -> None:
     add_throughput_options(
         commands.add_parser("throughput", help="answers a second with 1 and with 8 requests in flight")
     )
-    for command in (speed, scale, footprint):
+    for command in (speed, scale, targets, footprint):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
             "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a CPU shared with others"
@@ -121,11 +129,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "run": lambda options: run(read_run_options(options)),
         "report": _report,
         "compare": _compare,
+        "each": _each,
         "gallery": _gallery,
         "figures": _figures,
         "train": _train,
         "speed": _speed,
         "scale": _scale,
+        "targets": _targets,
         "footprint": _footprint,
         "formats": _formats,
         "threads": _threads,
@@ -159,6 +169,13 @@ def _compare(options: argparse.Namespace) -> int:
     differences = compare_runs(options.a, options.b)
     print(compare_table(differences, options.tolerance))
     return 1 if any(one.exceeds(options.tolerance) for one in differences) else 0
+
+
+def _each(options: argparse.Namespace) -> int:
+    from benchmarks.studies.each_target import targets_of_run
+
+    print(targets_of_run(options.folder, options.root))
+    return 0
 
 
 def _gallery(options: argparse.Namespace) -> int:
@@ -226,6 +243,14 @@ def _scale(options: argparse.Namespace) -> int:
 
     config = ScaleConfig(**{one.name: getattr(options, one.name) for one in fields(ScaleConfig)})
     print(scale_table(run_scale(read_model_options(options), options.out, config)))
+    return 0
+
+
+def _targets(options: argparse.Namespace) -> int:
+    from benchmarks.studies.targets import TargetsConfig, run_targets, targets_table
+
+    config = TargetsConfig(tuple(options.targets), options.repeats, options.warmups, options.side_px, options.clock)
+    print(targets_table(run_targets(read_model_options(options), options.out, config)))
     return 0
 
 

@@ -19,6 +19,7 @@ BACKBONE = "backbone"
 CHECKPOINTS = MappingProxyType(
     {
         "stamp": "nano-stamp",
+        "stamp_shared": "nano-stamp-shared",
         "polygon": "nano-polygon",
         "patch_text": "nano-patch-text",
         "embedding": "nano-embedding",

@@ -33,6 +33,12 @@ wherever it writes `<|seg|>`, one mask token per patch of the picture goes throu
 tokens see the picture, the text so far and each other. The whole mask appears at once, costs the same whatever its
 shape, and does not disturb the text.
 
+**Several targets in one pass** is our own variant of it, after an idea of
+[STAMPlus](https://arxiv.org/abs/2608.02791), a paper whose code is not public. All-mask prediction needs a set of mask
+tokens for each target. Here one set sees the whole answer up to its last `<|seg|>`, and each `<|seg|>` finds its own
+patches in it. So eight masks cost little more than one, but they appear only when the answer is complete.
+Its code and tests are here, a trained checkpoint is not yet, so the chat does not use it.
+
 The Benchmark tab tests this with measurements made here. Written masks have one token for each coordinate or run
 there, the form in which a small model can learn them.
 """
@@ -104,6 +110,10 @@ def add_about() -> None:
 #: Sizes in the figure's own units; the browser scales it to the page.
 WIDTH, LANE_HEIGHT, TOP = 640, 92, 8
 PATCHES = ((0, 1, 1, 0), (1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 0))
+#: The second target of the last lane.
+OTHER_PATCHES = ((0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1))
+#: All-mask prediction of several targets at once, which the plots do not tell apart.
+SHARED = Paradigm("all-mask, several targets", ALL_MASK.colour)
 BLOB = "M22 10 C52 2 70 24 64 42 C58 64 22 66 14 48 C6 32 8 16 22 10Z"
 OUTLINE = ((18, 4), (48, 8), (60, 32), (44, 56), (14, 50), (4, 24))
 #: What each lane writes, and the number of passes to a mask.
@@ -112,11 +122,12 @@ LANES: tuple[tuple[Paradigm, tuple[str, ...], str], ...] = (
     (PATCH_TEXT, ("others*1,", "crab*2,", "others*1", "↵", "…"), "tokens for each run of patches"),
     (EMBEDDING, ("<seg>",), "one token, then a second model"),
     (ALL_MASK, ("<|seg|>",), "one token, then one pass for all patches"),
+    (SHARED, ("crab", "<|seg|>", "fish", "<|seg|>"), "a token for each target, then one pass for all targets"),
 )
 
 
 def figure_svg() -> str:
-    """Four lanes, one for each way to get a mask: what the model writes, and the resulting mask."""
+    """A lane for each way to get a mask: what the model writes, and the resulting mask, or two of them."""
     height = TOP + LANE_HEIGHT * len(LANES)
     lanes = "".join(
         f'<g transform="translate(0 {TOP + index * LANE_HEIGHT})">{_lane(*lane)}</g>'
@@ -125,7 +136,8 @@ def figure_svg() -> str:
     return (
         f'<svg class="paradigms" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="paradigms-title">'
         '<title id="paradigms-title">Polygon and patch text write a mask token by token; an embedding is decoded by a '
-        f"second model; all-mask prediction fills every patch in one pass.</title>{lanes}</svg>"
+        "second model; all-mask prediction fills every patch in one pass, for one target or for several.</title>"
+        f"{lanes}</svg>"
     )
 
 
@@ -162,10 +174,12 @@ def _mask(paradigm: Paradigm) -> str:
         return f'{frame}<path d="{BLOB}" fill="{colour}" fill-opacity="0.6"/>'
     shown = 6 if paradigm is PATCH_TEXT else 16  # the text has reached the middle of the second row
     cells = [(row, column) for row in range(4) for column in range(4)][:shown]
+    drawn = [(PATCHES, colour), (OTHER_PATCHES, EMBEDDING.colour)] if paradigm is SHARED else [(PATCHES, colour)]
     filled = "".join(
-        f'<rect x="{column * 18}" y="{row * 18}" width="18" height="18" fill="{colour}" fill-opacity="0.6"/>'
+        f'<rect x="{column * 18}" y="{row * 18}" width="18" height="18" fill="{of_target}" fill-opacity="0.6"/>'
+        for patches, of_target in drawn
         for row, column in cells
-        if PATCHES[row][column]
+        if patches[row][column]
     )
     lines = "".join(f'<path d="M {18 * step} 0 V 72 M 0 {18 * step} H 72" class="grid"/>' for step in (1, 2, 3))
     return f"{frame}{filled}{lines}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from stamp.conversation import Done, EncodedImage, MaskReady, Segmentation, TextDelta, Turn
+    from stamp.conversation import Done, EncodedImage, MaskComing, MaskReady, Segmentation, TextDelta, Turn
     from stamp.errors import PromptError
     from stamp.pictures.images import ImageError, ImageLimits
     from stamp.predictor import StampPredictor
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Done": "stamp.conversation",
     "EncodedImage": "stamp.conversation",
+    "MaskComing": "stamp.conversation",
     "MaskReady": "stamp.conversation",
     "Segmentation": "stamp.conversation",
     "TextDelta": "stamp.conversation",
@@ -31,6 +32,7 @@ __all__ = [
     "EncodedImage",
     "ImageError",
     "ImageLimits",
+    "MaskComing",
     "MaskReady",
     "PromptError",
     "Segmentation",

@@ -182,25 +182,35 @@ def _stopped_by_ctrl_c() -> "Iterator[threading.Event]":
 
 
 def _print_answer(predictor: "StampPredictor", turns: Sequence["Turn"], options: argparse.Namespace) -> "Segmentation":
-    from stamp.conversation import Done, MaskReady, TextDelta
-    from stamp.labels import find_name
+    from stamp.conversation import Done, MaskComing, MaskReady, TextDelta
 
     limits: dict[str, Any] = {"refine": options.refine, "max_seconds": options.max_seconds, "may_shrink": True}
-    before = ""  # the words since the last mask
+    before, names = "", list[str]()  # the words since the last mask; the names of masks that are to come
     with _stopped_by_ctrl_c() as stop:
         for event in predictor.stream(turns, options.max_new_tokens, should_stop=stop.is_set, **limits):
             match event:
                 case TextDelta(text):
                     before += text
                     print(text, end="", flush=True)
+                case MaskComing(index=index):
+                    names.append(_name_before(before, index))
+                    before = ""
                 case MaskReady(index=index, mask=mask):
-                    span = find_name(before)
-                    name, before = before[slice(*span)] if span else f"mask {index + 1}", ""
-                    print(f"[{name}: {mask.mean():.0%} of the image]", end="", flush=True)
+                    is_late = index < len(names)
+                    name, before = names[index] if is_late else _name_before(before, index), ""
+                    print(f"{' ' * is_late}[{name}: {mask.mean():.0%} of the image]", end="", flush=True)
                 case Done(segmentation):
                     print(_remarks(segmentation))
                     return segmentation
     raise RuntimeError("the stream ended without Done")
+
+
+def _name_before(words: str, index: int) -> str:
+    """The name of mask number `index`, at the end of the words before it."""
+    from stamp.labels import find_name
+
+    span = find_name(words)
+    return words[slice(*span)] if span else f"mask {index + 1}"
 
 
 if __name__ == "__main__":

@@ -131,8 +131,18 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class MaskComing:
+    """Sent where a `<|seg|>` stands in the answer if its mask follows when the answer ends (a shared mask head)."""
+
+    index: int
+
+
+@dataclass(frozen=True)
 class MaskReady:
-    """A mask, sent where its `<|seg|>` stands in the answer. mask: bool (H, W); logits: float32 (gh, gw)."""
+    """A mask, sent where its `<|seg|>` stands in the answer, or after the text if a MaskComing stands there.
+
+    mask: bool (H, W); logits: float32 (gh, gw).
+    """
 
     index: int
     mask: np.ndarray
@@ -147,7 +157,7 @@ class Done:
     segmentation: Segmentation
 
 
-StreamEvent = TextDelta | MaskReady | Done
+StreamEvent = TextDelta | MaskComing | MaskReady | Done
 
 
 def check_conversation(turns: Sequence[Turn]) -> None:

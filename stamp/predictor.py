@@ -186,6 +186,8 @@ class StampPredictor:
     ) -> Generator[StreamEvent, None, None]:
         """Answer the last user turn: TextDelta and MaskReady as they come, Done at the end.
 
+        A shared mask head gives a MaskComing for each `<|seg|>`, and all masks when the text is complete.
+
         The last image of the conversation is the one that is segmented, in whichever turn it was given.
         should_stop: asked between tokens. max_seconds: of writing, from the first token on; None is no limit. Both end
         the answer between two tokens, and so does endless repetition (`stamp.inference.repetition`). What was written
@@ -217,13 +219,15 @@ class StampPredictor:
                     if cache is None:
                         continue
                     if token_id == self.processor.seg_token_id:
-                        yield from answer.predict_masks()
+                        yield from answer.masks_at_seg()
                     elif piece := answer.new_text():
                         yield TextDelta(piece)
-                answer.predict_masks()  # those that are still missing
-                result = replace(answer.result(self.versions()), is_shrunk=share < 1)
                 if cache is not None and (rest := answer.new_text(final=True)):
                     yield TextDelta(rest)
+                missing = answer.predict_masks()
+                result = replace(answer.result(self.versions()), is_shrunk=share < 1)
+                if cache is not None:
+                    yield from missing
             finally:  # also when the caller walks away
                 if cache is not None:
                     cache.put(answer.prefix())

@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from stamp.__main__ import main
-from stamp.conversation import Segmentation, StreamEvent, Turn
+from stamp.__main__ import _print_answer, main
+from stamp.conversation import Done, MaskComing, MaskReady, Segmentation, StreamEvent, TextDelta, Turn
 from stamp.output import write_result
 from stamp.predictor import StampPredictor
 
@@ -220,3 +221,17 @@ def test_chat_never_removes_the_picture_it_is_about(
     assert main(["chat", str(picture), "--out", str(tmp_path), *TIED]) == 0
     assert "is the picture to be segmented" in capsys.readouterr().err
     assert picture.read_bytes() == before
+
+
+def test_masks_that_come_after_the_text_are_printed_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    half = np.zeros((2, 4), dtype=bool)
+    half[:, :2] = True
+    done = Segmentation("x", "x", (1,), np.stack([half, half]), [], [1.0, 1.0], {"total": 0.0}, 1, 1, "end")
+    words = ["Sure, the red hat: ", MaskComing(0), " and ", MaskComing(1), "."]
+    late = [MaskReady(index, half, np.zeros((1, 1), np.float32), 1.0) for index in range(2)]
+    events = [*(TextDelta(one) if isinstance(one, str) else one for one in words), *late, Done(done)]
+    options = SimpleNamespace(refine="auto", max_seconds=None, max_new_tokens=9)
+    predictor = SimpleNamespace(stream=lambda *_, **__: iter(events))
+    assert _print_answer(predictor, [], options) is done  # type: ignore[arg-type]
+    out = capsys.readouterr().out
+    assert out.startswith("Sure, the red hat:  and . [red hat: 50% of the image] [mask 2: 50% of the image]")

@@ -14,6 +14,7 @@ from benchmarks.scoring.scores import SCORES
 from benchmarks.studies.footprint import footprint_table, read_footprints
 from benchmarks.studies.operations import operations_page
 from benchmarks.studies.scale import scale_table
+from benchmarks.studies.targets import targets_table
 from benchmarks.studies.threads import threads_table
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +60,11 @@ def test_the_seconds_at_larger_shapes_are_those_measured() -> None:
     assert scale_table(record) in BENCHMARKS
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("targets-*/targets.json")), ids=str)
+def test_the_seconds_for_several_targets_are_those_measured(path: Path) -> None:
+    assert targets_table(json.loads(path.read_text())) in BENCHMARKS
+
+
 @pytest.mark.parametrize("name", [*READERS, *MAKERS, *CONVENTIONS])
 def test_the_benchmarks_readme_names(name: str) -> None:
     assert f"`{name}`" in BENCHMARKS or f" {name} " in BENCHMARKS
@@ -71,7 +77,7 @@ def test_the_benchmarks_readme_explains_every_score() -> None:
 
 def test_the_commands_of_the_benchmarks_readme_are_parsed() -> None:
     commands = re.findall(r"^python -m benchmarks (.*?)(?: *#.*)?$", BENCHMARKS, flags=re.MULTILINE)
-    assert len(commands) == 10
+    assert len(commands) == 12
     for command in commands:
         build_parser().parse_args(command.split())
     named = set(re.findall(r"`python -m benchmarks (\w+)`", BENCHMARKS))

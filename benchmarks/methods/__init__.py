@@ -9,7 +9,7 @@ from benchmarks.methods.embedding import load_embedding
 from benchmarks.methods.method import Method, Prediction, TalksOnly
 from benchmarks.methods.patch_text import load_patch_text
 from benchmarks.methods.polygon import load_polygon
-from benchmarks.methods.stamp import load_stamp, load_stamp_nano
+from benchmarks.methods.stamp import load_stamp, load_stamp_nano, load_stamp_shared
 
 __all__ = ["MAKERS", "Method", "Prediction", "TalksOnly", "load_methods", "method_labels"]
 
@@ -18,6 +18,7 @@ MAKERS: MappingProxyType[str, Callable[[str, MethodOptions], Method]] = MappingP
     {
         "stamp": load_stamp,
         "stamp_nano": load_stamp_nano,
+        "stamp_shared": load_stamp_shared,
         "polygon": load_polygon,
         "patch_text": load_patch_text,
         "embedding": load_embedding,

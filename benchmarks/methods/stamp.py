@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from benchmarks.checkpoints import MethodOptions, checkpoint_of
+from benchmarks.checkpoints import MethodOptions, checkpoint_of, load_options_of
 from benchmarks.methods.loading import OnPredictor, load_measured
 from benchmarks.methods.method import Prediction
 from benchmarks.methods.released import segment_released
@@ -14,7 +14,7 @@ from benchmarks.methods.streaming import Piece
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.loading import DTYPES
 from stamp.checkpoints.quantization import QUANTIZATIONS
-from stamp.conversation import Done, Segmentation, Turn
+from stamp.conversation import Done, MaskComing, Segmentation, Turn
 from stamp.inference.answer import PHASES
 from stamp.inference.conversation_cache import ConversationCache
 from stamp.predictor import StampPredictor
@@ -65,7 +65,8 @@ class StampMethod(OnPredictor):
         nothing = ConversationCache(0)  # nothing of an earlier answer may help
         options: dict[str, Any] = {"refine": self.refine, "should_stop": should_stop, "cache": nothing}
         for event in self.predictor.stream(turns, self.max_new_tokens, **options):
-            yield prediction_of(event.segmentation) if isinstance(event, Done) else event
+            if not isinstance(event, MaskComing):
+                yield prediction_of(event.segmentation) if isinstance(event, Done) else event
 
     def provenance(self) -> dict[str, Any]:
         """See Method."""
@@ -100,6 +101,16 @@ def load_stamp_nano(variant: str, options: MethodOptions) -> StampMethod:
     """The shipped nano, whatever --model says."""
     load = replace(options.load, model=None, base=None, revision=None)
     return load_method(StampMethod, "stamp_nano", variant, load, options)
+
+
+def load_stamp_shared(variant: str, options: MethodOptions) -> StampMethod:
+    """STAMP with a shared mask head: all masks of an answer from one set of mask tokens. Raises ValueError."""
+    if RELEASED_WORD in variant.split("+"):
+        raise ValueError("stamp_shared has no variant released: the released code has no shared mask head.")
+    method = load_method(StampMethod, "stamp_shared", variant, load_options_of("stamp_shared", options), options)
+    if not method.predictor.model.shares_mask_tokens:
+        raise ValueError(f"{method.about['model']} has no shared mask head; it is a checkpoint of stamp.")
+    return method
 
 
 def load_method(kind: type[M], name: str, variant: str, load: LoadOptions, options: MethodOptions) -> M:

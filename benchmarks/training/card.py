@@ -14,6 +14,7 @@ FIGURES_FILE = "figures.json"
 
 KINDS = {
     "stamp": "STAMP's own all-mask prediction: `<|seg|>`, then one logit per grid cell, all in one pass.",
+    "stamp_shared": "All masks of an answer in one pass: each `<|seg|>` finds its own among one set of mask tokens.",
     "polygon": "Masks as polygons written in the answer, after SimpleSeg: one location token a coordinate, 32 steps.",
     "patch_text": "Masks as runs of patches written in the answer, after Text4Seg: one token a run, in 16 rows of 16.",
     "embedding": "Masks from the hidden state of `<|seg|>`, which prompts a small SAM mask decoder, after LISA.",
@@ -52,9 +53,11 @@ The rate is the best of a sweep with {sweep_steps} steps per rate, by the sum of
 {sweep}
 {edge}
 ```
-python -m benchmarks train --methods {methods} --from {backbone} --photos DIR --out runs/compared \\
+python -m benchmarks train --methods {method} --from {backbone} --photos DIR --out runs/compared \\
     --steps {steps} --sweep-steps {sweep_steps} --rates {rates} --grid {grid}
 ```
+
+Several methods after `--methods` learn at once, each exactly what it learns alone.
 """
 ONWARD = " It went on from a checkpoint that had seen {} pictures and whose rate came from the sweep below."
 EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie beyond it.\n"
@@ -73,7 +76,6 @@ def card(model: Path) -> str:
     return TEXT.format(
         **{name: sweep[name] for name in ("method", "backbone", "grid", "validation_scenes", "first_seed")},
         kind=KINDS[sweep["method"]],
-        methods=" ".join(KINDS),
         n=sum(point.score.n for point in points if point.pictures == points[-1].pictures),
         curve=curve_table(points),
         steps=stage["steps"],

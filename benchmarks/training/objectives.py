@@ -1,4 +1,4 @@
-"""The baselines as objectives of the trainer. STAMP's own is `stamp.training.learning.mask_objective.AllMask`."""
+"""The baselines as objectives of the trainer. STAMP's own are in `stamp.training.learning.mask_objective`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.masks import coverage_grid
 from stamp.training.learning.attention_targets import Written
 from stamp.training.learning.cells import Grid, grid_of
-from stamp.training.learning.mask_objective import AllMask, LearnedAnswer, MaskObjective
+from stamp.training.learning.mask_objective import AllMask, LearnedAnswer, MaskObjective, SharedMasks
 from stamp.training.learning.nano import CELL_PX
 from stamp.training.talk.exchange import Exchange
 
@@ -29,6 +29,7 @@ class WrittenMasks:
 
     form: MaskText
     mask_tokens = False
+    whole_answers = False
 
     @property
     def name(self) -> str:
@@ -69,6 +70,7 @@ class EmbeddingMasks:
     seed: int = 0
     name = "embedding"
     mask_tokens = False
+    whole_answers = False
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective."""
@@ -93,5 +95,11 @@ class EmbeddingMasks:
 #: By the name of the method.
 OBJECTIVES: dict[str, MaskObjective] = {
     objective.name: objective
-    for objective in (AllMask(), WrittenMasks(PolygonTokens()), WrittenMasks(PatchTokens()), EmbeddingMasks())
+    for objective in (
+        AllMask(),
+        SharedMasks(),
+        WrittenMasks(PolygonTokens()),
+        WrittenMasks(PatchTokens()),
+        EmbeddingMasks(),
+    )
 }

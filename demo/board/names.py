@@ -7,6 +7,7 @@ is. Several methods can belong to one paradigm, whose name and colour are in `de
 _METHODS = {
     "stamp": "STAMP",
     "stamp_nano": "STAMP, shipped nano",
+    "stamp_shared": "STAMP, one pass for all targets",
     "polygon": "Polygon text",
     "patch_text": "Patch text",
     "embedding": "Embedding",

@@ -198,7 +198,7 @@ class Answering:
 
     def take(self, event: "AnswerEvent") -> Updates:
         """What an event changes on the page."""
-        from stamp import MaskReady, TextDelta
+        from stamp import MaskComing, MaskReady, TextDelta
 
         match event:
             case Waiting():
@@ -212,6 +212,8 @@ class Answering:
                 return {}
             case TextDelta():
                 self.draft = self.draft.add_text(event)
+            case MaskComing():
+                self.draft = self.draft.add_place()
             case MaskReady():
                 self.draft = self.draft.add_mask(event)
                 self.visit.add_mask(event.mask, event.score, is_first=event.index == 0)
@@ -269,6 +271,7 @@ class Answering:
     def fail(self, sentence: str) -> Updates:
         """Say in the chat that the model failed. The question goes back into the box and out of the dialogue."""
         self.has_ended = True
+        self.draft = replace(self.draft, coming=0)
         written = f"{self.draft.html()}<br>" if any(self.draft.pieces) or self.draft.are_empty else ""
         self.visit.messages = self.chat(written + status_html(sentence))
         self.visit.asked.append(self.asked)

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 MAX_NEW_TOKENS = 256
 QUEUED = "Waiting for another visitor's answer…"
 LOOKING = "Looking at the picture…"
+MASKS_COMING = "Masks appear when the answer is complete."
 _COLON = re.compile(r"\s*:\s*$")
 WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
 
@@ -56,13 +57,14 @@ class Draft:
     """An answer in progress. pieces: the text before each mask, and what is behind the last one.
 
     first_mask: number of masks the dialogue had before; taken: their labels. are_empty: for each mask of this answer.
-    note: a status, shown until there is an answer.
+    coming: number of those that follow when the answer ends. note: a status, shown until there is an answer.
     """
 
     first_mask: int = 0
     taken: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ("",)
     are_empty: tuple[bool, ...] = ()
+    coming: int = 0
     note: str = ""
     first_token_s: float | None = None
 
@@ -71,8 +73,16 @@ class Draft:
         return replace(self, pieces=(*self.pieces[:-1], self.pieces[-1] + delta.text))
 
     def add_mask(self, ready: "MaskReady") -> "Draft":
-        """The draft with a mask where the `<|seg|>` stands."""
-        return replace(self, pieces=(*self.pieces, ""), are_empty=(*self.are_empty, not ready.mask.any()))
+        """The draft with a mask where the `<|seg|>` stands; its place may be known already."""
+        if ready.index == len(self.are_empty):
+            return replace(self, pieces=(*self.pieces, ""), are_empty=(*self.are_empty, not ready.mask.any()))
+        are_empty = list(self.are_empty)
+        are_empty[ready.index] = not ready.mask.any()
+        return replace(self, are_empty=tuple(are_empty), coming=self.coming - 1)
+
+    def add_place(self) -> "Draft":
+        """The draft with the place of a mask that follows when the answer ends."""
+        return replace(self, pieces=(*self.pieces, ""), are_empty=(*self.are_empty, False), coming=self.coming + 1)
 
     @property
     def labels(self) -> list[str]:
@@ -90,7 +100,8 @@ class Draft:
             words = text[start:end] or label
             html += [literal(text[:start], goes_on=goes_on), noun(index, words, is_empty=is_empty)]
             html += [literal(_without_colon(text[end:], self.pieces[number + 1]), goes_on=True)]
-        return "".join([*html, literal(self.pieces[-1], goes_on=bool(html))]).strip()
+        written = "".join([*html, literal(self.pieces[-1], goes_on=bool(html))]).strip()
+        return f"{written}<br>{status_html(MASKS_COMING)}" if self.coming else written
 
 
 def _without_colon(text: str, following: str) -> str:

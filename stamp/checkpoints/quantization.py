@@ -15,9 +15,9 @@ QUANTIZATIONS = ("none", "int8", "nf4", "auto")
 #: "auto" quantizes from this many parameters on. A small model only gets slower by it: the nano answers in a fifth of
 #: the time unquantized (`python -m stamp.training quantization` measures it; the model card has the table).
 AUTO_PARAMETERS = 1_000_000_000
-#: Kept in full precision. The vision tower's features make the mask; the classifier has one row, which bitsandbytes
-#: cannot quantize. This list replaces transformers' default, so it must include lm_head.
-SKIPPED_MODULES = ("lm_head", "classifier", "model.visual")
+#: Kept in full precision. The vision tower's features make the mask, and so do the heads; the classifier has one row,
+#: which bitsandbytes cannot quantize. This list replaces transformers' default, so it must include lm_head.
+SKIPPED_MODULES = ("lm_head", "classifier", "shared_masks", "model.visual")
 #: Bytes per weight, including the constants of the blocks.
 BYTES_PER_WEIGHT = {"int8": 1.01, "nf4": 0.52}
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from stamp.conversation import EncodedImage, FinishReason, MaskReady, Segmentation
+from stamp.conversation import EncodedImage, FinishReason, MaskComing, MaskReady, Segmentation
 from stamp.inference.conversation_cache import Prefix
 from stamp.inference.drafting import Drafter
 from stamp.inference.generation import Choose, PhaseClock, TextState, chooser
@@ -126,10 +126,15 @@ class Answer:
         return torch.cat(logits).float().cpu()
 
     def predict_masks(self) -> list[MaskReady]:
-        """Predict masks for every `<|seg|>` without one, together in one pass (or a few, if there are many)."""
+        """Predict masks for every `<|seg|>` without one, together in one pass (or a few, if there are many).
+
+        With a shared mask head, call it when the answer is complete: mask tokens see it up to the last `<|seg|>`.
+        """
         image = self.image
-        group = max(1, MAX_MASK_TOKENS_PER_PASS // len(image.embeds))
         first, end = len(self.masks), len(self.state.seg_slots)
+        group = max(1, MAX_MASK_TOKENS_PER_PASS // len(image.embeds))
+        if self.state.model.shares_mask_tokens:
+            group = max(1, end - first)
         for start in range(first, end, group):
             which = range(start, min(start + group, end))
             logits = self.state.mask_logits(which, image.embeds, image.grid_hw)
@@ -137,6 +142,12 @@ class Answer:
                 masks, scores = refine_masks(logits, image.image, self.refiner)
             self.masks += [MaskReady(*fields) for fields in zip(which, masks, logits.numpy(), scores, strict=True)]
         return self.masks[first:]
+
+    def masks_at_seg(self) -> list[MaskReady] | list[MaskComing]:
+        """What a stream sends at a `<|seg|>`: its mask, or with a shared mask head that it comes at the end."""
+        if self.state.model.shares_mask_tokens:
+            return [MaskComing(len(self.state.seg_slots) - 1)]
+        return self.predict_masks()
 
     def new_text(self, *, final: bool = False) -> str:
         """Text that was not returned before. An incomplete character is held back until `final`."""

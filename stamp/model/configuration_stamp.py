@@ -11,11 +11,12 @@ MASK_TOKEN = "<|mask|>"
 STAMP_TOKENS = (SEG_TOKEN, MASK_TOKEN, "<|yes|>", "<|no|>")
 
 VisionStem = Literal["patches", "efficientnet-lite0"]
+MaskHead = Literal["classifier", "shared"]
 
 
 @strict
 class StampConfig(Qwen2VLConfig):
-    """Qwen2-VL's configuration and four more fields.
+    """Qwen2-VL's configuration and five more fields.
 
     Differences from the parent:
     - `seg_token_id`, `mask_token_id`: ids of `<|seg|>` and `<|mask|>`. Published checkpoints do not record
@@ -26,6 +27,8 @@ class StampConfig(Qwen2VLConfig):
       so that a mask token is as far from the preceding words as its patch is.
     - `vision_stem`: turns pixels into patch vectors. "patches": Qwen2-VL's projection of each patch, as published.
       "efficientnet-lite0": a convolutional stem (`stamp.model.vision_stem`).
+    - `mask_head`: what turns mask tokens into logits. "classifier": P mask tokens for each `<|seg|>`, as published.
+      "shared": P mask tokens for all of an answer (`stamp.model.shared_masks`).
 
     `model_type` stays "qwen2_vl", as published checkpoints have it. So transformers' Auto classes would load a plain
     Qwen2-VL without the classifier: load with `StampPredictor` or `StampForSegmentation`.
@@ -37,3 +40,4 @@ class StampConfig(Qwen2VLConfig):
     mask_token_id: int | None = None
     mask_position_mode: Literal["sequential", "grid", "image"] = "sequential"
     vision_stem: VisionStem = "patches"
+    mask_head: MaskHead = "classifier"

@@ -18,6 +18,7 @@ from transformers.conversion_mapping import (
 from transformers.utils import ModelOutput
 
 from stamp.model.configuration_stamp import StampConfig
+from stamp.model.shared_masks import SharedMaskHead, shared_attention
 from stamp.model.vision_stem import StemmedVisionTower
 
 
@@ -27,6 +28,7 @@ class StampRowsOutput(ModelOutput):
 
     hidden_states: (B, L, H) final-norm hidden states of the text and image tokens.
     mask_logits: (B, P) one logit per merged patch, row-major over the grid; > 0 is foreground. None without masks.
+    Of a shared mask head: (B, S, P), for each `<|seg|>` of the row.
     """
 
     hidden_states: Tensor | None = None
@@ -42,7 +44,7 @@ class PatchProjection(nn.Conv3d):
 
 
 # Differences from Qwen2VLForConditionalGeneration:
-# - `classifier`, one logit per mask token;
+# - `classifier`, one logit per mask token; with `mask_head="shared"` also `shared_masks`, for all masks of an answer;
 # - `mask_pass` (inference, on top of the KV cache) and `forward_rows` (training, uncached): P tokens
 #   embed(<|mask|>) + image feature that see the prefix up to their `<|seg|>` and each other, both directions;
 # - image features and rotary positions are arguments, never model state, so calls do not affect each other.
@@ -62,12 +64,27 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         else:
             self.model.visual = StemmedVisionTower._from_config(config.vision_config)
         self.classifier = nn.Linear(config.text_config.hidden_size, 1)
+        if config.mask_head == "shared":
+            self.shared_masks = SharedMaskHead(config.text_config.hidden_size)
         self.post_init()
 
     def merged_grid(self, grid_thw: Tensor) -> tuple[int, int]:
         """(rows, columns) of the mask grid of one image; `grid_thw` is its (3,) patch grid."""
         merge = self.config.vision_config.spatial_merge_size
         return int(grid_thw[1]) // merge, int(grid_thw[2]) // merge
+
+    @property
+    def shares_mask_tokens(self) -> bool:
+        """Whether one set of mask tokens gives all masks of an answer, so that they are predicted when it ends."""
+        return self.config.mask_head == "shared"
+
+    def share_mask_tokens(self, seed: int = 0) -> None:
+        """Give the model a shared mask head, if it has none. Its masks are the classifier's until it is trained."""
+        if not self.shares_mask_tokens:
+            torch.manual_seed(seed)
+            self.config.mask_head = "shared"
+            self.shared_masks = SharedMaskHead(self.config.text_config.hidden_size).to(self.classifier.weight)
+            self.shared_masks.start_as_classifier()
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:
@@ -134,7 +151,10 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         The released code misses the key and value of a `<|seg|>` on which generation stopped, and encodes the image
         again for each mask; here the caller feeds every `<|seg|>` first and passes the features as an argument.
         Several masks share the pass as a batch: each sees its own part of the shared prefix and its own P tokens.
+        With a shared mask head, they share the P tokens.
         """
+        if self.shares_mask_tokens:
+            return self._shared_mask_pass(cache, seg_slots, image_embeds, grid_hw)
         seg_index, seg_position, image_position = seg_slots.unbind(1)
         n_masks, n_tokens = len(seg_slots), image_embeds.shape[0]
         queries = self.mask_queries(image_embeds).expand(n_masks, -1, -1)
@@ -144,6 +164,28 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         allowed = torch.cat([sees_prefix, sees_prefix.new_ones(n_masks, 1, n_tokens, n_tokens)], dim=-1)
         hidden = self._run_text(queries, positions, additive_mask(allowed, queries.dtype), shared_prefix(cache))
         logits: Tensor = self.classifier(hidden).squeeze(-1)
+        return logits
+
+    def _shared_mask_pass(
+        self, cache: Cache, seg_slots: Tensor, image_embeds: Tensor, grid_hw: tuple[int, int]
+    ) -> Tensor:
+        """`mask_pass` over all `<|seg|>` of an answer, in their order, and one set of mask tokens.
+
+        The cache keeps no hidden states, so the pass reads each `<|seg|>` again, beside the mask tokens.
+        """
+        seg_index, seg_position, image_position = seg_slots.unbind(1)
+        n_masks, n_tokens = len(seg_slots), image_embeds.shape[0]
+        segs = torch.full((n_masks,), self.config.seg_token_id or 0, device=seg_slots.device)
+        inputs = torch.cat([self.embed_prompt(segs, None), self.mask_queries(image_embeds)]).unsqueeze(0)
+        of_masks = self.mask_positions(seg_position[-1:], image_position[-1:], grid_hw)
+        positions = torch.cat([seg_position.expand(3, 1, -1), of_masks], dim=2)
+        allowed = shared_attention(seg_index, cache.get_seq_length(), n_tokens)
+        hidden = self._run_text(inputs, positions, additive_mask(allowed, inputs.dtype), shared_prefix(cache))
+        return self._shared_logits(hidden[:, n_masks:], hidden[:, :n_masks])[0]
+
+    def _shared_logits(self, cells: Tensor, targets: Tensor) -> Tensor:
+        """Hidden states of mask tokens (B, P, H) and of `<|seg|>` (B, S, H) -> (B, S, P) logits."""
+        logits: Tensor = self.classifier(cells).mT + self.shared_masks(cells, targets)
         return logits
 
     def text_pass(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache) -> Tensor:
@@ -158,12 +200,13 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         grid_thw: Tensor,
         seg_index: Tensor | None = None,
     ) -> StampRowsOutput:
-        """Uncached forward for training: text, followed in each row by the mask tokens of one `<|seg|>`.
+        """Uncached forward for training: text, followed in each row by the mask tokens of one `<|seg|>`, or of several.
 
         input_ids, attention_mask: (B, L) right-padded; each row holds one image and all rows one grid size.
         image_embeds: (B, P, H); grid_thw: (B, 3) patches.
         seg_index: (B,) index of the `<|seg|>` to predict in each row, or None for text only. The mask tokens do not
-        see text after that `<|seg|>`, so one row trains answer and mask together.
+        see text after that `<|seg|>`, so one row trains answer and mask together. For a shared mask head also (B, S):
+        all of an answer in their order, filled up with -1; mask tokens see the text up to the last one.
         """
         n_rows, length = input_ids.shape
         embeds = self.embed_prompt(input_ids, image_embeds.flatten(0, 1))
@@ -173,18 +216,23 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
             return StampRowsOutput(hidden_states=self._run_text(embeds, positions, additive_mask(causal, embeds.dtype)))
         row = torch.arange(n_rows, device=input_ids.device)
         image_index = (input_ids == self.config.image_token_id).int().argmax(1)
-        seg_position, image_position = positions[0, row, seg_index], positions[0, row, image_index]
+        segs = seg_index.view(n_rows, -1)
+        last_seg = segs.amax(1)
+        seg_position, image_position = positions[0, row, last_seg], positions[0, row, image_index]
         n_tokens = image_embeds.shape[1]
-        allowed = self.row_attention(attention_mask, seg_index, n_tokens)
+        allowed = self.row_attention(attention_mask, last_seg, n_tokens)
         of_masks = self.mask_positions(seg_position, image_position, self.merged_grid(grid_thw[0]))
         hidden = self._run_text(
             torch.cat([embeds, self.mask_queries(image_embeds)], dim=1),
             torch.cat([positions, of_masks], dim=2),
             additive_mask(allowed, embeds.dtype),
         )
-        return StampRowsOutput(
-            hidden_states=hidden[:, :length], mask_logits=self.classifier(hidden[:, length:]).squeeze(-1)
-        )
+        text, cells = hidden[:, :length], hidden[:, length:]
+        if self.shares_mask_tokens:
+            logits = self._shared_logits(cells, text[row.unsqueeze(1), segs])
+        else:
+            logits = self.classifier(cells).squeeze(-1)
+        return StampRowsOutput(hidden_states=text, mask_logits=logits)
 
     def row_attention(self, attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
         """The attention mask of training rows, see `hybrid_attention`."""

@@ -42,6 +42,15 @@ def write_embedding(folder: Path) -> Path:
     return folder
 
 
+def write_shared(folder: Path) -> Path:
+    """With a shared mask head."""
+    processor = make_processor()
+    model = narrow_model(processor)
+    model.share_mask_tokens()
+    export_checkpoint(model, processor, folder)
+    return folder
+
+
 def named_checkpoints(folders: dict[str, Path]) -> list[str]:
     """The options of the command line that name these, by method."""
     return [f"--{name.replace('_', '-')}-model={folder}" for name, folder in folders.items()]

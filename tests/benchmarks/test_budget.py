@@ -75,9 +75,11 @@ def test_the_equal_budget_is_that_of_most_checkpoints() -> None:
 
 def test_the_checkpoints_of_the_comparison_have_an_equal_budget() -> None:
     """Their number of pictures also follows from other records: the log's last step, the sweep's pictures a step."""
-    folders = [ASSETS / folder for method, folder in CHECKPOINTS.items() if method != BACKBONE]
+    present = {method: ASSETS / name for method, name in CHECKPOINTS.items() if (ASSETS / name).is_dir()}
+    assert present.keys() >= {"stamp", "polygon", "patch_text", "embedding", BACKBONE}
+    folders = [folder for method, folder in present.items() if method != BACKBONE]
     budgets = [read_budget(folder) for folder in folders]
-    assert budgets == [budgets[0]] * 4
+    assert budgets == [budgets[0]] * len(folders)
     assert budgets[0]["trained_from"] == CHECKPOINTS[BACKBONE]
     for folder, budget in zip(folders, budgets, strict=True):
         last = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
@@ -91,6 +93,7 @@ def test_committed_runs_have_the_budgets_of_their_checkpoints(path: Path) -> Non
     kept = {
         checkpoint_sha256(folder): folder
         for folder in (EMBEDDED_CHECKPOINT, *map(ASSETS.joinpath, CHECKPOINTS.values()))
+        if folder.is_dir()
     }
     for about in json.loads(path.read_text())["methods"].values():
         recorded = {name: about[name] for name in UNKNOWN}

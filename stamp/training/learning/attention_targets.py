@@ -25,7 +25,8 @@ class Head(IntEnum):
     and as much to the sink, so the sink's weight tells how many there are. NAMED: a mask token of the object attends to
     the noun before its `<|seg|>`, other mask tokens to the sink. ASKED: an answer attends to the noun in its question.
     FOUND: if the question leaves a noun open, the answer's words before it attend to its objects. If a mask is written,
-    so does each token before one of its tokens. WRITTEN: such a token attends to where the next one points.
+    so does each token before one of its tokens; if masks share mask tokens, so does each `<|seg|>`. WRITTEN: a token
+    before one of a written mask attends to where that one points.
     """
 
     CELLS = 0
@@ -164,6 +165,24 @@ def mask_attention(
     if nouns:
         for cell, covered in enumerate(target.tolist()):
             yield AttentionTarget(Head.NAMED, length + cell, (nouns[-1], 0), (covered, 1 - covered))
+
+
+def shared_attention(
+    mentions: Sequence[Mention], segs: Sequence[int], targets: Sequence[np.ndarray], image_start: int, length: int
+) -> Iterator[AttentionTarget]:
+    """NAMED and FOUND of masks that share their mask tokens; see `mask_attention`. Each `<|seg|>` finds its cells.
+
+    Where objects of several masks meet, a mask token attends to the noun of each.
+    """
+    for seg, target in zip(segs, targets, strict=True):
+        yield _attention_to_cells(Head.FOUND, seg, image_start, target)
+    named = [max((mention.last for mention in mentions if mention.last < seg), default=0) for seg in segs]
+    for cell, shares in enumerate(np.stack(targets, axis=1).tolist()):
+        weights = dict.fromkeys((*named, 0), 0.0)
+        for noun, covered in zip(named, shares, strict=True):
+            weights[noun] += covered / max(1.0, sum(shares))
+        weights[0] += max(0.0, 1.0 - sum(shares))
+        yield AttentionTarget(Head.NAMED, length + cell, tuple(weights), tuple(weights.values()))
 
 
 def _attention_to_cells(

@@ -13,8 +13,9 @@ class Rows:
 
     input_ids, attention_mask, is_answer: (R, L); image_index: (R,) into the batch's images.
     attention_index: (K, 3) head, row and query of each attention target; attention_targets: (K, L + P) its weights.
-    seg_index: (R,) index of the `<|seg|>` that is trained; target: (R, logits of a mask) soft coverage, P logits unless
-    the model is finer. Both are None if only words are trained.
+    seg_index: (R,) index of the `<|seg|>` that is trained; or (R, S) of all of an answer, filled up with -1.
+    target: (masks, logits of a mask) soft coverage, P logits unless the model is finer; a mask for each index, row by
+    row. Both are None if only words are trained.
     """
 
     input_ids: Tensor

@@ -4,7 +4,7 @@ Everything is a pure function of (stage, step): a DataLoader worker makes whole 
 exactly the batches that it would have had.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -24,6 +24,7 @@ from stamp.training.learning.attention_targets import (
     answer_attention,
     mask_attention,
     noun_attention,
+    shared_attention,
     written_attention,
 )
 from stamp.training.learning.batch import Batch, Rows
@@ -92,8 +93,8 @@ class _Row:
     mentions: list[Mention]
     attention: list[AttentionTarget]
     image_index: int
-    seg_index: int = 0
-    target: np.ndarray | None = None
+    segs: Sequence[int] = ()
+    targets: Sequence[np.ndarray] = ()
 
 
 class BatchMaker(Dataset[Batch]):
@@ -179,7 +180,7 @@ class BatchMaker(Dataset[Batch]):
         return pixels
 
     def _mask_row(self, grid: Grid, index: int, rng: Random) -> _Row:
-        """A request for masks, sometimes after other turns; one `<|seg|>` of the row, if there is any, is trained."""
+        """A request for masks, sometimes after other turns; one `<|seg|>` is trained, or all of its answer."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         while len(exchanges) < self.plan.most_earlier and rng.random() < self.plan.earlier:
@@ -191,9 +192,12 @@ class BatchMaker(Dataset[Batch]):
         segs = [i for i, token_id in enumerate(row.input_ids) if token_id == self.processor.seg_token_id]
         mask_ids = [target for exchange in exchanges for target in exchange.targets]
         which = rng.randrange(len(mask_ids))
-        if (target := self.masks.target(grid, mask_ids[which])) is None:
-            return row
-        return replace(row, seg_index=segs[which], target=target)
+        chosen = range(which, which + 1)
+        if self.masks.whole_answers:
+            chosen = _answer_with(which, [len(exchange.targets) for exchange in exchanges])
+        targets = [self.masks.target(grid, mask_ids[number]) for number in chosen]
+        known = [target for target in targets if target is not None]
+        return replace(row, segs=[segs[number] for number in chosen], targets=known) if known else row
 
     def _text_row(self, grid: Grid, index: int, rng: Random) -> _Row:
         """Several questions in a row, each with its answer; a request for a mask may be among them."""
@@ -239,16 +243,33 @@ class BatchMaker(Dataset[Batch]):
             attention[i, :n] = 1
             answer[i, :n] = torch.tensor(row.is_answer)
             targets += [(i, target) for target in row.attention]
-            if row.target is not None and self.masks.mask_tokens:
-                wanted = mask_attention(row.mentions, row.seg_index, length, row.target)
-                targets += [(i, target) for target in wanted]
+            if row.targets and self.masks.mask_tokens:
+                targets += [(i, target) for target in self._mask_attention(row, length)]
         weights = torch.zeros(len(targets), length + n_mask_tokens)
         for k, (_, target) in enumerate(targets):
             weights[k, list(target.keys)] = torch.tensor(target.weights)
         index = torch.tensor([(target.head, i, target.query) for i, target in targets]).reshape(-1, 3)
         result = Rows(ids, attention, answer, torch.tensor([row.image_index for row in rows]), index, weights)
-        masks = [row.target for row in rows if row.target is not None]
+        masks = [target for row in rows for target in row.targets]
         if masks:
-            result.seg_index = torch.tensor([row.seg_index for row in rows])
+            most = max(len(row.segs) for row in rows)
+            segs = torch.tensor([[*row.segs, *[-1] * (most - len(row.segs))] for row in rows])
+            result.seg_index = segs if self.masks.whole_answers else segs.squeeze(1)
             result.target = torch.from_numpy(np.stack(masks)).float()
         return result
+
+    def _mask_attention(self, row: _Row, length: int) -> Iterator[AttentionTarget]:
+        if self.masks.whole_answers:
+            image_start = row.input_ids.index(self.processor.image_token_id)
+            return shared_attention(row.mentions, row.segs, row.targets, image_start, length)
+        return mask_attention(row.mentions, row.segs[0], length, row.targets[0])
+
+
+def _answer_with(mask: int, masks_of_answers: Sequence[int]) -> range:
+    """The numbers of all masks of the answer that mask number `mask` of a conversation belongs to."""
+    start = 0
+    for count in masks_of_answers:
+        if mask < start + count:
+            break
+        start += count
+    return range(start, start + count)

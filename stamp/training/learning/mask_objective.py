@@ -34,6 +34,10 @@ class MaskObjective(Protocol):
     def mask_tokens(self) -> bool:
         """Whether mask tokens, one per cell, follow each row; they have attention targets."""
 
+    @property
+    def whole_answers(self) -> bool:
+        """Whether a row trains all masks of one of its answers, with the same mask tokens, or a single mask."""
+
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """The model to train, made from a backbone; new words go into the processor's tokenizer too."""
 
@@ -55,6 +59,7 @@ class AllMask:
 
     name = "stamp"
     mask_tokens = True
+    whole_answers = False
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective. A backbone's mask tokens start with attention that it has already learned, in reverse.
@@ -76,6 +81,23 @@ class AllMask:
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32]:
         """(P,), see MaskObjective."""
         return grid.cover(mask_ids)
+
+
+@dataclass(frozen=True)
+class SharedMasks(AllMask):
+    """All masks of an answer from one set of mask tokens. seed: for the head's initial weights.
+
+    Each `<|seg|>` also learns to attend to the cells of its object, as the tokens of written masks do.
+    """
+
+    seed: int = 0
+    name = "stamp_shared"
+    whole_answers = True
+
+    def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
+        """See MaskObjective and AllMask. The shared head begins with the masks of the classifier."""
+        super().adopt(model, processor).share_mask_tokens(self.seed)
+        return model
 
 
 @torch.no_grad()

@@ -33,9 +33,16 @@ EMPTY_WORDS = frozenset(
 
 
 def run_rows(model: StampForSegmentation, rows: Rows, batch: Batch, embeds: Tensor) -> StampRowsOutput:
-    """The forward pass of some rows of a batch. embeds: (N, P, H) image features of all its images."""
-    image = rows.image_index
-    return model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], rows.seg_index)
+    """The forward pass of some rows of a batch. embeds: (N, P, H) image features of all its images.
+
+    `mask_logits` has a row for each row of `Rows.target`.
+    """
+    image, segs = rows.image_index, rows.seg_index
+    output = model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], segs)
+    if segs is not None and model.shares_mask_tokens:
+        assert output.mask_logits is not None
+        output.mask_logits = output.mask_logits[segs.view(len(segs), -1) >= 0]
+    return output
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:

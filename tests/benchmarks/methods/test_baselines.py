@@ -33,7 +33,7 @@ from benchmarks.scoring.records import records_of
 from stamp.inference.answer import PHASES
 from stamp.model.processing_stamp import StampProcessor
 from tests.benchmarks import tiny
-from tests.benchmarks.nano import make_processor, named_checkpoints, write_embedding, write_writer
+from tests.benchmarks.nano import make_processor, named_checkpoints, write_embedding, write_shared, write_writer
 
 PICTURE = Image.effect_noise((96, 80), 60).convert("RGB")
 BOX = "<x3><y3><x16><y3><x16><y19><x3><y19><close>"
@@ -45,7 +45,8 @@ CELLS = np.indices((16, 16)).sum(0) % 5 < 2
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("checkpoints")
     words = write_writer(root / "words")
-    return {"polygon": words, "patch_text": words, "embedding": write_embedding(root / "embedding")}
+    own = {"embedding": write_embedding(root / "embedding"), "stamp_shared": write_shared(root / "shared")}
+    return {"polygon": words, "patch_text": words, **own}
 
 
 def options(folders: dict[str, Path], *more: str) -> MethodOptions:
@@ -207,7 +208,7 @@ def test_all_methods_in_one_run(folders: dict[str, Path], tmp_path: Path) -> Non
     assert {record.status for record in records} <= {"ok", "invalid"}
     assert all(set(record.phases_s) == set(PHASES) for record in records)
     about = json.loads((out / "run.json").read_text())["methods"]
-    assert len({one["checkpoint_sha256"] for one in about.values()}) == 3
+    assert len({one["checkpoint_sha256"] for one in about.values()}) == 4
     assert {one["max_new_tokens"] for one in about.values()} == {3}
 
 

@@ -115,7 +115,7 @@ def test_what_all_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """What has neither a folder nor an option; and the shipped nano where `stamp` is that already."""
     monkeypatch.setattr("benchmarks.checkpoints.ASSETS", tmp_path)
     missing = missing_checkpoints(options())
-    assert list(missing) == ["polygon", "patch_text", "embedding", "backbone", "stamp_nano"]
+    assert list(missing) == ["stamp_shared", "polygon", "patch_text", "embedding", "backbone", "stamp_nano"]
     assert method_labels(["stamp:none", "all"], missing) == ("stamp:none", "stamp")
     assert "train --methods patch_text" in missing["patch_text"]
     assert "--patch-text-model" in missing["patch_text"]
@@ -123,7 +123,7 @@ def test_what_all_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert missing["stamp_nano"] == "stamp itself is the shipped nano, as there is no assets/nano-stamp."
     (tmp_path / "nano-embedding").mkdir()
     given = options("--model", "2b", "--polygon-model", "a/folder", "--backbone-model", "another")
-    assert list(missing_checkpoints(given)) == ["patch_text"]
+    assert list(missing_checkpoints(given)) == ["stamp_shared", "patch_text"]
     (tmp_path / "nano-stamp").mkdir()
     assert "stamp_nano" not in missing_checkpoints(options())
 

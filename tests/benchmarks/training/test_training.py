@@ -96,6 +96,28 @@ def test_only_the_mask_in_an_answer_differs(makers: dict[str, BatchMaker]) -> No
         assert words(makers["embedding"], getattr(makers["embedding"][0], kind), True) == expected
 
 
+def test_shared_masks_differ_from_separate_ones_in_what_a_row_trains(makers: dict[str, BatchMaker]) -> None:
+    """The same rows to the last token; the mask that STAMP trains is one of those trained here."""
+    several = 0
+    for step in range(4):
+        separate, shared = makers["stamp"][step].mask_rows, makers["stamp_shared"][step].mask_rows
+        assert separate is not None
+        assert shared is not None
+        for name in ("input_ids", "attention_mask", "is_answer", "image_index"):
+            assert torch.equal(getattr(shared, name), getattr(separate, name)), name
+        assert shared.seg_index is not None
+        assert shared.target is not None
+        assert separate.seg_index is not None
+        assert separate.target is not None
+        assert (shared.seg_index >= 0).sum() == len(shared.target)
+        masks = iter(shared.target)
+        for segs, seg, target in zip(shared.seg_index, separate.seg_index, separate.target, strict=True):
+            own = dict(zip(segs[segs >= 0].tolist(), masks, strict=False))
+            several += len(own) > 1
+            assert torch.equal(own[int(seg)], target)
+    assert several
+
+
 def written_as(name: str) -> WrittenMasks:
     objective = OBJECTIVES[name]
     assert isinstance(objective, WrittenMasks)
@@ -319,7 +341,10 @@ def test_points_are_evenly_apart() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"methods": ("points",)}, "method must be one of stamp, polygon, patch_text, embedding, got 'points'"),
+        (
+            {"methods": ("points",)},
+            "method must be one of stamp, stamp_shared, polygon, patch_text, embedding, got 'points'",
+        ),
         ({"methods": ()}, "methods must be distinct"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"rates": ()}, "rates must be distinct and above 0"),
@@ -334,6 +359,6 @@ def test_plans_that_make_no_sense(change: dict[str, object], message: str) -> No
 
 
 def test_every_objective_is_a_method() -> None:
-    assert set(OBJECTIVES) == {"stamp", "polygon", "patch_text", "embedding"}
+    assert set(OBJECTIVES) == {"stamp", "stamp_shared", "polygon", "patch_text", "embedding"}
     assert all(name == one.name for name, one in OBJECTIVES.items())
     assert [name for name, one in OBJECTIVES.items() if isinstance(one, WrittenMasks)] == ["polygon", "patch_text"]

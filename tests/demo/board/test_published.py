@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.about import CITATION, figure_svg
+from demo.about import AFTER_FIGURE, CITATION, figure_svg
 from demo.board.paradigms import PARADIGMS
 from demo.board.published import (
     AVERAGE,
@@ -76,3 +76,12 @@ def test_the_figure_is_well_formed_and_names_every_way() -> None:
     for name in ("all-mask", "polygon text", "patch text", "embedding", "<|seg|>"):
         assert name in words
     assert "2512.00395" in CITATION
+
+
+def test_what_is_ours_and_what_a_paper_describes_is_said() -> None:
+    words = " ".join(AFTER_FIGURE.split())
+    assert "our own variant" in words
+    assert "https://arxiv.org/abs/2608.02791" in words
+    assert "code is not public" in words
+    assert "appear only when the answer is complete" in words
+    assert "all-mask, several targets" in figure_svg()

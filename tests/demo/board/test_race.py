@@ -219,12 +219,12 @@ def test_the_race_offers_what_has_a_checkpoint_and_draws(monkeypatch: pytest.Mon
     monkeypatch.setattr(benchmarks.checkpoints, "ASSETS", tmp_path)
     assert pool.labels() == ["stamp", "stamp:none", "stamp:nf4", "stamp:released"]
     assert pool.left_out() == {
-        "stamp_nano": SAME, "polygon": NO_CHECKPOINT, "patch_text": NO_CHECKPOINT, "embedding": NO_CHECKPOINT,
-        **NO_MASKS,
+        "stamp_nano": SAME, "stamp_shared": NO_CHECKPOINT, "polygon": NO_CHECKPOINT, "patch_text": NO_CHECKPOINT,
+        "embedding": NO_CHECKPOINT, **NO_MASKS,
     }  # fmt: skip
-    for name in ("nano-stamp", "nano-polygon", "nano-backbone"):
+    for name in ("nano-stamp", "nano-stamp-shared", "nano-polygon", "nano-backbone"):
         (tmp_path / name).mkdir()
-    assert pool.labels()[:3] == ["stamp", "stamp_nano", "polygon"]
+    assert pool.labels()[:4] == ["stamp", "stamp_nano", "stamp_shared", "polygon"]
     assert "backbone" not in pool.labels()
     assert pool.left_out() == {"patch_text": NO_CHECKPOINT, "embedding": NO_CHECKPOINT, **NO_MASKS}
     said = unescape(left_out_html(pool))
