@@ -74,7 +74,7 @@ def test_the_equal_budget_is_that_of_most_checkpoints() -> None:
 
 
 def test_the_checkpoints_of_the_comparison_have_an_equal_budget() -> None:
-    """Their number of pictures also follows from other records: the log's last step, the sweep's pictures a step."""
+    """The last point of each learning curve has the same number of pictures."""
     present = {method: ASSETS / name for method, name in CHECKPOINTS.items() if (ASSETS / name).is_dir()}
     assert present.keys() >= {"stamp", "polygon", "patch_text", "embedding", BACKBONE}
     folders = [folder for method, folder in present.items() if method != BACKBONE]
@@ -82,8 +82,8 @@ def test_the_checkpoints_of_the_comparison_have_an_equal_budget() -> None:
     assert budgets == [budgets[0]] * len(folders)
     assert budgets[0]["trained_from"] == CHECKPOINTS[BACKBONE]
     for folder, budget in zip(folders, budgets, strict=True):
-        last = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
-        assert budget["pictures_seen"] == last["step"] * json.loads((folder / "sweep.json").read_text())["images"]
+        points = [json.loads(line)["pictures"] for line in (folder / "curve.jsonl").read_text().splitlines()]
+        assert budget["pictures_seen"] == max(points)
     assert read_budget(EMBEDDED_CHECKPOINT) == read_budget(ASSETS / CHECKPOINTS[BACKBONE]) == UNKNOWN
 
 
