@@ -12,7 +12,7 @@ and `--vision int8`.
 import copy
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def segment_with(
     forced: Sequence[int],
 ) -> Segmentation:
     """A given answer about a share of the picture's pixels, seen by the tower; see `segment_forced`."""
-    predictor.model.model.visual = tower  # type: ignore[assignment]
+    predictor.model.model.visual = tower
     clock = predictor.clock()
     encoded, _ = predictor.images.encode_picture(image, clock, share)
     answer = predictor.begin([Turn("user", prompt, encoded)], clock=clock)
@@ -88,14 +88,15 @@ def vision_cases(predictor: StampPredictor, config: SpeedConfig, load: str) -> l
 def run_vision(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str, Any]:
     """Load and measure; write `vision.jsonl` (each row at once) and `vision.json`; return the latter's content.
 
+    options: `vision` is not read, because both towers are measured.
     Raises CheckpointError, also where the tower cannot compute in int8, and ValueError for a clock that cannot time.
     """
     check_vision("int8", choose_device(options.device))
     before = psutil.cpu_percent(LOAD_WINDOW_S) / 100
-    predictor = load_timed(options, config.clock)
+    predictor = load_timed(replace(options, vision="none"), config.clock)
     about = provenance(predictor, options.model)
     image, idle = picture(config.side_px), vision_cases(predictor, config, "idle")
-    busy = [Case(case.name.replace("idle", "busy"), case.compared, case.answer, case.methods) for case in idle]
+    busy = [replace(case, name=case.name.replace("idle", "busy")) for case in idle]
     if before > MOST_LOAD_WHEN_IDLE:
         idle = []
 

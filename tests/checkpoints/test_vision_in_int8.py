@@ -62,8 +62,8 @@ def test_refusals() -> None:
     check_vision("auto", GPU)
 
 
-def test_the_nano_stays_as_it_is() -> None:
-    stamp = StampPredictor.from_pretrained(None, device="cpu", quantization="int8")
+def test_a_small_model_stays_as_it_is() -> None:
+    stamp = load(quantization="int8")
     assert stamp.quantization == "int8"
     assert not is_int8_vision(stamp.model.model.visual)
     assert "vision" not in stamp.versions()

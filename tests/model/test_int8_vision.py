@@ -23,12 +23,11 @@ from stamp.model.int8_vision import (
 )
 
 
-def tower(**options: Any) -> Qwen2VisionTransformerPretrainedModel:
+def tower(**options: Any) -> Any:
     """Two blocks, 32 wide, two heads; random weights with a seed."""
     torch.manual_seed(0)
     config = Qwen2VLVisionConfig(depth=2, embed_dim=32, hidden_size=48, num_heads=2, mlp_ratio=2, initializer_range=0.3)
-    made: Qwen2VisionTransformerPretrainedModel = Qwen2VisionTransformerPretrainedModel._from_config(config, **options)
-    return made.eval()
+    return Qwen2VisionTransformerPretrainedModel._from_config(config, **options).eval()
 
 
 def see(model: nn.Module, side: int) -> Tensor:
@@ -96,7 +95,9 @@ def test_attention_in_bfloat16() -> None:
 class Largest(TorchDispatchMode):
     """Notes the largest tensor that any operation returns. A fused operation's own scratch memory is not seen."""
 
-    elements = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.elements = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

@@ -12,7 +12,8 @@ from benchmarks.studies.vision import ROWS_FILE, SUMMARY_FILE, vision_table
 from stamp.checkpoints import quantization
 from tests.model.test_parity import PARITY
 
-OPTIONS = ["--model", str(PARITY / "models" / "tied"), "--device", "cpu", "--dtype", "float32", "--side-px", "224"]
+OPTIONS = ["--model", str(PARITY / "models" / "tied"), "--device", "cpu", "--dtype", "float32", "--side-px", "112"]
+OPTIONS += ["--vision", "int8"]  # must not leave the full tower in int8, too
 
 
 @pytest.fixture(autouse=True)
