@@ -94,7 +94,10 @@ def _add_studies(commands: Any) -> None:
     add_throughput_options(
         commands.add_parser("throughput", help="answers a second with 1 and with 8 requests in flight")
     )
-    for command in (speed, scale, targets, footprint):
+    vision = commands.add_parser("vision", help="seconds per phase: the vision tower in int8 and in full precision")
+    vision.add_argument("--out", type=Path, required=True, help="folder for vision.jsonl and vision.json")
+    vision.add_argument("--repeats", type=int, default=2, help="measured answers per tower, picture and load")
+    for command in (speed, scale, targets, footprint, vision):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
             "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a CPU shared with others"
@@ -141,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "threads": _threads,
         "operations": _operations,
         "throughput": _throughput,
+        "vision": _vision,
     }
     try:
         return commands[options.command](options)
@@ -305,6 +309,15 @@ def _throughput(options: argparse.Namespace) -> int:
 
     config = ThroughputConfig(tuple(options.methods), options.limit, options.seed, options.rounds)
     print(throughput_table(run_throughput(config, read_method_options(options), options.out, options.root)))
+    return 0
+
+
+def _vision(options: argparse.Namespace) -> int:
+    from benchmarks.studies.speed import SpeedConfig
+    from benchmarks.studies.vision import run_vision, vision_table
+
+    config = SpeedConfig(repeats=options.repeats, side_px=options.side_px, clock=options.clock)
+    print(vision_table(run_vision(read_model_options(options), options.out, config)))
     return 0
 
 

@@ -72,6 +72,8 @@ def _export(options: argparse.Namespace) -> int:
     asked = read_model_options(options)
     if asked.dtype == "auto":  # what is fastest here may not be fastest where the export is used: write the smaller one
         asked = replace(asked, dtype="bfloat16")
+    if asked.vision == "auto":
+        asked = replace(asked, vision="none")
     loaded = StampPredictor.load(asked)
     export_checkpoint(loaded.model, loaded.processor, loaded.quantization, options.out)
     print(f"wrote {options.out}; use it with --model {options.out}")

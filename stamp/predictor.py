@@ -34,6 +34,7 @@ from stamp.inference.drafting import Drafter
 from stamp.inference.encoding import ImageEncoder
 from stamp.inference.generation import PhaseClock
 from stamp.inference.memory import within_memory
+from stamp.model.int8_vision import is_int8_vision
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.images import DEFAULT_LIMITS, ImageLimits
@@ -81,6 +82,7 @@ class StampPredictor:
         device: str = LoadOptions.device,
         dtype: str = LoadOptions.dtype,
         quantization: str = LoadOptions.quantization,
+        vision: str = LoadOptions.vision,
         base: str | None = None,
         revision: str | None = None,
         merge: bool = False,
@@ -94,6 +96,7 @@ class StampPredictor:
         device: "auto" (CUDA when there is one), "cpu", "cuda", "cuda:1" ... dtype: "float32", "bfloat16", "float16",
         or "auto": bfloat16, but float32 on a CPU without bfloat16 matrix units if the memory allows.
         quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
+        vision: "none", "int8" (the vision tower, on a CPU), or "auto": int8 if a large model is in int8.
         base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
         after resizing. report: gets a line at each step and while downloading; None shows bars
         in the terminal. model_class: what the weights are of; None is StampForSegmentation.
@@ -107,6 +110,7 @@ class StampPredictor:
                 device=device,
                 dtype=dtype,
                 quantization=quantization,
+                vision=vision,
                 min_pixels=min_pixels,
                 max_pixels=max_pixels,
                 merge=merge,
@@ -294,6 +298,9 @@ class StampPredictor:
         check_prompt(prompt)
 
     def versions(self) -> dict[str, str]:
-        """What produced a result: package versions, device, dtype."""
+        """What produced a result: package versions, device, dtype, quantization."""
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return package_versions() | {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
+        about = {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
+        if is_int8_vision(self.model.model.visual):
+            about["vision"] = "int8"
+        return package_versions() | about

@@ -79,7 +79,7 @@ def run_threads(options: LoadOptions, config: ThreadsConfig, out: Path) -> dict[
             raise ValueError("The model could not be loaded; see the error above.") from error
         idle = None if load > MOST_LOAD_WHEN_IDLE else _rounds(workers, config, "idle")
         for _ in range(config.busy):
-            stack.enter_context(_busy_process())
+            stack.enter_context(busy_process())
         busy = _rounds(workers, config, "busy")
     record = {
         "provenance": about | {"threads": None, "config": asdict(config), "load_before": round(load, 2)},
@@ -143,7 +143,8 @@ def _answer_on_demand(parent: Connection, threads: int, options: LoadOptions, si
 
 
 @contextmanager
-def _busy_process() -> Iterator[None]:
+def busy_process() -> Iterator[None]:
+    """A process that keeps one core busy, for the time of the block."""
     process = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
         yield

@@ -26,6 +26,7 @@ class LoadOptions:
     device: str = "auto"
     dtype: str = "auto"
     quantization: str = "none"
+    vision: str = "auto"
     min_pixels: int | None = None
     max_pixels: int | None = None
     sam_model: str | None = None

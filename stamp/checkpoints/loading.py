@@ -22,6 +22,8 @@ from stamp.checkpoints.quantization import (
     BYTES_PER_WEIGHT,
     Quantization,
     bitsandbytes_config,
+    check_vision,
+    choose_int8_vision,
     choose_quantization,
     is_quantizable,
     quiet_bitsandbytes,
@@ -31,6 +33,7 @@ from stamp.checkpoints.sources import check_files, check_target, find_base, is_a
 from stamp.errors import CheckpointError, reading
 from stamp.files import removed_on_failure, writing
 from stamp.model.configuration_stamp import StampConfig
+from stamp.model.int8_vision import is_int8_vision, quantize_vision
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 
@@ -48,15 +51,23 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
     base, too little memory, unknown dtype or quantization, no bitsandbytes. No weight stays random.
     """
     quiet_bitsandbytes()
+    check_vision(options.vision, choose_device(options.device))
     check_files(folder)
-    if is_adapter(folder):
-        return _load_adapter(folder, options)
+    load = _load_adapter if is_adapter(folder) else _load_model
+    model, processor, in_effect = load(folder, options)
+    refuse_no_numbers(model, folder)
+    if choose_int8_vision(options.vision, in_effect, model.num_parameters(), model.device):
+        quantize_vision(model.model.visual)
+    return model, processor, in_effect
+
+
+def _load_model(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
+    """A folder with full weights."""
     if options.base is not None:
         raise CheckpointError(f"{folder.name} is a whole model, not an adapter: leave --base out.")
     processor = StampProcessor.from_pretrained(folder)
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     model, in_effect = _load_whole(folder, options)
-    refuse_no_numbers(model, folder)
     return model, processor, in_effect
 
 
@@ -80,7 +91,6 @@ def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentat
     model, in_effect = _load_whole(base, options, may_miss=CLASSIFIER_KEYS)
     fit_embeddings(model, tokenizer)
     model = apply_adapter(model, folder, merge=options.merge)
-    refuse_no_numbers(model, folder)
     processor = StampProcessor(tokenizer, StampProcessor.read_image_processor(base))
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     return model, processor, in_effect
@@ -227,12 +237,15 @@ def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, qu
     """Write weights (safetensors), configuration, tokenizer and image sizes: the inverse of `load_checkpoint`.
 
     model: just loaded, because bitsandbytes changes its 8-bit weights in the first forward pass.
-    Raises CheckpointError for an adapter that is not merged, a checkpoint that is already exported in few bits, and a
-    folder that is not empty; StorageError where the disk refuses, and then leaves no half checkpoint.
+    Raises CheckpointError for an adapter that is not merged, a vision tower in int8, a checkpoint that is already
+    exported in few bits, and a folder that is not empty; StorageError where the disk refuses, and then leaves no half
+    checkpoint.
     """
     check_target(folder)
     if any("lora_" in name for name, _ in model.named_parameters()):
         raise CheckpointError("The adapter is not merged into its base: export it with --merge, without quantization.")
+    if is_int8_vision(model.model.visual):
+        raise CheckpointError("The vision tower is converted to int8 when it is loaded: export it with --vision none.")
     if getattr(getattr(model, "hf_quantizer", None), "pre_quantized", False):
         raise CheckpointError(f"This checkpoint is already saved in {quantization}: copy its folder instead.")
     with writing(folder), removed_on_failure(folder):

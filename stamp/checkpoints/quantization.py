@@ -9,9 +9,11 @@ import torch
 
 from stamp.checkpoints.sources import read_json
 from stamp.errors import CheckpointError
+from stamp.model.int8_vision import has_fast_int8
 
 Quantization = Literal["none", "int8", "nf4"]
 QUANTIZATIONS = ("none", "int8", "nf4", "auto")
+VISIONS = ("none", "int8", "auto")
 #: "auto" quantizes from this many parameters on. A small model only gets slower by it: the nano answers in a fifth of
 #: the time unquantized (`python -m stamp.training quantization` measures it; the model card has the table).
 AUTO_PARAMETERS = 1_000_000_000
@@ -76,6 +78,27 @@ def is_quantizable(name: str, shape: tuple[int, ...]) -> bool:
     """Whether the name, in either key layout, is a weight matrix of the text layers."""
     in_text = ("layers." in name) and "visual." not in name
     return in_text and len(shape) == 2 and name.endswith(".weight")
+
+
+def check_vision(wanted: str, device: torch.device) -> None:
+    """Raise CheckpointError for an unknown word, and for int8 where the vision tower cannot compute in it."""
+    if wanted not in VISIONS:
+        raise CheckpointError(f"Unknown precision of the vision tower {wanted!r}; choose one of {', '.join(VISIONS)}.")
+    if wanted == "int8" and device.type != "cpu":
+        raise CheckpointError(f"The vision tower computes in int8 on a CPU only, not on {device}: leave --vision out.")
+    if wanted == "int8" and not has_fast_int8():
+        raise CheckpointError("This CPU has no instructions for int8 (AVX512_VNNI): leave --vision out.")
+
+
+def choose_int8_vision(wanted: str, quantization: str, parameters: int, device: torch.device) -> bool:
+    """Whether the vision tower is converted to int8. wanted: has passed `check_vision`. quantization: in effect.
+
+    "auto" goes with the text model: if that is large and in int8, and where it is faster.
+    """
+    if wanted == "auto":
+        large = quantization == "int8" and parameters >= AUTO_PARAMETERS
+        return large and device.type == "cpu" and has_fast_int8()
+    return wanted == "int8"
 
 
 def _require_bitsandbytes(mode: str) -> None:
