@@ -39,7 +39,7 @@ def test_a_run_measures_memory_behind_the_records(tmp_path: Path) -> None:
     assert list(rows) == labels
     about = json.loads((out / "run.json").read_text())["methods"]
     weights = {label: row.weights_bytes for label, row in rows.items()}
-    assert weights["stamp:bfloat16"] == 2 * 6_278_401
+    assert weights["stamp:bfloat16"] == 2 * 8_488_209
     assert [weights[label] for label in labels[:2]] == [4 * about[label]["parameters"] for label in labels[:2]]
     assert (weights["embedding"] or 0) > (weights["patch_text"] or 0)
     for row in rows.values():
