@@ -77,8 +77,8 @@ class ScriptedPool(MethodPool):
 
 def racers(pause_s: float = 0.0) -> dict[str, Any]:
     """One of each way to a mask, with the texts of theirs."""
-    outline = ["Here: [[", "0, 0]", ", [49, 0]", ", [49, 99]", ", [0, 99]]"]
-    patches = ["Here: ", "\n", "it*8, others*8", "\nit*8", ", others*8"]
+    outline = ["Here: ", "<x0><y0>", "<x15><y0>", "<x15><y31>", "<x0><y31><close>"]
+    patches = ["Here: ", "<row0>", "<0-7>", "<row1>", "<0-7>"]
     return {
         "stamp": StreamingMethod("stamp", ["It is ", None, "."], pause_s),
         "polygon": StreamingMethod("polygon", list(outline), pause_s),

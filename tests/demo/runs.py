@@ -16,7 +16,7 @@ from benchmarks.running.runner import run_benchmark
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.benchmarks.tiny import write_scenes
 
-POLYGON_TEXT = "Here it is: [[0, 0], [99, 0], [99, 99]]"
+POLYGON_TEXT = "Here it is: <x0><y0><x31><y0><x31><y31><close>"
 
 
 def answer_with(share: float, tokens: int, raw: str) -> Any:
@@ -35,7 +35,7 @@ def answer_with(share: float, tokens: int, raw: str) -> Any:
 def write_run(folder: Path, data: Path, names: tuple[str, ...] = ("stamp", "polygon", "patch_text")) -> Path:
     """A run of scripted methods over tiny scenes, with its report. Returns the folder of the run."""
     write_scenes(data, per_split=3)
-    raws = {"polygon": POLYGON_TEXT, "patch_text": "others*16\nothers*4, it*12"}
+    raws = {"polygon": POLYGON_TEXT, "patch_text": "<row1><4-15>"}
     methods = [
         ScriptedMethod(answer_with(0.3 + 0.2 * index, 10 + 50 * index, raws.get(name, "<|seg|>")), name)
         for index, name in enumerate(names)

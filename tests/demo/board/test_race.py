@@ -78,7 +78,7 @@ def test_the_replay_is_the_record() -> None:
     assert by_label["stamp"]["masks"][0]["at_s"] == lanes[0].moments[1].at_s
     assert by_label["embedding"]["masks"][0]["at_s"] == lanes[3].total_s
     assert [vertex[1:] for vertex in by_label["polygon"]["vertices"]] == [
-        [0, 0.0, 0.0], [0, 49 / 99, 0.0], [0, 49 / 99, 1.0], [0, 0.0, 1.0],
+        [0, 0.0, 0.0], [0, 15 / 31, 0.0], [0, 15 / 31, 1.0], [0, 0.0, 1.0],
     ]  # fmt: skip
     assert [vertex[0] for vertex in by_label["polygon"]["vertices"]] == [m.at_s for m in lanes[1].moments[1:5]]
     assert [cell[1:] for cell in by_label["patch_text"]["cells"]] == [[row, c] for row in (0, 1) for c in range(8)]
