@@ -197,8 +197,6 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from benchmarks.checkpoints import CHECKPOINTS
-    from benchmarks.training.onward import pictures_seen
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import Means, train
     from stamp.checkpoints.devices import choose_device
@@ -206,9 +204,6 @@ def _train(options: argparse.Namespace) -> int:
     from stamp.training.learning.processes import TrainingProcesses
     from stamp.training.scenes.training_pictures import training_pictures
 
-    seen_before = 0 if options.onward is None else pictures_seen(options.onward, options.methods)
-    for start in [options.backbone or options.onward / CHECKPOINTS[name] for name in options.methods]:
-        check_files(start)
     sweep_steps = max(1, options.steps // 20) if options.sweep_steps is None else options.sweep_steps
     plan = TrainingPlan(
         tuple(options.methods),
@@ -219,8 +214,9 @@ def _train(options: argparse.Namespace) -> int:
         options.grid,
         compile=options.compile,
         onward=options.onward,
-        seen_before=seen_before,
     )
+    for name in plan.methods:
+        check_files(plan.start_of(name))
     art, photographs = training_pictures(options.art, options.photos)
     means = Means(art, photographs, choose_device(options.device), options.workers, TrainingProcesses.join())
     for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background

@@ -35,6 +35,18 @@ def read_budget(folder: Path) -> dict[str, Any]:
     return dict(zip(BUDGET_FIELDS, (start, pictures), strict=True))
 
 
+def pictures_seen(checkpoints: Mapping[str, Path]) -> int:
+    """How many pictures some methods' checkpoints have seen since their backbone.
+
+    Raises ValueError if that is unknown, or not the same for all.
+    """
+    seen = {name: read_budget(folder)["pictures_seen"] for name, folder in checkpoints.items()}
+    if len(set(seen.values())) > 1 or None in seen.values():
+        found = ", ".join(f"{name} {pictures}" for name, pictures in seen.items())
+        raise ValueError(f"methods can only go on together after the same number of pictures: {found}")
+    return int(next(iter(seen.values())))
+
+
 def _read(path: Path, part: Callable[[Any], P]) -> P | None:
     """A part of a record; None without the file, and for a file of another kind with the same name."""
     try:

@@ -1,6 +1,7 @@
 """Where a figure comes from: machine, commit, date, versions."""
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,16 @@ def provenance(predictor: MeasuredModel, model: str | Path | None) -> dict[str, 
         "python": platform.python_version(),
         **stamp.checkpoints.provenance.provenance(predictor),
     }
+
+
+def precision_of(about: Mapping[str, Any]) -> str:
+    """The quantization in effect, or the dtype."""
+    return str(about["dtype"] if about["quantization"] == "none" else about["quantization"])
+
+
+def threads_of(about: Mapping[str, Any]) -> str:
+    """ "1 thread", "2 threads"."""
+    return f"{about['threads']} thread{'s' * (about['threads'] != 1)}"
 
 
 def weights_bytes(model: nn.Module) -> int:

@@ -19,6 +19,7 @@ MOST_CORNERS = 24
 LEAST_AREA_SHARE = 0.002
 #: A contour may deviate by half a coordinate step at first; each new try multiplies that by this factor.
 COARSER = 1.1
+
 Polygon = list[tuple[int, int]]
 
 

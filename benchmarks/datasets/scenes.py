@@ -41,7 +41,7 @@ def read_scenes(name: str, root: Path, splits: Sequence[str]) -> Dataset:
     scenes_file = first_existing(f"{SCENES_FILE} of the dataset {name}", [root / SCENES_FILE])
     rivals_file = first_existing(f"{RIVALS_FILE} of the dataset {name}", [root / RIVALS_FILE])
     rivals = _read_rivals(rivals_file)
-    scenes = [(take(scene, "split", str, where), where, scene) for where, scene in _read_lines(scenes_file)]
+    scenes = [(take(scene, "split", str, where), where, scene) for where, scene in read_scene_lines(scenes_file)]
     if missing := set(splits) - {split for split, _, _ in scenes}:
         raise DatasetError(f"{scenes_file} has no scene of the split {sorted(missing)[0]!r}.")
     samples = tuple(
@@ -56,8 +56,8 @@ def read_scenes(name: str, root: Path, splits: Sequence[str]) -> Dataset:
     return Dataset(name, tuple(splits), samples, (scenes_file, rivals_file, *images))
 
 
-def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place in the file, for errors; the scene)."""
+def read_scene_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place in the file, for errors; the scene) of each line. Raises DatasetError."""
     try:
         lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -8,7 +8,7 @@ import torch
 from benchmarks.budget import read_budget
 from benchmarks.datasets.sample import Sample
 from benchmarks.fingerprint import checkpoint_sha256
-from benchmarks.provenance import provenance
+from benchmarks.provenance import precision_of, provenance
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.sources import find_base, find_checkpoint, is_adapter
 from stamp.model.modeling_stamp import StampForSegmentation
@@ -40,8 +40,7 @@ class OnPredictor:
     @property
     def precision(self) -> str:
         """The quantization in effect, or the dtype."""
-        versions = self.predictor.versions()
-        return versions["dtype"] if versions["quantization"] == "none" else versions["quantization"]
+        return precision_of(self.predictor.versions())
 
     @property
     def device(self) -> torch.device:

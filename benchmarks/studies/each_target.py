@@ -5,17 +5,17 @@ joint mask would score full marks. Here a mask counts for the object that its na
 mask is named after has IoU 0. Only methods that write `<|seg|>` can be read like this.
 """
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.datasets import SCENES_ROOT
-from benchmarks.datasets.scenes import SCENES_FILE
-from benchmarks.reporting.report_table import UNKNOWN, markdown
-from benchmarks.scoring.intervals import Interval, bootstrap, difference, mean
+from benchmarks.datasets.scenes import SCENES_FILE, read_scene_lines
+from benchmarks.reporting.report_table import interval, markdown
+from benchmarks.scoring.intervals import bootstrap, difference, mean
 from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import iou_of
 from stamp.labels import SEG, find_names
@@ -24,12 +24,6 @@ from stamp.pictures.masks import Mask, decode_rle, intersection_over_union
 KIND = "segment_several"
 #: (sample, noun) -> IoU.
 Targets = dict[tuple[str, str], float]
-
-
-def read_scene_lines(root: Path) -> dict[str, dict[str, Any]]:
-    """The scenes of a scene set, by id."""
-    lines = (root / SCENES_FILE).read_text(encoding="utf-8").splitlines()
-    return {scene["id"]: scene for scene in map(json.loads, lines)}
 
 
 def wanted_objects(scene: dict[str, Any], sample: str) -> Iterator[tuple[str, Mask]]:
@@ -94,15 +88,16 @@ def targets_of_run(folder: Path, root: Path | None = None) -> str:
     records, problems = records_of(folder)
     if problems:
         raise ValueError(f"{len(problems)} lines of {folder} cannot be read, the first: {problems[0]}")
-    rows = study_targets(records, read_scene_lines(root or SCENES_ROOT))
+    scenes = {scene["id"]: scene for _, scene in read_scene_lines((root or SCENES_ROOT) / SCENES_FILE)}
+    rows = study_targets(records, scenes)
     lines = [
-        [label, str(one["each"].n), _words(one["each"]), _words(one["difference"]), f"{one['joint']:.3f}"]
+        [
+            label,
+            str(one["each"].n),
+            interval(asdict(one["each"])),
+            interval(asdict(one["difference"])),
+            f"{one['joint']:.3f}",
+        ]
         for label, one in rows.items()
     ]
     return markdown(["method", "targets", "IoU per target", f"minus {next(iter(rows))}", "joint gIoU"], lines, words=1)
-
-
-def _words(score: Interval) -> str:
-    if score.value is None:
-        return UNKNOWN
-    return f"{score.value:.3f}" + ("" if score.low is None else f" [{score.low:.3f}, {score.high:.3f}]")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.instruments import peak_bytes, resident_bytes
-from benchmarks.provenance import provenance
+from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.studies.speed import CLOCKS, SpeedConfig, load_timed, measure, picture, speed_cases
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.files import append_row
@@ -99,7 +99,6 @@ def footprint_table(rows: Sequence[Footprint]) -> str:
 
 def _cells(row: Footprint) -> list[str]:
     where, seconds = row.provenance, row.seconds
-    precision = where["dtype"] if where["quantization"] == "none" else where["quantization"]
     numbers = (
         row.load_s,
         row.resident_bytes / GB,
@@ -110,5 +109,5 @@ def _cells(row: Footprint) -> list[str]:
         seconds["mask"],
         seconds["total"],
     )
-    counted = f"{row.clock}, {where['threads']} thread{'s' * (where['threads'] > 1)}"
-    return [where["model"], precision, *(f"{number:.3g}" for number in numbers), counted]
+    counted = f"{row.clock}, {threads_of(where)}"
+    return [where["model"], precision_of(where), *(f"{number:.3g}" for number in numbers), counted]

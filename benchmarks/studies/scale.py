@@ -23,10 +23,10 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 from benchmarks.baselines.embedding_decoder import EmbeddingDecoder
 from benchmarks.instruments import wait_for
 from benchmarks.methods.teacher_forcing import ONE_MASK
-from benchmarks.provenance import provenance
+from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.reporting.report_table import UNKNOWN, markdown, number
 from benchmarks.studies.paradigms import TOKENS_A_VERTEX, Paradigm, all_mask, answer_by, embedding, patch_text, polygon
-from benchmarks.studies.speed import CLOCKS, PROMPT, load_timed, picture, write_rows
+from benchmarks.studies.speed import PROMPT, check_clock, load_timed, picture, write_rows
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Turn
 from stamp.inference.answer import PHASES, Answer
@@ -65,8 +65,7 @@ class ScaleConfig:
         for name, value in asdict(self).items():
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.clock not in CLOCKS:
-            raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {self.clock!r}")
+        check_clock(self.clock)
 
 
 @dataclass(frozen=True)
@@ -239,9 +238,7 @@ def scale_table(record: dict[str, Any]) -> str:
     ]
     table = markdown([*header, f"mask and refine, times {REFERENCE}", f"total, times {REFERENCE}"], lines, words=1)
     where = record["provenance"]
-    precision = where["dtype"] if where["quantization"] == "none" else where["quantization"]
-    threads = f"{where['threads']} thread{'s' * (where['threads'] > 1)}"
     return (
-        f"{table}\n\n{where['model']}, {precision}, {where['hardware']}, {threads}, seconds counted: "
-        f"{where['config']['clock']}; n = {where['n']}, {record['shared']}; {where['date']}, commit {where['commit']}."
+        f"{table}\n\n{where['model']}, {precision_of(where)}, {where['hardware']}, {threads_of(where)}, "
+        f"seconds counted: {where['config']['clock']}; n = {where['n']}, {record['shared']}; {where['date']}, commit {where['commit']}."
     )

@@ -49,6 +49,19 @@ Method = Callable[[StampPredictor, Image.Image, str, int, Sequence[int]], Segmen
 R = TypeVar("R", bound="DataclassInstance")
 
 
+def check_least(config: object, **least: int) -> None:
+    """Raise ValueError for a field of a study's configuration that is below its least value."""
+    for name, bound in least.items():
+        if (value := getattr(config, name)) < bound:
+            raise ValueError(f"{name} must be at least {bound}, got {value}")
+
+
+def check_clock(clock: str) -> None:
+    """Raise ValueError unless it is a key of CLOCKS."""
+    if clock not in CLOCKS:
+        raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
+
+
 @dataclass(frozen=True)
 class SpeedConfig:
     """What to measure. At least one warm-up is needed, because the first follow-up question only fills the cache.
@@ -63,11 +76,8 @@ class SpeedConfig:
     clock: str = "wall"
 
     def __post_init__(self) -> None:
-        for name, least in (("masks", 1), ("repeats", 1), ("warmups", 1), ("side_px", 1)):
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        if self.clock not in CLOCKS:
-            raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {self.clock!r}")
+        check_least(self, masks=1, repeats=1, warmups=1, side_px=1)
+        check_clock(self.clock)
 
 
 @dataclass(frozen=True)

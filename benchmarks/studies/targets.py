@@ -20,9 +20,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.instruments import wait_for
-from benchmarks.provenance import provenance
+from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.reporting.report_table import markdown, number
-from benchmarks.studies.speed import CLOCKS, PROMPT, load_timed, picture, write_rows
+from benchmarks.studies.speed import PROMPT, check_clock, check_least, load_timed, picture, write_rows
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import EncodedImage, Turn
 from stamp.inference.conversation_cache import ConversationCache
@@ -47,11 +47,8 @@ class TargetsConfig:
     def __post_init__(self) -> None:
         if not self.targets or min(self.targets) < 1 or len(set(self.targets)) < len(self.targets):
             raise ValueError(f"targets must be distinct and at least 1, got {self.targets}")
-        for name, least in (("repeats", 1), ("warmups", 0), ("side_px", 1)):
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        if self.clock not in CLOCKS:
-            raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {self.clock!r}")
+        check_least(self, repeats=1, warmups=0, side_px=1)
+        check_clock(self.clock)
 
 
 @dataclass(frozen=True)
@@ -181,10 +178,8 @@ def targets_table(record: dict[str, Any]) -> str:
         lines.append([*line, f"{one['separate_over_shared']['median']:.2f}"])
     table = markdown([*header, "per target over for all"], lines, words=0)
     where = record["provenance"]
-    precision = where["dtype"] if where["quantization"] == "none" else where["quantization"]
-    threads = f"{where['threads']} thread{'s' * (where['threads'] > 1)}"
     return (
         f"{table}\n\nMask phase of {where['model']} ({where['text_layers']} text layers), {where['mask_tokens']} mask "
-        f"tokens, {precision}, {where['hardware']}, {threads}, seconds counted: {where['config']['clock']}; "
-        f"n = {where['n']}, shared head {where['shared_head']}; {where['date']}, commit {where['commit']}."
+        f"tokens, {precision_of(where)}, {where['hardware']}, {threads_of(where)}, "
+        f"seconds counted: {where['config']['clock']}; n = {where['n']}, shared head {where['shared_head']}; {where['date']}, commit {where['commit']}."
     )

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 
 from benchmarks.methods.teacher_forcing import decode
-from benchmarks.provenance import provenance
+from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.studies.speed import (
     Case,
     Row,
@@ -124,8 +124,7 @@ def vision_table(record: dict[str, Any]) -> str:
             numbers = " | ".join(f"{seconds[phase]:.3g}" for phase in PHASES)
             ratio = f"{case['compared_ratio']['full']:.2f}" if tower == "int8" else ""
             lines.append(f"| {name} | {tower} | {numbers} | {ratio} |")
-    kind = about["dtype"] if about["quantization"] == "none" else about["quantization"]
-    threads = f"{about['threads']} thread{'s' * (about['threads'] != 1)}"
-    facts = f"{about['model']} in {kind}, {about['config']['clock']} seconds, {threads}, {about['hardware']}"
+    where = f"{about['config']['clock']} seconds, {threads_of(about)}, {about['hardware']}"
+    facts = f"{about['model']} in {precision_of(about)}, {where}"
     load = f"{about['load_before']:.0%} of the processor was in use by others before"
     return "\n".join([*lines, "", f"{facts}; n = {about['n']}, {about['date']}, commit {about['commit']}; {load}."])

@@ -5,11 +5,9 @@ Its folder keeps the records of the first training: the sweep, now with the pict
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.budget import SEEN_BEFORE, SWEEP_FILE, read_budget
-from benchmarks.checkpoints import CHECKPOINTS
+from benchmarks.budget import SEEN_BEFORE, SWEEP_FILE
 from benchmarks.scoring.curves import CURVE_FILE
 from benchmarks.training.recipe import TrainingPlan, best_rate
 
@@ -17,23 +15,11 @@ from benchmarks.training.recipe import TrainingPlan, best_rate
 RATE_SHARE = 0.5
 
 
-def pictures_seen(folder: Path, methods: Sequence[str]) -> int:
-    """How many pictures the checkpoints of some methods in a folder have seen since their backbone.
-
-    Raises ValueError if that is unknown, or not the same for all.
-    """
-    seen = {name: read_budget(folder / CHECKPOINTS[name])["pictures_seen"] for name in methods}
-    if len(set(seen.values())) > 1 or None in seen.values():
-        found = ", ".join(f"{name} {pictures}" for name, pictures in seen.items())
-        raise ValueError(f"methods in {folder} can only go on together after the same number of pictures: {found}")
-    return int(seen[methods[0]])
-
-
-def adopt_records(plan: TrainingPlan, folder: Path, out: Path) -> dict[str, float]:
+def adopt_records(plan: TrainingPlan, out: Path) -> dict[str, float]:
     """Copy each method's sweep and curve from its checkpoint into `out/METHOD`, once; returns the rates to go on at."""
     rates = {}
     for name in plan.methods:
-        checkpoint, run = folder / CHECKPOINTS[name], out / name
+        checkpoint, run = plan.start_of(name), out / name
         run.mkdir(parents=True, exist_ok=True)
         sweep = json.loads((checkpoint / SWEEP_FILE).read_text())
         if not (run / SWEEP_FILE).exists():

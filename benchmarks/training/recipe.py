@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.budget import pictures_seen
 from benchmarks.checkpoints import CHECKPOINTS
 from benchmarks.training.objectives import OBJECTIVES
 from stamp.training.learning.batch import Batch
@@ -35,7 +37,7 @@ class TrainingPlan:
     vision tower stays as it is. steps: of the whole training; sweep_steps: of the short one for each rate. grid:
     approximate cells per side. images: per step and process. photographs: share of them, if there are any. points: how
     often the learning curve is measured. compile: torch.compile the text models. onward: a folder with a checkpoint of
-    each method, named as in `assets/`, to go on from instead; seen_before: pictures that these have seen.
+    each method, named as in `assets/`, to go on from instead.
     """
 
     methods: tuple[str, ...]
@@ -51,7 +53,6 @@ class TrainingPlan:
     styles: tuple[str, ...] = STYLES
     compile: bool = False
     onward: Path | None = None
-    seen_before: int = 0
 
     def __post_init__(self) -> None:
         if not self.methods or len(set(self.methods)) < len(self.methods):
@@ -68,6 +69,11 @@ class TrainingPlan:
     def start_of(self, method: str) -> Path:
         """The checkpoint that a method starts from."""
         return self.backbone if self.onward is None else self.onward / CHECKPOINTS[method]
+
+    @cached_property
+    def seen_before(self) -> int:
+        """Pictures that the methods have seen since the backbone. Raises ValueError if their numbers differ."""
+        return 0 if self.onward is None else pictures_seen({name: self.start_of(name) for name in self.methods})
 
     def config(self, rate: float, steps: int) -> TrainingConfig:
         """One stage: a row for each picture, with a request for masks after one or two other exchanges."""

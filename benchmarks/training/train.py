@@ -55,7 +55,7 @@ def train(plan: TrainingPlan, means: Means, out: Path) -> dict[str, str]:
 
     Raises ValueError if `out` holds a run of another plan.
     """
-    rates = choose_rates(plan, means, out) if plan.onward is None else adopt_records(plan, plan.onward, out)
+    rates = choose_rates(plan, means, out) if plan.onward is None else adopt_records(plan, out)
     trainers = {name: make_trainer(plan, name, rate, plan.steps, means, out / name) for name, rate in rates.items()}
     for trainer in trainers.values():
         if trainer.resume() and trainer.progress.step:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.budget import read_budget
+from benchmarks.budget import pictures_seen, read_budget
 from benchmarks.training import train as training
-from benchmarks.training.onward import pictures_seen
 from benchmarks.training.recipe import best_rate
 from benchmarks.training.train import Means, train
 from stamp.model.modeling_stamp import StampForSegmentation
@@ -34,8 +33,8 @@ def test_trained_methods_go_on(
     assets = tmp_path / "assets"
     assets.mkdir()
     (tmp_path / "polygon" / "model").rename(assets / "nano-polygon")
-    assert pictures_seen(assets, ["polygon"]) == 2
-    further = replace(plan(backbone, "polygon"), onward=assets, seen_before=2)
+    assert pictures_seen({"polygon": assets / "nano-polygon"}) == 2
+    further = replace(plan(backbone, "polygon"), onward=assets)
     trainers: list[Trainer] = []
     original = Trainer.train_step
 
@@ -58,4 +57,4 @@ def test_trained_methods_go_on(
     assert [row["pictures"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
     assert "It went on from a checkpoint that had seen 2 pictures" in texts["polygon"]
     with pytest.raises(ValueError, match="same number of pictures: polygon 2, embedding None"):
-        pictures_seen(assets, ["polygon", "embedding"])
+        pictures_seen({"polygon": assets / "nano-polygon", "embedding": assets / "nano-embedding"})
