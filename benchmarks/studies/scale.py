@@ -240,5 +240,6 @@ def scale_table(record: dict[str, Any]) -> str:
     where = record["provenance"]
     return (
         f"{table}\n\n{where['model']}, {precision_of(where)}, {where['hardware']}, {threads_of(where)}, "
-        f"seconds counted: {where['config']['clock']}; n = {where['n']}, {record['shared']}; {where['date']}, commit {where['commit']}."
+        f"seconds counted: {where['config']['clock']}; "
+        f"n = {where['n']}, {record['shared']}; {where['date']}, commit {where['commit']}."
     )

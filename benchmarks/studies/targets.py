@@ -181,5 +181,6 @@ def targets_table(record: dict[str, Any]) -> str:
     return (
         f"{table}\n\nMask phase of {where['model']} ({where['text_layers']} text layers), {where['mask_tokens']} mask "
         f"tokens, {precision_of(where)}, {where['hardware']}, {threads_of(where)}, "
-        f"seconds counted: {where['config']['clock']}; n = {where['n']}, shared head {where['shared_head']}; {where['date']}, commit {where['commit']}."
+        f"seconds counted: {where['config']['clock']}; "
+        f"n = {where['n']}, shared head {where['shared_head']}; {where['date']}, commit {where['commit']}."
     )
