@@ -34,6 +34,7 @@ def visited(browser: Any, load: Callable[[], Any], is_embedded: bool = False, **
     """The page of a served demo, ready for a picture."""
     with served(load, is_embedded=is_embedded) as url, opened(browser, url, **view) as page:
         page.wait_for_selector(UPLOAD, state="attached")
+        page.wait_for_selector("#chat", state="attached")
         yield page
 
 
