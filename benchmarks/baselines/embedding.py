@@ -14,8 +14,9 @@ from transformers.models.sam.configuration_sam import SamMaskDecoderConfig
 from transformers.models.sam.modeling_sam import SamPositionalEmbedding
 
 from benchmarks.baselines.embedding_decoder import UPSCALE, EmbeddingDecoder
+from stamp.model.attention import additive_mask
 from stamp.model.configuration_stamp import StampConfig
-from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput, additive_mask, shared_prefix
+from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput, shared_prefix
 
 
 @strict
@@ -97,9 +98,10 @@ class EmbeddingForSegmentation(StampForSegmentation):
         image_embeds: Tensor,
         grid_thw: Tensor,
         seg_index: Tensor | None = None,
+        dialogues: Tensor | None = None,
     ) -> StampRowsOutput:
         """As in StampForSegmentation; `mask_logits` are (B, 16 P)."""
-        output = super().forward_rows(input_ids, attention_mask, image_embeds, grid_thw)
+        output = super().forward_rows(input_ids, attention_mask, image_embeds, grid_thw, None, dialogues)
         if seg_index is not None:
             assert output.hidden_states is not None
             row = torch.arange(len(input_ids), device=input_ids.device)

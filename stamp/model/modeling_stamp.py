@@ -17,6 +17,7 @@ from transformers.conversion_mapping import (
 )
 from transformers.utils import ModelOutput
 
+from stamp.model.attention import additive_mask, apart, hybrid_attention
 from stamp.model.configuration_stamp import StampConfig
 from stamp.model.shared_masks import SharedMaskHead, shared_attention
 from stamp.model.vision_stem import StemmedVisionTower
@@ -199,6 +200,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         image_embeds: Tensor,
         grid_thw: Tensor,
         seg_index: Tensor | None = None,
+        dialogues: Tensor | None = None,
     ) -> StampRowsOutput:
         """Uncached forward for training: text, followed in each row by the mask tokens of one `<|seg|>`, or of several.
 
@@ -207,13 +209,18 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         seg_index: (B,) index of the `<|seg|>` to predict in each row, or None for text only. The mask tokens do not
         see text after that `<|seg|>`, so one row trains answer and mask together. For a shared mask head also (B, S):
         all of an answer in their order, filled up with -1; mask tokens see the text up to the last one.
+        dialogues: (B, L) without `seg_index`; see `apart`.
         """
         n_rows, length = input_ids.shape
         embeds = self.embed_prompt(input_ids, image_embeds.flatten(0, 1))
         positions = self.rope_positions(input_ids, grid_thw, attention_mask)
         if seg_index is None:
-            causal = hybrid_attention(attention_mask, None, 0)
-            return StampRowsOutput(hidden_states=self._run_text(embeds, positions, additive_mask(causal, embeds.dtype)))
+            allowed = hybrid_attention(attention_mask, None, 0)
+            if dialogues is not None:
+                sees, shift = apart(dialogues)
+                allowed, positions = allowed & sees.unsqueeze(1), positions - shift
+            hidden = self._run_text(embeds, positions, additive_mask(allowed, embeds.dtype))
+            return StampRowsOutput(hidden_states=hidden)
         row = torch.arange(n_rows, device=input_ids.device)
         image_index = (input_ids == self.config.image_token_id).int().argmax(1)
         segs = seg_index.view(n_rows, -1)
@@ -274,31 +281,6 @@ def shared_prefix(cache: Cache) -> DynamicCache:
         view.keys, view.values, view.is_initialized = layer.keys, layer.values, True
         shared.layers.append(view)
     return shared
-
-
-def hybrid_attention(attention_mask: Tensor, seg_index: Tensor | None, n_mask_tokens: int) -> Tensor:
-    """The attention mask, bool (B, 1, L+P, L+P) [query, key].
-
-    attention_mask: (B, L), 1 for real tokens, right-padded. Text is causal; mask tokens see the text up to and
-    including `seg_index` (B,) and each other. Padding sees only itself, so that no softmax is empty.
-    """
-    n_rows, length = attention_mask.shape
-    index = torch.arange(length, device=attention_mask.device)
-    real = attention_mask.bool()
-    text = (index <= index.view(-1, 1)) & real.unsqueeze(1)
-    text = text | torch.eye(length, dtype=torch.bool, device=index.device)
-    if seg_index is None:
-        return text.unsqueeze(1)
-    allowed = text.new_zeros(n_rows, length + n_mask_tokens, length + n_mask_tokens)
-    allowed[:, :length, :length] = text
-    allowed[:, length:, :length] = (index <= seg_index.view(-1, 1)).unsqueeze(1)
-    allowed[:, length:, length:] = True
-    return allowed.unsqueeze(1)
-
-
-def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
-    """bool -> 0 / -inf: eager attention adds its mask, so a boolean mask would be silently wrong."""
-    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, float("-inf"))
 
 
 # Published files use the older key layout (`visual.*`, `model.layers.*`). The conversion is registered by class

@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
-    recipes = ("words", "eyes", "backbone", "nano", "longer", "finer-eyes", "finer")
+    recipes = ("words", "eyes", "backbone", "nano", "longer", "finer-eyes", "finer", "fluent")
     train.add_argument(
         "--recipe", choices=recipes, default="nano", help="in order; nano needs a backbone, the later ones a nano"
     )
@@ -161,7 +161,7 @@ def run_train(options: argparse.Namespace) -> None:
 
     device = choose_device(options.device)
     art, photographs = training_pictures(options.art, options.photos)
-    if options.recipe in ("nano", "longer", "finer-eyes", "finer") and not (options.init_from or options.text_from):
+    if options.recipe not in ("words", "eyes", "backbone") and not (options.init_from or options.text_from):
         raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
     _save_and_stop_on_signals()
     trainer = Trainer(

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from stamp.conversation import Turn
 from stamp.inference.generation import PhaseClock, TextState
-from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
+from stamp.model.attention import hybrid_attention
+from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.predictor import StampPredictor
 from stamp.training.learning.objectives import mask_loss
 
@@ -155,6 +156,35 @@ def test_text_only_rows_equal_the_text_of_mask_rows(stamp: StampPredictor) -> No
     both = stamp.model.forward_rows(ids, torch.ones_like(ids), embeds, grid, torch.tensor(segs[:1]))
     assert text.mask_logits is None
     torch.testing.assert_close(text.hidden_states, both.hidden_states, atol=2e-5, rtol=0)
+
+
+def test_dialogues_side_by_side_equal_each_alone(stamp: StampPredictor) -> None:
+    """Three ends of one beginning, in a row, beside a row of one dialogue that is padded."""
+    ids, embeds, grid, _ = rows_of(stamp, TRAIN["samples"][0])
+    shared = int((ids[0] == stamp.model.config.image_token_id).nonzero()[-1]) + 2
+    ends = [ids[:, shared : shared + n] for n in (3, 7, 5)]
+    row = torch.cat([ids[:, :shared], *ends], dim=1)
+    short = torch.nn.functional.pad(row[:, : shared + 3], (0, 12))
+    numbers = [0] * shared + [1] * 3 + [2] * 7 + [3] * 5
+    together = stamp.model.forward_rows(
+        torch.cat([row, short]),
+        torch.tensor([[1] * row.shape[1], [1] * (shared + 3) + [0] * 12]),
+        embeds.repeat(2, 1, 1),
+        grid.repeat(2, 1),
+        dialogues=torch.tensor([numbers, [0] * row.shape[1]]),
+    ).hidden_states
+    assert together is not None
+    start = shared
+    for end in ends:
+        tokens = torch.cat([ids[:, :shared], end], dim=1)
+        alone = stamp.model.forward_rows(tokens, torch.ones_like(tokens), embeds, grid).hidden_states
+        assert alone is not None
+        length = end.shape[1]
+        torch.testing.assert_close(together[0, start : start + length], alone[0, shared:], atol=1e-4, rtol=0)
+        if start == shared:
+            torch.testing.assert_close(together[:, :shared], alone[:, :shared].repeat(2, 1, 1), atol=1e-4, rtol=0)
+            torch.testing.assert_close(together[1, shared : shared + 3], alone[0, shared:], atol=1e-4, rtol=0)
+        start += length
 
 
 def test_grid_positions(stamp: StampPredictor) -> None:

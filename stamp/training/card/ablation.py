@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from stamp.model.attention import hybrid_attention
 from stamp.model.configuration_stamp import StampConfig
-from stamp.model.modeling_stamp import StampForSegmentation, hybrid_attention
+from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.card.evaluate import interval_of_mean
 from stamp.training.card.study import measured_once, write_results

@@ -16,6 +16,7 @@ class Rows:
     seg_index: (R,) index of the `<|seg|>` that is trained; or (R, S) of all of an answer, filled up with -1.
     target: (masks, logits of a mask) soft coverage, P logits unless the model is finer; a mask for each index, row by
     row. Both are None if only words are trained.
+    dialogues: (R, L) number of each token's dialogue, from 1, or 0 for what all of a row share; None: one dialogue.
     """
 
     input_ids: Tensor
@@ -26,6 +27,7 @@ class Rows:
     attention_targets: Tensor
     seg_index: Tensor | None = None
     target: Tensor | None = None
+    dialogues: Tensor | None = None
 
     def to(self, device: torch.device) -> "Rows":
         """The same rows on another device."""

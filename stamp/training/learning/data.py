@@ -19,7 +19,6 @@ from stamp.conversation import Turn
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.attention_targets import (
     AttentionTarget,
-    Mention,
     NounMentions,
     answer_attention,
     mask_attention,
@@ -32,6 +31,7 @@ from stamp.training.learning.cells import N_PLACE, Grid, cell_places, grid_of
 from stamp.training.learning.hardening import harden
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
 from stamp.training.learning.nano import CELL_PX, image_processor
+from stamp.training.learning.token_row import TokenRow, side_by_side
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary
@@ -61,7 +61,8 @@ class BatchPlan:
     checklists, requests: shares of a text row's exchanges that ask about several nouns at once, and for a mask.
     photographs: share of photographs among the pictures, if there are any. hardened: share with an unusual appearance.
     crowds: share of composed scenes that show many things. earlier: how likely another exchange precedes in a mask row,
-    most_earlier: and how many may.
+    most_earlier: and how many may. apart: how likely an exchange of a text row begins a dialogue of its own, which sees
+    none of the others (`side_by_side`).
     """
 
     grid: int
@@ -78,23 +79,13 @@ class BatchPlan:
     crowds: float = 0.0
     earlier: float = 0.25
     most_earlier: int = 8
+    apart: float = 0.0
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
             raise ValueError(f"grid must be one of {sorted(SHAPES_CELLS)}, got {self.grid}")
         if self.images < 1 or min(self.mask_rows, self.text_rows) < 0:
             raise ValueError("a batch needs at least one image and no negative row count")
-
-
-@dataclass(frozen=True)
-class _Row:
-    input_ids: list[int]
-    is_answer: list[bool]
-    mentions: list[Mention]
-    attention: list[AttentionTarget]
-    image_index: int
-    segs: Sequence[int] = ()
-    targets: Sequence[np.ndarray] = ()
 
 
 class BatchMaker(Dataset[Batch]):
@@ -142,8 +133,8 @@ class BatchMaker(Dataset[Batch]):
     def batch(self, scenes: Sequence[Scene]) -> Batch:
         """The batch of some scenes, with this maker's answers."""
         plan, rows_columns = self.plan, grid_of(scenes[0])
-        mask_rows: list[_Row] = []
-        text_rows: list[_Row] = []
+        mask_rows: list[TokenRow] = []
+        text_rows: list[TokenRow] = []
         grids = [Grid.of(scene, self.lexicon) for scene in scenes]
         for index, grid in enumerate(grids):
             rng = Random(grid.scene.seed)
@@ -179,7 +170,7 @@ class BatchMaker(Dataset[Batch]):
         pixels, _ = self.processor.encode_image(Image.fromarray(scene.image))
         return pixels
 
-    def _mask_row(self, grid: Grid, index: int, rng: Random) -> _Row:
+    def _mask_row(self, grid: Grid, index: int, rng: Random) -> TokenRow:
         """A request for masks, sometimes after other turns; one `<|seg|>` is trained, or all of its answer."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
@@ -199,18 +190,23 @@ class BatchMaker(Dataset[Batch]):
         known = [target for target in targets if target is not None]
         return replace(row, segs=[segs[number] for number in chosen], targets=known) if known else row
 
-    def _text_row(self, grid: Grid, index: int, rng: Random) -> _Row:
-        """Several questions in a row, each with its answer; a request for a mask may be among them."""
+    def _text_row(self, grid: Grid, index: int, rng: Random) -> TokenRow:
+        """Several questions, each with its answer, in one dialogue or more; a request for a mask may be among them."""
         situation = Situation(grid.scene, rng, self.lexicon)
-        exchanges: list[Exchange] = []
+        dialogues: list[list[Exchange]] = [[]]
         for _ in range(self.plan.exchanges_per_text_row):
+            if dialogues[-1] and self.plan.apart and rng.random() < self.plan.apart:
+                dialogues.append([])
             makers = MASK_MAKERS if rng.random() < self.plan.requests else TEXT_MAKERS
             if rng.random() < self.plan.checklists:
                 makers = CHECKLIST_MAKERS
-            exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))
-        return self._row(exchanges, grid, index, rng)
+            before = dialogues[-1][-1] if dialogues[-1] else None
+            dialogues[-1].append(draw_after(before, makers, situation))
+        rows = [self._row(exchanges, grid, index, rng) for exchanges in dialogues]
+        image_start = rows[0].input_ids.index(self.processor.image_token_id)
+        return side_by_side(rows, shared=image_start + len(grid.objects) + 1)  # with the token that ends the picture
 
-    def _row(self, exchanges: Sequence[Exchange], grid: Grid, index: int, rng: Random) -> _Row:
+    def _row(self, exchanges: Sequence[Exchange], grid: Grid, index: int, rng: Random) -> TokenRow:
         turns: list[Turn] = []
         answers = [self.masks.answer(exchange, grid, self.processor) for exchange in exchanges]
         for n, (exchange, answer) in enumerate(zip(exchanges, answers, strict=True)):
@@ -226,9 +222,9 @@ class BatchMaker(Dataset[Batch]):
             *answer_attention(mentions, encoded.is_answer, found, image_start),
             *written_attention(encoded.is_answer, [answer.written for answer in answers], image_start),
         ]
-        return _Row(encoded.input_ids, encoded.is_answer, mentions, attention, index)
+        return TokenRow(encoded.input_ids, encoded.is_answer, mentions, attention, index)
 
-    def _collate(self, rows: Sequence[_Row], n_mask_tokens: int) -> Rows | None:
+    def _collate(self, rows: Sequence[TokenRow], n_mask_tokens: int) -> Rows | None:
         if not rows:
             return None
         length = max(len(row.input_ids) for row in rows)
@@ -236,6 +232,7 @@ class BatchMaker(Dataset[Batch]):
         ids = torch.full((len(rows), length), pad)
         attention = torch.zeros(len(rows), length, dtype=torch.long)
         answer = torch.zeros(len(rows), length, dtype=torch.bool)
+        dialogues = torch.zeros(len(rows), length, dtype=torch.long)
         targets: list[tuple[int, AttentionTarget]] = []
         for i, row in enumerate(rows):
             n = len(row.input_ids)
@@ -245,11 +242,15 @@ class BatchMaker(Dataset[Batch]):
             targets += [(i, target) for target in row.attention]
             if row.targets and self.masks.mask_tokens:
                 targets += [(i, target) for target in self._mask_attention(row, length)]
+            if row.dialogues:
+                dialogues[i, :n] = torch.tensor(row.dialogues)
         weights = torch.zeros(len(targets), length + n_mask_tokens)
         for k, (_, target) in enumerate(targets):
             weights[k, list(target.keys)] = torch.tensor(target.weights)
         index = torch.tensor([(target.head, i, target.query) for i, target in targets]).reshape(-1, 3)
         result = Rows(ids, attention, answer, torch.tensor([row.image_index for row in rows]), index, weights)
+        if any(row.dialogues for row in rows):
+            result.dialogues = dialogues
         masks = [target for row in rows for target in row.targets]
         if masks:
             most = max(len(row.segs) for row in rows)
@@ -258,7 +259,7 @@ class BatchMaker(Dataset[Batch]):
             result.target = torch.from_numpy(np.stack(masks)).float()
         return result
 
-    def _mask_attention(self, row: _Row, length: int) -> Iterator[AttentionTarget]:
+    def _mask_attention(self, row: TokenRow, length: int) -> Iterator[AttentionTarget]:
         if self.masks.whole_answers:
             image_start = row.input_ids.index(self.processor.image_token_id)
             return shared_attention(row.mentions, row.segs, row.targets, image_start, length)

@@ -38,7 +38,9 @@ def run_rows(model: StampForSegmentation, rows: Rows, batch: Batch, embeds: Tens
     `mask_logits` has a row for each row of `Rows.target`.
     """
     image, segs = rows.image_index, rows.seg_index
-    output = model.forward_rows(rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], segs)
+    output = model.forward_rows(
+        rows.input_ids, rows.attention_mask, embeds[image], batch.grid_thw[image], segs, rows.dialogues
+    )
     if segs is not None and model.shares_mask_tokens:
         assert output.mask_logits is not None
         output.mask_logits = output.mask_logits[segs.view(len(segs), -1) >= 0]

@@ -85,7 +85,7 @@ def test_only_one_row_of_the_word_matrix_moves_and_its_logit_by_as_much(processo
 def test_a_checkpoint_is_written_with_its_record(library: ArtLibrary, narrow: Path, tmp_path: Path) -> None:
     rebalance(narrow, library, None, 2, tmp_path / "out")
     record = json.loads((tmp_path / "out" / "balance.json").read_text())
-    assert record["answers"] == 2 * 8 * 2 * 2
+    assert record["answers"] == 2 * 8 * 6
     assert record["length"] > 0
     assert record["text_loss"]["before"] > 0
     assert record["text_loss"]["after"] != record["text_loss"]["before"]
