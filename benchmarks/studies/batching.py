@@ -110,7 +110,7 @@ class Passes:
             self._caches[size] = self._prefilled(size)
         cache, last = self._caches[size]
         word = self.model.embed_prompt(self.answered[:, self.prompt.shape[1]].expand(size, 1), None)
-        hidden = self.model.text_pass(word, last + 1, cache)
+        hidden: Tensor = self.model.text_pass(word, last + 1, cache)
         cache.crop(-1)
         return hidden
 
