@@ -17,7 +17,7 @@ class RunOptions:
 
     split, methods: "all" stands for all there are. limit: samples per split, drawn with `seed`; None is all.
     warmups: warm-up answers to a sample of each kind. memory: measure each method's memory after the timed pass.
-    retry_errors: repeat measurements that ended in an error.
+    retry_errors: repeat measurements that ended in an error. kinds: of requests and questions; None is all.
     """
 
     dataset: str
@@ -25,6 +25,7 @@ class RunOptions:
     split: tuple[str, ...] = ("all",)
     root: Path | None = None
     methods: tuple[str, ...] = ("all",)
+    kinds: tuple[str, ...] | None = None
     limit: int | None = None
     seed: int = 0
     warmups: int = 1
@@ -41,6 +42,7 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--methods", nargs="+", default=RunOptions.methods, help="NAME or NAME:VARIANT of each, or all (default)"
     )
+    run.add_argument("--kinds", nargs="+", help="kinds of requests and questions, as in a report (default: all)")
     run.add_argument("--limit", type=int, help="samples per split (default: all)")
     run.add_argument("--seed", type=int, default=RunOptions.seed, help="seed that draws the samples of --limit")
     run.add_argument("--warmups", type=int, default=RunOptions.warmups, help="warm-up answers to a sample of each kind")
@@ -58,7 +60,7 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
 def read_run_options(given: argparse.Namespace) -> RunOptions:
     """The values of `add_run_options`."""
     values = {one.name: getattr(given, one.name) for one in fields(RunOptions) if one.name != "loading"}
-    lists = {name: tuple(values[name]) for name in ("split", "methods")}
+    lists = {name: tuple(values[name]) for name in ("split", "methods", "kinds") if values[name] is not None}
     return RunOptions(**(values | lists), loading=read_method_options(given))
 
 
@@ -86,14 +88,13 @@ def run(options: RunOptions) -> int:
             print(f"left out: {name}. {sentence}", file=sys.stderr)
         print(f"reading {options.dataset}", file=sys.stderr)
     dataset = open_dataset(options.dataset, options.split, options.root)
-    config = RunConfig(
-        dataset.name, dataset.splits, labels, options.limit, options.seed, options.warmups, process.world
-    )
+    chosen = {name: getattr(options, name) for name in ("limit", "seed", "warmups", "kinds")}
+    config = RunConfig(dataset.name, dataset.splits, labels, processes=process.world, **chosen)
     try:
         methods = load_methods(labels, loading)
         run_benchmark(dataset, methods, config, options.out, process, options.retry_errors)
         if options.memory and process.rank == 0:
-            samples = choose_samples(dataset.samples, config.limit, config.seed)
+            samples = choose_samples(dataset.samples, config.limit, config.seed, config.kinds)
             requests = {label: one_of_each_kind(samples, one) for label, one in zip(labels, methods, strict=True)}
             methods.clear()  # frees memory for the processes that load them again
             measure_memory(options.out, requests, loading, options.retry_errors)

@@ -26,7 +26,10 @@ FORMER_FIELDS = frozenset(("note",))
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What to run. limit: samples per split, drawn with `seed`; None is all. processes: how many share the work."""
+    """What to run. limit: samples per split, drawn with `seed`; None is all. processes: how many share the work.
+
+    kinds: of samples; None is all.
+    """
 
     dataset: str
     splits: tuple[str, ...]
@@ -35,6 +38,7 @@ class RunConfig:
     seed: int = 0
     warmups: int = 1
     processes: int = 1
+    kinds: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("limit", 1), ("seed", 0), ("warmups", 1), ("processes", 1)):

@@ -1,6 +1,6 @@
 """A whole run: which samples, which process measures them, where the records go."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,18 @@ from benchmarks.scoring.scores import overlaps_of
 from stamp.files import write_atomically
 
 
-def choose_samples(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
-    """`limit` samples per split, drawn with `seed`, in order; a larger limit keeps the samples of a smaller one."""
+def choose_samples(
+    samples: Sequence[Sample], limit: int | None, seed: int, kinds: Collection[str] | None = None
+) -> list[Sample]:
+    """`limit` samples per split, drawn with `seed`, in order; a larger limit keeps the samples of a smaller one.
+
+    kinds: of the samples to draw from. Raises ValueError for a kind that none has.
+    """
+    if kinds is not None:
+        there = dict.fromkeys(sample.kind for sample in samples)
+        if unknown := [kind for kind in kinds if kind not in there]:
+            raise ValueError(f"no sample is of the kind {unknown[0]!r}; there are {', '.join(there)}")
+        samples = [sample for sample in samples if sample.kind in kinds]
     if limit is None:
         return list(samples)
     chosen: list[Sample] = []
@@ -40,7 +50,7 @@ def run_benchmark(
     if process.rank == 0:
         begin_run(out, config, dataset, methods)
     process.wait_for_all()
-    samples = choose_samples(dataset.samples, config.limit, config.seed)
+    samples = choose_samples(dataset.samples, config.limit, config.seed, config.kinds)
     own = process.share(samples)
     with RecordLog(out / shard_name(process)) as log:  # before reading, because it drops an unfinished last line
         records, _ = read_records(record_files(out))

@@ -316,6 +316,17 @@ def test_a_limit_is_drawn_from_each_split(tmp_path: Path) -> None:
     assert len(choose_samples(samples, 1000, 7)) == len(samples)
 
 
+def test_samples_of_some_kinds_only(tmp_path: Path) -> None:
+    samples = open_dataset("scenes", ["all"], tiny.write_scenes(tmp_path, per_split=2)).samples
+    kinds = [sample.kind for sample in samples]
+    of_one_kind = choose_samples(samples, None, 0, (kinds[0],))
+    assert of_one_kind == [sample for sample in samples if sample.kind == kinds[0]]
+    assert 0 < len(of_one_kind) < len(samples)
+    assert len(choose_samples(samples, 1, 0, (kinds[0],))) == len(tiny.SPLITS)
+    with pytest.raises(ValueError, match=f"no sample is of the kind 'dance'; there are {kinds[0]}, "):
+        choose_samples(samples, None, 0, ("dance",))
+
+
 def test_running_scores(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_benchmark(dataset, methods(), CONFIG, tmp_path / "out", ALONE)
     records = records_of(tmp_path / "out")[0]
