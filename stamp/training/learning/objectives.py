@@ -60,6 +60,25 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     return BCE_WEIGHT * bce + DICE_WEIGHT * dice
 
 
+def which_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> Tensor:
+    """Cross-entropy of the targets that share mask tokens: whose is a cell that some target covers?
+
+    logits, target: (S, P) of all masks, row by row; target is coverage 0..1; masks_of_rows: their numbers -> scalar,
+    the mean over covered cells of rows with two targets or more, 0 without any. Where targets overlap, the cell
+    belongs to each in equal parts. `mask_loss` has a sigmoid per target, so it hardly minds a mask of the wrong target.
+    """
+    loss, cells = logits.new_zeros((), dtype=torch.float32), 0.0
+    numbers = list(masks_of_rows)
+    for own, covered in zip(logits.float().split(numbers), target.float().split(numbers), strict=True):
+        if len(own) > 1:
+            total = covered.sum(0)
+            weight = total.clamp(max=1)
+            shares = covered / total.clamp(min=1e-6)
+            loss = loss - (weight * (shares * own.log_softmax(0)).sum(0)).sum()
+            cells += float(weight.sum())
+    return loss / max(1.0, cells)
+
+
 @torch.no_grad()
 def grid_ious(logits: Tensor, target: Tensor) -> Tensor:
     """(S,) IoU on the grid: logits > 0 against coverage >= 1/2, both (S, P); 1 for two empty masks."""

@@ -40,6 +40,7 @@ from stamp.training.learning.objectives import (
     mask_loss,
     object_cell_accuracy,
     run_rows,
+    which_loss,
 )
 from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
@@ -214,6 +215,9 @@ class Trainer:
                 if rows.target is not None:
                     assert mask_logits is not None
                     losses["mask"] = mask_loss(mask_logits, rows.target).mean()
+                    if self.masks.whole_answers:
+                        assert rows.seg_index is not None
+                        losses["which"] = which_loss(mask_logits, rows.target, (rows.seg_index >= 0).sum(1).tolist())
                     shown["iou"] = grid_ious(mask_logits, rows.target).mean()
         return losses, shown
 

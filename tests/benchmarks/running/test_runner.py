@@ -67,6 +67,7 @@ def test_a_run_leaves_records_and_what_they_were_measured_with(dataset: Dataset,
         "seed": 0,
         "warmups": 1,
         "processes": 1,
+        "kinds": None,
     }
     assert (len(run["dataset"]["sha256"]), run["dataset"]["files"], run["dataset"]["samples"]) == (64, 4, 8)
     assert run["methods"] == {"a": {"model": "none"}, "b": {"model": "none"}}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers.loss.loss_utils import ForCausalLMLoss
 
-from stamp.training.learning.objectives import answer_loss, dense_loss, grid_ious, mask_loss
+from stamp.training.learning.objectives import answer_loss, dense_loss, grid_ious, mask_loss, which_loss
 
 IGNORED = -100
 #: Two rows: an answer in the middle and one at the end; prompt and padding around them. 1 is an answer's token.
@@ -104,3 +104,16 @@ def test_ious_on_the_grid_by_hand() -> None:
     logits = torch.tensor([[1.0, 1.0, -1.0, 0.0], [-1.0, -1.0, -1.0, 0.0], [-1.0, -1.0, -1.0, 1.0]])
     target = torch.tensor([[0.5, 0.49, 1.0, 0.0], [0.4, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     assert grid_ious(logits, target).tolist() == pytest.approx([1 / 3, 1.0, 0.0])
+
+
+def test_which_loss_by_hand() -> None:
+    """A row with one mask, which says nothing, and a row with two over four cells.
+
+    The cells: the first target's, half the second's, both targets' to equal parts, nobody's.
+    """
+    alone, first, second = [9.0] * 4, [2.0, 0.0, 1.0, 7.0], [0.0, 1.0, 3.0, -7.0]
+    covered = [[1.0] * 4, [1.0, 0.0, 1.0, 0.0], [0.0, 0.5, 1.0, 0.0]]
+    loss = which_loss(torch.tensor([alone, first, second]), torch.tensor(covered), [1, 2])
+    of_cells = [math.log1p(math.exp(-2)), math.log1p(math.exp(-1)), math.log1p(math.exp(-2)) + 1.0]
+    assert float(loss) == pytest.approx((of_cells[0] + 0.5 * of_cells[1] + of_cells[2]) / 2.5, rel=1e-5)
+    assert float(which_loss(torch.tensor([alone]), torch.tensor([covered[0]]), [1])) == 0
