@@ -87,7 +87,7 @@ def fluent_recipe() -> TrainingConfig:
     plan = replace(
         finer.plan, exchanges_per_text_row=12, requests=0.2, checklists=0.1, apart=0.8, seed_offset=97 * 10**7
     )
-    return TrainingConfig((replace(finer, name="masks 16x16, more talk", plan=plan, steps=1000, text_lr=1.5e-4),))
+    return TrainingConfig((replace(finer, name="masks 16x16, more talk", plan=plan, steps=800, text_lr=1.5e-4),))
 
 
 RECIPES = {
