@@ -36,8 +36,8 @@ shape, and does not disturb the text.
 **Several targets in one pass** is our own variant of it, after an idea of
 [STAMPlus](https://arxiv.org/abs/2608.02791), a paper whose code is not public. All-mask prediction needs a set of mask
 tokens for each target. Here one set sees the whole answer up to its last `<|seg|>`, and each `<|seg|>` finds its own
-patches in it. So eight masks cost little more than one, but they appear only when the answer is complete.
-Its code and tests are here, a trained checkpoint is not yet, so the chat does not use it.
+patches in it. So eight masks cost little more than one, but they appear only when the answer is complete. It takes
+part in the Benchmark tab and its race; the chat predicts each mask as soon as the answer names its target.
 
 The Benchmark tab tests this with measurements made here. Written masks have one token for each coordinate or run
 there, the form in which a small model can learn them.

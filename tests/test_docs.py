@@ -11,11 +11,14 @@ from benchmarks.datasets import READERS
 from benchmarks.methods import MAKERS
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.scores import SCORES
+from benchmarks.studies.batching import batching_table
+from benchmarks.studies.each_target import targets_of_run
 from benchmarks.studies.footprint import footprint_table, read_footprints
 from benchmarks.studies.operations import operations_page
 from benchmarks.studies.scale import scale_table
 from benchmarks.studies.targets import targets_table
 from benchmarks.studies.threads import threads_table
+from benchmarks.studies.vision import vision_table
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text()
@@ -65,6 +68,20 @@ def test_the_seconds_for_several_targets_are_those_measured(path: Path) -> None:
     assert targets_table(json.loads(path.read_text())) in BENCHMARKS
 
 
+def test_the_targets_of_requests_for_several_things_are_those_measured() -> None:
+    assert targets_of_run(ROOT / "benchmarks" / "results" / "targets-nano" / "several", None) in BENCHMARKS
+
+
+def test_the_gain_of_batches_is_that_measured() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "batching" / "batching.json").read_text())
+    assert batching_table(record) in BENCHMARKS
+
+
+def test_the_seconds_with_the_tower_in_int8_are_those_measured() -> None:
+    record = json.loads((ROOT / "benchmarks" / "results" / "vision-2b" / "vision.json").read_text())
+    assert vision_table(record) in (ROOT / "docs" / "published_checkpoints.md").read_text()
+
+
 @pytest.mark.parametrize("name", [*READERS, *MAKERS, *CONVENTIONS])
 def test_the_benchmarks_readme_names(name: str) -> None:
     assert f"`{name}`" in BENCHMARKS or f" {name} " in BENCHMARKS
@@ -77,7 +94,7 @@ def test_the_benchmarks_readme_explains_every_score() -> None:
 
 def test_the_commands_of_the_benchmarks_readme_are_parsed() -> None:
     commands = re.findall(r"^python -m benchmarks (.*?)(?: *#.*)?$", BENCHMARKS, flags=re.MULTILINE)
-    assert len(commands) == 13
+    assert len(commands) == 16
     for command in commands:
         build_parser().parse_args(command.split())
     named = set(re.findall(r"`python -m benchmarks (\w+)`", BENCHMARKS))
