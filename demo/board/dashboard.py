@@ -13,7 +13,7 @@ from demo.board.live import MethodPool
 from demo.board.live_panel import add_live_run, wire_live_run
 from demo.board.names import method_name, name_of
 from demo.board.published_panel import add_published
-from demo.board.race_panel import Example, add_race, wire_race
+from demo.board.race_panel import Example, add_race, race_order, wire_race
 from demo.board.results import ALL, Results, ResultStore
 from demo.board.sources import Sources
 from demo.chat.masks import Updates
@@ -50,6 +50,7 @@ def add_dashboard(
 ) -> None:
     """Fill the tab `board`, which is open, of the page `demo`."""
     store, library = ResultStore(sources.results), Library(sources.data)
+    examples = race_order(examples)
     parts: Parts = {
         "tabs": tabs, "query": gr.Textbox(visible=False), "shown": gr.State(), "live_timer": gr.Timer(1.5)
     }  # fmt: skip

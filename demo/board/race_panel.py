@@ -34,6 +34,13 @@ INTRO = (
 )
 
 Example = tuple[Path, str]
+#: The race begins with a photograph of something that every compared method has learned: each lane has a mask to see.
+FIRST_EXAMPLE = "chelsea.jpg"
+
+
+def race_order(examples: list[Example]) -> list[Example]:
+    """The race's own order of examples."""
+    return sorted(examples, key=lambda example: example[0].name != FIRST_EXAMPLE)
 
 
 def add_race(parts: Parts, pool: MethodPool, examples: list[Example]) -> None:

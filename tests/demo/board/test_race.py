@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import threading
 import time
 from dataclasses import replace
@@ -13,12 +14,17 @@ import pytest
 from PIL import Image
 
 import benchmarks.checkpoints
+from benchmarks.checkpoints import MethodOptions
+from benchmarks.methods import load_methods
 from benchmarks.methods.stamp import load_stamp
 from benchmarks.methods.streaming import Moment, moments
 from demo.board.live import BUSY, NO_CHECKPOINT, NOT_LOADED, SAME, TURNED_OFF, MethodPool, Refused
 from demo.board.names import NO_MASKS
 from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, mask_uri, race_events, replay, summary
-from demo.board.race_panel import NO_LANE, NO_METHODS, NO_PICTURE, left_out_html, run_race
+from demo.board.race_panel import FIRST_EXAMPLE, NO_LANE, NO_METHODS, NO_PICTURE, left_out_html, race_order, run_race
+from demo.chat.gallery import EXAMPLES, read_examples
+from stamp.checkpoints.load_options import LoadOptions
+from stamp.pictures.masks import decode_rle, intersection_over_union
 from tests.benchmarks.scripted import ScriptedMethod
 from tests.demo.racers import ScriptedPool, StreamingMethod, fails, racers
 
@@ -257,3 +263,17 @@ def test_stamp_streams_what_it_predicts() -> None:
         assert [moment.mask is not None for moment in pieces].count(True) == len(expected.masks)
         assert "".join(pieces[-1].text) == expected.text
         assert last.prediction.phases_s["vision"] > 0
+
+
+def test_the_race_begins_with_something_that_every_compared_method_can_draw() -> None:
+    """On the shipped checkpoints: no lane is empty, unreadable or far off."""
+    (path, prompt), *_ = race_order(read_examples(EXAMPLES))
+    assert path.name == FIRST_EXAMPLE
+    asked = {(one["image"], one["prompt"]): one for one in json.loads(EXAMPLES.read_text())}[path.name, prompt]
+    names = ("stamp", "stamp_shared", "polygon", "patch_text", "embedding")
+    methods = load_methods(names, MethodOptions(LoadOptions(device="cpu", dtype="float32"), max_new_tokens=256))
+    with Image.open(path) as image:
+        drawn = {name: one.predict(image, prompt) for name, one in zip(names, methods, strict=True)}
+    truth = decode_rle(asked["mask"])
+    ious = {name: intersection_over_union(one.masks.any(0), truth) for name, one in drawn.items()}
+    assert min(ious.values()) > 0.5, ious
