@@ -4,14 +4,15 @@ URLs and downloads keep the ids. An id without a name here, for example from ano
 is. Several methods can belong to one paradigm, whose name and colour are in `demo.board.paradigms`.
 """
 
+#: A name, and what tells it from others of that name.
 _METHODS = {
-    "stamp": "STAMP",
-    "stamp_nano": "STAMP, shipped nano",
-    "stamp_shared": "STAMP, one pass for all targets",
-    "polygon": "Polygon text",
-    "patch_text": "Patch text",
-    "embedding": "Embedding",
-    "backbone": "Backbone",
+    "stamp": ("STAMP",),
+    "stamp_nano": ("STAMP", "shipped nano"),
+    "stamp_shared": ("STAMP", "one pass for all targets"),
+    "polygon": ("Polygon text",),
+    "patch_text": ("Patch text",),
+    "embedding": ("Embedding",),
+    "backbone": ("Backbone",),
 }
 _VARIANTS = {
     "none": "no edge refinement",
@@ -66,10 +67,11 @@ NO_MASKS = {"backbone": "it was never trained to draw masks"}
 
 
 def method_name(label: str) -> str:
-    """ "STAMP, int8, no edge refinement" for "stamp:int8+none"."""
+    """ "STAMP (int8, no edge refinement)" for "stamp:int8+none". In a list, names are separated by commas."""
     name, _, variant = label.partition(":")
-    shown = _METHODS.get(name, name)
-    return ", ".join([shown, *(_VARIANTS.get(part, part) for part in variant.split("+") if part)])
+    shown, *details = _METHODS.get(name, (name,))
+    details += [_VARIANTS.get(part, part) for part in variant.split("+") if part]
+    return f"{shown} ({', '.join(details)})" if details else shown
 
 
 def phase_name(phase: str) -> str:

@@ -34,8 +34,8 @@ INTRO = (
 )
 
 Example = tuple[Path, str]
-#: The race begins with a photograph of something that every compared method has learned: each lane has a mask to see.
-FIRST_EXAMPLE = "chelsea.jpg"
+#: The race begins with a picture on which every compared method draws something that can be compared.
+FIRST_EXAMPLE = "poodle.webp"
 
 
 def race_order(examples: list[Example]) -> list[Example]:

@@ -276,4 +276,4 @@ def test_the_race_begins_with_something_that_every_compared_method_can_draw() ->
         drawn = {name: one.predict(image, prompt) for name, one in zip(names, methods, strict=True)}
     truth = decode_rle(asked["mask"])
     ious = {name: intersection_over_union(one.masks.any(0), truth) for name, one in drawn.items()}
-    assert min(ious.values()) > 0.5, ious
+    assert min(ious.values()) > 0.4, ious

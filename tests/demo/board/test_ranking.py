@@ -147,8 +147,8 @@ def test_names_of_a_folder_are_never_markup(results: Results) -> None:
 @pytest.mark.parametrize(
     ("label", "name"),
     [
-        ("stamp", "STAMP"), ("stamp:int8+none", "STAMP, int8, no edge refinement"), ("other:x", "other, x"),
-        ("polygon:published", "Polygon text, published model"),
+        ("stamp", "STAMP"), ("stamp:int8+none", "STAMP (int8, no edge refinement)"), ("other:x", "other (x)"),
+        ("polygon:published", "Polygon text (published model)"),
     ],
 )  # fmt: skip
 def test_methods_have_peoples_names(label: str, name: str) -> None:
