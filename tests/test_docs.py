@@ -82,6 +82,24 @@ def test_the_seconds_with_the_tower_in_int8_are_those_measured() -> None:
     assert vision_table(record) in (ROOT / "docs" / "published_checkpoints.md").read_text()
 
 
+def test_the_quality_with_the_tower_in_int8_is_that_measured() -> None:
+    """In points, of the shipped nano: a run with the tower in int8 minus the model card's run."""
+    folders = ("assets/stamp-nano/scenes-val.json", "benchmarks/results/vision-nano/int8/report.json")
+    full, int8 = (
+        {row["split"]: row["scores"] for row in json.loads((ROOT / path).read_text())["rows"]} for path in folders
+    )
+    change = {
+        (split, name): f"{100 * (int8[split][name]['value'] - full[split][name]['value']):+.2f}"
+        for split in full
+        for name in ("gIoU", "dialogue")
+    }
+    words = " ".join((ROOT / "docs" / "published_checkpoints.md").read_text().split())
+    masks = [change[split, "gIoU"] for split in ("background", "known", "style")]
+    answers = [change[split, "dialogue"] for split in ("background", "known", "style")]
+    assert "by {} points on *background*, {} on *known* and {} on *style*".format(*masks) in words
+    assert "answers to questions by {}, {} and {}.".format(*answers) in words
+
+
 @pytest.mark.parametrize("name", [*READERS, *MAKERS, *CONVENTIONS])
 def test_the_benchmarks_readme_names(name: str) -> None:
     assert f"`{name}`" in BENCHMARKS or f" {name} " in BENCHMARKS
