@@ -88,8 +88,16 @@ def run(options: RunOptions) -> int:
             print(f"left out: {name}. {sentence}", file=sys.stderr)
         print(f"reading {options.dataset}", file=sys.stderr)
     dataset = open_dataset(options.dataset, options.split, options.root)
-    chosen = {name: getattr(options, name) for name in ("limit", "seed", "warmups", "kinds")}
-    config = RunConfig(dataset.name, dataset.splits, labels, processes=process.world, **chosen)
+    config = RunConfig(
+        dataset.name,
+        dataset.splits,
+        labels,
+        limit=options.limit,
+        seed=options.seed,
+        warmups=options.warmups,
+        processes=process.world,
+        kinds=options.kinds,
+    )
     try:
         methods = load_methods(labels, loading)
         run_benchmark(dataset, methods, config, options.out, process, options.retry_errors)

@@ -118,8 +118,8 @@ def _formats(options: argparse.Namespace) -> int:
     from stamp.model.processing_stamp import StampProcessor
 
     dataset = open_dataset("scenes", ("all",), None)
-    by_name = [one for one in dataset.samples if isinstance(one, MaskSample) and one.kind == "segment"]
-    samples = [one for one in choose_samples(by_name, options.limit, 0) if isinstance(one, MaskSample)]
+    by_name = choose_samples(dataset.samples, options.limit, 0, ("segment",))
+    samples = [one for one in by_name if isinstance(one, MaskSample)]
     rows = list(study_formats(samples, StampProcessor.from_pretrained(options.model)))
     about = {"dataset": "scenes", "limit": options.limit, "seed": 0, "model": options.model.name}
     print(write_formats(rows, about | provenance_of(torch.device("cpu")), options.out))

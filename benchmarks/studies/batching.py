@@ -25,11 +25,11 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import DynamicCache
 
-from benchmarks.instruments import wait_for
 from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.reporting.report_table import markdown, number
 from benchmarks.studies.operations import busy_share
 from benchmarks.studies.speed import PROMPT, check_least, picture, write_rows
+from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Turn
 from stamp.predictor import StampPredictor
@@ -74,10 +74,9 @@ class Passes:
     def __init__(self, predictor: StampPredictor, side_px: int):
         self.model = predictor.model
         processor = predictor.processor
-        image = predictor.encode_image(picture(side_px))
-        self.pixels, self.grid_thw = processor.encode_image(image.image)
-        self.embeds = image.embeds.unsqueeze(0)
-        turns = [Turn("user", PROMPT, image.image)]
+        image, self.pixels = predictor.images.encode_picture(picture(side_px), predictor.clock())
+        self.grid_thw, self.embeds = image.grid_thw, image.embeds.unsqueeze(0)
+        turns = [Turn("user", PROMPT, image)]
         self.prompt = torch.tensor([processor.encode_conversation(turns, [len(image.embeds)]).input_ids])
         answer = torch.tensor([processor.encode_response(ANSWER)])
         self.answered = torch.cat([self.prompt, answer], dim=1)
@@ -134,17 +133,13 @@ def measure_all(passes: Passes, config: BatchingConfig) -> Iterator[Row]:
     due = [(repeat, size, kind) for repeat in rounds for size in config.conversations for kind in passes.kinds]
     for repeat, size, kind in tqdm(due, desc="batching", unit="pass"):
         run = passes.kinds[kind]
-        ways: dict[str, Callable[[], Tensor]] = {
-            "batch": lambda run=run, size=size: run(size),  # type: ignore[misc]
-            "turns": lambda run=run, size=size: torch.cat([run(1) for _ in range(size)]),  # type: ignore[misc]
-        }
+        sizes = {"batch": [size], "turns": [1] * size}
         seconds, results = {}, {}
-        for way in ways if repeat % 2 else reversed(ways):
-            wait_for(passes.model.device)
+        for way in sizes if repeat % 2 else reversed(sizes):
             start = time.perf_counter()
-            results[way] = ways[way]()
-            wait_for(passes.model.device)
+            parts = [run(one) for one in sizes[way]]
             seconds[way] = time.perf_counter() - start
+            results[way] = torch.cat(parts)
         difference = float((results["batch"] - results["turns"]).abs().max())
         yield Row(kind, size, repeat, seconds["batch"], seconds["turns"], difference)
 
@@ -184,9 +179,9 @@ def run_batching(options: LoadOptions, out: Path, config: BatchingConfig) -> dic
     Raises CheckpointError, and ValueError for a device that is not a CPU.
     """
     busy_before = busy_share()
-    predictor = StampPredictor.load(options)
-    if predictor.device.type != "cpu":
+    if choose_device(options.device).type != "cpu":
         raise ValueError("this study is about a CPU; use --device cpu")
+    predictor = StampPredictor.load(options)
     about = provenance(predictor, options.model)
     passes = Passes(predictor, config.side_px)
     out.mkdir(parents=True, exist_ok=True)

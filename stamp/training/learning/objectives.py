@@ -60,7 +60,7 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     return BCE_WEIGHT * bce + DICE_WEIGHT * dice
 
 
-def which_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> Tensor:
+def which_loss(logits: Tensor, target: Tensor, masks_of_rows: list[int]) -> Tensor:
     """Cross-entropy of the targets that share mask tokens: whose is a cell that some target covers?
 
     logits, target: (S, P) of all masks, row by row; target is coverage 0..1; masks_of_rows: their numbers -> scalar,
@@ -68,8 +68,7 @@ def which_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> 
     belongs to each in equal parts. `mask_loss` has a sigmoid per target, so it hardly minds a mask of the wrong target.
     """
     loss, cells = logits.new_zeros((), dtype=torch.float32), 0.0
-    numbers = list(masks_of_rows)
-    for own, covered in zip(logits.float().split(numbers), target.float().split(numbers), strict=True):
+    for own, covered in zip(logits.float().split(masks_of_rows), target.float().split(masks_of_rows), strict=True):
         if len(own) > 1:
             total = covered.sum(0)
             weight = total.clamp(max=1)
