@@ -32,6 +32,7 @@ _UNC = ("val", "testA", "testB", TRAINING_SPLIT)
 _USUAL = ("val", "test", TRAINING_SPLIT)
 READERS = {
     "scenes": Reader(("known", "style", "background"), read_scenes),
+    "cutouts": Reader(("cutouts",), read_scenes),
     "photos": Reader((HELD_OUT,), read_held_out),
     "refcoco": Reader(_UNC, _refer("refcoco", "refs(unc).p")),
     "refcoco-google": Reader(_USUAL, _refer("refcoco", "refs(google).p")),

@@ -5,7 +5,8 @@
     ROOT/images/...      the pictures, PNG, JPEG or WebP
 
 Splits: `known` (styles and backgrounds of the training, new scenes), `style` (a drawing style held out), `background`
-(backgrounds held out). A line of scenes.jsonl:
+(backgrounds held out). `python -m stamp.training scenes --photos DIR` writes another set, which is the dataset
+`cutouts`: its only split shows things cut out of held-out photographs, on held-out backgrounds. A line of scenes.jsonl:
 
     {"id": "known-0007", "split": "known", "image": "images/known-0007.png", "width": 448, "height": 320,
      "licences": ["@iconify-json/noto@1.2.9, Apache-2.0"],

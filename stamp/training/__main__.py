@@ -26,7 +26,7 @@ STEPS = {
     "quantization": "measure what int8 and nf4 cost a checkpoint in answers and in time; writes quantization.json",
     "card": "write the model card from the records beside the checkpoint",
     "examples": "compose the example pictures of the page",
-    "scenes": "write an evaluation set: splits known, style (held out) and background (held out)",
+    "scenes": "write an evaluation set: splits known, style (held out) and background (held out); or of cut-outs",
     "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
     "balance": "fit how readily a trained checkpoint says that something is not there; writes a new one",
     "eyes": "train and measure vision towers with and without a pretrained stem, at a small equal budget",
@@ -55,6 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     sheet.add_argument("--styles", nargs="+", help="use these styles instead, for example the held-out emojione")
     sheet.add_argument("--held-out", action="store_true", help="use the panoramas held out of training")
     sheet.add_argument("--nouns", action="store_true", help="show every drawing of every noun instead of scenes")
+    scenes = commands.choices["scenes"]
+    scenes.add_argument("--photos", type=Path, help="folder of photographs: cut things out of the held-out ones")
     ablation = commands.choices["ablation"]
     ablation.add_argument("--backbone", type=Path, default=Path("assets/nano-backbone"))
     ablation.add_argument("--steps", type=int, default=300)
@@ -75,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
-    recipes = ("words", "eyes", "backbone", "nano", "longer", "finer-eyes", "finer", "fluent")
+    recipes = ("words", "eyes", "backbone", "nano", "longer", "finer-eyes", "finer", "fluent", "fluent-again")
     train.add_argument(
         "--recipe", choices=recipes, default="nano", help="in order; nano needs a backbone, the later ones a nano"
     )
@@ -137,11 +139,14 @@ def run_sheet(options: argparse.Namespace) -> None:
 
 
 def run_scenes(options: argparse.Namespace) -> None:
-    """Write the evaluation set, with `--scenes` per split."""
-    from stamp.training.card.scene_set import Split, write_scene_set
+    """Write the evaluation set, with `--scenes` per split; with `--photos`, one of things cut out of photographs."""
+    from stamp.training.card.scene_set import Split, write_cutout_set, write_scene_set
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import HELD_OUT_STYLE, TRAINING_STYLES, taught_nouns
 
+    if options.photos is not None:
+        write_cutout_set(options.art, options.photos, options.scenes, options.out)
+        return
     nouns = taught_nouns()
     splits = (
         Split("known", ArtLibrary(options.art, TRAINING_STYLES, nouns)),

@@ -8,35 +8,13 @@ from typing import Any
 from stamp.checkpoints.loading import stored_shapes
 from stamp.checkpoints.sources import NOUNS_FILE
 from stamp.training.card.curves import draw_curves
-from stamp.training.card.sections import score_cell, sections
+from stamp.training.card.sections import figure_table, sections
 from stamp.training.card.training_record import earlier_minutes, final_log, origins, stage_table
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 
 CURVES_FILE = "curves.svg"
 #: The report of `python -m benchmarks run` on the shipped scenes, and the worst answers of that run.
 FIGURES_FILE, GALLERY_FILE = "scenes-val.json", "worst.webp"
-#: Rows of the table of figures: kind in the report (None: all), its score, and what it says.
-FIGURES = (
-    (None, "target gIoU", "**masks of what is there** (gIoU)"),
-    ("segment", "target gIoU", 'by name: "segment the apple"'),
-    ("segment_colour", "target gIoU", "by colour"),
-    ("segment_place", "target gIoU", "by place"),
-    ("segment_size", "target gIoU", "by size"),
-    ("segment_beside", "target gIoU", "by neighbour"),
-    ("segment_group", "target gIoU", "by kind or use"),
-    ("segment_several", "target gIoU", "several at once"),
-    ("segment_everything", "target gIoU", "everything"),
-    (None, "N-acc", "**not there: no mask**"),
-    (None, "dialogue", "**questions answered right**"),
-    ("what", "dialogue", "what is there"),
-    ("what_beside", "dialogue", "what is beside it"),
-    ("where", "dialogue", "where it is"),
-    ("count", "dialogue", "how many"),
-    ("exists", "dialogue", "is there one"),
-    ("bigger", "dialogue", "which is bigger"),
-    ("unknown", "dialogue", "a word it never learned: says so"),
-)
-
 FRONT_MATTER = """---
 license: mit
 library_name: transformers
@@ -192,17 +170,6 @@ def measured_with(figures: dict[str, Any]) -> str:
         f"{about['hardware']}, {sessions}; brackets are 95 % bootstrap intervals over pictures. *known*: unseen scenes with the "
         "artwork of the training; *background*: panoramas, *style*: drawings (EmojiOne) that training never saw."
     )
-
-
-def figure_table(figures: dict[str, Any]) -> str:
-    """Markdown rows: value and interval of each kind by split; empty where nothing was asked."""
-    rows = {row["split"]: row for row in figures["rows"]}
-    lines = [f"| | {' | '.join(rows)} |", "|---|" + "---|" * len(rows)]
-    for kind, score, name in FIGURES:
-        found = [(row if kind is None else row["kinds"].get(kind, {"scores": {}}))["scores"] for row in rows.values()]
-        cells = [score_cell(scores.get(score)) for scores in found]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def seconds_of(figures: dict[str, Any]) -> str:

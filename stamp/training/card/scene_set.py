@@ -5,7 +5,7 @@ uses. Scenes come from the last part of the validation seeds, which nothing else
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -16,11 +16,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from stamp.pictures.masks import encode_rle
-from stamp.training.scenes.art import PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
+from stamp.training.scenes.art import CUTOUT_STYLES, PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.nouns import Noun
 from stamp.training.scenes.scene_config import SceneConfig
 from stamp.training.scenes.scenes import VALIDATION_SEEDS, Scene, compose_scene
+from stamp.training.scenes.training_pictures import held_out_cutouts
 from stamp.training.talk import chat, facts, questions, requests
 from stamp.training.talk.exchange import Exchange, number_words
 from stamp.training.talk.makers import Maker
@@ -50,6 +51,7 @@ QUESTION_MAKERS: tuple[Maker, ...] = (
 #: Per scene, in addition to one request for something that is not there.
 EXPRESSIONS_A_SCENE, QUESTIONS_A_SCENE = 3, 3
 WEBP_QUALITY = 85
+CUTOUTS, CUTOUTS_NOTICE = "Things cut out of photographs", "their folder names the sources and licences."
 LICENCES_HEAD = (
     "# Licences of the pictures\n\nScenes composed by this project. `scenes.jsonl` says which art each shows.\n"
 )
@@ -86,12 +88,16 @@ def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> 
             Image.fromarray(scene.image).save(out / entry["image"], quality=WEBP_QUALITY, method=6)
             lines.append(json.dumps(entry) + "\n")
     (out / "scenes.jsonl").write_text("".join(lines))
-    styles = sorted({style for split in splits for style in split.art.styles})
-    sources = [*(STYLE_SOURCES[style] for style in styles), PANORAMA_SOURCE]
-    notices = [f"- {source.spec}, {source.licence}: {source.notice}" for source in sources]
+    credits = _credits({style for split in splits for style in split.art.styles}, panorama=True)
+    notices = [f"- {source}: {notice}" for source, notice in credits.items()]
     (out / "LICENCES.md").write_text("\n".join([LICENCES_HEAD, *notices]) + "\n")
     nouns = {noun for split in splits for noun in split.art.nouns}
     (out / "rivals.json").write_text(json.dumps(rivals(sorted(nouns, key=lambda noun: noun.name)), indent=1) + "\n")
+
+
+def write_cutout_set(art: Path, photos: Path, scenes: int, out: Path) -> None:
+    """The same from things cut out of held-out photographs, on held-out panoramas; one split, `cutouts`."""
+    write_scene_set([Split("cutouts", held_out_cutouts(art, photos), panorama_share=1.0)], scenes, out)
 
 
 def rivals(nouns: Sequence[Noun]) -> dict[str, list[list[str]]]:
@@ -111,16 +117,14 @@ def scene_entry(scene_id: str, split: str, scene: Scene, lexicon: Lexicon) -> di
     asked = _draw_different(EXPRESSION_MAKERS, scene, rng, lexicon, EXPRESSIONS_A_SCENE)
     asked.append(requests.segment_absent(_situation(scene, rng, lexicon)))
     talk = _draw_different(QUESTION_MAKERS, scene, rng, lexicon, QUESTIONS_A_SCENE)
-    styles = sorted({item.style for item in scene.objects})
-    sources = [STYLE_SOURCES[style] for style in styles]
-    sources += [PANORAMA_SOURCE] if scene.background == "panorama" else []
+    credits = _credits({item.style for item in scene.objects}, scene.background == "panorama")
     return {
         "id": scene_id,
         "split": split,
         "image": f"images/{scene_id}.webp",
         "width": width,
         "height": height,
-        "licences": [f"{source.spec}, {source.licence}" for source in sources],
+        "licences": list(credits),
         "objects": [
             {"noun": item.noun.name, "style": item.style, "rle": encode_rle(scene.mask(item.mask_id))}
             for item in scene.objects
@@ -128,6 +132,14 @@ def scene_entry(scene_id: str, split: str, scene: Scene, lexicon: Lexicon) -> di
         "expressions": [_expression(exchange, scene) for exchange in asked],
         "questions": [_question(one) for one in talk],
     }
+
+
+def _credits(styles: Collection[str], panorama: bool) -> dict[str, str]:
+    """The sources of what a picture shows, with their licences; and the notice of each."""
+    sources = [STYLE_SOURCES[style] for style in sorted(styles) if style not in CUTOUT_STYLES]
+    sources += [PANORAMA_SOURCE] if panorama else []
+    credits = {f"{source.spec}, {source.licence}": source.notice for source in sources}
+    return credits if set(CUTOUT_STYLES).isdisjoint(styles) else credits | {CUTOUTS: CUTOUTS_NOTICE}
 
 
 def _situation(scene: Scene, rng: Random, lexicon: Lexicon) -> Situation:

@@ -19,6 +19,8 @@ from stamp.training.talk.chat import UNKNOWN_ANSWER
 
 #: How often it declined words that it has not seen, and in that run, words that it should know.
 REFUSALS_FILE = "refusals.json"
+#: The report on things cut out of photographs.
+CUTOUTS_FILE = "cutouts-val.json"
 CONFIDENCE_CURVE_FILE = "confidence.svg"
 QUANTIZATION_TEXT = """
 A model of this size gains nothing by quantization, so the page's `--quantization auto` leaves it as it is, in {dtype} on
@@ -29,12 +31,38 @@ PHOTOGRAPHS_TEXT = """Requests by name for things that cover {share:.0%} of the 
 one of each. Brackets are 95 % bootstrap intervals over pictures. Measured by `python -m benchmarks figures --photos DIR`,
 where DIR is a folder like the one used for training; its `heldout.txt` lists these pictures.
 """
+CUTOUTS_TEXT = """### Things cut out of them
+
+{samples} requests and questions about things cut out of these photographs, in scenes composed like the drawn ones, on
+panoramas that training never saw; the same command.
+"""
 #: Scores of photographs, and their names.
 PHOTO_SCORES = (
     ("target gIoU", "**masks of what is there** (gIoU)"),
     ("P@0.5", "masks with an IoU of 0.5 or more"),
     ("N-acc", "**not there: no mask**"),
     ("dialogue", "**is there one: yes or no**"),
+)
+#: Rows of the table of figures: kind in the report (None: all), its score, and what it says.
+FIGURES = (
+    (None, "target gIoU", "**masks of what is there** (gIoU)"),
+    ("segment", "target gIoU", 'by name: "segment the apple"'),
+    ("segment_colour", "target gIoU", "by colour"),
+    ("segment_place", "target gIoU", "by place"),
+    ("segment_size", "target gIoU", "by size"),
+    ("segment_beside", "target gIoU", "by neighbour"),
+    ("segment_group", "target gIoU", "by kind or use"),
+    ("segment_several", "target gIoU", "several at once"),
+    ("segment_everything", "target gIoU", "everything"),
+    (None, "N-acc", "**not there: no mask**"),
+    (None, "dialogue", "**questions answered right**"),
+    ("what", "dialogue", "what is there"),
+    ("what_beside", "dialogue", "what is beside it"),
+    ("where", "dialogue", "where it is"),
+    ("count", "dialogue", "how many"),
+    ("exists", "dialogue", "is there one"),
+    ("bigger", "dialogue", "which is bigger"),
+    ("unknown", "dialogue", "a word it never learned: says so"),
 )
 CONFIDENCE_TEXT = """
 A mask's confidence is the mean probability of its pixels times that of the answer's first word. On {n} masks of
@@ -68,7 +96,7 @@ belong to given answers on unseen scenes; {date}, commit {commit}; `python -m st
 
 def sections(model: Path) -> str:
     """All of them, as Markdown; draws the curve of confidence."""
-    return _photographs(model) + _refusals(model) + _confidence(model) + _studies(model)
+    return _photographs(model) + _cutouts(model) + _refusals(model) + _confidence(model) + _studies(model)
 
 
 def _photographs(model: Path) -> str:
@@ -93,6 +121,15 @@ def _photographs(model: Path) -> str:
             "\n",
         ]
     )
+
+
+def _cutouts(model: Path) -> str:
+    """The section about things cut out of photographs; empty if they were not measured."""
+    if not (path := model / CUTOUTS_FILE).exists():
+        return ""
+    figures = json.loads(path.read_text())
+    samples = sum(row["requests_for_masks"] + row["questions"] for row in figures["rows"])
+    return CUTOUTS_TEXT.format(samples=samples) + "\n" + figure_table(figures) + "\n\n"
 
 
 def _refusals(model: Path) -> str:
@@ -158,6 +195,17 @@ STUDIES: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
     ("Edges", REFINEMENT_FILE, _refinement),
     ("What matters", ABLATION_FILE, _ablation),
 )
+
+
+def figure_table(figures: dict[str, Any]) -> str:
+    """Markdown rows: value and interval of each kind by split; empty where nothing was asked."""
+    rows = {row["split"]: row for row in figures["rows"]}
+    lines = [f"| | {' | '.join(rows)} |", "|---|" + "---|" * len(rows)]
+    for kind, score, name in FIGURES:
+        found = [(row if kind is None else row["kinds"].get(kind, {"scores": {}}))["scores"] for row in rows.values()]
+        cells = [score_cell(scores.get(score)) for scores in found]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def score_cell(score: dict[str, Any] | None) -> str:

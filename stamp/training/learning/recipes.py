@@ -7,7 +7,8 @@
     longer     the same for a trained nano, on other scenes and at half the rate
     finer-eyes the vision tower of a trained nano on 16 x 16 cells
     finer      masks and words on that tower
-    fluent     the same for longer, with twice as many exchanges about each picture: assets/stamp-nano
+    fluent     the same for longer, with twice as many exchanges about each picture
+    fluent-again  the same on other scenes: assets/stamp-nano
 
 `words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
 or from a vision tower joined with the text model of an earlier nano. Each stage has its own scenes.
@@ -90,6 +91,13 @@ def fluent_recipe() -> TrainingConfig:
     return TrainingConfig((replace(finer, name="masks 16x16, more talk", plan=plan, steps=800, text_lr=1.5e-4),))
 
 
+def fluent_again_recipe() -> TrainingConfig:
+    """`fluent` on other scenes: its losses were still falling."""
+    (fluent,) = fluent_recipe().stages
+    plan = replace(fluent.plan, requests=0.25, seed_offset=98 * 10**7)
+    return TrainingConfig((replace(fluent, name="masks 16x16, more talk again", plan=plan, steps=1100),))
+
+
 RECIPES = {
     "words": words_recipe,
     "eyes": eyes_recipe,
@@ -99,4 +107,5 @@ RECIPES = {
     "finer-eyes": finer_eyes_recipe,
     "finer": finer_recipe,
     "fluent": fluent_recipe,
+    "fluent-again": fluent_again_recipe,
 }

@@ -84,8 +84,10 @@ BACKDROP_SOURCE = ArtSource(
 )
 
 
-#: Things cut out of photographs (`stamp.training.scenes.cutouts`), as found in the folder.
-PHOTO_STYLE = "photo"
+#: Things cut out of photographs (`stamp.training.scenes.cutouts`), as found in the folder: those of the training, and
+#: those of photographs that training never sees.
+PHOTO_STYLE, HELD_OUT_PHOTO_STYLE = "photo", "photo-held-out"
+CUTOUT_STYLES = (PHOTO_STYLE, HELD_OUT_PHOTO_STYLE)
 
 
 class ArtLibrary:
@@ -106,7 +108,7 @@ class ArtLibrary:
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
         self._panoramas: list[np.ndarray] | None = None
         self._backdrops: list[np.ndarray] | None = None
-        self._cutouts = find_cutouts(self.folder) if PHOTO_STYLE in self.styles else {}
+        self._cutouts = {style: _find_cutouts(self.folder, style) for style in CUTOUT_STYLES if style in self.styles}
         self._nouns_in: dict[tuple[str, ...], tuple[Noun, ...]] = {}
         self._mipmaps: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
         self._opacities: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
@@ -137,8 +139,8 @@ class ArtLibrary:
         return len(self._files(style, noun)) if style in self.styles else 0
 
     def _files(self, style: str, noun: Noun) -> tuple[Path, ...]:
-        if style == PHOTO_STYLE:
-            return self._cutouts.get(noun.name, ())
+        if style in CUTOUT_STYLES:
+            return self._cutouts[style].get(noun.name, ())
         return tuple(sprite_path(self.folder, style, drawing) for drawing in noun.drawings_in(style))
 
     def nouns_in(self, styles: Sequence[str]) -> tuple[Noun, ...]:
@@ -205,7 +207,7 @@ class ArtLibrary:
 
     def _require_files(self) -> None:
         for style in self.styles:
-            if style == PHOTO_STYLE and not self._cutouts:
+            if style in CUTOUT_STYLES and not self._cutouts[style]:
                 raise ArtError(f"{self.folder} has no cut-outs of photographs; call write_cutouts first")
             absent = _absent(self.folder, style, self.nouns)
             if absent:
@@ -218,9 +220,9 @@ class ArtLibrary:
         return self.__dict__ | {"_mipmaps": {}, "_opacities": {}}
 
 
-def find_cutouts(art_folder: Path) -> dict[str, tuple[Path, ...]]:
+def _find_cutouts(art_folder: Path, style: str) -> dict[str, tuple[Path, ...]]:
     """The files of each noun, by its name."""
-    folders = sorted((art_folder / "sprites" / PHOTO_STYLE).glob("*/"))
+    folders = sorted((art_folder / "sprites" / style).glob("*/"))
     return {folder.name: tuple(sorted(folder.glob("*.png"))) for folder in folders}
 
 

@@ -1,5 +1,6 @@
 """Things cut out of photographs, as another style of art, and photographs as backgrounds of composed scenes."""
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +17,21 @@ from stamp.training.scenes.rasterise import fit_sprite, write_png
 CUTOUT_SIDE_PX = 192
 #: Smaller cut-outs show nothing when enlarged; more per noun would only fill memory.
 MIN_CUTOUT_PX, MOST_OF_A_NOUN = 1500, 60
+#: Beside the finished cut-outs: which photographs they are from.
+COMPLETE_FILE = "complete"
 
 
-def write_cutouts(photographs: Sequence[Photograph], art_folder: Path) -> None:
-    """Write one PNG per whole object: `sprites/photo/<noun>/<number>.png`. Does nothing if the folder exists."""
-    target = art_folder / "sprites" / PHOTO_STYLE
-    if (target / "complete").is_file():
-        return
+def write_cutouts(photographs: Sequence[Photograph], art_folder: Path, style: str = PHOTO_STYLE) -> None:
+    """Write one PNG per whole object: `sprites/<style>/<noun>/<number>.png`.
+
+    Does nothing if the folder has the cut-outs of just these photographs; those of others are removed.
+    """
+    target = art_folder / "sprites" / style
+    marker, names = target / COMPLETE_FILE, _names(photographs)
+    if marker.is_file():
+        if marker.read_text() == names:
+            return
+        shutil.rmtree(target, ignore_errors=True)  # not without a marker: another process may be writing the same
     counts: Counter[str] = Counter()
     for photo in tqdm(photographs, desc="cut-outs", unit="photograph"):
         if not photo.has_masks or all(counts[item.noun.name] >= MOST_OF_A_NOUN for item in photo.objects):
@@ -36,7 +45,14 @@ def write_cutouts(photographs: Sequence[Photograph], art_folder: Path) -> None:
                 write_png(cut_out(picture, mask), target / name / f"{counts[name]:03}.png")
                 counts[name] += 1
     target.mkdir(parents=True, exist_ok=True)
-    (target / "complete").touch()
+    marker.write_text(names)
+
+
+def _names(photographs: Sequence[Photograph]) -> str:
+    """The photographs and the nouns they show, one picture a line."""
+    return "\n".join(
+        sorted(f"{photo.path} {' '.join(item.noun.name for item in photo.objects)}" for photo in photographs)
+    )
 
 
 def cut_out(picture: Image.Image, mask: np.ndarray) -> Image.Image:

@@ -1,8 +1,11 @@
-"""What a training shows: the artwork of the training styles and, if there are any, photographs and cut-outs of them."""
+"""What a training shows: the artwork of the training styles and, if there are any, photographs and cut-outs of them.
+
+And cut-outs that it never shows, for evaluation.
+"""
 
 from pathlib import Path
 
-from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
+from stamp.training.scenes.art import HELD_OUT_PHOTO_STYLE, PHOTO_STYLE, ArtLibrary
 from stamp.training.scenes.cutouts import write_cutouts
 from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
 from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
@@ -16,3 +19,10 @@ def training_pictures(art: Path, photos: Path | None) -> tuple[ArtLibrary, Photo
     found = read_photographs(photos, nouns)
     write_cutouts(found, art)
     return ArtLibrary(art, (*TRAINING_STYLES, PHOTO_STYLE), nouns), PhotoLibrary(found)
+
+
+def held_out_cutouts(art: Path, photos: Path) -> ArtLibrary:
+    """Things cut out of the held-out photographs, and held-out panoramas; the cut-outs go into the artwork's folder."""
+    nouns = taught_nouns()
+    write_cutouts(read_photographs(photos, nouns, held_out=True), art, HELD_OUT_PHOTO_STYLE)
+    return ArtLibrary(art, [HELD_OUT_PHOTO_STYLE], nouns, held_out=True)

@@ -19,6 +19,7 @@ from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
 from stamp.predictor import StampPredictor
 from stamp.training.card import quantization_study, refinement_study
 from tests.benchmarks import tiny
+from tests.training.photographs import write_jsonl
 
 STALE = '{"of": "an earlier run"}\n'
 
@@ -79,14 +80,13 @@ def test_a_stopped_benchmark_writes_nothing_into_the_model(
     assert studied == []
 
 
-@pytest.mark.parametrize(("stopped", "measured"), [("scenes", ["scenes"]), ("photos", ["scenes", "photos"])])
-def test_no_figures_are_written_if_either_benchmark_is_stopped(
+@pytest.mark.parametrize("stopped", ["scenes", "photos", "cutouts"])
+def test_no_figures_are_written_if_a_benchmark_is_stopped(
     model: Path,
     studied: list[tuple[Any, ...]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     stopped: str,
-    measured: list[str],
 ) -> None:
     before = contents(model)
     ran: list[str] = []
@@ -96,9 +96,11 @@ def test_no_figures_are_written_if_either_benchmark_is_stopped(
         return 130 if options.dataset == stopped else 0
 
     monkeypatch.setattr(figures_module, "run_benchmark", run)
+    monkeypatch.setattr(figures_module, "write_cutout_set", lambda *_: None)
     monkeypatch.setattr(figures_module, "write_gallery", lambda *_: pytest.fail("the card's files are written"))
     assert figures(model, tmp_path / "out", "--photos", str(tmp_path)) == 130
-    assert ran == measured
+    order = ["scenes", "photos", "cutouts"]
+    assert ran == order[: order.index(stopped) + 1]
     assert contents(model) == before
     assert studied == []
 
@@ -136,6 +138,23 @@ def test_a_finished_benchmark_is_what_the_card_is_written_from(
         ("refinement", model, Path("the-art"), 7, "cpu", model),
         ("card", Path("the-run"), model),
     ]
+
+
+def test_photographs_with_too_few_things_to_cut_out_have_no_table_of_them(
+    model: Path,
+    studied: list[tuple[Any, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (model / "cutouts-val.json").write_text(STALE)
+    monkeypatch.setattr(figures_module, "calibrate", lambda records: {})
+    monkeypatch.chdir(tmp_path)
+    assert figures(model, tmp_path / "out", "--photos", str(write_jsonl(tmp_path / "photos"))) == 0
+    assert "left out: things cut out of photographs. " in capsys.readouterr().err
+    assert not (model / "cutouts-val.json").exists()
+    assert json.loads((model / "photos-val.json").read_text())["sources"].keys() == {"images"}
+    assert studied
 
 
 def record(sample: str, intersection: int, no_target: bool = False) -> Record:

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, PHOTO_FIGURES_FILE
-from stamp.training.card.card import FIGURES_FILE, figure_table, write_card
-from stamp.training.card.sections import REFUSALS_FILE
+from stamp.training.card.card import FIGURES_FILE, write_card
+from stamp.training.card.sections import CUTOUTS_FILE, REFUSALS_FILE, figure_table
 from stamp.training.card.training_record import earlier_minutes, final_log, stage_table
 from stamp.training.learning.recipes import nano_recipe
 
@@ -118,6 +118,15 @@ def test_photographs_have_a_section_of_their_own(tmp_path: Path) -> None:
     assert "| zoo |  | 1.000, n 1 |" in card
     assert "| **not there: no mask** | 0.750 [0.650, 0.850], n 4 |" in card
     assert "- example.org, CC0: 12" in card
+
+
+def test_cutouts_have_a_table_by_kind(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED_CHECKPOINT, tmp_path / "nano")
+    (tmp_path / "nano" / CUTOUTS_FILE).write_text(json.dumps(report()))
+    write_card(tmp_path / "nano", tmp_path / "nano")
+    _, _, section = (tmp_path / "nano" / "README.md").read_text().partition("### Things cut out of them")
+    assert section.startswith("\n\n108 requests and questions about things cut out of these photographs")
+    assert figure_table(report()) in section
 
 
 def test_runs_before_the_last_one_are_counted() -> None:

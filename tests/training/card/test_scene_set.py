@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco
 
+from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import Dataset, MaskSample, QuestionSample
 from benchmarks.datasets.scenes import read_scenes
-from stamp.training.card.scene_set import TEST_SEEDS, Split, scene_entry, write_scene_set
+from stamp.training.card.scene_set import TEST_SEEDS, Split, scene_entry, write_cutout_set, write_scene_set
 from stamp.training.learning.recipes import RECIPES
-from stamp.training.scenes.art import STYLE_SOURCES, ArtLibrary
+from stamp.training.scenes.art import HELD_OUT_PANORAMAS, HELD_OUT_PHOTO_STYLE, STYLE_SOURCES, ArtLibrary
 from stamp.training.scenes.scenes import TRAIN_SEEDS, SceneConfig, compose_scene
 from stamp.training.talk.answers import is_right
 from stamp.training.talk.phrases import SEGMENT
 from tests.training.conftest import LEXICON, STYLES
+from tests.training.photographs import write_jsonl
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +86,7 @@ def test_no_training_scene_is_in_the_set_nor_in_two_stages() -> None:
         for stage in recipe().stages
     ]
     seeds.sort(key=lambda some: some.start)
-    assert len(seeds) == 9
+    assert len(seeds) == 10
     assert seeds[0].start >= TRAIN_SEEDS.start
     assert seeds[-1].stop <= TRAIN_SEEDS.stop
     assert all(some.stop <= more.start for some, more in pairwise(seeds))
@@ -93,6 +96,28 @@ def test_an_answer_may_use_any_word_for_a_noun(written: Path) -> None:
     lists = json.loads((written / "rivals.json").read_text())
     assert ["bee", "bees", "honeybee", "bumblebee", "honeybees", "bumblebees"] in lists["nouns"]
     assert len(lists["nouns"]) == len(LEXICON.nouns)
+
+
+def test_things_cut_out_of_held_out_photographs_make_a_set(tmp_path: Path) -> None:
+    photos, art = write_jsonl(tmp_path / "photos"), tmp_path / "art"
+    nouns = ("apple", "bee", "bread", "cow", "duck", "guitar")
+    objects = [{"mask": "masks/three.png", "mask_ids": [1], "noun": noun} for noun in nouns]
+    with (photos / "annotations.jsonl").open("a") as file:
+        file.write(json.dumps({"image": "images/three.jpg", "objects": objects}) + "\n")
+    (art / "panoramas").mkdir(parents=True)
+    for name, grey in ((HELD_OUT_PANORAMAS[0], 200), ("of-the-training", 20)):
+        Image.new("L", (512, 256), grey).save(art / "panoramas" / f"{name}.png")
+    write_cutout_set(art, photos, 3, tmp_path / "set")
+    cut_out = {path.parent.name for path in (art / "sprites" / HELD_OUT_PHOTO_STYLE).rglob("*.png")}
+    assert cut_out == set(nouns)  # no cat, which other photographs show
+    dataset = open_dataset("cutouts", ["all"], tmp_path / "set")
+    scenes = [json.loads(line) for line in (tmp_path / "set" / "scenes.jsonl").read_text().splitlines()]
+    assert {item["noun"] for scene in scenes for item in scene["objects"]} <= set(nouns)
+    assert {scene["licences"][-1] for scene in scenes} == {"Things cut out of photographs"}
+    assert "Things cut out of photographs: their folder" in (tmp_path / "set" / "LICENCES.md").read_text()
+    for sample in dataset.samples:
+        corner = np.asarray(sample.load_image())[0, 0]
+        assert 100 < corner.mean() < 250  # the held-out panorama
 
 
 def test_kinds_differ_within_a_scene(written: Path) -> None:

@@ -143,6 +143,7 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
         raise OpenedError
 
     monkeypatch.setattr("stamp.training.scenes.art.ArtLibrary", Art)
+    monkeypatch.setattr("stamp.training.scenes.training_pictures.ArtLibrary", Art)
     monkeypatch.setattr("stamp.training.learning.trainer.Trainer", stop)
     monkeypatch.setattr("stamp.training.card.scene_set.write_scene_set", stop)
     monkeypatch.setattr("signal.signal", lambda *_: None)
