@@ -38,7 +38,15 @@ from stamp.training.scenes.photographs import PhotoLibrary
 from stamp.training.scenes.scene_config import SceneConfig
 from stamp.training.scenes.scenes import TRAIN_SEEDS, Scene, compose_scene
 from stamp.training.talk.exchange import Exchange
-from stamp.training.talk.makers import CHECKLIST_MAKERS, MASK_MAKERS, TEXT_MAKERS, as_typed, draw, draw_after
+from stamp.training.talk.makers import (
+    CHECKLIST_MAKERS,
+    COMPARING_MAKERS,
+    MASK_MAKERS,
+    TEXT_MAKERS,
+    as_typed,
+    draw,
+    draw_after,
+)
 from stamp.training.talk.situation import Situation
 
 #: About 6x6, 12x12, 16x16 and 24x24 mask tokens; three shapes each, one shape per batch.
@@ -62,7 +70,7 @@ class BatchPlan:
     photographs: share of photographs among the pictures, if there are any. hardened: share with an unusual appearance.
     crowds: share of composed scenes that show many things. earlier: how likely another exchange precedes in a mask row,
     most_earlier: and how many may. apart: how likely an exchange of a text row begins a dialogue of its own, which sees
-    none of the others (`side_by_side`).
+    none of the others (`side_by_side`). comparing: whether more requests compare things, by place, size and neighbour.
     """
 
     grid: int
@@ -80,6 +88,7 @@ class BatchPlan:
     earlier: float = 0.25
     most_earlier: int = 8
     apart: float = 0.0
+    comparing: bool = False
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -111,6 +120,7 @@ class BatchMaker(Dataset[Batch]):
         self.steps = steps
         self.pictures = pictures
         self.masks = masks or AllMask()
+        self.mask_makers = COMPARING_MAKERS if plan.comparing else MASK_MAKERS
         self.first_seed = seeds.start + plan.seed_offset
         if self.first_seed + steps * plan.images > seeds.stop:
             raise ValueError(f"the stage would use scenes outside {seeds}")
@@ -175,10 +185,10 @@ class BatchMaker(Dataset[Batch]):
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         while len(exchanges) < self.plan.most_earlier and rng.random() < self.plan.earlier:
-            makers = MASK_MAKERS if rng.random() < 0.5 else TEXT_MAKERS
+            makers = self.mask_makers if rng.random() < 0.5 else TEXT_MAKERS
             exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))
-        last = draw_after(exchanges[-1] if exchanges else None, MASK_MAKERS, situation)
-        exchanges.append(last if last.targets else draw(MASK_MAKERS, situation))
+        last = draw_after(exchanges[-1] if exchanges else None, self.mask_makers, situation)
+        exchanges.append(last if last.targets else draw(self.mask_makers, situation))
         row = self._row(exchanges, grid, index, rng)
         segs = [i for i, token_id in enumerate(row.input_ids) if token_id == self.processor.seg_token_id]
         mask_ids = [target for exchange in exchanges for target in exchange.targets]
@@ -197,7 +207,7 @@ class BatchMaker(Dataset[Batch]):
         for _ in range(self.plan.exchanges_per_text_row):
             if dialogues[-1] and self.plan.apart and rng.random() < self.plan.apart:
                 dialogues.append([])
-            makers = MASK_MAKERS if rng.random() < self.plan.requests else TEXT_MAKERS
+            makers = self.mask_makers if rng.random() < self.plan.requests else TEXT_MAKERS
             if rng.random() < self.plan.checklists:
                 makers = CHECKLIST_MAKERS
             before = dialogues[-1][-1] if dialogues[-1] else None

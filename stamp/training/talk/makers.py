@@ -12,6 +12,17 @@ Maker = Callable[[Situation], Exchange | None]
 Makers = tuple[tuple[Maker, float], ...]
 
 MASK_MAKERS: Makers = (
+    (requests.segment_name, 0.32),
+    (requests.segment_colour, 0.02),
+    (requests.segment_place, 0.16),
+    (requests.segment_size, 0.12),
+    (requests.segment_beside, 0.14),
+    (requests.segment_group, 0.11),
+    (requests.segment_several, 0.11),
+    (requests.segment_everything, 0.02),
+)
+#: The same, with more requests that compare things: by place, size and neighbour.
+COMPARING_MAKERS: Makers = (
     (requests.segment_name, 0.24),
     (requests.segment_colour, 0.02),
     (requests.segment_place, 0.18),
