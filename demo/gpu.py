@@ -79,14 +79,17 @@ def segment(
         del _stops[number]
 
 
-def encode(predictor: "StampPredictor", picture: Image.Image) -> "EncodedImage | None":
-    """The picture's vision features; None where the GPU is lent, as they would stay with it, or its memory is short."""
+def encode(predictor: "StampPredictor", picture: Image.Image, share: float = 1.0) -> "EncodedImage | None":
+    """The picture's vision features; None where the GPU is lent, as they would stay with it, or its memory is short.
+
+    share: of its pixels, as of `StampPredictor.encode_image`.
+    """
     import torch
 
     if is_lent():
         return None
     try:
-        return predictor.encode_image(picture)
+        return predictor.encode_image(picture, share)
     except torch.OutOfMemoryError:  # the answer tries again, with a smaller picture
         return None
 

@@ -56,8 +56,9 @@ def footer(slot: ModelSlot) -> str:
 
 
 def watch_loading(slot: ModelSlot) -> Updates:
-    """The current model line; stops its timer once nothing can change any more."""
-    return {"model_line": model_line(slot), "timer": gr.Timer(active=not (slot.is_ready or slot.has_failed))}
+    """The current model line, and whether there is a choice of speed; stops its timer once nothing can change."""
+    timer = gr.Timer(active=not (slot.is_ready or slot.has_failed))
+    return {"model_line": model_line(slot), "fast": gr.Checkbox(visible=slot.is_slow), "timer": timer}
 
 
 # -- the picture -----------------------------------------------------------------------------------------------

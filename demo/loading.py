@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EMBEDDED_NAME = "stamp-nano"
+#: A model of this size is slow without a GPU.
+SLOW_PARAMETERS = 1_000_000_000
 LOADING = "Loading the model…"
 LOAD_FAILED = (
     "The model could not be loaded; the server's log says why. "
@@ -150,6 +152,11 @@ class ModelSlot:
     def has_failed(self) -> bool:
         """Loading has ended without a predictor."""
         return self._finished.is_set() and self._predictor is None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a large model answers without a GPU: an answer then takes most of a minute."""
+        return self.info is not None and self.info.device == "cpu" and self.info.parameters >= SLOW_PARAMETERS
 
     @property
     def info(self) -> ModelInfo | None:

@@ -39,6 +39,7 @@ MAX_DECODED = 2
 #: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
+FAST = "Fast: look at a quarter of the pixels. Small things get lost."
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
 #: Reads the box itself, because Gradio passes the value before the last key press.
 SEARCH = """() => {
@@ -196,6 +197,7 @@ def _chat_column(parts: Parts) -> None:
         html_attributes=gr.InputHTMLAttributes(enterkeyhint="send"),
         elem_id="prompt",
     )
+    parts["fast"] = gr.Checkbox(label=FAST, value=False, visible=False, elem_id="fast")  # see `watch_loading`
     with gr.Row(elem_id="again"):
         parts["retry"] = gr.Button("Try again", size="sm", min_width=80, elem_id="retry")
         parts["edit"] = gr.Button("Edit question", size="sm", min_width=80, elem_id="edit")
@@ -247,11 +249,12 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
         "show_progress": "minimal", "show_progress_on": [parts["chat"]],
     }  # fmt: skip
     ask_once: dict[str, Any] = {
-        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], parts["refine"]], **asking,
+        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], parts["refine"], parts["fast"]],
+        **asking,
     }  # fmt: skip
     # "multiple": Enter while an answer is being written reaches the handler, which says so.
     parts["prompt"].submit(**ask_once, trigger_mode="multiple")
-    parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=[parts["refine"]], **asking)
+    parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=[parts["refine"], parts["fast"]], **asking)
     parts["edit"].click(visiting(edit_question), **quiet)
     parts["save"].click(visiting(partial(save_conversation, slot.name)), **quiet).then(None, js=FETCH)
     parts["copy"].click(None, js=COPY_SCRIPT.read_text(encoding="utf-8"), api_visibility="private")
@@ -279,12 +282,14 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     parts["timer"].tick(watch, **quiet)
 
 
-def _ask(slot: ModelSlot, prompt: str | None, refine: str | None, visit: Visit | None) -> Iterator[Updates]:
-    yield from ask(slot, prompt, visit, refine)
+def _ask(
+    slot: ModelSlot, prompt: str | None, refine: str | None, fast: bool | None, visit: Visit | None
+) -> Iterator[Updates]:
+    yield from ask(slot, prompt, visit, refine, fast)
 
 
-def _ask_again(slot: ModelSlot, refine: str | None, visit: Visit | None) -> Iterator[Updates]:
-    yield from ask_again(slot, visit, refine)
+def _ask_again(slot: ModelSlot, refine: str | None, fast: bool | None, visit: Visit | None) -> Iterator[Updates]:
+    yield from ask_again(slot, visit, refine, fast)
 
 
 def _begin_example(samples: list[Example], picked: gr.SelectData, visit: Visit | None) -> Updates:

@@ -141,8 +141,13 @@ class StampPredictor:
         place: torch.device = self.model.device
         return place
 
-    def encode_image(self, image: ImageLike) -> EncodedImage:
-        """Load and check an image and compute its vision features once. Raises ImageError."""
+    def encode_image(self, image: ImageLike, share: float = 1.0) -> EncodedImage:
+        """Load and check an image and compute its vision features once. Raises ImageError.
+
+        share: of the pixels that it would have after resizing. Fewer are faster, and masks get fewer, larger cells.
+        """
+        if share < 1:
+            return self.images.encode_smaller(image, self.clock(), share)
         return self.images.encode(image, self.clock())
 
     def segment(
@@ -216,7 +221,7 @@ class StampPredictor:
 
         def attempt(share: float) -> Generator[StreamEvent, None, None]:
             clock = self.clock()
-            smaller = [self.images.encode_smaller(turn, clock, share) for turn in conversation] if share < 1 else None
+            smaller = [self.images.with_smaller(turn, clock, share) for turn in conversation] if share < 1 else None
             answer = self.begin(smaller or conversation, refine, cache, clock)
             try:
                 for token_id in options.tokens(answer):

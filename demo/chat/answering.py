@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Of the picture's pixels, for a fast answer of a slow model.
+FAST_SHARE = 0.25
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
 NOTHING_ASKED = "You have not asked a question yet."
@@ -86,8 +88,13 @@ def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
     return None
 
 
-def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | None = None) -> Iterator[Updates]:
-    """Answer a question: text and masks as they come. An empty update lets Gradio end the generator."""
+def ask(
+    slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | None = None, fast: bool | None = None
+) -> Iterator[Updates]:
+    """Answer a question: text and masks as they come. An empty update lets Gradio end the generator.
+
+    fast: look at fewer pixels, if the model is slow.
+    """
     prompt = prompt or ""
     sentence = refusal(slot, prompt, visit)
     if sentence is not None or visit is None:
@@ -100,6 +107,7 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
     if (stop := visit.begin_answer()) is None:
         yield {"chat_notice": notice(STILL_WRITING)}
         return
+    visit.look(FAST_SHARE if fast and slot.is_slow else 1.0)
     known, words = (read_confidence(), read_known()) if slot.is_embedded else (None, ())
     answering = Answering(visit, prompt, stop, refine if refine in refinements(slot) else "auto", known, words)
     try:
@@ -117,13 +125,15 @@ def ask(slot: ModelSlot, prompt: str | None, visit: Visit | None, refine: str | 
         visit.end_answer()
 
 
-def ask_again(slot: ModelSlot, visit: Visit | None, refine: str | None = None) -> Iterator[Updates]:
+def ask_again(
+    slot: ModelSlot, visit: Visit | None, refine: str | None = None, fast: bool | None = None
+) -> Iterator[Updates]:
     """Answer the last question again and replace its answer."""
     sentence = cannot_go_back(visit)
     if sentence or visit is None:
         yield {"chat_notice": notice(sentence)}
         return
-    yield from ask(slot, visit.pop_exchange(), visit, refine)
+    yield from ask(slot, visit.pop_exchange(), visit, refine, fast)
 
 
 def edit_question(visit: Visit | None) -> Updates:
@@ -180,7 +190,7 @@ class Answering:
         self.known = known
         self.words = words
         self.asked = Asked(prompt, len(visit.messages), len(visit.turns), len(visit.masks))
-        self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns), refine)
+        self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns), refine, visit.share)
         self.draft = Draft(first_mask=len(visit.masks), taken=tuple(shown.label for shown in visit.masks))
         self.has_ended = False
 
@@ -248,9 +258,8 @@ class Answering:
         unknown = unknown_html(segmentation.text, self.prompt, self.words)
         visit.messages = self.chat(finished_html(self.draft, segmentation, doubt + unknown))
         if segmentation.token_ids:
-            image = None if visit.turns else visit.encoded or visit.picture
             visit.turns += [
-                Turn("user", self.prompt, image),
+                Turn("user", self.prompt),
                 Turn("assistant", segmentation.text, token_ids=segmentation.token_ids),
             ]
         try:

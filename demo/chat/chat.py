@@ -161,7 +161,7 @@ def message(role: str, html: str) -> dict[str, str]:
 class Question:
     """Everything the model needs. picture: what to encode when `encoded` is None; turns: the dialogue so far.
 
-    refine: how masks get their edges, a key of `stamp.refinement.REFINERS`.
+    refine: how masks get their edges, a key of `stamp.refinement.REFINERS`. share: of the pixels, see `Visit`.
     """
 
     prompt: str
@@ -169,6 +169,7 @@ class Question:
     encoded: "EncodedImage | None" = None
     turns: "Sequence[Turn]" = ()
     refine: str = "auto"
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -264,13 +265,12 @@ def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterat
     started = time.perf_counter()
     image = question.encoded
     if image is None:
-        image = gpu.encode(predictor, question.picture)
+        image = gpu.encode(predictor, question.picture, question.share)
         if image is not None:
             yield Encoded(image)
-    # The picture belongs to the first turn of the dialogue.
-    turn = Turn("user", question.prompt, None if question.turns else image or question.picture)
+    first, *rest = [*question.turns, Turn("user", question.prompt)]
+    turns = [replace(first, image=image or question.picture), *rest]  # the picture belongs to the first turn
     is_first = True
-    turns = [*question.turns, turn]
     for event in gpu.stream_answer(predictor, turns, MAX_NEW_TOKENS, question.refine, stop.is_set, slot.max_seconds):
         if is_first and not isinstance(event, Done):
             yield FirstToken(time.perf_counter() - started)

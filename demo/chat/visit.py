@@ -82,11 +82,12 @@ class Visit:
     """One picture of one visitor and the dialogue about it. Masks keep their names and colours through all of it.
 
     picture: upright RGB, made smaller where it is larger than MAX_KEPT_PIXELS; size_wh: of the original. shown: the
-    copy on the page. encoded: its vision features, from the first question on. visible: indices of the masks that
-    are drawn; selected: the one that stands out; latest: the first of the latest answer with masks. opacity: 0..1.
-    asked: the questions that were answered. downloads: of the latest answer; earlier: of those before. stop: of the
-    answer in progress; idle: set while there is none; is_left: the page shows another visit. has_doubted: an answer
-    said that it is not sure. The folder with the downloads is deleted when the visit is.
+    copy on the page. encoded: its vision features, from the first question on; share: of its pixels, of which they are
+    made. visible: indices of the masks that are drawn; selected: the one that stands out; latest: the first of the
+    latest answer with masks. opacity: 0..1. asked: the questions that were answered. downloads: of the latest answer;
+    earlier: of those before. stop: of the answer in progress; idle: set while there is none; is_left: the page shows
+    another visit. has_doubted: an answer said that it is not sure. The folder with the downloads is deleted when the
+    visit is.
     """
 
     picture: Image.Image
@@ -106,6 +107,7 @@ class Visit:
     idle: threading.Event = field(default_factory=threading.Event)
     is_left: bool = False
     has_doubted: bool = False
+    share: float = 1.0
     size_wh: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
@@ -127,6 +129,11 @@ class Visit:
         features = 0 if self.encoded is None else self.encoded.embeds.nbytes
         words = sum(len(str(message["content"])) for message in list(self.messages))
         return sum(pictures.values()) + features + sum(shown.mask.nbytes for shown in list(self.masks)) + 4 * words
+
+    def look(self, share: float) -> None:
+        """From the next question on, encode the picture from this share of its pixels."""
+        if share != self.share:
+            self.share, self.encoded = share, None
 
     def begin_answer(self) -> threading.Event | None:
         """Start an answer: its stop event, or None while another one is in progress. `end_answer` must follow."""
@@ -225,7 +232,7 @@ class Visit:
     def restarted(self) -> "Visit":
         """A new visit with the same picture and vision features and no dialogue; leaves this one."""
         self.leave()
-        return Visit(self.picture, self.opacity, self.encoded, size_wh=self.size_wh)
+        return Visit(self.picture, self.opacity, self.encoded, share=self.share, size_wh=self.size_wh)
 
 
 def close_visit(visit: Visit) -> None:

@@ -37,12 +37,14 @@ class ImageEncoder:
             cache.keep_image(digest, encoded)
         return encoded
 
-    def encode_smaller(self, turn: Turn, clock: PhaseClock, share: float) -> Turn:
+    def encode_smaller(self, image: ImageLike, clock: PhaseClock, share: float) -> EncodedImage:
+        """Encode the image, loaded and checked, at a share of its pixels. Raises ImageError."""
+        picture = image.image if isinstance(image, EncodedImage) else load_image(image, self.limits)
+        return self.encode_picture(picture, clock, share)[0]
+
+    def with_smaller(self, turn: Turn, clock: PhaseClock, share: float) -> Turn:
         """The turn with its image, if it has one, encoded at a share of its pixels."""
-        if turn.image is None:
-            return turn
-        picture = turn.image.image if isinstance(turn.image, EncodedImage) else load_image(turn.image, self.limits)
-        return replace(turn, image=self.encode_picture(picture, clock, share)[0])
+        return turn if turn.image is None else replace(turn, image=self.encode_smaller(turn.image, clock, share))
 
     def encode_picture(
         self, picture: Image.Image, clock: PhaseClock, share: float = 1.0

@@ -34,6 +34,7 @@ class FakePredictor:
         self.limits: list[float | None] = []
         self.written = 0
         self.encoded = 0
+        self.shares: list[float] = []
         self.quantization = "none"
         self.lock = threading.RLock()
         self.conversation_cache = ConversationCache()
@@ -45,8 +46,9 @@ class FakePredictor:
         if not prompt.strip():
             raise PromptError("Type a request first.")
 
-    def encode_image(self, image: Image.Image | str | Path) -> EncodedImage:
+    def encode_image(self, image: Image.Image | str | Path, share: float = 1.0) -> EncodedImage:
         self.encoded += 1
+        self.shares.append(share)
         return EncodedImage(load_image(image), torch.zeros(4, 2), torch.tensor([[1, 4, 4]]), (2, 2), 0.01, 0)
 
     def stream(

@@ -86,6 +86,31 @@ def test_a_refused_picture_does_not_disturb_the_answer(tmp_path: Path) -> None:
     assert not visit.stop.is_set()
 
 
+def test_a_slow_model_may_look_at_a_quarter_of_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each question anew: the picture is encoded again when the choice changes, and the dialogue goes on."""
+    predictor, visit = FakePredictor(), visit_of()
+    slot = slot_of(predictor)
+    assert slot.wait(9)
+    assert handlers.watch_loading(slot)["fast"].visible is False
+    list(answering.ask(slot, "segment", visit, fast=True))
+    assert predictor.shares == [1.0]  # a small model has no need of it
+    monkeypatch.setattr("demo.loading.SLOW_PARAMETERS", 1_000_000)
+    assert handlers.watch_loading(slot)["fast"].visible is True
+    for fast in (True, True, False):
+        list(answering.ask(slot, "segment", visit, fast=fast))
+    assert predictor.shares == [1.0, 0.25, 1.0]
+    restarted = visit.restarted()
+    list(answering.ask(slot, "segment", restarted))
+    list(answering.ask_again(slot, restarted, fast=True))
+    assert predictor.shares == [1.0, 0.25, 1.0, 0.25]
+    pictures = [[turn.image for turn in turns] for turns in predictor.conversations[:4]]
+    assert [len(images) for images in pictures] == [1, 3, 5, 7]
+    assert all(image is None for images in pictures for image in images[1:])
+    first, second, third, fourth = (images[0] for images in pictures)
+    assert second is third
+    assert len({id(image) for image in (first, second, fourth)}) == 3
+
+
 def test_a_second_question_during_an_answer_stays_in_the_box() -> None:
     visit = visit_of()
     visit.begin_answer()

@@ -60,6 +60,9 @@ def test_a_share_of_the_pixels(stamp: StampPredictor) -> None:
     grids = [stamp.processor.encode_image(PICTURE, share)[1].tolist() for share in (1.0, 0.25, 1e-9)]
     assert [stamp.processor.n_image_tokens(torch.tensor(grid[0])) for grid in grids] == [FULL, QUARTER, 1]
     assert stamp.processor.image_processor.size["longest_edge"] == 224 * 224
+    encoded = [stamp.encode_image(PICTURE, share) for share in (1.0, 0.25)]
+    assert [len(one.embeds) for one in encoded] == [FULL, QUARTER]
+    assert encoded[1].image.size == encoded[0].image.size
 
 
 def test_a_picture_that_is_too_large_is_looked_at_once_more_in_a_smaller_size(
