@@ -27,7 +27,7 @@ from transformers import DynamicCache
 
 from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.reporting.report_table import markdown, number
-from benchmarks.studies.operations import busy_share
+from benchmarks.studies.other_load import busy_share
 from benchmarks.studies.speed import PROMPT, check_least, picture, write_rows
 from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.load_options import LoadOptions

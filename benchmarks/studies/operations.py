@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.studies.other_load import busy_share, busy_words
 from benchmarks.studies.visitors import PATIENCE_S, Asked, Server, Visitor, watching
 from stamp.files import write_atomically
 
@@ -90,11 +90,6 @@ def run_operations(config: OperationsConfig, out: Path, page: Path) -> dict[str,
     write_atomically(out, json.dumps(record, indent=1) + "\n")
     write_atomically(page, operations_page(record))
     return record
-
-
-def busy_share() -> float:
-    """The share of the machine that others use now, over two seconds."""
-    return round(psutil.cpu_percent(2.0) / 100, 2)
 
 
 def picture() -> bytes:
@@ -216,7 +211,7 @@ def operations_page(record: dict[str, Any]) -> str:
         "it like browsers and programs do. Limits for each address are off (`--trusted`), as all visitors come from one.",
         "",
         f"{where['hardware']}, {where['date']}, commit {where['commit']}"
-        f"{', with uncommitted changes' if where.get('uncommitted_changes') else ''}. {busy(record['busy_before'])}",
+        f"{', with uncommitted changes' if where.get('uncommitted_changes') else ''}. {busy_words(record['busy_before'])}",
         "",
         "| Visitors at once | answers | answers a second | first word, s | first mask, s | whole answer, s |",
         "|---:|---:|---:|---:|---:|---:|",
@@ -240,15 +235,6 @@ def operations_page(record: dict[str, Any]) -> str:
         "`--max-seconds` bounds an answer.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def busy(share: float) -> str:
-    """How busy the machine was with other things, in words."""
-    if share < 0.1:
-        return f"The machine was otherwise idle ({share:.0%} in use before)."
-    return (
-        f"Measured beside a busy process: {share:.0%} of the machine was in use before, so all seconds are pessimistic."
-    )
 
 
 def _row(found: dict[str, Any]) -> str:

@@ -12,8 +12,6 @@ import json
 import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -21,20 +19,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from tqdm import tqdm
 
 from benchmarks.provenance import provenance
+from benchmarks.studies.other_load import MOST_WHEN_IDLE, busy_process, busy_share
 from benchmarks.studies.speed import SpeedConfig, measure, picture, speed_cases
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.predictor import StampPredictor
 
 POLICY = "OMP_WAIT_POLICY"
-#: A machine is not idle if more than this share of all cores is in use before the measurement.
-MOST_LOAD_WHEN_IDLE = 0.05
-LOAD_WINDOW_S = 3.0
-BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with the process that started it
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class ThreadsConfig:
 
 def run_threads(options: LoadOptions, config: ThreadsConfig, out: Path) -> dict[str, Any]:
     """Measure, write the record to the file `out`, and return it. options: how to load the model."""
-    load = psutil.cpu_percent(LOAD_WINDOW_S) / 100
+    load = busy_share()
     settings = config.settings()
     with ExitStack() as stack:
         workers = [stack.enter_context(_worker(setting, options, config.side_px)) for setting in settings]
@@ -77,12 +71,12 @@ def run_threads(options: LoadOptions, config: ThreadsConfig, out: Path) -> dict[
             about = next(worker.recv() for worker in workers)
         except EOFError as error:
             raise ValueError("The model could not be loaded; see the error above.") from error
-        idle = None if load > MOST_LOAD_WHEN_IDLE else _rounds(workers, config, "idle")
+        idle = None if load > MOST_WHEN_IDLE else _rounds(workers, config, "idle")
         for _ in range(config.busy):
             stack.enter_context(busy_process())
         busy = _rounds(workers, config, "busy")
     record = {
-        "provenance": about | {"threads": None, "config": asdict(config), "load_before": round(load, 2)},
+        "provenance": about | {"threads": None, "config": asdict(config), "load_before": load},
         "rows": [
             asdict(setting) | {"idle_s": None if idle is None else idle[number], "busy_s": busy[number]}
             for number, setting in enumerate(settings)
@@ -140,17 +134,6 @@ def _answer_on_demand(parent: Connection, threads: int, options: LoadOptions, si
             parent.send(measure(predictor, image, case, "ours").wall_s)
     except (EOFError, BrokenPipeError):  # the parent is done
         pass
-
-
-@contextmanager
-def busy_process() -> Iterator[None]:
-    """A process that keeps one core busy, for the time of the block."""
-    process = subprocess.Popen([sys.executable, "-c", BUSY])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def threads_table(record: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.checkpoints import BACKBONE, MethodOptions, add_method_options, missing_checkpoints
 from benchmarks.reporting.report_table import markdown, number
-from benchmarks.studies.operations import busy, busy_share
+from benchmarks.studies.other_load import busy_share, busy_words
 
 if TYPE_CHECKING:  # the page reads the file and needs no model
     from PIL import Image
@@ -236,5 +236,5 @@ def origin(record: Mapping[str, Any]) -> str:
     return (
         f"{about['n']} rounds of {about['samples']} requests; {about['hardware']}, {about['dtype']}, "
         f"{about['threads']} thread{'s' * (about['threads'] != 1)}; {about['date']}, commit {about['commit']}{changed}."
-        f" {busy(about['busy_before'])}"
+        f" {busy_words(about['busy_before'])}"
     )

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 from PIL import Image
 from torch import nn
 
 from benchmarks.methods.teacher_forcing import decode
 from benchmarks.provenance import precision_of, provenance, threads_of
+from benchmarks.studies.other_load import MOST_WHEN_IDLE, busy_process, busy_share
 from benchmarks.studies.speed import (
     Case,
     Row,
@@ -34,7 +34,6 @@ from benchmarks.studies.speed import (
     summarise,
     write_rows,
 )
-from benchmarks.studies.threads import LOAD_WINDOW_S, MOST_LOAD_WHEN_IDLE, busy_process
 from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.quantization import check_vision
@@ -92,12 +91,12 @@ def run_vision(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str
     Raises CheckpointError, also where the tower cannot compute in int8, and ValueError for a clock that cannot time.
     """
     check_vision("int8", choose_device(options.device))
-    before = psutil.cpu_percent(LOAD_WINDOW_S) / 100
+    before = busy_share()
     predictor = load_timed(replace(options, vision="none"), config.clock)
     about = provenance(predictor, options.model)
     image, idle = picture(config.side_px), vision_cases(predictor, config, "idle")
     busy = [replace(case, name=case.name.replace("idle", "busy")) for case in idle]
-    if before > MOST_LOAD_WHEN_IDLE:
+    if before > MOST_WHEN_IDLE:
         idle = []
 
     def measured() -> Iterator[Row]:
@@ -108,7 +107,7 @@ def run_vision(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str
     out.mkdir(parents=True, exist_ok=True)
     rows = write_rows(measured(), out / ROWS_FILE)
     record = {
-        "provenance": about | {"n": config.repeats, "load_before": round(before, 2), "config": asdict(config)},
+        "provenance": about | {"n": config.repeats, "load_before": before, "config": asdict(config)},
         "cases": summarise(rows, [*idle, *busy]),
     }
     (out / SUMMARY_FILE).write_text(json.dumps(record, indent=1) + "\n")

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.studies import threads
+from benchmarks.studies.other_load import BUSY
 from benchmarks.studies.threads import Setting, ThreadsConfig, threads_table
 
 MODEL = Path(__file__).parents[2] / "parity" / "models" / "tied"
@@ -31,7 +32,7 @@ def test_settings_take_turns_idle_and_busy(
     assert record["provenance"]["config"] == {"threads": [1], "busy": 1, "repeats": 2, "warmups": 1, "side_px": 112}
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
     assert threads_table(record) in capsys.readouterr().out
-    assert not [child for child in psutil.Process().children() if threads.BUSY in child.cmdline()]
+    assert not [child for child in psutil.Process().children() if BUSY in child.cmdline()]
 
 
 def test_a_machine_at_work_has_no_idle_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.studies import vision
+from benchmarks.studies import other_load, vision
 from benchmarks.studies.vision import ROWS_FILE, SUMMARY_FILE, vision_table
 from stamp.checkpoints import quantization
 from tests.model.test_parity import PARITY
@@ -20,7 +20,7 @@ OPTIONS += ["--vision", "int8"]  # must not leave the full tower in int8, too
 @pytest.fixture(autouse=True)
 def fast_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantization, "has_fast_int8", lambda: True)
-    monkeypatch.setattr(vision, "LOAD_WINDOW_S", 0.01)
+    monkeypatch.setattr(other_load, "WINDOW_S", 0.01)
 
 
 def measured(out: Path) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def measured(out: Path) -> dict[str, Any]:
 
 
 def test_idle_and_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision, "MOST_LOAD_WHEN_IDLE", 2.0)
+    monkeypatch.setattr(vision, "MOST_WHEN_IDLE", 2.0)
     record = measured(tmp_path)
     assert list(record["cases"]) == ["idle, whole", "idle, quarter", "busy, whole", "busy, quarter"]
     rows = [json.loads(line) for line in (tmp_path / ROWS_FILE).read_text().splitlines()]
@@ -48,5 +48,5 @@ def test_idle_and_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_on_a_busy_machine_nothing_is_called_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vision, "MOST_LOAD_WHEN_IDLE", -1.0)
+    monkeypatch.setattr(vision, "MOST_WHEN_IDLE", -1.0)
     assert list(measured(tmp_path)["cases"]) == ["busy, whole", "busy, quarter"]
