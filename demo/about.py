@@ -57,7 +57,8 @@ for it:
     python app.py --model 2b                                      # JiaZL/STAMP-2B-uni
     python app.py --model 7b --base Qwen/Qwen2-VL-7B-Instruct     # JiaZL/STAMP-7B-lora, an adapter
 
-Models with a billion parameters or more load in nf4. Only safetensors files are read, and no remote code runs.
+Models with a billion parameters or more load in nf4, or in int8 on a CPU that is fast at it. Only safetensors files
+are read, and no remote code runs.
 """
 
 LIMITS = """

@@ -4,13 +4,16 @@ The server keeps nothing: to continue a conversation, a client sends back the on
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from demo import gpu
+from demo.background import POLL_S
 from demo.chat.answering import refinements
 from demo.chat.chat import status_and_sentence
 from demo.chat.picture import FileImage
@@ -27,6 +30,8 @@ log = logging.getLogger(__name__)
 
 WENT_WRONG = "Something went wrong while answering. Please try again."
 NOBODY_WAITS = "Stopped: nobody waits for this answer any more."
+#: Held by the call whose picture is in memory, from before it is decoded: pictures keep their original size here.
+ONE_CALL = threading.BoundedSemaphore(1)
 
 
 def segment_endpoint(slot: ModelSlot, page: Page) -> Callable[..., tuple[Image.Image, dict[str, Any]]]:
@@ -92,18 +97,33 @@ def answer(
         predictor.check_prompt(question)
     if refine not in offered(slot):
         raise PromptError(f"refine must be one of {', '.join(offered(slot))}, got {refine!r:.40}.")
-    if not slot.acquire(should_stop):
-        raise ModelUnavailableError(NOBODY_WAITS)
-    line.begin()
-    try:  # for the whole answer, as on the page; the picture is large, so it is opened only now
-        image = DECODER.load(path, predictor.image_limits)
-        segmentation = gpu.segment(predictor, image, prompt, should_stop, slot.max_seconds, refine, history)
-        line.end(segmentation)
-        conversation = to_conversation([*history, (prompt, segmentation.response)])
-        record = segmentation.to_record() | {"conversation": conversation}
-        return draw_overlay(image, segmentation.masks), record
+    with _one_call(should_stop) as mine:
+        # Decoding can take long, so the model is free meanwhile.
+        image = DECODER.load(path, predictor.image_limits) if mine else None
+        if image is None or not slot.acquire(should_stop):
+            raise ModelUnavailableError(NOBODY_WAITS)
+        line.begin()
+        try:  # for the whole answer, as on the page
+            segmentation = gpu.segment(predictor, image, prompt, should_stop, slot.max_seconds, refine, history)
+            line.end(segmentation)
+            conversation = to_conversation([*history, (prompt, segmentation.response)])
+            record = segmentation.to_record() | {"conversation": conversation}
+            return draw_overlay(image, segmentation.masks), record
+        finally:
+            predictor.lock.release()
+
+
+@contextmanager
+def _one_call(should_stop: Callable[[], bool]) -> Iterator[bool]:
+    """Wait for earlier calls; yield False if nobody waits for this one any more."""
+    held = False
+    while not held and not should_stop():
+        held = ONE_CALL.acquire(timeout=POLL_S)
+    try:
+        yield held
     finally:
-        predictor.lock.release()
+        if held:
+            ONE_CALL.release()
 
 
 def offered(slot: ModelSlot) -> tuple[str, ...]:

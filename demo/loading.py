@@ -155,7 +155,7 @@ class ModelSlot:
 
     @property
     def is_slow(self) -> bool:
-        """Whether a large model answers without a GPU: an answer then takes most of a minute."""
+        """Whether a large model answers without a GPU: an answer then takes a minute or more."""
         return self.info is not None and self.info.device == "cpu" and self.info.parameters >= SLOW_PARAMETERS
 
     @property

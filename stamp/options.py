@@ -15,7 +15,7 @@ _HELP = {
     "revision": "branch, tag or commit of a hub id",
     "device": "auto, cpu, cuda, cuda:1, ...",
     "dtype": "auto, float32, bfloat16 or float16",
-    "quantization": "none, int8, nf4, or auto: nf4 from a billion parameters on",
+    "quantization": "none, int8, nf4, or auto: from a billion parameters on int8 on a CPU with VNNI, otherwise nf4",
     "vision": "the vision tower on a CPU: none, int8, or auto: int8 if a large model is in int8",
     "min_pixels": "least pixels of a picture after resizing",
     "max_pixels": "most pixels of a picture after resizing; fewer are faster",

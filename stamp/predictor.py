@@ -95,7 +95,8 @@ class StampPredictor:
 
         device: "auto" (CUDA when there is one), "cpu", "cuda", "cuda:1" ... dtype: "float32", "bfloat16", "float16",
         or "auto": bfloat16, but float32 on a CPU without bfloat16 matrix units if the memory allows.
-        quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": nf4 from a billion parameters on.
+        quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": from a billion parameters on int8 where a CPU is
+        fast at it, otherwise nf4.
         vision: "none", "int8" (the vision tower, on a CPU), or "auto": int8 if a large model is in int8.
         base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
         after resizing. report: gets a line at each step and while downloading; None shows bars

@@ -27,7 +27,7 @@ from transformers import DynamicCache
 
 from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.reporting.report_table import markdown, number
-from benchmarks.studies.other_load import busy_share
+from benchmarks.studies.other_load import busy_share, busy_words
 from benchmarks.studies.speed import PROMPT, check_least, picture, write_rows
 from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.load_options import LoadOptions
@@ -207,9 +207,9 @@ def batching_table(record: dict[str, Any]) -> str:
     where = record["provenance"]
     sizes = f"{where['prompt_tokens']} tokens of prompt, {where['mask_tokens']} mask tokens"
     facts = f"{precision_of(where)}, {where['hardware']}, {threads_of(where)}; n = {where['n']} rounds"
-    load = f"{where['busy_before']:.0%} of the processor was in use by others before"
+    load = busy_words(where["busy_before"])
     return (
         f"{markdown(header, lines, words=1)}\n\nTimes as fast for an answer of {WORDS} words with a mask, with batches "
         f"only where they gain, and without drawing the mask: {gains} conversations.\n\n"
-        f"{where['model']}, {sizes}, {facts}, {where['date']}, commit {where['commit']}; {load}."
+        f"{where['model']}, {sizes}, {facts}, {where['date']}, commit {where['commit']}. {load}"
     )

@@ -32,7 +32,6 @@ from stamp.training.card.card import FIGURES_FILE, GALLERY_FILE, write_card
 from stamp.training.card.scene_set import write_cutout_set
 from stamp.training.card.sections import CUTOUTS_FILE, REFUSALS_FILE
 from stamp.training.scenes.art import ArtLibrary
-from stamp.training.scenes.rasterise import ArtError
 from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
 #: Subfolders for the records of photographs and of things cut out of them, and for the scenes with these things.
@@ -53,6 +52,7 @@ def write_figures(
     photographs unchanged. out: folder for the records; a stopped run is resumed there. The card's files go into
     `model`. Returns the benchmark's exit status; if it is not 0 (stopped or failed), no card is written.
     """
+    library = ArtLibrary(art, TRAINING_STYLES, taught_nouns())  # refused before anything is measured
     load = LoadOptions(model, device=device, dtype="float32")
     options = RunOptions("scenes", out, methods=("stamp",), memory=False, loading=MethodOptions(load))
     status = run_benchmark(options)
@@ -78,7 +78,6 @@ def write_figures(
     predictor = StampPredictor.load(load)
     answers = list(ask_unseen(predictor, open_dataset("scenes", ("known",))))
     (model / REFUSALS_FILE).write_text(json.dumps(refusals(answers, records), indent=1) + "\n")
-    library = ArtLibrary(art, TRAINING_STYLES, taught_nouns())
     print(quantization_study.study_checkpoint(model, library, studied_scenes, device))
     print(refinement_study.study_checkpoint(model, library, studied_scenes, device, out=model))
     write_card(run, model)
@@ -94,7 +93,7 @@ def _measure_cutouts(options: RunOptions, art: Path, photos: Path) -> int:
     if not (scenes / SCENES_FILE).exists():
         try:
             write_cutout_set(art, photos, CUTOUT_SCENES, scenes)
-        except (ArtError, ValueError) as error:
+        except ValueError as error:
             print(f"left out: things cut out of photographs. {error}", file=sys.stderr)
             return 0
     return run_benchmark(replace(options, dataset="cutouts", root=scenes, out=options.out / CUTOUTS_FOLDER))

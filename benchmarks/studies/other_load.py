@@ -20,7 +20,7 @@ def busy_share() -> float:
 
 def busy_words(share: float) -> str:
     """How busy the machine was with other things, in a sentence."""
-    if share < 0.1:
+    if share <= MOST_WHEN_IDLE:
         return f"The machine was otherwise idle ({share:.0%} in use before)."
     return (
         f"Measured beside a busy process: {share:.0%} of the machine was in use before, so all seconds are pessimistic."

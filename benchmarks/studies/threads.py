@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.provenance import provenance
-from benchmarks.studies.other_load import MOST_WHEN_IDLE, busy_process, busy_share
+from benchmarks.studies.other_load import MOST_WHEN_IDLE, busy_process, busy_share, busy_words
 from benchmarks.studies.speed import SpeedConfig, measure, picture, speed_cases
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.predictor import StampPredictor
@@ -76,7 +76,7 @@ def run_threads(options: LoadOptions, config: ThreadsConfig, out: Path) -> dict[
             stack.enter_context(busy_process())
         busy = _rounds(workers, config, "busy")
     record = {
-        "provenance": about | {"threads": None, "config": asdict(config), "load_before": load},
+        "provenance": about | {"threads": None, "config": asdict(config), "busy_before": load},
         "rows": [
             asdict(setting) | {"idle_s": None if idle is None else idle[number], "busy_s": busy[number]}
             for number, setting in enumerate(settings)
@@ -150,9 +150,9 @@ def threads_table(record: dict[str, Any]) -> str:
         cells = [_cell(medians[column][number], medians[column]) for column in names]
         wait = "asleep (PASSIVE)" if row["policy"] else "spinning (libgomp's own)"
         lines.append(f"| {wait} | {row['threads']} | {' | '.join(cells)} |")
-    load = f"{about['load_before']:.0%} of the processor was in use by others before"
+    load = busy_words(about["busy_before"])
     facts = f"{about['hardware']}; n = {about['config']['repeats']}, {about['dtype']}, {about['date']}"
-    return "\n".join([*lines, "", f"{facts}, commit {about['commit']}; {load}."])
+    return "\n".join([*lines, "", f"{facts}, commit {about['commit']}. {load}"])
 
 
 def _cell(value: float | None, column: Sequence[float | None]) -> str:

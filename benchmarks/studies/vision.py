@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks.methods.teacher_forcing import decode
 from benchmarks.provenance import precision_of, provenance, threads_of
-from benchmarks.studies.other_load import MOST_WHEN_IDLE, busy_process, busy_share
+from benchmarks.studies.other_load import MOST_WHEN_IDLE, busy_process, busy_share, busy_words
 from benchmarks.studies.speed import (
     Case,
     Row,
@@ -107,7 +107,7 @@ def run_vision(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str
     out.mkdir(parents=True, exist_ok=True)
     rows = write_rows(measured(), out / ROWS_FILE)
     record = {
-        "provenance": about | {"n": config.repeats, "load_before": before, "config": asdict(config)},
+        "provenance": about | {"n": config.repeats, "busy_before": before, "config": asdict(config)},
         "cases": summarise(rows, [*idle, *busy]),
     }
     (out / SUMMARY_FILE).write_text(json.dumps(record, indent=1) + "\n")
@@ -125,5 +125,5 @@ def vision_table(record: dict[str, Any]) -> str:
             lines.append(f"| {name} | {tower} | {numbers} | {ratio} |")
     where = f"{about['config']['clock']} seconds, {threads_of(about)}, {about['hardware']}"
     facts = f"{about['model']} in {precision_of(about)}, {where}"
-    load = f"{about['load_before']:.0%} of the processor was in use by others before"
-    return "\n".join([*lines, "", f"{facts}; n = {about['n']}, {about['date']}, commit {about['commit']}; {load}."])
+    load = busy_words(about["busy_before"])
+    return "\n".join([*lines, "", f"{facts}; n = {about['n']}, {about['date']}, commit {about['commit']}. {load}"])

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -110,15 +110,15 @@ class MethodPool:
                 self._one_at_a_time.release()
 
     @contextmanager
-    def machine(self, stop: threading.Event) -> Iterator[bool]:
+    def machine(self, should_stop: Callable[[], bool]) -> Iterator[bool]:
         """Hold the lock of the page's model, so that no answer runs at the same time; yield False if stopped first.
 
-        Questions that wait for answers go first.
+        Questions that wait for answers go first. should_stop: asked while waiting.
         """
         lock, held = self.slot.get().lock, False
-        while not held and not stop.is_set():
+        while not held and not should_stop():
             if self.slot.has_questions:
-                stop.wait(POLL_S)
+                time.sleep(POLL_S)
             else:
                 held = lock.acquire(timeout=POLL_S)
         try:

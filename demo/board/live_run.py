@@ -106,7 +106,7 @@ def _measure(
     put(Ready(len(samples) * len(methods), tuple(missing), hardware))
     records, deadline = run_samples(methods, samples, warmups=0), Deadline(stop)
     while not deadline.is_set():
-        with pool.machine(stop) as held:
+        with pool.machine(deadline.is_set) as held:
             deadline.start()
             if not held or (record := next(records, None)) is None:
                 return
@@ -134,7 +134,7 @@ def _load(
     methods, missing = [], []
     for label in labels:
         put(Doing(f"Loading {method_name(label)}…"))
-        with pool.machine(stop) as held:
+        with pool.machine(stop.is_set) as held:
             if not held:
                 break
             try:

@@ -103,13 +103,16 @@ def _race(pool: MethodPool, entry: Entry, stop: threading.Event, put: Callable[[
         for number, label in enumerate(entry.labels if mine else ()):
             if stop.is_set():
                 return
+            not_begun = Lane(label, problem=NOT_BEGUN.format(deadline.cap_s), is_cut=True)
             if deadline.is_out_of_time:
-                put(Lane(label, problem=NOT_BEGUN.format(deadline.cap_s), is_cut=True))
+                put(not_begun)
                 continue
             put(Began(label, number))
-            with pool.machine(stop) as held:
+            with pool.machine(deadline.is_set) as held:
                 if held:
                     put(_run_lane(pool, label, entry, deadline))
+                elif deadline.is_out_of_time:
+                    put(not_begun)
 
 
 def _run_lane(pool: MethodPool, label: str, entry: Entry, deadline: Deadline) -> Lane:

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from demo.board.results import RESULTS
 from demo.gpu import is_lent
-
-#: Values of STAMP_LIVE that turn the live features off.
-OFF = ("off", "0", "false", "no")
+from demo.security.limits import OFF
 
 
 @dataclass(frozen=True)

@@ -107,12 +107,17 @@ def show_only(visit: Visit, index: int) -> None:
 
 
 def invert(visit: Visit, index: int) -> Updates:
-    """Invert a mask, or restore it; the first time, the inverse joins the downloads as a PNG."""
+    """Invert a mask, or restore it; the first time, the inverse joins the downloads as a PNG.
+
+    Not while an answer is written, which still names its masks and writes their files.
+    """
+    if not visit.idle.is_set():
+        return {}
     shown = visit.masks[index]
     is_inverse = shown.label.startswith(ALL_BUT)
     label = shown.label.removeprefix(ALL_BUT) if is_inverse else ALL_BUT + shown.label
     visit.masks[index] = replace(shown, mask=~shown.mask, share=1 - shown.share, label=label)
-    if is_inverse or not Path(shown.file).is_file():  # the answer has not ended, or the file was cleaned up
+    if is_inverse or not Path(shown.file).is_file():  # it could not be written, or was cleaned up
         return {}
     path = write_inverse(visit, index)
     if path not in visit.downloads:
@@ -126,7 +131,13 @@ def mask_updates(visit: Visit) -> Updates:
 
 
 def download_updates(visit: Visit) -> Updates:
-    """The downloads of the latest answer, and those of earlier ones in a collapsed section."""
+    """The downloads of the latest answer, and those of earlier ones in a collapsed section.
+
+    Files may have been cleaned up in the meantime (`demo.security.scratch`); the page cannot show these.
+    """
+    visit.downloads, visit.earlier = (
+        [path for path in paths if Path(path).is_file()] for paths in (visit.downloads, visit.earlier)
+    )
     return {
         "downloads": gr.File(value=visit.downloads or None, visible=bool(visit.downloads)),
         "earlier": gr.File(value=visit.earlier or None),

@@ -7,6 +7,7 @@ Only the routes that the page and `/segment` need are listed here; everything el
 import json
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from demo.security.presence import Presence
 API = "/gradio_api"
 NOT_FOUND = "Not found"
 TOO_LARGE = "This file is too large. A picture may have up to 20 MB."
+TOO_LONG = "This request is too long. Shorten your text, or begin a new conversation."
 #: A picture of 20 MB, a little more so that the loader's own sentence is heard, and the form around it.
 MAX_UPLOAD_BYTES = 26_000_000
 #: What an event sends along: words, numbers, the path of an upload.
@@ -50,6 +52,11 @@ class Route:
     per_minute: int | None = None
     stays_open: Literal["tab", "reader", "upload"] | None = None
     problem: Callable[[bytes], str | None] | None = None
+
+    @property
+    def refusal(self) -> str:
+        """What a client hears whose request is larger than that."""
+        return TOO_LARGE if self.body_bytes == MAX_UPLOAD_BYTES else TOO_LONG
 
     @property
     def can_last(self) -> bool:
@@ -108,7 +115,7 @@ class Rates:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self.clock = clock
-        self._left: dict[tuple[str, str], tuple[float, float]] = {}
+        self._left: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()  # the latest is last
 
     def take(self, who: str, what: str, per_minute: int) -> bool:
         """Whether one more may be; if so, it is counted."""
@@ -117,9 +124,10 @@ class Rates:
         left = min(per_minute, left + (now - at) * per_minute / 60)
         if left < 1:
             return False
-        if len(self._left) >= self.MAX_KEPT:  # what is older than a minute is full again
-            self._left = {key: value for key, value in self._left.items() if now - value[1] < 60}
         self._left[who, what] = (left - 1, now)
+        self._left.move_to_end((who, what))
+        if len(self._left) > self.MAX_KEPT:  # made-up addresses must not fill the memory
+            self._left.popitem(last=False)
         return True
 
 
@@ -162,9 +170,9 @@ class Gate:
             await self._hold(route, path, address, scope, receive, send)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        body = Body(receive, send, route.body_bytes)
+        body = Body(receive, send, route)
         if body.is_announced_too_large(Headers(scope=scope)):
-            await refuse(send, 413, TOO_LARGE)
+            await refuse(send, 413, route.refusal)
         elif route.problem and (problem := route.problem(await body.read_ahead())) and not body.is_refused:
             await refuse(send, 422, problem)
         else:
@@ -229,8 +237,8 @@ def guarded(send: Send) -> Send:
 class Body:
     """The body of a request, counted. A body that grows too large is refused, and the application sees a hang-up."""
 
-    def __init__(self, receive: Receive, send: Send, max_bytes: int):
-        self._receive, self._send, self.max_bytes = receive, send, max_bytes
+    def __init__(self, receive: Receive, send: Send, route: Route):
+        self._receive, self._send, self.route = receive, send, route
         self.n_bytes = 0
         self.is_refused = False
         self.has_started = False
@@ -239,7 +247,7 @@ class Body:
     def is_announced_too_large(self, headers: Headers) -> bool:
         """Whether the request itself says so."""
         announced = headers.get("content-length", "0")
-        return announced.isdecimal() and int(announced) > self.max_bytes
+        return announced.isdecimal() and int(announced) > self.route.body_bytes
 
     async def pass_to(self, app: ASGIApp, scope: Scope) -> None:
         """Let the application answer."""
@@ -268,9 +276,9 @@ class Body:
             return {"type": "http.disconnect"}
         message = await self._receive()
         self.n_bytes += len(message.get("body", b""))
-        if self.n_bytes > self.max_bytes and not self.has_started:
+        if self.n_bytes > self.route.body_bytes and not self.has_started:
             self.is_refused = True
-            await refuse(self._send, 413, TOO_LARGE)
+            await refuse(self._send, 413, self.route.refusal)
             return {"type": "http.disconnect"}
         return message
 

@@ -7,8 +7,8 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 #: Said whenever a limit is reached, whichever it is.
 BUSY = "Many questions have come in at once. Nothing you typed is lost: please try again in a minute."
-#: Values of STAMP_TRUSTED that leave the limits on.
-OFF = ("", "off", "0", "false", "no")
+#: Values of a variable of the environment that say no.
+OFF = ("off", "0", "false", "no")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trusted",
         action="store_true",
-        default=os.environ.get("STAMP_TRUSTED", "").strip().lower() not in OFF,
+        default=os.environ.get("STAMP_TRUSTED", "").strip().lower() not in ("", *OFF),
         help="no limits per address: for a page that only people you trust can reach",
     )
 

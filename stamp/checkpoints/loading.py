@@ -112,12 +112,12 @@ def _load_whole(
     refuse_unlike_head(folder, shapes)
     parameters = sum(_numel(shape) for shape in shapes.values())
     saved = saved_quantization(folder)
-    mode = choose_quantization(options.quantization, saved, parameters)
+    device = choose_device(options.device)
+    mode = choose_quantization(options.quantization, saved, parameters, device)
     if options.merge and mode != "none":
         raise CheckpointError("Merging an adapter into quantized weights loses precision: merge without quantization.")
     if saved is not None:
         _refuse_other_dtype(folder, options.dtype, saved)
-    device = choose_device(options.device)
     if saved is None:
         dtype = _choose_dtype(options.dtype, device, _memory_bytes(shapes, mode, torch.float32))
         needed = _memory_bytes(shapes, mode, dtype)
@@ -226,7 +226,7 @@ def _refuse_without_memory(needed: int, device: torch.device, mode: str) -> None
     """Compare the weights with the free memory. It ignores activations and caches, so it may accept too much."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     if needed > free:
-        advice = "use --quantization nf4, " if mode == "none" else ""
+        advice = "" if mode == "nf4" else "use --quantization nf4, "
         raise CheckpointError(
             f"The weights need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free on {device}: "
             f"{advice}close other programs, or use a machine with more memory."

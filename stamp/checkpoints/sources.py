@@ -1,6 +1,6 @@
 """Where checkpoints come from: short names, folders, hub ids, and the base model of an adapter.
 
-Each becomes a local folder. Nothing is downloaded unless the user or an adapter names a hub id.
+Each becomes a local folder. Only a hub id, its short name, or the base that an adapter names is downloaded.
 """
 
 import json

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from stamp import StampPredictor
-from stamp.checkpoints import loading
+from stamp.checkpoints import loading, quantization
 from stamp.checkpoints.quantization import choose_quantization
 from stamp.errors import CheckpointError
 from stamp.training.learning.checkpoint import export_checkpoint
@@ -64,11 +64,23 @@ def bytes_of_tied(in_text: float, elsewhere: float) -> float:
     return needed
 
 
-@pytest.mark.parametrize(("parameters", "mode"), [(999_999_999, "none"), (1_000_000_000, "nf4")])
-def test_auto_quantizes_from_a_billion_parameters_on(parameters: int, mode: str) -> None:
-    assert choose_quantization("auto", None, parameters) == mode
-    assert choose_quantization("none", None, parameters) == "none"
-    assert choose_quantization("int8", None, parameters) == "int8"
+@pytest.mark.parametrize(
+    ("parameters", "device", "is_fast", "mode"),
+    [
+        (999_999_999, "cpu", True, "none"),
+        (1_000_000_000, "cpu", True, "int8"),
+        (1_000_000_000, "cpu", False, "nf4"),
+        (1_000_000_000, "cuda", True, "nf4"),
+    ],
+)
+def test_auto_quantizes_from_a_billion_parameters_on(
+    parameters: int, device: str, is_fast: bool, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantization, "has_fast_int8", lambda: is_fast)
+    place = torch.device(device)
+    assert choose_quantization("auto", None, parameters, place) == mode
+    assert choose_quantization("none", None, parameters, place) == "none"
+    assert choose_quantization("int8", None, parameters, place) == "int8"
 
 
 @pytest.mark.parametrize(

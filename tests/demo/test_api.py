@@ -59,7 +59,10 @@ def never() -> bool:
 
 
 def test_the_model_is_held_for_the_whole_answer_and_given_back(picture: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From before the picture is opened until the overlay is drawn: pictures are large."""
+    """Until the overlay is drawn; while a picture is opened, which may take long, others have the model.
+
+    Pictures are large, so that of the next call is opened after that.
+    """
     predictor = Witness()
     places: list[tuple[Any, str]] = [(DECODER, "load"), (api, "draw_overlay")]
     for owner, name in places:
@@ -67,13 +70,16 @@ def test_the_model_is_held_for_the_whole_answer_and_given_back(picture: str, mon
 
         def watched(*given: Any, whole: Any = whole) -> Any:
             predictor.was_free.append(is_free(predictor))
+            assert not api.ONE_CALL.acquire(blocking=False)
             return whole(*given)
 
         monkeypatch.setattr(owner, name, watched)
     slot = slot_of(predictor)
     slot.max_seconds = 12.5
     overlay, record = answer(slot, picture, "halves", never)
-    assert predictor.was_free == [False, False, False]
+    assert predictor.was_free == [True, False, False]
+    assert api.ONE_CALL.acquire(blocking=False)
+    api.ONE_CALL.release()
     assert is_free(predictor)
     assert overlay.size == (40, 30)
     assert [mask["area_px"] for mask in record["masks"]] == [int(half((30, 40), n).sum()) for n in (0, 1)]
@@ -141,7 +147,7 @@ def test_a_client_that_went_away_stops_its_answer(picture: str) -> None:
 
     def is_awaited(session: str) -> bool:
         asked.append(session)
-        return len(asked) < 3
+        return len(asked) < 4
 
     predictor = FakePredictor()
     endpoint = segment_endpoint(slot_of(predictor), SimpleNamespace(is_awaited=is_awaited))  # type: ignore[arg-type]

@@ -230,6 +230,24 @@ def test_the_last_question_can_be_asked_again_or_changed(answers: int) -> None:
     assert visit.downloads == []
 
 
+def test_downloads_that_were_cleaned_up_are_no_longer_offered() -> None:
+    """Gradio would raise for each, and nothing of the answer would be shown."""
+    visit, slot = visit_of(), slot_of(FakePredictor())
+    ask(slot, "halves", visit)
+    ask(slot, "halves", visit)
+    assert visit.earlier
+    gone = [visit.downloads[0], *visit.earlier]
+    for path in gone:
+        Path(path).unlink()
+    page = answering.edit_question(visit)
+    assert (visit.downloads, visit.earlier) == ([], [])
+    page = ask(slot, "halves", visit)
+    Path(visit.downloads[0]).unlink()
+    page = answering.save_conversation("nano", visit)
+    assert len(page["downloads"].value) == len(visit.downloads) == 8
+    assert all(Path(path).is_file() for path in visit.downloads)
+
+
 def test_there_is_no_question_to_go_back_to_before_the_first_and_during_an_answer() -> None:
     slot, visit = slot_of(FakePredictor()), visit_of()
     for nothing in (None, visit):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from stamp.checkpoints.provenance import provenance
 from stamp.pictures.masks import intersection_over_union
 from stamp.predictor import StampPredictor
-from stamp.training.card.scene_set import RIVALS, rivals
+from stamp.training.card.scene_set import RIVALS, SIZES_WH, rivals
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.scene_config import SceneConfig
@@ -26,8 +26,6 @@ from stamp.training.talk.answers import is_right
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.situation import Situation
 
-#: Widths and heights in pixels, used in turn: square, wide and tall.
-SIZES_WH = ((384, 384), (448, 320), (320, 448))
 BOOTSTRAP_DRAWS = 2000
 
 

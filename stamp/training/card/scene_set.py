@@ -19,6 +19,7 @@ from stamp.pictures.masks import encode_rle
 from stamp.training.scenes.art import CUTOUT_STYLES, PANORAMA_SOURCE, STYLE_SOURCES, ArtLibrary
 from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.nouns import Noun
+from stamp.training.scenes.rasterise import ArtError
 from stamp.training.scenes.scene_config import SceneConfig
 from stamp.training.scenes.scenes import VALIDATION_SEEDS, Scene, compose_scene
 from stamp.training.scenes.training_pictures import held_out_cutouts
@@ -28,6 +29,7 @@ from stamp.training.talk.makers import Maker
 from stamp.training.talk.situation import Situation
 
 TEST_SEEDS = range(VALIDATION_SEEDS.stop - 10**5, VALIDATION_SEEDS.stop)
+#: Widths and heights in pixels, used in turn: square, wide and tall.
 SIZES_WH = ((384, 384), (448, 320), (320, 448))
 EXPRESSION_MAKERS: tuple[Maker, ...] = (
     requests.segment_name,
@@ -87,17 +89,23 @@ def write_scene_set(splits: Sequence[Split], scenes_a_split: int, out: Path) -> 
             entry = scene_entry(f"{split.name}-{index:04}", split.name, scene, Lexicon.of(split.art.nouns))
             Image.fromarray(scene.image).save(out / entry["image"], quality=WEBP_QUALITY, method=6)
             lines.append(json.dumps(entry) + "\n")
-    (out / "scenes.jsonl").write_text("".join(lines))
     credits = _credits({style for split in splits for style in split.art.styles}, panorama=True)
     notices = [f"- {source}: {notice}" for source, notice in credits.items()]
     (out / "LICENCES.md").write_text("\n".join([LICENCES_HEAD, *notices]) + "\n")
     nouns = {noun for split in splits for noun in split.art.nouns}
     (out / "rivals.json").write_text(json.dumps(rivals(sorted(nouns, key=lambda noun: noun.name)), indent=1) + "\n")
+    (out / "scenes.jsonl").write_text("".join(lines))  # last, so that a set that has it is whole
 
 
 def write_cutout_set(art: Path, photos: Path, scenes: int, out: Path) -> None:
-    """The same from things cut out of held-out photographs, on held-out panoramas; one split, `cutouts`."""
-    write_scene_set([Split("cutouts", held_out_cutouts(art, photos), panorama_share=1.0)], scenes, out)
+    """The same from things cut out of held-out photographs, on held-out panoramas; one split, `cutouts`.
+
+    Raises ArtError: no panoramas are installed. ValueError: too few things could be cut out.
+    """
+    library = held_out_cutouts(art, photos)
+    if not library.panoramas:
+        raise ArtError(f"{art} has no panoramas: run `python -m stamp.training art --art {art}` first")
+    write_scene_set([Split("cutouts", library, panorama_share=1.0)], scenes, out)
 
 
 def rivals(nouns: Sequence[Noun]) -> dict[str, list[list[str]]]:

@@ -208,12 +208,14 @@ class ArtLibrary:
     def _require_files(self) -> None:
         for style in self.styles:
             if style in CUTOUT_STYLES and not self._cutouts[style]:
-                raise ArtError(f"{self.folder} has no cut-outs of photographs; call write_cutouts first")
+                raise ArtError(
+                    f"{self.folder} has no cut-outs: no photograph shows a thing that is whole and large enough"
+                )
             absent = _absent(self.folder, style, self.nouns)
             if absent:
                 raise ArtError(
                     f"{len(absent)} sprites of style {style!r} are not in {self.folder} (first: {absent[0]!r}); "
-                    f"call install_art({str(self.folder)!r}, [{style!r}]) first"
+                    f"run `python -m stamp.training art --art {self.folder}` first"
                 )
 
     def __getstate__(self) -> dict[str, object]:

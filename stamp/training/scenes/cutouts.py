@@ -51,7 +51,7 @@ def write_cutouts(photographs: Sequence[Photograph], art_folder: Path, style: st
 def _names(photographs: Sequence[Photograph]) -> str:
     """The photographs and the nouns they show, one picture a line."""
     return "\n".join(
-        sorted(f"{photo.path} {' '.join(item.noun.name for item in photo.objects)}" for photo in photographs)
+        sorted(f"{photo.path.resolve()} {' '.join(item.noun.name for item in photo.objects)}" for photo in photographs)
     )
 
 

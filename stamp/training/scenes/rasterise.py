@@ -27,7 +27,7 @@ Rasteriser = Callable[[str], Image.Image]
 Fetch = Callable[[str], Path]  # the unpacked package of a style
 
 
-class ArtError(RuntimeError):
+class ArtError(ValueError):
     """Artwork could not be installed or found; the message says what to do."""
 
 

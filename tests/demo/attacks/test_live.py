@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from PIL import Image
 
 from demo.background import POLL_S
 from demo.board.library import Library
-from demo.board.live import CAP_S, Deadline
+from demo.board.live import CAP_S, Deadline, MethodPool
 from demo.board.live_run import Order, Progress, run_events
 from demo.board.race import NOT_BEGUN, Began, Entry, Lane, race_events, replay, summary
 from demo.board.race_panel import run_race
@@ -155,13 +156,26 @@ def test_a_visitor_is_an_address_whatever_the_session() -> None:
     assert seen == ["hi 10.0.0.1"] * 2
 
 
+def test_a_run_that_only_waits_for_questions_ends_when_its_time_is_up() -> None:
+    pool = ScriptedPool(racers())
+    deadline = Deadline(threading.Event(), cap_s=0.0)
+    deadline.start()
+    with pool.slot.get().lock, ThreadPoolExecutor() as threads:
+        assert threads.submit(_held, pool, deadline).result(timeout=20) is False
+
+
+def _held(pool: MethodPool, deadline: Deadline) -> bool:
+    with pool.machine(deadline.is_set) as held:
+        return held
+
+
 def test_questions_go_before_live_runs() -> None:
     """Both wait for the machine; the run was there first."""
     pool, order = ScriptedPool(racers()), []
     lock, stop = pool.slot.get().lock, threading.Event()
 
     def run() -> None:
-        with pool.machine(stop) as held:
+        with pool.machine(stop.is_set) as held:
             order.append(("run", held))
 
     def question() -> None:

@@ -185,6 +185,17 @@ def test_rates_refill_evenly() -> None:
     assert [rates.take("a", "upload", 2) for _ in range(2)] == [True, False]
 
 
+def test_made_up_addresses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All in the same second. Whoever asked most recently is remembered."""
+    monkeypatch.setattr(Rates, "MAX_KEPT", 10)
+    rates = Rates(lambda: 0.0)
+    for number in range(100):
+        assert rates.take(str(number), "upload", 1)
+    assert len(rates._left) == 10
+    assert not rates.take("99", "upload", 1)
+    assert not rates.take("90", "upload", 1)
+
+
 @pytest.mark.parametrize(
     ("client", "address"),
     [

@@ -11,7 +11,7 @@ import pytest
 from gradio.utils import get_upload_folder
 
 from demo.security.calls import BY_NAME, BY_PLACE, NOT_JSON, SEE
-from demo.security.gate import API, MAX_EVENT_BYTES, MAX_UPLOAD_BYTES, NOT_FOUND, TOO_LARGE
+from demo.security.gate import API, MAX_EVENT_BYTES, MAX_UPLOAD_BYTES, NOT_FOUND, TOO_LARGE, TOO_LONG
 from demo.security.page import TOO_FEW
 from demo.ui import SAFETY, launch_options
 from tests.demo.attacks.stranger import Stranger, strangers_page
@@ -148,13 +148,13 @@ def test_no_other_site_may_read_answers(stranger: Stranger, origin: str) -> None
 
 
 def test_a_request_that_says_it_is_too_large_is_refused_unread(stranger: Stranger) -> None:
-    for path, most in (
-        ("queue/join", MAX_EVENT_BYTES),
-        ("call/segment", MAX_EVENT_BYTES),
-        ("upload", MAX_UPLOAD_BYTES),
+    for path, most, sentence in (
+        ("queue/join", MAX_EVENT_BYTES, TOO_LONG),
+        ("call/segment", MAX_EVENT_BYTES, TOO_LONG),
+        ("upload", MAX_UPLOAD_BYTES, TOO_LARGE),
     ):
         answer = stranger.http.post(f"{API}/{path}", content=bytes(most + 1))
-        assert (answer.status_code, answer.json()) == (413, {"detail": TOO_LARGE})
+        assert (answer.status_code, answer.json()) == (413, {"detail": sentence})
 
 
 def test_a_request_that_does_not_say_is_cut_off(stranger: Stranger) -> None:

@@ -84,6 +84,16 @@ def test_masks_are_hidden_shown_alone_and_turned_inside_out(visit: Visit) -> Non
     assert len(visit.downloads) == len(set(visit.downloads))
 
 
+def test_a_mask_is_not_inverted_while_the_answer_is_written(visit: Visit) -> None:
+    before = list(visit.masks)
+    assert visit.begin_answer()
+    pick(visit, 0, "invert")
+    assert visit.masks == before
+    visit.end_answer()
+    pick(visit, 0, "invert")
+    assert visit.masks[0].label == "all but left half"
+
+
 def test_what_a_request_may_make_up_changes_nothing(visit: Visit) -> None:
     for index, act in ((9, "select"), (-1, "select"), ("0", "only"), (None, "show"), ([0], "invert"), (0, "burn")):
         assert pick(visit, index, act) == {}

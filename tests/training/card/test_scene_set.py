@@ -16,6 +16,7 @@ from benchmarks.datasets.scenes import read_scenes
 from stamp.training.card.scene_set import TEST_SEEDS, Split, scene_entry, write_cutout_set, write_scene_set
 from stamp.training.learning.recipes import RECIPES
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, HELD_OUT_PHOTO_STYLE, STYLE_SOURCES, ArtLibrary
+from stamp.training.scenes.rasterise import ArtError
 from stamp.training.scenes.scenes import TRAIN_SEEDS, SceneConfig, compose_scene
 from stamp.training.talk.answers import is_right
 from stamp.training.talk.phrases import SEGMENT
@@ -104,6 +105,8 @@ def test_things_cut_out_of_held_out_photographs_make_a_set(tmp_path: Path) -> No
     objects = [{"mask": "masks/three.png", "mask_ids": [1], "noun": noun} for noun in nouns]
     with (photos / "annotations.jsonl").open("a") as file:
         file.write(json.dumps({"image": "images/three.jpg", "objects": objects}) + "\n")
+    with pytest.raises(ArtError, match="has no panoramas: run `python -m stamp.training art"):
+        write_cutout_set(art, photos, 3, tmp_path / "set")
     (art / "panoramas").mkdir(parents=True)
     for name, grey in ((HELD_OUT_PANORAMAS[0], 200), ("of-the-training", 20)):
         Image.new("L", (512, 256), grey).save(art / "panoramas" / f"{name}.png")

@@ -217,7 +217,7 @@ def test_the_art_command_goes_on_where_a_style_is_not_to_be_had(monkeypatch: pyt
 def test_unknown_style_and_missing_sprites_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ArtError, match=r"unknown styles \['apple'\]"):
         install_art(tmp_path, ["apple"], [])
-    with pytest.raises(ArtError, match=r"2 sprites of style 'noto' .* call install_art"):
+    with pytest.raises(ArtError, match=r"2 sprites of style 'noto' .* run `python -m stamp.training art"):
         ArtLibrary(tmp_path, ["noto"], [APPLE, CAT])
 
 
