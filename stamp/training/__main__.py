@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
-    recipes = ("words", "eyes", "backbone", "nano", "longer", "finer-eyes", "finer", "fluent", "fluent-again")
+    recipes = ("words", "eyes", "backbone", "nano", "longer", "finer-eyes", "finer", "fluent", "fluent-again", "polish")
     train.add_argument(
         "--recipe", choices=recipes, default="nano", help="in order; nano needs a backbone, the later ones a nano"
     )

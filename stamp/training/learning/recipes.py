@@ -8,7 +8,8 @@
     finer-eyes the vision tower of a trained nano on 16 x 16 cells
     finer      masks and words on that tower
     fluent     the same for longer, with twice as many exchanges about each picture
-    fluent-again  the same on other scenes: assets/stamp-nano
+    fluent-again  the same on other scenes
+    polish     the same, briefly and at a low rate: assets/stamp-nano
 
 `words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
 or from a vision tower joined with the text model of an earlier nano. Each stage has its own scenes.
@@ -98,6 +99,13 @@ def fluent_again_recipe() -> TrainingConfig:
     return TrainingConfig((replace(fluent, name="masks 16x16, more talk again", plan=plan, steps=1100),))
 
 
+def polish_recipe() -> TrainingConfig:
+    """`fluent-again` for a little longer, after more phrasings of "Where is it?" had been added."""
+    (again,) = fluent_again_recipe().stages
+    plan = replace(again.plan, seed_offset=99 * 10**7)
+    return TrainingConfig((replace(again, name="masks 16x16, polish", plan=plan, steps=280, text_lr=1e-4),))
+
+
 RECIPES = {
     "words": words_recipe,
     "eyes": eyes_recipe,
@@ -108,4 +116,5 @@ RECIPES = {
     "finer": finer_recipe,
     "fluent": fluent_recipe,
     "fluent-again": fluent_again_recipe,
+    "polish": polish_recipe,
 }

@@ -191,6 +191,16 @@ WHERE = (
     "Where should I look for the {one}?",
     "Where does the {one} stand?",
     "At which place in the image is the {one}?",
+    "What is the position of the {one}?",
+    "Is the {one} on the left or on the right?",
+    "The {one} is where?",
+    "Please say where the {one} is.",
+    "On what side do you see the {one}?",
+    "I cannot find the {one}. Where is it?",
+    "In what corner is the {one}?",
+    "In which area do I find the {one}?",
+    "Describe where the {one} is.",
+    "How do I find the {one} in the photo?",
     "In which part of the picture is the {one}?",
 )
 BIGGER = (

@@ -87,7 +87,7 @@ def test_no_training_scene_is_in_the_set_nor_in_two_stages() -> None:
         for stage in recipe().stages
     ]
     seeds.sort(key=lambda some: some.start)
-    assert len(seeds) == 10
+    assert len(seeds) == 11
     assert seeds[0].start >= TRAIN_SEEDS.start
     assert seeds[-1].stop <= TRAIN_SEEDS.stop
     assert all(some.stop <= more.start for some, more in pairwise(seeds))
