@@ -29,6 +29,7 @@ STEPS = {
     "scenes": "write an evaluation set: splits known, style (held out) and background (held out); or of cut-outs",
     "ablation": "train and measure variants of all-mask prediction from a backbone, at a small equal budget",
     "balance": "fit how readily a trained checkpoint says that something is not there; writes a new one",
+    "average": "write the mean of checkpoints of one lineage",
     "eyes": "train and measure vision towers with and without a pretrained stem, at a small equal budget",
     "refinement": "compare ways to enlarge logits on unseen scenes; writes refinement.json and refinement.jsonl",
 }
@@ -42,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.set_defaults(run_step=globals()[f"run_{name}"])
         command.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
-        if name in ("sheet", "examples", "refinement", "scenes", "ablation", "eyes", "balance"):
+        if name in ("sheet", "examples", "refinement", "scenes", "ablation", "eyes", "balance", "average"):
             command.add_argument("--out", type=Path, required=True)
         if name in ("sheet", "quantization", "refinement", "scenes"):
             command.add_argument("--scenes", type=int, default={"sheet": 24, "scenes": 110}.get(name, 200))
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     balance = commands.choices["balance"]
     balance.add_argument("--photos", type=Path, help="folder of photographs with masks")
     balance.add_argument("--batches", type=int, default=500, help="of eight pictures, for fitting")
+    commands.choices["average"].add_argument("--models", type=Path, nargs="+", required=True, help="their folders")
     eyes = commands.choices["eyes"]
     eyes.add_argument("--photos", type=Path, required=True, help="folder of photographs with masks, some held out")
     eyes.add_argument(
@@ -230,6 +232,13 @@ def run_balance(options: argparse.Namespace) -> None:
 
     art, photographs = training_pictures(options.art, options.photos)
     print(rebalance(options.model or EMBEDDED_CHECKPOINT, art, photographs, options.batches, options.out))
+
+
+def run_average(options: argparse.Namespace) -> None:
+    """Write the checkpoint into `--out`."""
+    from stamp.training.learning.average import average
+
+    average(options.models, options.out)
 
 
 def run_eyes(options: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@
     finer      masks and words on that tower
     fluent     the same for longer, with twice as many exchanges about each picture
     fluent-again  the same on other scenes
-    polish     the same, briefly and at a low rate: assets/stamp-nano
+    polish     the same, briefly and at a low rate; assets/stamp-nano is the mean of the last two (`average`)
 
 `words` and `eyes` are independent and can run at the same time; `backbone` starts from both, `nano` from the backbone,
 or from a vision tower joined with the text model of an earlier nano. Each stage has its own scenes.
