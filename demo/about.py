@@ -68,7 +68,7 @@ LIMITS = """
   {photographed} from photographs as well.
 {photographs}- It sees a picture as a coarse grid of patches. Small things get lost, and sharp edges come from the
   refinement, not from the model.
-- It is often wrong, especially with sizes and neighbours, and it miscounts one time in five. The model card in
+- It is often wrong, especially with sizes and neighbours, and it miscounts one time in four. The model card in
   `assets/stamp-nano` has the figures.
 - Live runs measure this machine together with whatever else it is doing.
 """
