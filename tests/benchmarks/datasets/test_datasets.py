@@ -248,7 +248,7 @@ def test_missing_parts_of_reasonseg(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "splits", "root", "message"),
     [
-        ("coco", ["val"], Path(), "no dataset 'coco'; choose one of scenes, photos, refcoco"),
+        ("coco", ["val"], Path(), "no dataset 'coco'; choose one of scenes, cutouts, photos, refcoco"),
         ("refcoco", ["val"], None, "Name the folder that holds refcoco with --root"),
         ("refcoco", ["known"], Path(), "no split 'known'; choose from val, testA, testB, train, or all"),
     ],

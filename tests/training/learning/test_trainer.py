@@ -226,7 +226,7 @@ def test_a_few_steps_on_one_batch_lower_every_loss(make: Make, tmp_path: Path) -
     run = make(tmp_path, TrainingConfig((stage,), precision="float32"))
     run.start(stage)
     batch = next(run._batches(stage, 0))
-    history = [run.train_step(stage, 0, batch) for _ in range(12)]
+    history = [run.train_step(stage, 0, batch) for _ in range(40)]
     for name in ("text", "inside", "mask", "dense", "align", "attributes"):
         assert history[-1][name] < 0.9 * history[0][name], name
 
