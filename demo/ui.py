@@ -39,7 +39,7 @@ MAX_DECODED = 2
 #: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
 HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
-FAST = "Fast: look at a quarter of the pixels. Small things get lost."
+FAST = "Fast: look at a quarter of the pixels. Small things and fine edges get lost."
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
 #: Reads the box itself, because Gradio passes the value before the last key press.
 SEARCH = """() => {

@@ -100,6 +100,19 @@ def test_the_quality_with_the_tower_in_int8_is_that_measured() -> None:
     assert "answers to questions by {}, {} and {}.".format(*answers) in words
 
 
+def test_what_a_quarter_of_the_pixels_costs_is_that_measured() -> None:
+    """Of the shipped nano, on photographs."""
+    whole, quarter = (
+        json.loads((ROOT / "benchmarks" / "results" / "vision-nano" / name / "report.json").read_text())["rows"][0]
+        for name in ("whole", "quarter")
+    )
+    before, after = (row["scores"]["target gIoU"] for row in (whole, quarter))
+    words = " ".join((ROOT / "docs" / "published_checkpoints.md").read_text().split())
+    assert f"IoU of {before['value']:.3f} with all pixels and {after['value']:.3f} with a quarter of them" in words
+    assert before["n"] == after["n"] == 443
+    assert "(443 requests" in words
+
+
 @pytest.mark.parametrize("name", [*READERS, *MAKERS, *CONVENTIONS])
 def test_the_benchmarks_readme_names(name: str) -> None:
     assert f"`{name}`" in BENCHMARKS or f" {name} " in BENCHMARKS

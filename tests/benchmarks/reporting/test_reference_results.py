@@ -35,7 +35,15 @@ def readme() -> str:
     return (FOLDER.parent.parent / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["scenes", "scenes-variants", "targets-nano/several", "vision-nano/int8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scenes",
+        "scenes-variants",
+        "targets-nano/several",
+        *(f"vision-nano/{one}" for one in ("int8", "whole", "quarter")),
+    ],
+)
 def test_the_report_is_that_of_the_records(name: str) -> None:
     assert check_report(FOLDER.parent / name) == []
 
