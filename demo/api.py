@@ -13,7 +13,7 @@ import gradio as gr
 from PIL import Image
 
 from demo import gpu
-from demo.background import POLL_S
+from demo.background import acquire
 from demo.chat.answering import refinements
 from demo.chat.chat import status_and_sentence
 from demo.chat.picture import FileImage
@@ -116,9 +116,7 @@ def answer(
 @contextmanager
 def _one_call(should_stop: Callable[[], bool]) -> Iterator[bool]:
     """Wait for earlier calls; yield False if nobody waits for this one any more."""
-    held = False
-    while not held and not should_stop():
-        held = ONE_CALL.acquire(timeout=POLL_S)
+    held = acquire(ONE_CALL, should_stop)
     try:
         yield held
     finally:

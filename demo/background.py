@@ -37,6 +37,14 @@ def batches(
         stop.set()
 
 
+def acquire(lock: "threading.RLock | threading.Semaphore", should_stop: Callable[[], bool]) -> bool:
+    """Wait for a lock, which this thread must release; False if stopped first."""
+    while not lock.acquire(timeout=POLL_S):
+        if should_stop():
+            return False
+    return True
+
+
 def _take(events: "queue.SimpleQueue[T | None]") -> "list[T | None]":
     """Everything that has arrived; waits briefly for the first event."""
     batch: list[T | None] = []

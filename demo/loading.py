@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.background import POLL_S
+from demo.background import acquire
 from stamp.errors import CheckpointError
 from stamp.options import MAX_SECONDS
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EMBEDDED_NAME = "stamp-nano"
-#: A model of this size is slow without a GPU.
-SLOW_PARAMETERS = 1_000_000_000
 LOADING = "Loading the model…"
 LOAD_FAILED = (
     "The model could not be loaded; the server's log says why. "
@@ -130,10 +128,7 @@ class ModelSlot:
         with self._counting:
             self._questions_waiting += 1
         try:
-            while not lock.acquire(timeout=POLL_S):
-                if should_stop():
-                    return False
-            return True
+            return acquire(lock, should_stop)
         finally:
             with self._counting:
                 self._questions_waiting -= 1
@@ -156,7 +151,11 @@ class ModelSlot:
     @property
     def is_slow(self) -> bool:
         """Whether a large model answers without a GPU: an answer then takes a minute or more."""
-        return self.info is not None and self.info.device == "cpu" and self.info.parameters >= SLOW_PARAMETERS
+        if self.info is None or self.info.device != "cpu":
+            return False
+        from stamp.checkpoints.quantization import AUTO_PARAMETERS
+
+        return self.info.parameters >= AUTO_PARAMETERS
 
     @property
     def info(self) -> ModelInfo | None:

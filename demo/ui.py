@@ -49,8 +49,10 @@ SEARCH = """() => {
 }"""
 FOCUS = "() => document.querySelector('#prompt textarea').focus()"
 #: The file of a conversation is fetched at once, by its link among the downloads, unless a notice says why not.
-FETCH = """() => document.querySelector("#chat-notice .notice") ||
-  document.querySelector('#downloads a[download="conversation.html"]')?.click()"""
+FETCH = """() => {
+  if (!document.querySelector("#chat-notice .notice"))
+    document.querySelector('#downloads a[download="conversation.html"]')?.click();
+}"""
 CHAT_PLACEHOLDER = (
     "**Ask about your picture**\n\n“segment the apple” · “what is on the left?” · “how many cars?”\n\n"
     "Each mask has the colour of its name. Click either to select it."

@@ -55,7 +55,7 @@ class Route:
 
     @property
     def refusal(self) -> str:
-        """What a client hears whose request is larger than that."""
+        """What a client hears whose request is larger than `body_bytes`."""
         return TOO_LARGE if self.body_bytes == MAX_UPLOAD_BYTES else TOO_LONG
 
     @property

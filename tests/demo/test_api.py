@@ -147,7 +147,7 @@ def test_a_client_that_went_away_stops_its_answer(picture: str) -> None:
 
     def is_awaited(session: str) -> bool:
         asked.append(session)
-        return len(asked) < 4
+        return len(asked) < 3
 
     predictor = FakePredictor()
     endpoint = segment_endpoint(slot_of(predictor), SimpleNamespace(is_awaited=is_awaited))  # type: ignore[arg-type]

@@ -94,7 +94,7 @@ def test_a_slow_model_may_look_at_a_quarter_of_the_pixels(monkeypatch: pytest.Mo
     assert handlers.watch_loading(slot)["fast"].visible is False
     list(answering.ask(slot, "segment", visit, fast=True))
     assert predictor.shares == [1.0]  # a small model has no need of it
-    monkeypatch.setattr("demo.loading.SLOW_PARAMETERS", 1_000_000)
+    monkeypatch.setattr("stamp.checkpoints.quantization.AUTO_PARAMETERS", 1_000_000)
     assert handlers.watch_loading(slot)["fast"].visible is True
     for fast in (True, True, False):
         list(answering.ask(slot, "segment", visit, fast=fast))

@@ -8,7 +8,7 @@ from typing import Any
 from stamp.checkpoints.loading import stored_shapes
 from stamp.checkpoints.sources import NOUNS_FILE
 from stamp.training.card.curves import draw_curves
-from stamp.training.card.sections import figure_table, sections
+from stamp.training.card.sections import figure_table, n_samples, sections
 from stamp.training.card.training_record import earlier_minutes, final_log, origins, stage_table
 from stamp.training.scenes.art import HELD_OUT_PANORAMAS, PANORAMA_SOURCE, STYLE_SOURCES
 
@@ -164,9 +164,8 @@ def measured_with(figures: dict[str, Any]) -> str:
     sessions = ", ".join(
         f"{one['date']} at commit {one['commit']}{changed[one['uncommitted_changes']]}" for one in run["sessions"]
     )
-    samples = sum(row["requests_for_masks"] + row["questions"] for row in rows)
     return (
-        f"All {samples} requests and questions of the shipped scenes (`assets/scenes-val`), {rows[0]['precision']}, "
+        f"All {n_samples(figures)} requests and questions of the shipped scenes (`assets/scenes-val`), {rows[0]['precision']}, "
         f"{about['hardware']}, {sessions}; brackets are 95 % bootstrap intervals over pictures. *known*: unseen scenes with the "
         "artwork of the training; *background*: panoramas, *style*: drawings (EmojiOne) that training never saw."
     )

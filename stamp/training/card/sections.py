@@ -128,8 +128,7 @@ def _cutouts(model: Path) -> str:
     if not (path := model / CUTOUTS_FILE).exists():
         return ""
     figures = json.loads(path.read_text())
-    samples = sum(row["requests_for_masks"] + row["questions"] for row in figures["rows"])
-    return CUTOUTS_TEXT.format(samples=samples) + "\n" + figure_table(figures) + "\n\n"
+    return CUTOUTS_TEXT.format(samples=n_samples(figures)) + "\n" + figure_table(figures) + "\n\n"
 
 
 def _refusals(model: Path) -> str:
@@ -195,6 +194,11 @@ STUDIES: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
     ("Edges", REFINEMENT_FILE, _refinement),
     ("What matters", ABLATION_FILE, _ablation),
 )
+
+
+def n_samples(figures: dict[str, Any]) -> int:
+    """The number of requests and questions of a report."""
+    return sum(row["requests_for_masks"] + row["questions"] for row in figures["rows"])
 
 
 def figure_table(figures: dict[str, Any]) -> str:

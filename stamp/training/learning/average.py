@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from stamp.checkpoints.loading import stored_shapes
 from stamp.checkpoints.sources import NOUNS_FILE
 from stamp.files import check_writable
 from stamp.model.modeling_stamp import StampForSegmentation
@@ -21,18 +22,15 @@ def average(models: Sequence[Path], out: Path) -> None:
     """
     if len(models) < 2:
         raise ValueError(f"a mean needs two checkpoints or more, got {len(models)}")
-    check_writable(out)
-    first, *others = (StampForSegmentation.from_pretrained(folder, dtype=torch.float32) for folder in models)
-    total = first.state_dict()
-    for folder, other in zip(models[1:], others, strict=True):
-        weights = other.state_dict()
-        if {name: value.shape for name, value in weights.items()} != {
-            name: value.shape for name, value in total.items()
-        }:
+    shapes = [dict(stored_shapes(folder)) for folder in models]
+    for folder, found in zip(models, shapes, strict=True):
+        if found != shapes[0]:
             raise ValueError(
                 f"{folder} has other weights than {models[0]}; only checkpoints of one lineage have a mean"
             )
-        total = {name: total[name] + value for name, value in weights.items()}
-    first.load_state_dict({name: value / len(models) for name, value in total.items()})
+    check_writable(out)
+    first, *others = (StampForSegmentation.from_pretrained(folder, dtype=torch.float32) for folder in models)
+    states = [model.state_dict() for model in (first, *others)]
+    first.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
     export_checkpoint(first, StampProcessor.from_pretrained(models[0]), out)
     shutil.copy(models[0] / NOUNS_FILE, out)

@@ -21,17 +21,15 @@ MASK_MAKERS: Makers = (
     (requests.segment_several, 0.11),
     (requests.segment_everything, 0.02),
 )
-#: The same, with more requests that compare things: by place, size and neighbour.
-COMPARING_MAKERS: Makers = (
-    (requests.segment_name, 0.24),
-    (requests.segment_colour, 0.02),
-    (requests.segment_place, 0.18),
-    (requests.segment_size, 0.18),
-    (requests.segment_beside, 0.15),
-    (requests.segment_group, 0.11),
-    (requests.segment_several, 0.1),
-    (requests.segment_everything, 0.02),
-)
+#: Other weights for some of them, so that more requests compare things: by place, size and neighbour.
+COMPARING: dict[Maker, float] = {
+    requests.segment_name: 0.24,
+    requests.segment_place: 0.18,
+    requests.segment_size: 0.18,
+    requests.segment_beside: 0.15,
+    requests.segment_several: 0.1,
+}
+COMPARING_MAKERS: Makers = tuple((maker, COMPARING.get(maker, weight)) for maker, weight in MASK_MAKERS)
 TEXT_MAKERS: Makers = (
     (questions.ask_what, 0.18),
     (questions.ask_main, 0.06),
