@@ -55,7 +55,7 @@ def test_segment_equals_teacher_forcing(stamp: StampPredictor, script: Script) -
     assert result.forward_passes == 1 + result.new_tokens + 1
     forced = stamp.predict_masks(PICTURE, "Segment the boat.", result.response)
     for ours, theirs in zip(result.mask_logits, forced.mask_logits, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
     logits = torch.from_numpy(np.stack(result.mask_logits))[None]
     enlarged = functional.interpolate(logits, size=(120, 200), mode="bicubic", align_corners=False)[0]
     assert (result.masks == (enlarged > 0).numpy()).all()  # enlarged first, thresholded last
@@ -73,7 +73,7 @@ def test_streamed_equals_not_streamed(stamp: StampPredictor, script: Script) -> 
     masks = [event for event in events if isinstance(event, MaskReady)]
     assert [mask.index for mask in masks] == [0, 1]
     for mask, logits, full in zip(masks, whole.mask_logits, whole.masks, strict=True):
-        np.testing.assert_allclose(mask.logits, logits, atol=2e-5)
+        np.testing.assert_allclose(mask.logits, logits, atol=1e-4)
         assert (mask.mask == full).all()
     before_first = events[: events.index(masks[0])]
     assert "".join(event.text for event in before_first if isinstance(event, TextDelta)) == "Sure , here "
@@ -92,7 +92,7 @@ def test_a_budget_that_ends_on_seg_still_gives_its_mask(stamp: StampPredictor, s
     result = stamp.segment(PICTURE, "Segment the boat.", max_new_tokens=n_tokens)
     assert result.finish_reason == "length"
     forced = stamp.predict_masks(PICTURE, "Segment the boat.", "here <|seg|> and more text")
-    np.testing.assert_allclose(result.mask_logits[0], forced.mask_logits[0], atol=2e-5)
+    np.testing.assert_allclose(result.mask_logits[0], forced.mask_logits[0], atol=1e-4)
 
 
 def test_stopping_keeps_what_was_written(stamp: StampPredictor, script: Script) -> None:
@@ -245,7 +245,7 @@ def test_many_masks_are_split_over_passes(
     script("<|seg|>" * 5)
     split = stamp.segment(PICTURE, "Hi")
     assert split.forward_passes == together.forward_passes + 2
-    np.testing.assert_allclose(np.stack(split.mask_logits), np.stack(together.mask_logits), atol=2e-5)
+    np.testing.assert_allclose(np.stack(split.mask_logits), np.stack(together.mask_logits), atol=1e-4)
 
 
 def test_a_confidence_is_the_mask_s_score_times_the_first_token_s_probability(

@@ -126,8 +126,8 @@ def test_cached_pass_equals_uncached_and_leaves_the_cache_alone(stamp: StampPred
     uncached = torch.stack(masks_uncached(stamp, sample)).detach()
     one_by_one = masks_cached(stamp, sample, [range(1), range(1, 2)])
     shared = masks_cached(stamp, sample, [range(2)])
-    torch.testing.assert_close(one_by_one.flatten(1), uncached, atol=2e-5, rtol=0)
-    torch.testing.assert_close(shared, one_by_one, atol=2e-5, rtol=0)
+    torch.testing.assert_close(one_by_one.flatten(1), uncached, atol=1e-4, rtol=0)
+    torch.testing.assert_close(shared, one_by_one, atol=1e-4, rtol=0)
 
 
 def test_row_of_a_batch_equals_batch_of_one(stamp: StampPredictor) -> None:
@@ -144,7 +144,7 @@ def test_row_of_a_batch_equals_batch_of_one(stamp: StampPredictor) -> None:
         alone = stamp.model.forward_rows(tokens, torch.ones_like(tokens), embeds, grid, torch.tensor([seg]))
         assert batch.mask_logits is not None
         assert batch.hidden_states is not None
-        torch.testing.assert_close(batch.mask_logits[row], alone.mask_logits[0], atol=2e-5, rtol=0)
+        torch.testing.assert_close(batch.mask_logits[row], alone.mask_logits[0], atol=1e-4, rtol=0)
         torch.testing.assert_close(
             batch.hidden_states[row, : tokens.shape[1]], alone.hidden_states[0], atol=1e-4, rtol=0
         )
@@ -155,7 +155,7 @@ def test_text_only_rows_equal_the_text_of_mask_rows(stamp: StampPredictor) -> No
     text = stamp.model.forward_rows(ids, torch.ones_like(ids), embeds, grid)
     both = stamp.model.forward_rows(ids, torch.ones_like(ids), embeds, grid, torch.tensor(segs[:1]))
     assert text.mask_logits is None
-    torch.testing.assert_close(text.hidden_states, both.hidden_states, atol=2e-5, rtol=0)
+    torch.testing.assert_close(text.hidden_states, both.hidden_states, atol=1e-4, rtol=0)
 
 
 def test_dialogues_side_by_side_equal_each_alone(stamp: StampPredictor) -> None:

@@ -75,7 +75,7 @@ def test_cached_pass_equals_uncached(stamp: StampPredictor, image: EncodedImage,
     state = state_of(stamp, image, answer)
     logits = state.mask_logits(range(n_targets), image.embeds, image.grid_hw)
     assert logits.shape == (n_targets, *image.grid_hw)
-    torch.testing.assert_close(logits.flatten(1), uncached(stamp, image, answer), atol=5e-5, rtol=0)
+    torch.testing.assert_close(logits.flatten(1), uncached(stamp, image, answer), atol=1e-4, rtol=0)
     assert state.clock.passes["mask"] == 1
     assert n_targets == 1 or float((logits[0] - logits[1]).abs().max()) > 0.1
 
@@ -88,7 +88,7 @@ def test_a_target_in_a_pass_of_sixteen_is_as_in_a_pass_of_two(stamp: StampPredic
     together = stamp.model.mask_pass(state.cache, slots, image.embeds, image.grid_hw)
     for number in range(15):
         two = stamp.model.mask_pass(state.cache, slots[[number, 15]], image.embeds, image.grid_hw)
-        torch.testing.assert_close(two, together[[number, 15]], atol=2e-5, rtol=0)
+        torch.testing.assert_close(two, together[[number, 15]], atol=1e-4, rtol=0)
 
 
 @torch.inference_mode()
@@ -103,7 +103,7 @@ def test_rows_of_several_lengths_are_as_each_alone(stamp: StampPredictor, image:
     output = stamp.model.forward_rows(ids, real, image.embeds.repeat(3, 1, 1), image.grid_thw.repeat(3, 1), segs)
     assert output.mask_logits is not None
     for logits, own, answer in zip(output.mask_logits, segs, answers, strict=True):
-        torch.testing.assert_close(logits[own >= 0], uncached(stamp, image, answer), atol=5e-5, rtol=0)
+        torch.testing.assert_close(logits[own >= 0], uncached(stamp, image, answer), atol=1e-4, rtol=0)
 
 
 def test_mask_tokens_see_the_answer_up_to_its_last_seg_and_a_seg_sees_what_came_before_it() -> None:
@@ -140,7 +140,7 @@ def test_an_untrained_head_gives_the_masks_of_the_classifier(image: EncodedImage
     for answer in (f"here {SEG} it is", ANSWER):
         expected = published.predict_masks(PICTURE, "Segment the boat.", answer).mask_logits
         for logits in started.predict_masks(PICTURE, "Segment the boat.", answer).mask_logits:
-            np.testing.assert_allclose(logits, expected[-1], atol=2e-5)
+            np.testing.assert_allclose(logits, expected[-1], atol=1e-4)
 
 
 def test_the_published_head_is_the_default_and_has_no_more_weights() -> None:
@@ -204,7 +204,7 @@ def test_text_comes_first_and_all_masks_when_it_is_complete(
     forced = stamp.predict_masks(PICTURE, "Segment the boat.", ANSWER)
     for index, event in enumerate(event for event in events if isinstance(event, MaskReady)):
         assert event.index == index
-        np.testing.assert_allclose(event.logits, forced.mask_logits[index], atol=2e-5)
+        np.testing.assert_allclose(event.logits, forced.mask_logits[index], atol=1e-4)
         assert np.array_equal(event.mask, done.segmentation.masks[index])
     assert done.segmentation.labels == ["mask 1", "mask 2"]
 
@@ -217,7 +217,7 @@ def test_an_answer_that_is_cut_gives_the_masks_that_it_asked_for(
     events = list(stamp.stream([Turn("user", "Segment the boat.", PICTURE)], n_tokens, cache=ConversationCache(0)))
     (mask,) = [event for event in events if isinstance(event, MaskReady)]
     (expected,) = stamp.predict_masks(PICTURE, "Segment the boat.", f"Sure , here {SEG}").mask_logits
-    np.testing.assert_allclose(mask.logits, expected, atol=2e-5)
+    np.testing.assert_allclose(mask.logits, expected, atol=1e-4)
 
 
 def test_follow_ups_on_a_cache_are_as_fresh_answers(stamp: StampPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,5 +256,5 @@ def test_guessed_tokens_change_no_mask(stamp: StampPredictor, monkeypatch: pytes
         assert result.token_ids == results[0].token_ids
         assert len(result.mask_logits) == 2
         for a, b in zip(result.mask_logits, results[0].mask_logits, strict=True):
-            np.testing.assert_allclose(a, b, atol=2e-5)
+            np.testing.assert_allclose(a, b, atol=1e-4)
     assert results[1].forward_passes < results[0].forward_passes

@@ -121,8 +121,8 @@ def test_pictures_of_one_size_together_or_alone_are_the_same() -> None:
         together = tower(pixels, grid).pooler_output
         alone = [tower(pixels[at : at + 6], grid[:1]).pooler_output for at in (0, 6)]
         mixed = tower(pixels, torch.tensor([[1, 2, 3], [1, 3, 2]])).pooler_output
-    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
-    assert torch.allclose(mixed[:6], alone[0], atol=1e-5)
+    assert torch.allclose(together, torch.cat(alone), atol=1e-4)
+    assert torch.allclose(mixed[:6], alone[0], atol=1e-4)
     assert not torch.equal(mixed[6:], alone[1])
 
 
