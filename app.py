@@ -84,7 +84,7 @@ def serve(given: argparse.Namespace, sources: Sources) -> None:
         log.debug("the server did not start", exc_info=True)
         port = given.port or os.environ.get("GRADIO_SERVER_PORT")
         place = f"port {port}" if port else "any port from 7860 on"
-        raise SystemExit(f"error: the page cannot listen on {place}: it is in use. Take another --port.") from error
+        raise SystemExit(f"error: the page cannot listen on {place}: it is in use. Choose another --port.") from error
     if not is_lent():
         slot.start()  # last, because the imports would slow down the first page
     demo.block_thread()

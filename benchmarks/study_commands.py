@@ -34,9 +34,7 @@ def add_studies(commands: Any) -> None:
     targets.add_argument("--targets", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="numbers of targets")
     targets.add_argument("--repeats", type=int, default=3, help="measured rounds; both heads run in each")
     targets.add_argument("--warmups", type=int, default=1, help="warm-up rounds")
-    formats = commands.add_parser(
-        "formats", help="what each way to give a mask allows at best; needs no model's answers"
-    )
+    formats = commands.add_parser("formats", help="upper bound of each mask format; runs no model")
     formats.add_argument("--out", type=Path, required=True, help="folder for formats.jsonl and formats.json")
     formats.add_argument("--model", type=Path, default=EMBEDDED_CHECKPOINT, help="checkpoint whose grid is used")
     formats.add_argument("--limit", type=int, default=60, help="requests of each split, drawn at random")
@@ -54,7 +52,7 @@ def add_studies(commands: Any) -> None:
     add_model_options(threads)
     add_operations_options(commands.add_parser("operations", help="memory and seconds of the page under load"))
     add_throughput_options(
-        commands.add_parser("throughput", help="answers a second with 1 and with 8 requests in flight")
+        commands.add_parser("throughput", help="answers per second with 1 and with 8 requests in flight")
     )
     vision = commands.add_parser("vision", help="seconds per phase: the vision tower in int8 and in full precision")
     vision.add_argument("--out", type=Path, required=True, help="folder for vision.jsonl and vision.json")

@@ -33,14 +33,15 @@ wherever it writes `<|seg|>`, one mask token per patch of the picture goes throu
 tokens see the picture, the text so far and each other. The whole mask appears at once, costs the same whatever its
 shape, and does not disturb the text.
 
-**Several targets in one pass** is our own variant of it, after an idea of
+**One pass for all targets** is our own variant, based on an idea from
 [STAMPlus](https://arxiv.org/abs/2608.02791), a paper whose code is not public. All-mask prediction needs a set of mask
 tokens for each target. Here one set sees the whole answer up to its last `<|seg|>`, and each `<|seg|>` finds its own
-patches in it. So eight masks cost little more than one, but they appear only when the answer is complete. It takes
-part in the Benchmark tab and its race; the chat predicts each mask as soon as the answer names its target.
+patches in it. So eight masks cost little more than one, but they appear only when the answer is complete. The
+Benchmark tab and its race include this variant. The chat does not use it: there, each mask appears as soon as the
+answer names its target.
 
-The Benchmark tab tests this with measurements made here. Written masks have one token for each coordinate or run
-there, the form in which a small model can learn them.
+The Benchmark tab compares these ways with our own measurements. There, a mask written as text uses one token per
+coordinate or per run, so that a small model can learn it.
 """
 
 CITE = (
@@ -51,7 +52,7 @@ CITE = (
 PUBLISHED = """
 ## Published checkpoints
 
-The small model was made for this page. Published checkpoints are loaded by name; nothing is downloaded unless you ask
+The small model, stamp-nano, was made for this page. Published checkpoints are loaded by name; nothing is downloaded unless you ask
 for it:
 
     python app.py --model 2b                                      # JiaZL/STAMP-2B-uni
@@ -64,17 +65,17 @@ are read, and no remote code runs.
 LIMITS = """
 ## Limits of the small model
 
-- It knows {nouns} objects by name, place, size, neighbour and category. It learned all of them from drawings, and
+- It knows {nouns} objects by name, place, size, neighbour or kind. It learned all of them from drawings, and
   {photographed} from photographs as well.
 {photographs}- It sees a picture as a coarse grid of patches. Small things get lost, and sharp edges come from the
   refinement, not from the model.
 - It is often wrong, especially with sizes and neighbours, and it miscounts one time in four. The model card in
   `assets/stamp-nano` has the figures.
-- Live runs measure this machine together with whatever else it is doing.
+- Live runs and races run on this server, so its other work affects their times.
 """
 NOT_PHOTOGRAPHS = "- It does **not** understand photographs, people or writing.\n"
 PHOTOGRAPHS = """- In photographs it had not seen, its masks of things that cover {share:.0%} of the picture or more
-  reach a mean IoU of {value:.0%} ({n} requests, 95% interval {low:.0%} to {high:.0%}). Expect it to miss small things,
+  reach a mean IoU of {value:.2f} ({n} requests, 95% interval {low:.2f} to {high:.2f}). Expect it to miss small things,
   crowds, text, and objects it knows only from drawings.
 """
 
@@ -115,7 +116,7 @@ PATCHES = ((0, 1, 1, 0), (1, 1, 1, 1), (1, 1, 1, 0), (0, 1, 0, 0))
 #: The second target of the last lane.
 OTHER_PATCHES = ((0, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 1), (0, 0, 1, 1))
 #: All-mask prediction of several targets at once, which the plots do not tell apart.
-SHARED = Paradigm("all-mask, several targets", ALL_MASK.colour)
+SHARED = Paradigm("all-mask, one pass for all targets", ALL_MASK.colour)
 BLOB = "M22 10 C52 2 70 24 64 42 C58 64 22 66 14 48 C6 32 8 16 22 10Z"
 OUTLINE = ((18, 4), (48, 8), (60, 32), (44, 56), (14, 50), (4, 24))
 #: What each lane writes, and the number of passes to a mask.

@@ -29,7 +29,7 @@ from stamp.pictures.visualization import draw_overlay
 log = logging.getLogger(__name__)
 
 WENT_WRONG = "Something went wrong while answering. Please try again."
-NOBODY_WAITS = "Stopped: nobody waits for this answer any more."
+NOBODY_WAITS = "Stopped: nobody is waiting for this answer any more."
 #: Held by the call whose picture is in memory, from before it is decoded: pictures keep their original size here.
 ONE_CALL = threading.BoundedSemaphore(1)
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 #: Of the name of a file in a message.
 MAX_NAME_CHARS = 60
 PICTURE_FAILED = "The picture could not be read. Please try again, or choose another one."
-PUBLISHED = "python app.py --model JiaZL/STAMP-2B-uni"
+PUBLISHED = "python app.py --model 2b"
 
 
 # -- the model line --------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def about(info: ModelInfo) -> str:
     return (
         "<br>A tiny model, trained for this page on drawings and photographs. "
         "It knows everyday objects such as an apple, a car or a cat. "
-        f"For more, run a published checkpoint: <code>{PUBLISHED}</code>"
+        f"For a larger model, run a published checkpoint: <code>{PUBLISHED}</code>"
     )
 
 

@@ -10,8 +10,8 @@ MAX_EXCHANGES = 20
 MAX_CHARACTERS = 20_000
 ROLES = ("user", "assistant")
 WANTED = (
-    'conversation is a list of what was said before, {"role": "user", "content": question} and {"role": "assistant", '
-    '"content": response} in turn: pass what the last call returned'
+    'conversation must be a list that alternates {"role": "user", "content": question} and {"role": "assistant", '
+    '"content": response}: pass the one that the last call returned'
 )
 
 Exchange = tuple[str, str]

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from gradio.routes import App, templates
 from jinja2 import BaseLoader, Environment
 
-DESCRIPTION = "Chat about a picture: everything that the answer points to gets a mask, in one parallel pass."
+DESCRIPTION = "Chat about a picture: each thing the answer points to gets its own mask, predicted in one parallel pass."
 PICTURE = Path(__file__).resolve().parent.parent / "assets" / "preview.jpg"
 PICTURE_PATH = "/preview.jpg"
 TEMPLATE = "frontend/index.html"

@@ -38,7 +38,7 @@ MAX_DECODED = 2
 #: Sessions that Gradio keeps data for, 0.3 MB each. Nothing is kept for sessions that have left
 #: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
-HERO = "<h1>STAMP</h1><p>Chat about a picture. Everything the answer points to gets a mask, in one parallel pass.</p>"
+HERO = "<h1>STAMP</h1><p>Chat about a picture. Each thing the answer points to gets its own mask, predicted in one parallel pass.</p>"
 FAST = "Fast: look at a quarter of the pixels. Small things and fine edges get lost."
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
 #: Reads the box itself, because Gradio passes the value before the last key press.
@@ -167,7 +167,7 @@ def _picture_column(parts: Parts) -> None:
             )
             parts["opacity"] = gr.Slider(0, 100, 55, step=5, label="Mask opacity (%)", elem_id="opacity")
         parts["downloads"] = gr.File(
-            label="Downloads of this answer", file_count="multiple", interactive=False, visible=False,
+            label="Downloads for this answer", file_count="multiple", interactive=False, visible=False,
             elem_id="downloads",
         )  # fmt: skip
         with gr.Accordion("Earlier downloads", open=False, visible=False, elem_id="earlier") as parts["earlier_panel"]:
@@ -215,13 +215,13 @@ def _more_row(parts: Parts, slot: ModelSlot) -> None:
             parts["refine"] = gr.Radio(
                 choices=[(label, name) for name, label in refinements(slot).items()],
                 value=check_refiner_name("auto"),
-                label="Edge refinement (new answers)",
+                label="Edge refinement (applies to new answers)",
                 elem_id="refine",
             )
         if slot.is_embedded and (names := read_known()):
             with (
                 gr.Column(min_width=320),
-                gr.Accordion(f"{len(names)} objects it recognises", open=False, elem_id="known"),
+                gr.Accordion(f"{len(names)} objects the model knows", open=False, elem_id="known"),
             ):
                 search = gr.Textbox(
                     label="Search", show_label=False, placeholder="Search the list", max_lines=1, elem_id="search"

@@ -162,7 +162,7 @@ def _remarks(result: "Segmentation") -> str:
         "time": "(stopped: the answer took longer than --max-seconds)",
         "repetition": "(stopped: the answer repeated itself)",
     }
-    shrunk = "(too little memory: the picture was made smaller)" if result.is_shrunk else ""
+    shrunk = "(not enough memory: the picture was made smaller)" if result.is_shrunk else ""
     return " ".join(filter(None, (ended.get(result.finish_reason), shrunk)))
 
 

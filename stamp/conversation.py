@@ -163,7 +163,7 @@ StreamEvent = TextDelta | MaskComing | MaskReady | Done
 def check_conversation(turns: Sequence[Turn]) -> None:
     """Raise PromptError for turns that cannot be answered: without a question at the end, or without an image."""
     if not turns or turns[-1].role != "user":
-        raise PromptError("A conversation ends with a user turn.")
+        raise PromptError("A conversation must end with a user turn.")
     for turn in turns:
         if turn.role == "user":
             check_prompt(turn.text)

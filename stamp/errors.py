@@ -36,4 +36,6 @@ def reading(what: str | Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise CheckpointError(f"{what} cannot be read ({reason}). Fetch it again, or take another revision.") from error
+        raise CheckpointError(
+            f"{what} cannot be read ({reason}). Download it again, or use another revision."
+        ) from error

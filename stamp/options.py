@@ -10,14 +10,14 @@ from stamp.refinement import REFINERS
 
 #: By field of LoadOptions. `min_pixels` is `--min-pixels`, and the page also reads STAMP_MIN_PIXELS.
 _HELP = {
-    "model": "nano, 2b, 7b, a checkpoint folder or a hub id (default: nano, the embedded one)",
+    "model": "nano, 2b, 7b, a checkpoint folder or a hub id (default: nano, the small one that comes with the project)",
     "base": "base model of an adapter: folder or hub id",
     "revision": "branch, tag or commit of a hub id",
     "device": "auto, cpu, cuda, cuda:1, ...",
     "dtype": "auto, float32, bfloat16 or float16",
-    "quantization": "none, int8, nf4, or auto: from a billion parameters on int8 on a CPU with VNNI, otherwise nf4",
-    "vision": "the vision tower on a CPU: none, int8, or auto: int8 if a large model is in int8",
-    "min_pixels": "least pixels of a picture after resizing",
+    "quantization": "none, int8, nf4, or auto: none below 1 billion parameters, else int8 on a CPU with VNNI, else nf4",
+    "vision": "precision of the vision tower on a CPU: none (full), int8, or auto (int8 if a large model is in int8)",
+    "min_pixels": "fewest pixels of a picture after resizing",
     "max_pixels": "most pixels of a picture after resizing; fewer are faster",
     "sam_model": "SAM weights for the refinement sam, e.g. facebook/sam-vit-huge: folder or hub id",
     "sam_revision": "branch, tag or commit of the SAM weights' hub id",
@@ -44,7 +44,7 @@ def read_model_options(given: argparse.Namespace) -> LoadOptions:
 
 def add_refine_option(parser: argparse.ArgumentParser) -> None:
     """Add `--refine`."""
-    parser.add_argument("--refine", default="auto", help=f"from grid to pixels: {', '.join(REFINERS)}")
+    parser.add_argument("--refine", default="auto", help=f"how masks get their edges: {', '.join(REFINERS)}")
 
 
 def token_budget(text: str) -> int:

@@ -272,8 +272,8 @@ def test_sampling_is_reproducible_and_greedy_is_the_default(stamp: StampPredicto
 @pytest.mark.parametrize(
     ("conversation", "message"),
     [
-        ([], "ends with a user turn"),
-        ([Turn("user", "Hi", PICTURE), Turn("assistant", "Hello")], "ends with a user turn"),
+        ([], "must end with a user turn"),
+        ([Turn("user", "Hi", PICTURE), Turn("assistant", "Hello")], "must end with a user turn"),
         ([Turn("user", "Hi")], "Give an image first"),
         ([Turn("user", "  \n", PICTURE)], "Type a request first"),
         ([Turn("user", "x" * 2001, PICTURE)], r"2,001 characters; the limit is 2,000"),

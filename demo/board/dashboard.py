@@ -72,9 +72,9 @@ def add_dashboard(
             add_explorer(parts)
         with gr.Tab("Race", id="race", elem_id="view-race"):
             add_race(parts, pool, examples)
-        with gr.Tab("Run it here", id="live", elem_id="view-live"):
+        with gr.Tab("Live run", id="live", elem_id="view-live"):
             add_live_run(parts, pool)
-        with gr.Tab("Published", id="published", elem_id="view-published"):
+        with gr.Tab("Published results", id="published", elem_id="view-published"):
             add_published()
     filters = [parts[name] for name in (*SINGLE, "methods")]
     _wire(demo, board, store, parts, filters)

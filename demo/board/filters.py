@@ -145,7 +145,7 @@ def mixture(rows: pd.DataFrame) -> str:
     machine = [words for name, words in MACHINE.items() if rows[name].nunique(dropna=False) > 1]
     parts = []
     if work:
-        parts.append(f"These rows have different {and_list(work)}. Compare scores and seconds only within one.")
+        parts.append(f"These rows have different {and_list(work)}, so their scores and seconds cannot be compared.")
     if machine:
         parts.append(f"They were measured on different {and_list(machine)}, so their seconds cannot be compared.")
     return " ".join(parts)

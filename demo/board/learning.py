@@ -75,9 +75,9 @@ def learning_words(points: Sequence[CurvePoint]) -> str:
     counts = sorted({point.score.n for point in points})
     span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return (
-        f'<h2>How quickly each learns</h2><p class="takeaway">{literal(takeaway(points))}</p>'
-        '<p class="muted legend">Answers about unseen scenes, while each method was trained. '
-        f"Bands: 95% intervals over scenes. {span} answers a point.</p>"
+        f'<h2>How quickly each method learns</h2><p class="takeaway">{literal(takeaway(points))}</p>'
+        '<p class="muted legend">Scores on unseen scenes during training. '
+        f"Bands: 95% intervals over scenes. {span} answers per point.</p>"
     )
 
 

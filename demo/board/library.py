@@ -13,7 +13,7 @@ from demo.board.results import Run
 log = logging.getLogger(__name__)
 
 NO_DATA = "The pictures of {0} are not available on this server. Its operator can add them with --data {0}=FOLDER."
-OTHER_DATA = "This server has other pictures of {} than this run used."
+OTHER_DATA = "The pictures of {} on this server are not the ones that this run used."
 
 
 class Library:

@@ -30,9 +30,9 @@ CAP_S = 120.0
 #: Most tokens per answer, as in the stored results. Otherwise a visitor would wait for a method that never stops.
 MAX_NEW_TOKENS = 256
 
-TURNED_OFF = "Live runs are turned off on this server."
-BUSY = "Another visitor's live run is in progress. Only one runs at a time; try again in a moment."
-PAUSE = "Please wait {:.0f} s before your next live run, so that others get a turn."
+TURNED_OFF = "Live runs and races are turned off on this server."
+BUSY = "Another visitor's live run or race is in progress. Only one can run at a time; try again in a moment."
+PAUSE = "Please wait {:.0f} s before your next run, so that others get a turn."
 NOT_EMBEDDED = "Live runs compare the small checkpoints that come with the project. Start the page without --model."
 NOT_LOADED = "could not be loaded here; the server's log says why"
 SAME = "STAMP itself is the shipped nano here"

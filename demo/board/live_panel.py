@@ -19,7 +19,7 @@ from demo.loading import LOADING
 from demo.naming import Parts, by_name, by_visitor
 
 INTRO = (
-    "Measure a few samples on this machine, from the dataset, split and task selected above. The results appear beside "
+    "Measure a few samples on this server, from the dataset, split and task selected above. The results appear beside "
     "the stored ones for the same samples. Few samples give wide intervals."
 )
 DEFAULT_SAMPLES = 6
@@ -38,7 +38,7 @@ def add_live_run(parts: Parts, pool: MethodPool) -> None:
             1, MAX_SAMPLES, DEFAULT_SAMPLES, step=1, label="Samples", elem_id="live-n", min_width=240
         )
     with gr.Row():
-        parts["live_go"] = gr.Button("Run it here", variant="primary", elem_id="live-go")
+        parts["live_go"] = gr.Button("Start live run", variant="primary", elem_id="live-go")
         parts["live_halt"] = gr.Button("Cancel", visible=False, elem_id="live-halt")
     parts["live"] = gr.HTML(notice(pool.refusal() or ""), elem_id="live", padding=False)
 

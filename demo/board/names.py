@@ -18,7 +18,7 @@ _VARIANTS = {
     "none": "no edge refinement",
     "guided": "guided filter",
     "grabcut": "GrabCut",
-    "released": "authors' code",
+    "released": "algorithm as released",
     "published": "published model",
 }
 _DATASETS = {
@@ -44,7 +44,7 @@ _KINDS = {
     "segment_colour": "Segment by colour",
     "segment_beside": "Segment by neighbour",
     "segment_group": "Segment by category or use",
-    "segment_several": "Segment all of a kind",
+    "segment_several": "Segment several things",
     "segment_everything": "Segment everything",
     "where": "Where is it?",
     "exists": "Is it there?",
@@ -56,9 +56,9 @@ _KINDS = {
 }
 _RUNS = {"scenes": "Main comparison", "scenes-variants": "Variants of STAMP", "photos": "Photographs"}
 _PHASES = {
-    "vision": "reading the picture",
-    "prefill": "reading the question",
-    "decode": "writing words",
+    "vision": "vision (reading the picture)",
+    "prefill": "prefill (reading the question)",
+    "decode": "decode (writing words)",
     "mask": "masks",
     "refine": "edge refinement",
 }

@@ -80,7 +80,7 @@ function show(record, views, now) {
     view.said.scrollTop = view.said.scrollHeight;
     const time = lane.total_s === null ? "–" : `${Math.min(now, lane.total_s).toFixed(2)} s`;
     // A clock that was cut off is no finish.
-    view.clock.textContent = isOver && !lane.is_finished && lane.total_s !== null ? `${time}, no finish` : time;
+    view.clock.textContent = isOver && !lane.is_finished && lane.total_s !== null ? `${time}, not ranked` : time;
     view.card.classList.toggle("over", isOver && lane.is_finished);
     view.card.classList.toggle("unfinished", isOver && !lane.is_finished);
     view.note.textContent = isOver ? lane.note : "";

@@ -226,7 +226,7 @@ def summary(lanes: Sequence[Lane]) -> str:
     first, *others = sorted(times, key=times.__getitem__)
     sentence = f"{first} was first, after {seconds(times[first])}"
     rest = [f"{label} took {times[label] / times[first]:.2g} times as long" for label in others]
-    return f"{'; '.join([sentence, *rest])}. One run each, one after another, on this machine.{without}"
+    return f"{'; '.join([sentence, *rest])}. One run each, one after another, on this server.{without}"
 
 
 def _not_ranked(lanes: Sequence[Lane]) -> str:

@@ -31,12 +31,12 @@ COLUMNS = (
         "gIoU", "gIoU", "Mean IoU of the masks, over all requests. 1 is perfect. Where nothing in the picture fits, an "
         "answer without a mask counts as 1.",
     ),
-    Column("cIoU", "cIoU", "All intersections divided by all unions, so large objects weigh more."),
+    Column("cIoU", "cIoU", "Sum of all intersections divided by the sum of all unions, so large objects weigh more."),
     Column("P@0.5", "P@0.5", "Share of the requests with a matching object whose mask reaches an IoU of 0.5."),
     Column("dialogue", "Questions right", "Share of the questions that were answered right in words."),
     Column(
         "dialogue change", "Change",
-        "Questions right, minus the score on the same questions before the backbone learned masks.",
+        "What learning masks changed in Questions right: the score after it minus the score before, on the same questions.",
     ),
     Column("invalid", "Unusable", "Share of the requests for a mask whose output could not be parsed."),
     Column(SECONDS, "Seconds", "Median time per request for a mask, from picture and prompt to the masks.", None),
@@ -47,7 +47,7 @@ COLUMNS = (
 LESS_IS_BETTER = ("invalid", SECONDS, "tokens", "peak MB")
 #: These get their own columns if the rows differ in them.
 PARTS = ("dataset", "split", "run")
-RANK = "Rank 2 means that one method is better beyond chance on the same samples. Methods that tie share a rank."
+RANK = "Rank 2: one method is significantly better on the same samples. Methods that tie share a rank."
 
 SORT_SCRIPT = """
 element.addEventListener("click", (event) => {
@@ -158,8 +158,8 @@ def _figure(row: "pd.Series[Any]", column: Column, is_best: bool) -> str:
 
 def _below(rows: pd.DataFrame, columns: Sequence[Column], best: set[tuple[str, str]]) -> str:
     """What bold and small print mean, the columns explained, notes of methods, and the origin of the figures."""
-    notes = ["Small print: 95% interval over pictures."]
-    notes += ["Bold: no other method is better beyond chance."] if best else []
+    notes = ["Small figures: 95% interval over pictures."]
+    notes += ["Bold: no other method is significantly better."] if best else []
     meanings = "".join(f"<dt>{escape(one.heading)}</dt><dd>{escape(one.meaning)}</dd>" for one in columns)
     of_methods = rows[["method", "note"]].dropna().drop_duplicates()
     stars = "".join(

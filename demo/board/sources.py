@@ -36,7 +36,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FOLDER",
         default=os.environ.get("STAMP_DATA", ""),
         help="folders of datasets, for the pictures of the benchmark's samples; the scenes come with the project. "
-        'STAMP_DATA takes the same words; quote a folder with a blank: refcoco="/my data/refer"',
+        'STAMP_DATA takes the same list; quote a folder whose name contains a space: refcoco="/my data/refer"',
     )
 
 

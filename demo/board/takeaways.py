@@ -41,7 +41,7 @@ def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
     sentence = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
     sentence += f"{best['label']} has the highest {score}, {best[score]:.2f}"
     tied = tied_with(pairs, score, str(best["label"]), list(known["label"]))
-    return f"{sentence}, but it is not better than {and_list(tied)} beyond chance." if tied else f"{sentence}."
+    return f"{sentence}, but it is not significantly better than {and_list(tied)}." if tied else f"{sentence}."
 
 
 def balance(rows: pd.DataFrame) -> str:

@@ -70,14 +70,14 @@ def throughput_html(record: dict[str, Any] | None) -> str:
     if record is None or not record["methods"]:
         return ""
     many, methods = str(IN_FLIGHT[-1]), record["methods"]
-    head = ["Method", *(f"{one} in flight" for one in IN_FLIGHT), f"{many} over {IN_FLIGHT[0]}"]
+    head = ["Method", *(f"{one} in flight" for one in IN_FLIGHT), f"Ratio {many} to {IN_FLIGHT[0]}"]
     lines = "".join(_line(label, one) for label, one in methods.items())
     failed = [f"{one['errors']} of {method_name(label)}" for label, one in methods.items() if one["errors"]]
     errors = f" Requests without an answer: {', '.join(failed)}." if failed else ""
     cells = "".join(f'<th scope="col">{one}</th>' for one in head)
     return (
         f'<h2>Throughput</h2><p class="takeaway">{escape(takeaway(record))}</p>'
-        '<p class="muted legend">Requests for a mask answered a second; small print: least and most of the rounds.</p>'
+        '<p class="muted legend">Requests for a mask answered per second; small figures: lowest and highest round.</p>'
         '<div class="scroll" tabindex="0" role="region" aria-label="Throughput"><table class="ranking">'
         f"<thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table></div>"
         f'<div class="muted below"><p>{escape(origin(record) + errors)}</p></div>'
@@ -91,7 +91,7 @@ def takeaway(record: dict[str, Any]) -> str:
     best = max(rates, key=rates.__getitem__)
     ratio = record["methods"][best]["ratio"]["median"]
     gain = "" if ratio is None else f", {number(ratio)} times as many as one at a time"
-    return f"{method_name(best)} answers most with {many} requests in flight: {number(rates[best])} a second{gain}."
+    return f"{method_name(best)} has the highest throughput with {many} requests in flight: {number(rates[best])} answers per second{gain}."
 
 
 def _line(label: str, one: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ HEADLINES = (
 #: The columns with a matrix, and their captions.
 MATRICES = {"gIoU": "Masks (gIoU)", "dialogue": "Questions answered right"}
 HOW_TO_READ = (
-    "Each cell: the probability that the method of the row is better than the method of the column, and by how much. "
+    "Each cell: the probability that the method in the row is better than the one in the column, and by how much. "
     "Computed from paired differences on the same samples (bootstrap over pictures)."
 )
 
@@ -54,8 +54,8 @@ def _lead(rows: pd.DataFrame, pairs: Pairs, score: str, label: str) -> str:
         return ""
     tied = tied_with(pairs, score, label, others)
     if tied:
-        return f" leads, but not beyond chance: {and_list(tied)} may be as good."
-    return f" beats {'the other' if len(others) == 1 else f'all {len(others)} others'} beyond chance."
+        return f" leads, but not significantly: {and_list(tied)} may be as good."
+    return f" is significantly better than {'the other' if len(others) == 1 else f'all {len(others)} others'}."
 
 
 # -- who beats whom ------------------------------------------------------------------------------------------------

@@ -47,8 +47,8 @@ FAST_SHARE = 0.25
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
 NOTHING_ASKED = "You have not asked a question yet."
-NO_DOWNLOADS = "The answer is complete, but the server has no room for its files: they cannot be downloaded."
-NOT_SAVED = "The server has no room for the file of this conversation."
+NO_DOWNLOADS = "The answer is complete, but its files cannot be downloaded: the server could not store them."
+NOT_SAVED = "The chat could not be saved: the server's disk may be full. Please try again later."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
 
 
@@ -61,7 +61,7 @@ def ready_box(prompt: str | None = None) -> Any:
 def refinements(slot: ModelSlot) -> dict[str, str]:
     """What the page offers to draw the edges of masks, by name: label."""
     sam = {"sam": "SAM (slow)"} if slot.has_sam else {}
-    return {"none": "smooth", "guided": "guided filter", "grabcut": "GrabCut"} | sam
+    return {"none": "none (smooth)", "guided": "guided filter", "grabcut": "GrabCut"} | sam
 
 
 def rewording(slot: ModelSlot, prompt: str) -> tuple[str, str] | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_NEW_TOKENS = 256
-QUEUED = "Waiting for another visitor's answer…"
+QUEUED = "Waiting: another visitor's question is being answered…"
 LOOKING = "Looking at the picture…"
 MASKS_COMING = "Masks appear when the answer is complete."
 _COLON = re.compile(r"\s*:\s*$")
@@ -134,7 +134,7 @@ def readout(segmentation: "Segmentation", first_token_s: float | None) -> tuple[
     if segmentation.finish_reason in ends:
         line.append(ends[segmentation.finish_reason])
     if segmentation.is_shrunk:
-        line.append("picture made smaller: too little memory")
+        line.append("picture shrunk: not enough memory")
     tokens = f"{segmentation.new_tokens} token{'s' * (segmentation.new_tokens != 1)}"
     facts = [] if first_token_s is None else [f"first token after {first_token_s:.2f} s"]
     facts += [f"text {text_s:.2f} s ({tokens})", *([f"{masks} {mask_s:.2f} s"] if n_masks else [])]

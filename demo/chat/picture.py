@@ -11,7 +11,7 @@ from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
 
 #: For every file that is not an upload, existing or not, so that nobody learns which files exist.
-NOT_UPLOADED = "This picture is not among the uploads here any more. Please choose it again."
+NOT_UPLOADED = "This picture is no longer on the server. Please choose it again."
 
 
 #: Held while a picture is decoded and shrunk: until then, a large one takes 350 MB.

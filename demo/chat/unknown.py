@@ -10,7 +10,7 @@ from demo.html import literal
 #: The model's whole answer; it learned this sentence.
 UNKNOWN_ANSWER = "I don't know that word."
 MEANT = "Did you mean {}?"
-ALL_WORDS = "The {} things it knows"
+ALL_WORDS = "All {} objects the model knows"
 #: How alike a word and its misspelling are, from 0 to 1.
 LIKENESS = 0.8
 MOST_MEANT = 3

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Collection
 
-BARE = "The small model needs a whole request. “{}” is in the box: press Enter to ask it."
+BARE = "The small model needs a full request, so “{}” is now in the box. Press Enter to send it."
 #: What to ask for instead of the background.
 EVERYTHING = "segment everything"
 BACKGROUND = (
     "The small model finds objects, not the background. Ask for an object, then press Invert on its mask to get "
-    "everything but it. “segment everything” is in the box: press Enter to ask it."
+    "everything else. Or press Enter: “segment everything” is now in the box."
 )
-SHOUTED = "The small model misreads capitals. “{}” is in the box: press Enter to ask it."
+SHOUTED = "The small model misreads words in capitals, so “{}” is now in the box. Press Enter to send it."
 
 
 _BACKGROUND = re.compile(r"(segment|select|mask|show|cut out|remove)( me)? (the|all|all the)? ?(whole )?back ?ground")

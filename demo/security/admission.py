@@ -13,7 +13,9 @@ from demo.security.page import Page
 QUESTIONS = ("model", "live")
 #: Events of all visitors together that are no questions.
 MAX_EVENTS = 1000
-STILL_WAITING = "Your last question still waits for its turn. Ask the next one when it is answered, or press Stop."
+STILL_WAITING = (
+    "Your last question is still waiting for its turn. Ask the next one once it has been answered, or press Stop."
+)
 NO_SESSION = f"session_hash must have 1 to {MAX_SESSION_CHARS} characters."
 
 

@@ -5,10 +5,10 @@ import json
 #: What a call must have, and what it may have, in this order.
 REQUIRED = ("image", "prompt")
 OPTIONAL = ("refine", "conversation")
-NOT_JSON = "The body of a call is a JSON object."
-BY_PLACE = 'A call has "data", a list: image, prompt, and if wanted refine and conversation'
-BY_NAME = 'A call has "image" and "prompt", and if wanted "refine" and "conversation"'
-SEE = '"Use via API" on the page shows one.'
+NOT_JSON = "The request body must be a JSON object."
+BY_PLACE = 'A call needs "data", a list of image and prompt, optionally followed by refine and conversation'
+BY_NAME = 'A call needs "image" and "prompt"; "refine" and "conversation" are optional'
+SEE = 'See "Use via API" on the page for an example.'
 
 
 def problem_by_place(body: bytes) -> str | None:
@@ -22,7 +22,7 @@ def problem_by_place(body: bytes) -> str | None:
     if missing := REQUIRED[len(data) :]:
         return f"{BY_PLACE}. Missing: {' and '.join(missing)}. {SEE}"
     if len(data) > (most := len(REQUIRED + OPTIONAL)):
-        return f"{BY_PLACE}. This one has {len(data)} values, {most} at most. {SEE}"
+        return f"{BY_PLACE}. This call has {len(data)} values; the limit is {most}. {SEE}"
     return None
 
 

@@ -85,7 +85,7 @@ def refuse_random_weights(
     if lacking:
         raise CheckpointError(
             f"Neither the adapter {adapter.name} nor its base {base.name} has {'; '.join(lacking)}: its masks would "
-            "come from random weights. Take an adapter that was trained for STAMP, or name a STAMP checkpoint with "
+            "come from random weights. Use an adapter that was trained for STAMP, or name a STAMP checkpoint with "
             "--base."
         )
 

@@ -31,7 +31,9 @@ def refuse_other_sizes(folder: Path, shapes: Mapping[str, tuple[int, ...]], mode
             described = sum(parameter.numel() for parameter in model_class(config).parameters())
     stored = sum(prod(shape) for shape in shapes.values())
     if described > MOST_TIMES_STORED * stored:
-        raise CheckpointError(f"{path} describes {described:,} weights, but its files hold {stored:,}.")
+        raise CheckpointError(
+            f"{path} describes {described:,} weights, but its files hold {stored:,}. Download it again."
+        )
 
 
 def refuse_unlike_head(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -48,7 +50,7 @@ def refuse_unlike_head(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> N
     if len(set(rows.values())) > 1:
         raise CheckpointError(
             f"{folder} is not a complete STAMP checkpoint: its embedding has {rows['embed_tokens']:,} rows, but its "
-            f"head lm_head {rows['lm_head']:,}. Save it again after resizing both, or take another revision."
+            f"head lm_head {rows['lm_head']:,}. Save it again after resizing both, or use another revision."
         )
 
 
@@ -59,5 +61,5 @@ def refuse_no_numbers(model: nn.Module, folder: Path) -> None:
         if start.is_floating_point() and not torch.isfinite(start).all():
             raise CheckpointError(
                 f"{folder.name} holds values that are not finite numbers, for example in {name}: its training or its "
-                "conversion failed. Take another revision."
+                "conversion failed. Use another revision."
             )

@@ -156,7 +156,9 @@ def _read_weights(
     if info["mismatched_keys"]:
         problems.append(f"of another shape: {sorted(map(str, info['mismatched_keys']))[:5]}")
     if missing == CLASSIFIER_KEYS:
-        raise CheckpointError(f"{folder} is a Qwen2-VL without STAMP's classifier; it cannot segment.")
+        raise CheckpointError(
+            f"{folder} is a Qwen2-VL without STAMP's classifier, so it cannot segment. Use --model 2b."
+        )
     if problems:
         raise CheckpointError(f"{folder} is not a complete STAMP checkpoint; " + "; ".join(problems))
     loaded: StampForSegmentation = model.eval()
@@ -210,7 +212,7 @@ def stored_shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
                 for name in shard.keys():  # noqa: SIM118 (no mapping)
                     yield name, tuple(shard.get_slice(name).get_shape())
         except Exception as error:
-            raise CheckpointError(f"{path} is damaged ({error}); fetch it again.") from error
+            raise CheckpointError(f"{path} is damaged ({error}); download it again.") from error
 
 
 def _numel(shape: tuple[int, ...]) -> int:

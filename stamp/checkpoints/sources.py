@@ -91,11 +91,14 @@ def check_files(folder: Path) -> None:
     if not is_adapter(folder):
         for name in ("config.json", IMAGE_PROCESSOR):
             if not (folder / name).exists() and not (name == IMAGE_PROCESSOR and _nests_image_processor(folder)):
-                raise CheckpointError(f"{folder} is not a STAMP checkpoint: it has no {name}.")
+                raise CheckpointError(
+                    f"{folder} is not a STAMP checkpoint: it has no {name}. Choose the folder that has it."
+                )
         config = read_json(folder / "config.json")
         if (kind := config.get("model_type")) != "qwen2_vl":
             raise CheckpointError(
-                f"{folder} is not a STAMP checkpoint: its model type is {str(kind)[:60]!r}, not 'qwen2_vl'."
+                f"{folder} is not a STAMP checkpoint: its model type is {str(kind)[:60]!r}, not 'qwen2_vl'. "
+                "Use a STAMP checkpoint, for example --model 2b."
             )
         _check_layers(config, folder)
     if not any(folder.glob("*.safetensors")):
@@ -105,7 +108,7 @@ def check_files(folder: Path) -> None:
             f"{folder} has no .safetensors weights{found}. Convert them to safetensors, or use another revision."
         )
     if lost := [name for name in _weight_files(folder) if not (folder / name).exists()]:
-        raise CheckpointError(f"{folder} is incomplete: it lacks {', '.join(lost[:3])}. Fetch it again.")
+        raise CheckpointError(f"{folder} is incomplete: it lacks {', '.join(lost[:3])}. Download it again.")
 
 
 def _refuse_pointers(folder: Path) -> None:
@@ -132,7 +135,9 @@ def _check_layers(config: dict[str, Any], folder: Path) -> None:
         for name in ("num_hidden_layers", "depth"):
             layers = part.get(name, 1) if isinstance(part, dict) else 1
             if type(layers) is not int or not 1 <= layers <= MOST_LAYERS:
-                raise CheckpointError(f"{folder / 'config.json'} is damaged: {name} is {str(layers)[:60]}.")
+                raise CheckpointError(
+                    f"{folder / 'config.json'} is damaged: {name} is {str(layers)[:60]}. Download it again."
+                )
 
 
 def _weight_files(folder: Path) -> list[str]:
@@ -143,11 +148,11 @@ def _weight_files(folder: Path) -> list[str]:
         return [INDEX_FILE] if len(list(folder.glob("*.safetensors"))) > 1 else [WEIGHTS_FILE]
     weight_map = read_json(folder / INDEX_FILE).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise CheckpointError(f"{folder / INDEX_FILE} is damaged; fetch it again.")
+        raise CheckpointError(f"{folder / INDEX_FILE} is damaged; download it again.")
     for name in weight_map.values():
         if not isinstance(name, str) or not _WEIGHTS_NAME.fullmatch(name):
             raise CheckpointError(
-                f"{folder / INDEX_FILE} is damaged: it names {str(name)[:60]!r} as a weight file; fetch it again."
+                f"{folder / INDEX_FILE} is damaged: it names {str(name)[:60]!r} as a weight file; download it again."
             )
     return sorted(set(weight_map.values()))
 

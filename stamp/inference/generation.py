@@ -152,7 +152,7 @@ def _refuse_no_numbers(logits: Tensor) -> None:
     if torch.isnan(logits).any():
         raise CheckpointError(
             "The model computes values that are not finite. Its weights are damaged, or too large for float16: "
-            "use --dtype float32, or fetch the checkpoint again."
+            "use --dtype float32, or download the checkpoint again."
         )
 
 

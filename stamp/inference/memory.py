@@ -14,7 +14,7 @@ T = TypeVar("T")
 #: Pixels of the second attempt, as a share of the first: half the width, half the height.
 SMALLER = 0.25
 TOO_LITTLE = (
-    "There is too little memory for this answer. Take a smaller picture, ask for fewer masks at once, or begin a new "
+    "There is not enough memory for this answer. Use a smaller picture, ask for fewer masks at once, or begin a new "
     "conversation."
 )
 

@@ -32,12 +32,12 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 #: Grey of 16 bits that stays below it is of 14 bits at most.
 FULL_RANGE_FROM = 2**14
-NO_MEMORY = "Reading this image takes too much memory. Make it smaller, or save it again, then try that."
+NO_MEMORY = "Reading this image takes too much memory. Make it smaller, or save it again, then try again."
 #: What people choose instead of an image: a pattern of bytes near the beginning, and what to do.
 OTHER_KINDS = (
     (b"%PDF-", "This file is a PDF. Take a screenshot of the page, or export it as PNG, and choose that."),
     (b"ftypheic|ftypmif1", "This file is a HEIC photo. Save or share it as JPEG, and choose that."),
-    (b"ftypmp4|ftypisom", "This file is a video. Take a screenshot of one picture of it, and choose that."),
+    (b"ftypmp4|ftypisom", "This file is a video. Take a screenshot of one frame, and choose that."),
     (b"<svg", "This file is an SVG drawing. Export it as PNG, and choose that."),
 )
 SNIFFED_BYTES = 512
@@ -130,8 +130,8 @@ def _check_bytes(size_bytes: int, limits: ImageLimits) -> None:
         raise ImageError("The file is empty. Choose another file.")
     if size_bytes > limits.max_bytes:
         raise ImageError(
-            f"The file has {size_bytes / 1e6:.1f} MB; at most {limits.max_bytes / 1e6:g} MB are accepted. "
-            "Save it smaller or as JPEG, then try again."
+            f"The file is {size_bytes / 1e6:.1f} MB; the limit is {limits.max_bytes / 1e6:g} MB. "
+            "Make the picture smaller or save it as JPEG, then try again."
         )
 
 
@@ -205,7 +205,7 @@ def _too_many_pixels(found: str, limits: ImageLimits) -> ImageError:
 
 def _damaged() -> _DamagedError:
     return _DamagedError(
-        "The image is damaged or incomplete. Open it in an image editor, save it again, then try that."
+        "The image is damaged or incomplete. Open it in an image editor, save it again, then try again."
     )
 
 

@@ -193,7 +193,7 @@ def test_a_truncated_file_of_weights_is_named(tied: Path, adapter: Path, n_bytes
     path = adapter / "adapter_model.safetensors" if of_adapter else tied / "model.safetensors"
     path.write_bytes(path.read_bytes()[:n_bytes])
     base = {"base": str(PARITY / "models" / "lora_base")} if of_adapter else {}
-    with pytest.raises(CheckpointError, match=rf"{re.escape(path.name)} is damaged .* fetch it again"):
+    with pytest.raises(CheckpointError, match=rf"{re.escape(path.name)} is damaged .* download it again"):
         load(path.parent, **base)
 
 

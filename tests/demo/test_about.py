@@ -19,5 +19,5 @@ def test_limits_are_those_of_the_checkpoint(tmp_path: Path) -> None:
     (tmp_path / PHOTO_FIGURES_FILE).write_text(json.dumps(figures))
     text = " ".join(limits(tmp_path).split())
     assert "does **not** understand" not in text
-    for figure in ("cover 3% of the picture", "mean IoU of 41%", "321 requests", "35% to 47%"):
+    for figure in ("cover 3% of the picture", "mean IoU of 0.41", "321 requests", "0.35 to 0.47"):
         assert figure in text, figure

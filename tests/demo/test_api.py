@@ -111,7 +111,7 @@ def test_who_waits_in_vain_gets_no_answer_and_holds_no_lock(picture: str) -> Non
     other = threading.Thread(target=hold)
     other.start()
     assert taken.wait(10)
-    with pytest.raises(ModelUnavailableError, match="nobody waits"):
+    with pytest.raises(ModelUnavailableError, match="nobody is waiting"):
         answer(slot, picture, "halves", lambda: True)
     assert not slot.has_questions
     done.set()

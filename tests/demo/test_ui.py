@@ -128,7 +128,7 @@ def test_a_web_address_is_refused_and_never_fetched(client: Client) -> None:
     server = HTTPServer(("127.0.0.1", 0), Witness)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/cat.png"
-    with pytest.raises(AppError, match="not among the uploads"):
+    with pytest.raises(AppError, match="no longer on the server"):
         client.predict({"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}, "x", api_name="/segment")
     server.shutdown()
     assert asked == []

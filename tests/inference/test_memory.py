@@ -98,7 +98,7 @@ def test_what_computed_earlier_answers_is_let_go_first(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(stamp.conversation_cache.n_bytes))
     short("text_pass", 0)
-    with pytest.raises(MemoryShortError, match=r"^There is too little memory for this answer\. Take a smaller picture"):
+    with pytest.raises(MemoryShortError, match=r"^There is not enough memory for this answer\. Use a smaller picture"):
         stamp.segment(PICTURE, "Hi", 3, may_shrink=True)
     assert emptied == [0, 0]
 
@@ -107,7 +107,7 @@ def test_a_measurement_is_never_shrunk_without_a_word(stamp: StampPredictor, sho
     tried = short("encode_images", QUARTER)
     for attempt in (lambda: stamp.segment(PICTURE, "Hi", 3), lambda: ask(stamp)):
         stamp.conversation_cache.clear()
-        with pytest.raises(PromptError, match="too little memory"):
+        with pytest.raises(PromptError, match="not enough memory"):
             attempt()
     assert tried == [FULL, FULL]
 

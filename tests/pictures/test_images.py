@@ -263,10 +263,10 @@ def test_too_many_bytes_are_refused_before_reading(tmp_path: Path, monkeypatch: 
     path.write_bytes(saved(scene(), "PNG"))
     with path.open("ab") as file:
         file.truncate(20_000_001)
-    with pytest.raises(ImageError, match=r"has 20.0 MB; at most 20 MB"):
+    with pytest.raises(ImageError, match=r"is 20.0 MB; the limit is 20 MB"):
         load_image(path.read_bytes())
     monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("read"))
-    with pytest.raises(ImageError, match=r"has 20.0 MB; at most 20 MB"):
+    with pytest.raises(ImageError, match=r"is 20.0 MB; the limit is 20 MB"):
         load_image(path)
 
 

@@ -102,7 +102,7 @@ def render_card(
             f"question). {seconds_of(figures)} These commands measure everything here again and write this card:\n",
             "```\npip install -r requirements-dev.txt\npython -m stamp.training art",
             "python -m benchmarks figures --model assets/stamp-nano --photos DIR --out runs/figures\n```\n",
-            '(`npm pack` needs Node.js. The table "What matters" comes from `python -m stamp.training ablation`.)\n',
+            '(`stamp.training art` needs Node.js. The table "Ablation" comes from `python -m stamp.training ablation`.)\n',
             f"![The worst answers of each kind: right mask, predicted mask, request, answer]({GALLERY_FILE})\n",
             "The worst answers of each kind: the right mask on the left, the predicted one on the right.\n",
             studies,

@@ -231,7 +231,7 @@ def write_eyes(rows: Sequence[dict[str, Any]], provenance: dict[str, Any], folde
 
 def eyes_table(record: dict[str, Any]) -> str:
     """Markdown: one line per vision tower."""
-    lines = ["| eyes | what they are | photographs | drawings |", "|---|---|---|---|"]
+    lines = ["| vision tower | what it is | photographs | drawings |", "|---|---|---|---|"]
     for name, scores in record["scores"].items():
         cells = [
             "{mean:.3f} [{low:.3f}, {high:.3f}], n {n}".format(**scores[source])

@@ -23,7 +23,7 @@ REFUSALS_FILE = "refusals.json"
 CUTOUTS_FILE = "cutouts-val.json"
 CONFIDENCE_CURVE_FILE = "confidence.svg"
 QUANTIZATION_TEXT = """
-A model of this size gains nothing by quantization, so the page's `--quantization auto` leaves it as it is, in {dtype} on
+A model of this size gains nothing from quantization, so the page's `--quantization auto` leaves it as it is, in {dtype} on
 {hardware}. {n_scenes} unseen scenes; processor time of an answer, relative to the first row. {date}, commit {commit};
 `python -m stamp.training quantization`.
 """
@@ -189,10 +189,10 @@ def _ablation(record: dict[str, Any]) -> str:
 
 #: Heading, record, and the text made from it.
 STUDIES: tuple[tuple[str, str, Callable[[dict[str, Any]], str]], ...] = (
-    ("Which eyes", EYES_FILE, _eyes),
+    ("Vision towers compared", EYES_FILE, _eyes),
     ("Precision", QUANTIZATION_FILE, _quantization),
     ("Edges", REFINEMENT_FILE, _refinement),
-    ("What matters", ABLATION_FILE, _ablation),
+    ("Ablation", ABLATION_FILE, _ablation),
 )
 
 

@@ -46,11 +46,11 @@ def stage_table(training: dict[str, Any], log: list[dict[str, Any]]) -> str:
 
 def origins(photographs: dict[str, int], stem: bool) -> list[str]:
     """Where photographs and pretrained weights come from; nothing where there are none."""
-    lines = [f"Pretrained eyes: {PRETRAINED_LICENCE}.\n"] if stem else []
+    lines = [f"Pretrained vision stem: {PRETRAINED_LICENCE}.\n"] if stem else []
     if photographs:
         lines += [
             "## Photographs\n",
-            "They trained it; none comes with the project. Where they are from, and how many:\n",
+            "The model was trained on these photographs; none of them comes with the project. Sources and numbers:\n",
         ]
         lines += [f"- {origin}: {count}" for origin, count in photographs.items()]
     return lines

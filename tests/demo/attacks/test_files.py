@@ -99,7 +99,7 @@ def test_a_file_hidden_in_another_input_is_refused_too(secret: Path) -> None:
     upload.write_bytes(png())
     value = {"a": [1, {"path": str(upload), "url": str(secret), "size": 3}], "b": "x"}
     assert only_uploads(value) == {"a": [1, {"path": str(upload.resolve()), "meta": META}], "b": "x"}
-    with pytest.raises(gr.Error, match="not among the uploads"):
+    with pytest.raises(gr.Error, match="no longer on the server"):
         only_uploads({"a": [{"x": {"path": str(secret)}}]})
 
 

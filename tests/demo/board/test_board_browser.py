@@ -176,7 +176,7 @@ def test_cancel_stops_a_live_run(browser: Any, sources: Sources, monkeypatch: py
 
     put_in_pool(monkeypatch, {"stamp": ScriptedMethod(slowly, "stamp")})
     with served(FakePredictor, is_embedded=True, sources=sources) as url, opened(browser, url, BOARD) as page:
-        page.click("button[role=tab] >> text=Run it here")
+        page.click("button[role=tab] >> text=Live run")
         eventually(lambda: page.locator("#live-methods input:checked").count() == 1)
         page.fill("#live-n input[type=number]", "20")
         page.keyboard.press("Tab")

@@ -91,7 +91,9 @@ def test_without_the_pictures_the_answers_are_still_shown(results: Results, tmp_
     assert "--data scenes=FOLDER" in html
     assert "IoU" in html
     other = write_scenes(tmp_path / "other", per_split=4)
-    assert "other pictures of scenes" in unescape(sample_html(results, Library({"scenes": other}), FILTERS, key))
+    assert "are not the ones that this run used" in unescape(
+        sample_html(results, Library({"scenes": other}), FILTERS, key)
+    )
 
 
 @pytest.mark.parametrize("key", [None, "", "run", "run/known/none", "../../x/known/e0"])

@@ -106,7 +106,7 @@ def row(**changes: object) -> dict[str, object]:
     ("other", "words"),
     [
         ({}, None),
-        ({"split": "style"}, "different splits. Compare scores and seconds only within one"),
+        ({"split": "style"}, "different splits, so their scores and seconds cannot be compared"),
         ({"n": 6}, "different numbers of samples"),
         ({"n": 0}, None),  # a method that is only asked questions
         ({"data": "def"}, "different versions of the data"),

@@ -80,7 +80,7 @@ def test_the_best_is_named_where_all_were_measured() -> None:
     assert takeaway(alone) == (
         "After 2000 pictures, STAMP: mean IoU of masks 0.75. After 2000 pictures, STAMP: share of questions right 0.5."
     )
-    assert "1 to 9 answers a point" in learning_words(POINTS)
+    assert "1 to 9 answers per point" in learning_words(POINTS)
     assert learning_words(()) == ""
 
 

@@ -1,4 +1,4 @@
-"""Run it here: real records of real samples, caps, cancel, and committed figures of the same samples only."""
+"""Live run: real records of real samples, caps, cancel, and committed figures of the same samples only."""
 
 import threading
 from html import unescape

@@ -72,7 +72,7 @@ def test_the_front_is_what_no_row_beats_in_both(seed: int) -> None:
 
 def test_bars_are_the_phases_of_each_row(rows: pd.DataFrame) -> None:
     figure = plots.phases(rows)
-    assert [trace.name for trace in figure.data] == ["reading the question", "writing words"]
+    assert [trace.name for trace in figure.data] == ["prefill (reading the question)", "decode (writing words)"]
     for trace, seconds in zip(figure.data, (0.01, 0.02), strict=True):
         assert list(trace.x) == [seconds] * len(rows)
         assert list(trace.y) == list(rows["label"])
@@ -132,7 +132,7 @@ def test_names_are_never_markup() -> None:
     ("low", "words"),
     [
         (0.001, "slow has the highest gIoU, 0.80."),
-        (-0.001, "slow has the highest gIoU, 0.80, but it is not better than fast beyond chance."),
+        (-0.001, "slow has the highest gIoU, 0.80, but it is not significantly better than fast."),
     ],
 )
 def test_the_verdict_is_by_pairs_not_by_overlap(low: float, words: str) -> None:
@@ -165,7 +165,7 @@ def test_the_longest_phase() -> None:
     rows = pd.DataFrame({"label": ["a", "b"], "phases": [{"mask": 3.0, "decode": 1.0}, {"decode": 6.0, "mask": 4.0}]})
     assert (
         takeaways.longest_phase(rows)
-        == "a spends 75% of its time on masks. The longest phase of b, writing words, takes 60%."
+        == "a spends 75% of its time on masks. The longest phase of b, decode (writing words), takes 60%."
     )
 
 

@@ -84,4 +84,4 @@ def test_what_is_ours_and_what_a_paper_describes_is_said() -> None:
     assert "https://arxiv.org/abs/2608.02791" in words
     assert "code is not public" in words
     assert "appear only when the answer is complete" in words
-    assert "all-mask, several targets" in figure_svg()
+    assert "all-mask, one pass for all targets" in figure_svg()

@@ -152,7 +152,7 @@ def test_only_a_whole_and_usable_answer_can_win() -> None:
         lane("embedding", 0.2, is_stopped=True), lane("stamp", 3.0),
     ]  # fmt: skip
     assert summary(lanes) == (
-        "STAMP was first, after 3 s. One run each, one after another, on this machine. Not ranked: Polygon text "
+        "STAMP was first, after 3 s. One run each, one after another, on this server. Not ranked: Polygon text "
         "(output could not be parsed); Patch text (not finished after 120 s); Embedding (stopped before the end)."
     )
     shown = replay(entry(), lanes)["lanes"]

@@ -83,7 +83,7 @@ def test_every_figure_is_explained_on_hover_and_below(results: Results) -> None:
         if f"<dt>{column.heading}</dt>" in html:
             assert html.count(column.meaning) == 2
     assert "<dt>gIoU</dt>" in html
-    assert "<p>Small print: 95% interval over pictures. Bold: no other method is better beyond chance. " in html
+    assert "<p>Small figures: 95% interval over pictures. Bold: no other method is significantly better. " in html
 
 
 def test_methods_of_equal_budget_are_named_and_others_have_a_star(results: Results) -> None:
@@ -118,7 +118,7 @@ def test_headlines_name_the_best_and_how_sure_that_is(results: Results) -> None:
     assert html.count('class="headline"') == 3
     only = THREE.assign(dataset="x", data="x", split="x", n=9, hardware="x", threads=1)
     said = unescape(headline_html(only, PAIRS))
-    assert "a</b> leads, but not beyond chance: b may be as good." in said
+    assert "a</b> leads, but not significantly: b may be as good." in said
 
 
 def test_the_matrix_has_a_probability_for_every_pair(results: Results) -> None:

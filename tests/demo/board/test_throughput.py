@@ -46,7 +46,7 @@ def test_the_table_has_every_figure_of_the_file(tmp_path: Path) -> None:
     assert table
     lines = [["".join(cell.itertext()) for cell in line] for line in ElementTree.fromstring(table[0]).iter("tr")]
     assert lines == [
-        ["Method", "1 in flight", "8 in flight", "8 over 1"],
+        ["Method", "1 in flight", "8 in flight", "Ratio 8 to 1"],
         ["STAMP", "21.5 to 2.5", "54 to 6", "2.51.6 to 4"],
         ["Polygon text", "0.250.2 to 0.3", "0.50.5 to 0.5", "–– to –"],
     ]
@@ -56,7 +56,8 @@ def test_the_table_has_every_figure_of_the_file(tmp_path: Path) -> None:
         "pessimistic. Requests without an answer: 3 of Polygon text."
     ) in html
     assert takeaway(RECORD) == (
-        "STAMP answers most with 8 requests in flight: 5 a second, 2.5 times as many as one at a time."
+        "STAMP has the highest throughput with 8 requests in flight: 5 answers per second, "
+        "2.5 times as many as one at a time."
     )
 
 

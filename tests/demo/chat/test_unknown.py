@@ -21,7 +21,7 @@ def test_misspelt_words_are_found() -> None:
 def test_only_that_answer_of_a_model_with_a_list_gets_more() -> None:
     html = unknown_html(UNKNOWN_ANSWER, "segment the helicpter", KNOWN)
     assert "Did you mean helicopter&#63;" in html
-    assert "The 6 things it knows" in html
+    assert "All 6 objects the model knows" in html
     assert "teddy bear" in html
     assert "Did you mean" not in unknown_html(UNKNOWN_ANSWER, "segment the quokka", KNOWN)
     assert unknown_html("There is no helicopter in the image.", "segment the helicpter", KNOWN) == ""
