@@ -52,8 +52,8 @@ CITE = (
 PUBLISHED = """
 ## Published checkpoints
 
-The small model, stamp-nano, was made for this page. Published checkpoints are loaded by name; nothing is downloaded unless you ask
-for it:
+The small model, stamp-nano, was made for this page. Published checkpoints are loaded by name; nothing is downloaded
+unless you ask for it:
 
     python app.py --model 2b                                      # JiaZL/STAMP-2B-uni
     python app.py --model 7b --base Qwen/Qwen2-VL-7B-Instruct     # JiaZL/STAMP-7B-lora, an adapter

@@ -14,7 +14,7 @@ from PIL import Image
 
 from demo import gpu
 from demo.background import acquire
-from demo.chat.answering import refinements
+from demo.chat.asking import refinements
 from demo.chat.chat import status_and_sentence
 from demo.chat.picture import FileImage
 from demo.decoding import DECODER

@@ -1,5 +1,6 @@
 """Runs work in its own thread while a handler polls it, because Gradio cannot interrupt a busy handler."""
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Generator
@@ -16,7 +17,8 @@ def batches(
     """Yield what `work` puts, in batches, as it arrives; an empty batch at least every 0.2 s.
 
     The empty batches let Gradio close the generator (page closed, event cancelled). Then, and when it ends, `stop` is
-    set, and the work must obey it. work: gets a function that puts an event.
+    set, and the work must obey it. work: gets a function that puts an event, and runs in a copy of the handler's
+    context: there `spaces` finds whose request it is, on a Space that lends its GPU.
     """
     events: queue.SimpleQueue[T | None] = queue.SimpleQueue()
 
@@ -26,7 +28,8 @@ def batches(
         finally:
             events.put(None)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()
     try:
         while True:
             batch = _take(events)

@@ -54,6 +54,8 @@ def stream_answer(
     number, seconds = _name(predictor, should_stop), _within(max_seconds)
     try:
         for event in _stream(number, list(turns), max_new_tokens, refine, seconds):
+            if isinstance(event, Exception):
+                raise event
             yield event
             if is_lent() and should_stop():
                 return
@@ -73,7 +75,9 @@ def segment(
     """As `StampPredictor.segment`; where the GPU is lent, it cannot be stopped."""
     number = _name(predictor, should_stop)
     try:
-        answer: Segmentation = _segment(number, image, prompt, refine, tuple(history), _within(max_seconds))
+        answer = _segment(number, image, prompt, refine, tuple(history), _within(max_seconds))
+        if isinstance(answer, Exception):
+            raise answer
         return answer
     finally:
         del _stops[number]
@@ -94,12 +98,18 @@ def encode(predictor: "StampPredictor", picture: Image.Image, share: float = 1.0
         return None
 
 
+# What the visitor is told crosses over as a value: of an exception, `spaces` passes on only the name of its class.
+
+
 @on_gpu
 def _stream(
     number: int, turns: "list[Turn]", max_new_tokens: int, refine: str, max_seconds: float | None
-) -> "Iterator[StreamEvent]":
+) -> "Iterator[StreamEvent | Exception]":
     limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds, "may_shrink": True}
-    yield from _predictor(number).stream(turns, max_new_tokens, refine=refine, **limits)
+    try:
+        yield from _predictor(number).stream(turns, max_new_tokens, refine=refine, **limits)
+    except _for_the_visitor() as error:
+        yield error
 
 
 @on_gpu
@@ -110,9 +120,12 @@ def _segment(
     refine: str,
     history: tuple[tuple[str, str], ...],
     max_seconds: float | None,
-) -> "Segmentation":
+) -> "Segmentation | Exception":
     limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds, "may_shrink": True}
-    return _predictor(number).segment(image, prompt, refine=refine, history=history, **limits)
+    try:
+        return _predictor(number).segment(image, prompt, refine=refine, history=history, **limits)
+    except _for_the_visitor() as error:
+        return error
 
 
 def _name(predictor: "StampPredictor", should_stop: Callable[[], bool]) -> int:
@@ -121,6 +134,13 @@ def _name(predictor: "StampPredictor", should_stop: Callable[[], bool]) -> int:
     _predictors[number] = predictor
     _stops[number] = should_stop
     return number
+
+
+def _for_the_visitor() -> tuple[type[Exception], ...]:
+    from stamp.errors import MemoryShortError, PromptError
+    from stamp.pictures.images import ImageError
+
+    return ImageError, MemoryShortError, PromptError
 
 
 def _predictor(number: int) -> "StampPredictor":

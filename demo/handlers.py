@@ -110,6 +110,7 @@ def show_visit(visit: Visit) -> Updates:
     """The page at the beginning of a visit."""
     return {
         "visit": visit,
+        "number": visit.number,
         "picture": None,
         "picture_notice": "",
         "input_panel": gr.Column(visible=False),

@@ -13,7 +13,7 @@ from demo.api import add_endpoint
 from demo.board.dashboard import add_dashboard
 from demo.board.live import MethodPool
 from demo.board.sources import Sources
-from demo.chat.answering import ask, ask_again, edit_question, refinements, save_conversation
+from demo.chat.asking import ask, ask_again, edit_question, refinements, save_conversation
 from demo.chat.gallery import EXAMPLES, Example, gallery_html, read_examples
 from demo.chat.gallery import SCRIPT as GALLERY_SCRIPT
 from demo.chat.known import read_known
@@ -23,7 +23,7 @@ from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
 from demo.loading import ModelSlot
 from demo.naming import Parts, by_name, by_pick, by_visit
-from demo.security.admission import admit
+from demo.security.admission import MAX_EVENTS, admit
 from demo.security.guard import guarded_server
 from demo.security.limits import Limits
 from demo.security.page import Page
@@ -38,7 +38,10 @@ MAX_DECODED = 2
 #: Sessions that Gradio keeps data for, 0.3 MB each. Nothing is kept for sessions that have left
 #: (`demo.security.housekeeping`).
 MAX_SESSIONS = 300
-HERO = "<h1>STAMP</h1><p>Chat about a picture. Each thing the answer points to gets its own mask, predicted in one parallel pass.</p>"
+HERO = (
+    "<h1>STAMP</h1><p>Chat about a picture. Each thing the answer points to gets its own mask, predicted in one "
+    "parallel pass.</p>"
+)
 FAST = "Fast: look at a quarter of the pixels. Small things and fine edges get lost."
 SCROLL_TO_TOP = "() => { document.querySelector('#sides').scrollIntoView({ behavior: 'smooth' }); return []; }"
 #: Reads the box itself, because Gradio passes the value before the last key press.
@@ -94,8 +97,9 @@ def build_demo(
         gr.HTML(handlers.footer(slot), elem_id="versions", padding=False)
         add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)
-    # api_open=False: nothing bypasses the queue. `demo.security.admission` decides how many events may wait.
-    demo.queue(api_open=False, max_size=None, default_concurrency_limit=4)
+    # api_open=False: nothing bypasses the queue. `demo.security.admission` decides how many events may wait, and never
+    # lets in as many as Gradio is told here. Without a number Gradio would let one event wait on ZeroGPU.
+    demo.queue(api_open=False, max_size=MAX_EVENTS + demo.limits.waiting, default_concurrency_limit=4)
     admit(demo)
     return demo
 
@@ -190,6 +194,8 @@ def _chat_column(parts: Parts) -> None:
         elem_id="chat",
     )
     parts["chat_notice"] = gr.HTML("", elem_id="chat-notice", padding=False)
+    # The browser sends it with each question, which may wait until the page shows another visit.
+    parts["number"] = gr.Number(0, visible="hidden", elem_id="number")
     parts["prompt"] = gr.Textbox(
         label="Your question",
         show_label=False,
@@ -251,13 +257,14 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
         # A visitor who waits in Gradio's queue sees the place in it, and how long it may take.
         "show_progress": "minimal", "show_progress_on": [parts["chat"]],
     }  # fmt: skip
+    how = [parts["refine"], parts["fast"], parts["number"]]
     ask_once: dict[str, Any] = {
-        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], parts["refine"], parts["fast"]],
+        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], *how],
         **asking,
     }  # fmt: skip
     # "multiple": Enter while an answer is being written reaches the handler, which says so.
     parts["prompt"].submit(**ask_once, trigger_mode="multiple")
-    parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=[parts["refine"], parts["fast"]], **asking)
+    parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=how, **asking)
     parts["edit"].click(visiting(edit_question), **quiet)
     parts["save"].click(visiting(partial(save_conversation, slot.name)), **quiet).then(None, js=FETCH)
     parts["copy"].click(None, js=COPY_SCRIPT.read_text(encoding="utf-8"), api_visibility="private")
@@ -286,13 +293,15 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
 
 
 def _ask(
-    slot: ModelSlot, prompt: str | None, refine: str | None, fast: bool | None, visit: Visit | None
+    slot: ModelSlot, prompt: str | None, refine: str | None, fast: bool | None, number: float, visit: Visit | None
 ) -> Iterator[Updates]:
-    yield from ask(slot, prompt, visit, refine, fast)
+    yield from ask(slot, prompt, visit, refine, fast, number=number)
 
 
-def _ask_again(slot: ModelSlot, refine: str | None, fast: bool | None, visit: Visit | None) -> Iterator[Updates]:
-    yield from ask_again(slot, visit, refine, fast)
+def _ask_again(
+    slot: ModelSlot, refine: str | None, fast: bool | None, number: float, visit: Visit | None
+) -> Iterator[Updates]:
+    yield from ask_again(slot, visit, refine, fast, number=number)
 
 
 def _begin_example(samples: list[Example], picked: gr.SelectData, visit: Visit | None) -> Updates:

@@ -27,13 +27,17 @@ COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 STUB = """
 import functools, inspect, os, pickle, sys
 
+def visitor():
+    from gradio.context import LocalContext
+    return LocalContext.request.get().client.host  # whose share of the GPU is used
+
 def GPU(*plain, duration):
     assert not plain and 0 < duration <= 120, "a decorator with a duration"
     assert "torch" not in sys.modules, "imported after torch"
     def decorate(function):
         assert "<locals>" not in function.__qualname__, "found by its name"
         across = lambda value: pickle.loads(pickle.dumps(value))
-        note = lambda: open(os.environ["STUB_LOG"], "a").write(function.__name__ + "\\n")
+        note = lambda: open(os.environ["STUB_LOG"], "a").write(function.__name__ + "@" + visitor() + "\\n")
         @functools.wraps(function)
         def whole(*args, **kwargs):
             note()
@@ -136,7 +140,7 @@ def test_app_py_runs_as_on_a_space_with_zero_gpu(tmp_path: Path) -> None:
         finally:
             page.send_signal(signal.SIGTERM)
             said, _ = page.communicate(timeout=60)
-    assert sorted(log.read_text().split()) == ["_segment", "_stream", "_stream"], said
+    assert sorted(log.read_text().split()) == ["_segment@127.0.0.1", "_stream@127.0.0.1", "_stream@127.0.0.1"], said
     lines = [json.loads(line) for line in said.splitlines() if line.startswith('{"at"')]
     assert [(line["source"], line["status"]) for line in lines] == [
         ("segment", "end"),

@@ -31,7 +31,8 @@ CHARTS: tuple[tuple[str, str], ...] = (
 #: How to read a plot, if that is not obvious.
 LEGENDS = {
     "glance": "The area of a bubble is the peak memory. Bars are 95% intervals.",
-    "trilemma": "Dialogue: share of questions answered right. Accuracy: gIoU. Speed: relative to the fastest method. 1 is best.",
+    "trilemma": "Dialogue: share of questions answered right. Accuracy: gIoU. Speed: relative to the fastest method. "
+    "1 is best.",
 }
 
 

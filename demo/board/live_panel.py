@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+import pandas as pd
 
 from demo.board.library import Library
 from demo.board.live import DEFAULT_METHODS, MethodPool
@@ -78,8 +79,9 @@ def run_live(
         yield {"live": notice(sentence)}
         return
     results = store.get()
-    name = DEFAULT_DATASET if dataset == ALL or dataset not in set(results.rows["dataset"]) else dataset
-    order = Order(name, split, kind, tuple(known), min(max(int(n), 1), MAX_SAMPLES), visitor)
+    order = Order(
+        dataset_of(results.rows, dataset, split), split, kind, tuple(known), min(max(int(n), 1), MAX_SAMPLES), visitor
+    )
     progress, stop, before = Progress(order), threading.Event(), partial(committed, results, library)
     yield {"live_stop": stop, "live": progress_html(progress, before, progress.state()), **_buttons(is_running=True)}
     was_stopped = False
@@ -90,6 +92,14 @@ def run_live(
         was_stopped = stop.is_set()  # the run itself sets it when it ends
     ended = progress.ending(stopped=was_stopped)
     yield {"live": progress_html(progress, before, ended), **_buttons(is_running=False)}
+
+
+def dataset_of(rows: pd.DataFrame, dataset: str, split: str) -> str:
+    """The dataset to run on: the chosen one, or else one that has the chosen split. rows: the stored results."""
+    if dataset in set(rows["dataset"]):
+        return dataset
+    having = set(rows["dataset"] if split == ALL else rows.loc[rows["split"] == split, "dataset"])
+    return DEFAULT_DATASET if DEFAULT_DATASET in having or not having else min(having)
 
 
 def _buttons(*, is_running: bool) -> Updates:

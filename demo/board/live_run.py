@@ -99,6 +99,8 @@ def _measure(
         return
     samples = choose(dataset, order)
     methods, missing = _load(pool, order.labels, stop, put)
+    if stop.is_set() and not methods:
+        return
     if not methods or not samples:
         put(Refused(f"Nothing to run: {_named(missing) or 'no sample'} {NOT_LOADED if missing else 'matches'}."))
         return

@@ -36,7 +36,8 @@ COLUMNS = (
     Column("dialogue", "Questions right", "Share of the questions that were answered right in words."),
     Column(
         "dialogue change", "Change",
-        "What learning masks changed in Questions right: the score after it minus the score before, on the same questions.",
+        "What learning masks changed in Questions right: the score after it minus the score before it, on the same "
+        "questions.",
     ),
     Column("invalid", "Unusable", "Share of the requests for a mask whose output could not be parsed."),
     Column(SECONDS, "Seconds", "Median time per request for a mask, from picture and prompt to the masks.", None),

@@ -91,7 +91,8 @@ def takeaway(record: dict[str, Any]) -> str:
     best = max(rates, key=rates.__getitem__)
     ratio = record["methods"][best]["ratio"]["median"]
     gain = "" if ratio is None else f", {number(ratio)} times as many as one at a time"
-    return f"{method_name(best)} has the highest throughput with {many} requests in flight: {number(rates[best])} answers per second{gain}."
+    lead = f"{method_name(best)} has the highest throughput with {many} requests in flight"
+    return f"{lead}: {number(rates[best])} answers per second{gain}."
 
 
 def _line(label: str, one: dict[str, Any]) -> str:

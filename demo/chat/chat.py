@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import gradio as gr
 from PIL import Image
 
 from demo import gpu
@@ -284,6 +285,8 @@ def status_and_sentence(error: Exception) -> tuple[str, str]:
         return "unavailable", str(error)
     if isinstance(error, MemoryShortError):
         return "memory", str(error)
+    if isinstance(error, gr.Error):  # of `spaces`: no GPU is free, or the visitor's share of it is used up
+        return "unavailable", error.message
     return ("refused", str(error)) if is_bad_input(error) else ("failed", "")
 
 

@@ -120,8 +120,7 @@ def invert(visit: Visit, index: int) -> Updates:
     if is_inverse or not Path(shown.file).is_file():  # it could not be written, or was cleaned up
         return {}
     path = write_inverse(visit, index)
-    if path not in visit.downloads:
-        visit.downloads = [*visit.downloads, path]
+    visit.offer(path)
     return download_updates(visit)
 
 
@@ -135,9 +134,8 @@ def download_updates(visit: Visit) -> Updates:
 
     Files may have been cleaned up in the meantime (`demo.security.scratch`); the page cannot show these.
     """
-    visit.downloads, visit.earlier = (
-        [path for path in paths if Path(path).is_file()] for paths in (visit.downloads, visit.earlier)
-    )
+    for asked in visit.asked:
+        asked.files[:] = [path for path in asked.files if Path(path).is_file()]
     return {
         "downloads": gr.File(value=visit.downloads or None, visible=bool(visit.downloads)),
         "earlier": gr.File(value=visit.earlier or None),

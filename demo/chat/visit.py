@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +69,26 @@ class ShownMask:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question that was answered, and how much the dialogue held before it. has_files: it has left downloads."""
+    """A question that was answered, and how much the dialogue held before it. files: the downloads of its answer."""
 
     prompt: str
     messages: int
     turns: int
     masks: int
-    has_files: bool = False
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The dialogue of a visit at one moment; see the fields of `Visit`."""
+
+    turns: "list[Turn]"
+    messages: list[Message]
+    masks: list[ShownMask]
+    visible: list[int]
+    selected: int | None
+    latest: int
+    asked: list[Asked]
 
 
 @dataclass(eq=False)
@@ -84,10 +98,9 @@ class Visit:
     picture: upright RGB, made smaller where it is larger than MAX_KEPT_PIXELS; size_wh: of the original. shown: the
     copy on the page. encoded: its vision features, from the first question on; share: of its pixels, of which they are
     made. visible: indices of the masks that are drawn; selected: the one that stands out; latest: the first of the
-    latest answer with masks. opacity: 0..1. asked: the questions that were answered. downloads: of the latest answer;
-    earlier: of those before. stop: of the answer in progress; idle: set while there is none; is_left: the page shows
-    another visit. has_doubted: an answer said that it is not sure. The folder with the downloads is deleted when the
-    visit is.
+    latest answer with masks. opacity: 0..1. asked: the questions that were answered. stop: of the answer in progress;
+    idle: set while there is none; is_left: the page shows another visit. has_doubted: an answer said that it is not
+    sure. number: no other visit has it. The folder with the downloads is deleted when the visit is.
     """
 
     picture: Image.Image
@@ -99,9 +112,7 @@ class Visit:
     visible: list[int] = field(default_factory=list)
     selected: int | None = None
     latest: int = 0
-    asked: "list[Asked]" = field(default_factory=list)
-    downloads: list[str] = field(default_factory=list)
-    earlier: list[str] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     answers: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     idle: threading.Event = field(default_factory=threading.Event)
@@ -109,6 +120,7 @@ class Visit:
     has_doubted: bool = False
     share: float = 1.0
     size_wh: tuple[int, int] = (0, 0)
+    number: int = field(default_factory=count(1).__next__)
 
     def __post_init__(self) -> None:
         self.idle.set()
@@ -194,31 +206,61 @@ class Visit:
         outline_px = max(2, round(min(self.shown.size) / 120))
         return draw_overlay(faint, stack, opacity=self.opacity, visible=alone, outline_px=outline_px)
 
-    def pop_exchange(self) -> str | None:
-        """Remove the last question and its answer; returns the question, or None if there is none."""
+    def keep(self) -> Kept:
+        """The dialogue as it is now, for `restore`."""
+        return Kept(
+            list(self.turns), list(self.messages), list(self.masks), list(self.visible), self.selected, self.latest,
+            list(self.asked),
+        )  # fmt: skip
+
+    def restore(self, kept: Kept) -> None:
+        """The dialogue as it was then."""
+        self.turns, self.messages, self.masks = list(kept.turns), list(kept.messages), list(kept.masks)
+        self.visible, self.selected, self.latest = list(kept.visible), kept.selected, kept.latest
+        self.asked = list(kept.asked)
+
+    def set_aside(self) -> Asked | None:
+        """Take the last question and its answer out of the dialogue, but keep its files; None if there is none."""
         if not self.asked:
             return None
         last = self.asked.pop()
         del self.messages[last.messages :], self.turns[last.turns :], self.masks[last.masks :]
-        for path in self.downloads if last.has_files else ():
-            Path(path).unlink(missing_ok=True)
-        self.downloads = [] if last.has_files else self.downloads
         self.hide_masks()
         if self.asked:
             self.latest = self.asked[-1].masks
             self.visible = list(range(self.latest, len(self.masks)))
+        return last
+
+    def pop_exchange(self) -> str | None:
+        """Remove the last question, its answer and its files; returns the question, or None if there is none."""
+        if (last := self.set_aside()) is None:
+            return None
+        for path in last.files:
+            Path(path).unlink(missing_ok=True)
         return last.prompt
 
-    def keep_answer(self, segmentation: "Segmentation", first_mask: int) -> None:
-        """Write the downloads of a finished answer (`demo.chat.downloads`); those of the one before are now earlier.
+    @property
+    def downloads(self) -> list[str]:
+        """The files of the latest answer that has any."""
+        return next((asked.files for asked in reversed(self.asked) if asked.files), [])
 
-        Raises OSError if they cannot be written; then the answer has no downloads.
-        """
+    @property
+    def earlier(self) -> list[str]:
+        """The files of the answers before that one, the newest first."""
+        with_files = [asked.files for asked in reversed(self.asked) if asked.files]
+        return [path for files in with_files[1:] for path in files]
+
+    def offer(self, path: str) -> None:
+        """Put a file last among the downloads of the latest answer that has any. There must be an answer."""
+        for asked in self.asked:
+            asked.files[:] = [one for one in asked.files if one != path]
+        latest = next((asked for asked in reversed(self.asked) if asked.files), self.asked[-1])
+        latest.files.append(path)
+
+    def write_files(self, segmentation: "Segmentation", first_mask: int) -> list[str]:
+        """Write the downloads of a finished answer (`demo.chat.downloads`); their paths. Raises OSError."""
         self.answers += 1
-        if not len(segmentation.masks):
-            return
-        self.earlier, self.downloads = [*self.downloads, *self.earlier], []
-        self.downloads = write_downloads(self, segmentation, first_mask)
+        return write_downloads(self, segmentation, first_mask) if len(segmentation.masks) else []
 
     def folder(self) -> Path:
         """The folder of the downloads, made on first use and deleted with the visit."""

@@ -16,11 +16,17 @@ MAX_REMEMBERED = 10_000
 
 
 class VisitStore:
-    """Visit by session. Safe to use from several threads."""
+    """Visit by session. Safe to use from several threads. forget: called with each visit that is over."""
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        max_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        forget: Callable[[Visit], None] = lambda visit: None,
+    ):
         self.max_bytes = max_bytes
         self.clock = clock
+        self.forget = forget
         self._lock = threading.Lock()
         self._visits: OrderedDict[str, Visit] = OrderedDict()
         self._used: dict[str, float] = {}
@@ -45,9 +51,16 @@ class VisitStore:
             return visit
 
     def put(self, session: str, visit: Visit) -> None:
-        """Store a session's visit in place of its last one. Drops others, and if necessary this one, until all fit."""
+        """Store a session's visit in place of its last one. Drops others, and if necessary this one, until all fit.
+
+        A visit that was left meanwhile is not stored: the page shows another one.
+        """
         with self._lock:
+            if visit.is_left:
+                return
             self._dropped.pop(session, None)
+            if (last := self._visits.get(session)) is not None and last.encoded is not visit.encoded:
+                self.forget(last)
             self._visits[session] = visit
             self._visits.move_to_end(session)
             self._used[session] = self.clock()
@@ -72,7 +85,9 @@ class VisitStore:
                     self._drop(session)
 
     def _drop(self, session: str) -> None:
-        close_visit(self._visits.pop(session))
+        visit = self._visits.pop(session)
+        close_visit(visit)
+        self.forget(visit)
         del self._used[session]
         self._dropped[session] = None
         while len(self._dropped) > MAX_REMEMBERED:

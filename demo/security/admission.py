@@ -13,9 +13,7 @@ from demo.security.page import Page
 QUESTIONS = ("model", "live")
 #: Events of all visitors together that are no questions.
 MAX_EVENTS = 1000
-STILL_WAITING = (
-    "Your last question is still waiting for its turn. Ask the next one once it has been answered, or press Stop."
-)
+STILL_WAITING = "Your last question is still waiting for its turn. Ask the next one once it has been answered."
 NO_SESSION = f"session_hash must have 1 to {MAX_SESSION_CHARS} characters."
 
 

@@ -12,6 +12,7 @@ from gradio.blocks import convert_component_dict_to_list
 from gradio.state_holder import SessionState
 
 from demo.chat.picture import FileImage, only_uploads
+from demo.chat.visit import Visit
 from demo.chat.visits import VisitStore
 from demo.loading import ModelSlot
 from demo.security.calls import REQUIRED
@@ -37,7 +38,12 @@ class Page(gr.Blocks):
         self.slot = slot
         self.limits = limits or Limits()
         self.presence = Presence()
-        self.visits = VisitStore(self.limits.visit_bytes)
+        self.visits = VisitStore(self.limits.visit_bytes, forget=self._forget)
+
+    def _forget(self, visit: Visit) -> None:
+        """Nobody will ask about this picture again: drop what the model keeps of it."""
+        if visit.encoded is not None and self.slot.is_ready:
+            self.slot.get().conversation_cache.forget(visit.encoded)
 
     def is_awaited(self, session: str) -> bool:
         """Whether the client of a session still waits for something; `demo.security.housekeeping` notes who left."""

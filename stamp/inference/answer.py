@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -162,17 +162,21 @@ class Answer:
         """The prefix that a later turn can reuse."""
         self.state.rollback()
         length = self.state.cache.get_seq_length()
-        return Prefix(self.state.cache, (*self.input_ids, *self.token_ids)[:length], self.images)
+        ids = (*self.input_ids, *self.token_ids)[:length]
+        return Prefix(self.state.cache, ids, tuple(image.embeds for image in self.images))
 
     def result(self, versions: dict[str, str]) -> Segmentation:
         """The answer so far. All masks must have been predicted."""
-        masks = [mask.mask for mask in self.masks]
+        masks = np.empty((len(self.masks), *self.image.size_hw), dtype=bool)
+        for index, ready in enumerate(self.masks):  # one by one: the masks of a large picture are not held twice
+            masks[index] = ready.mask
+            self.masks[index] = replace(ready, mask=masks[index])
         seconds = {phase: self.clock.seconds.get(phase, 0.0) for phase in PHASES}
         return Segmentation(
             text=self.processor.decode(self.token_ids),
             response=self.processor.decode(self.token_ids, keep_seg=True),
             token_ids=tuple(self.token_ids),
-            masks=np.stack(masks) if masks else np.zeros((0, *self.image.size_hw), dtype=bool),
+            masks=masks,
             mask_logits=[mask.logits for mask in self.masks],
             scores=[mask.score for mask in self.masks],
             timings_s=seconds | {"total": self.clock.read() - self._started},

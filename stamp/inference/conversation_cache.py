@@ -9,8 +9,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from PIL import Image
+from torch import Tensor
 from transformers import DynamicCache
 
 from stamp.conversation import EncodedImage
@@ -25,18 +27,18 @@ def default_bytes(weight_bytes: int) -> int:
 
 @dataclass(frozen=True)
 class Prefix:
-    """A KV cache and its tokens. ids: as many as the cache is long; images: all images of the conversation."""
+    """A KV cache and its tokens. ids: as many as the cache is long; features: of all images of the conversation."""
 
     cache: DynamicCache
     ids: tuple[int, ...]
-    images: tuple[EncodedImage, ...]
+    features: tuple[Tensor, ...]
 
     @property
     def n_bytes(self) -> int:
         """Bytes of keys, values and vision features."""
         layers: list[Any] = list(self.cache.layers)
         tensors = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
-        tensors += [image.embeds for image in self.images]
+        tensors += self.features
         return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
@@ -51,6 +53,7 @@ class ConversationCache:
         self._lock = threading.Lock()
         self._prefixes: list[Prefix] = []
         self._images: OrderedDict[bytes, EncodedImage] = OrderedDict()
+        self._forgotten: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
 
     @property
     def n_bytes(self) -> int:
@@ -60,7 +63,7 @@ class ConversationCache:
     def take(self, ids: Sequence[int], images: Sequence[EncodedImage]) -> DynamicCache | None:
         """Keys and values of the longest cached prefix, at least one token shorter than the conversation; or None."""
         with self._lock:
-            usable = [prefix for prefix in self._prefixes if _same(prefix.images, images[: len(prefix.images)])]
+            usable = [prefix for prefix in self._prefixes if _same(prefix.features, images[: len(prefix.features)])]
             best = max(usable, key=lambda prefix: _common(prefix.ids, ids), default=None)
             if best is None or (length := min(_common(best.ids, ids), len(ids) - 1)) == 0:
                 return None
@@ -70,11 +73,24 @@ class ConversationCache:
         return best.cache
 
     def put(self, prefix: Prefix) -> None:
-        """Keep a prefix as the newest; older ones are dropped until all fit."""
+        """Keep a prefix as the newest; older ones are dropped until all fit. One of a forgotten image is not kept."""
         with self._lock:
+            if any(id(features) in self._forgotten for features in prefix.features):
+                return
             self._prefixes.append(prefix)
             while self._prefixes and self.n_bytes > self.max_bytes:
                 self._prefixes.pop(0)
+
+    def forget(self, image: EncodedImage) -> None:
+        """Drop an image and the conversations about it, also one that an answer in progress extends."""
+        with self._lock:
+            self._forgotten[id(image.embeds)] = image.embeds
+            self._prefixes = [
+                prefix for prefix in self._prefixes if all(one is not image.embeds for one in prefix.features)
+            ]
+            for digest, kept in list(self._images.items()):
+                if kept.embeds is image.embeds:
+                    del self._images[digest]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -103,8 +119,8 @@ class ConversationCache:
         return pixels + sum(image.embeds.nbytes for image in self._images.values())
 
 
-def _same(a: Sequence[EncodedImage], b: Sequence[EncodedImage]) -> bool:
-    return len(a) == len(b) and all(x.embeds is y.embeds for x, y in zip(a, b, strict=True))
+def _same(features: Sequence[Tensor], images: Sequence[EncodedImage]) -> bool:
+    return len(features) == len(images) and all(x is y.embeds for x, y in zip(features, images, strict=True))
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

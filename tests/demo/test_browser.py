@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from demo.chat.answering import NO_PICTURE, STILL_WRITING
+from demo.chat.asking import NO_PICTURE, STILL_WRITING
 from demo.chat.gallery import EXAMPLES, read_examples
 from stamp.pictures.visualization import mask_colour
 from tests.demo.browsing import chromium, eventually, needs_browser, opened, served

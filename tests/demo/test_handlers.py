@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import handlers
-from demo.chat import answering
+from demo import gpu, handlers
+from demo.chat import answering, asking
 from demo.chat.chat import WENT_WRONG
 from demo.chat.downloads import enlarge_mask
 from demo.chat.visit import (
@@ -23,6 +23,7 @@ from demo.chat.visit import (
     shrink_mask,
     shrink_picture,
 )
+from demo.chat.visits import VisitStore
 from demo.html import literal
 from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
 from stamp.pictures.masks import decode_rle
@@ -40,7 +41,7 @@ def visit_of(size_wh: tuple[int, int] = (40, 30)) -> Visit:
 def ask(slot: ModelSlot, prompt: str, visit: Visit | None, refine: str | None = None) -> dict[str, Any]:
     """The page after all updates of one question."""
     page: dict[str, Any] = {}
-    for updates in answering.ask(slot, prompt, visit, refine):
+    for updates in asking.ask(slot, prompt, visit, refine):
         page |= updates
     return page
 
@@ -68,7 +69,7 @@ def test_every_kind_of_good_picture_begins_a_visit(tmp_path: Path) -> None:
 
 def test_a_new_picture_ends_the_answer_about_the_old_one(tmp_path: Path) -> None:
     old = visit_of()
-    answer = answering.ask(slot_of(FakePredictor(["a"] * 500, pause_s=0.02)), "segment", old)
+    answer = asking.ask(slot_of(FakePredictor(["a"] * 500, pause_s=0.02)), "segment", old)
     next(answer)
     threading.Timer(0.1, lambda: list(answer)).start()  # Gradio goes on asking for updates
     page = handlers.choose_picture(str(write_good(tmp_path)["alpha.png"][0]), old)
@@ -92,16 +93,16 @@ def test_a_slow_model_may_look_at_a_quarter_of_the_pixels(monkeypatch: pytest.Mo
     slot = slot_of(predictor)
     assert slot.wait(9)
     assert handlers.watch_loading(slot)["fast"].visible is False
-    list(answering.ask(slot, "segment", visit, fast=True))
+    list(asking.ask(slot, "segment", visit, fast=True))
     assert predictor.shares == [1.0]  # a small model has no need of it
     monkeypatch.setattr("stamp.checkpoints.quantization.AUTO_PARAMETERS", 1_000_000)
     assert handlers.watch_loading(slot)["fast"].visible is True
     for fast in (True, True, False):
-        list(answering.ask(slot, "segment", visit, fast=fast))
+        list(asking.ask(slot, "segment", visit, fast=fast))
     assert predictor.shares == [1.0, 0.25, 1.0]
     restarted = visit.restarted()
-    list(answering.ask(slot, "segment", restarted))
-    list(answering.ask_again(slot, restarted, fast=True))
+    list(asking.ask(slot, "segment", restarted))
+    list(asking.ask_again(slot, restarted, fast=True))
     assert predictor.shares == [1.0, 0.25, 1.0, 0.25]
     pictures = [[turn.image for turn in turns] for turns in predictor.conversations[:4]]
     assert [len(images) for images in pictures] == [1, 3, 5, 7]
@@ -116,13 +117,13 @@ def test_a_second_question_during_an_answer_stays_in_the_box() -> None:
     visit.begin_answer()
     page = ask(slot_of(FakePredictor()), "and the pear", visit)
     assert set(page) == {"chat_notice"}
-    assert literal(answering.STILL_WRITING) in page["chat_notice"]
+    assert literal(asking.STILL_WRITING) in page["chat_notice"]
 
 
 def test_no_picture_and_no_words_are_refused_and_the_text_stays() -> None:
     slot = slot_of(FakePredictor())
     page = ask(slot, "segment the apple", None)
-    assert literal(answering.NO_PICTURE) in page["chat_notice"]
+    assert literal(asking.NO_PICTURE) in page["chat_notice"]
     assert set(page) == {"chat_notice", "input_panel"}
     page = ask(slot, "  ", visit_of())
     assert literal("Type a request first.") in page["chat_notice"]
@@ -130,7 +131,7 @@ def test_no_picture_and_no_words_are_refused_and_the_text_stays() -> None:
 
 
 def test_a_question_that_is_refused_later_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "refusal", lambda *_: None)  # as while the model is loading
+    monkeypatch.setattr(asking, "refusal", lambda *_: None)  # as while the model is loading
     visit = visit_of()
     page = ask(slot_of(FakePredictor()), " ", visit)
     assert page["chat"] == []
@@ -219,15 +220,88 @@ def test_the_last_question_can_be_asked_again_or_changed(answers: int) -> None:
     for number in range(answers):
         ask(slot, f"halves {number}", visit)
     before = (len(visit.messages), list(visit.turns), [shown.label for shown in visit.masks], list(visit.visible))
-    assert list(answering.ask_again(slot, visit))
+    assert list(asking.ask_again(slot, visit))
     assert (len(visit.messages), visit.turns, [shown.label for shown in visit.masks], visit.visible) == before
-    old = [Path(path) for path in visit.downloads]
-    page = answering.edit_question(visit)
+    old, first = [Path(path) for path in visit.downloads], list(visit.earlier)
+    page = asking.edit_question(visit)
     assert page["prompt"]["value"] == f"halves {answers - 1}"
     assert len(page["chat"]) == len(visit.turns) == len(visit.masks) == 2 * answers - 2
     assert visit.visible == list(range(2 * answers - 2))
     assert not any(path.exists() for path in old)
-    assert visit.downloads == []
+    assert (visit.downloads, visit.earlier) == (first, [])  # of the answer that is the last one now
+    assert all(Path(path).exists() for path in first)
+    asking.edit_question(visit)
+    assert not any(Path(path).exists() for path in first)
+
+
+@pytest.mark.parametrize("how", ["failure", "stop"])
+def test_an_answer_stays_until_there_is_another_one(how: str) -> None:
+    visit = visit_of()
+    ask(slot_of(FakePredictor()), "halves", visit)
+    before = (list(visit.messages), list(visit.turns), list(visit.masks), list(visit.visible), list(visit.downloads))
+    predictor = FakePredictor(error=RuntimeError("boom")) if how == "failure" else FakePredictor(["a"], pause_s=0.3)
+    page: dict[str, Any] = {}
+    for number, updates in enumerate(asking.ask_again(slot_of(predictor), visit)):
+        page |= updates
+        if number == 0:
+            assert len(updates["chat"]) == 2
+            assert updates["mask_panel"].visible is False  # the page does not show what cannot be clicked
+            if how == "stop":
+                visit.stop.set()
+    assert before == (visit.messages, visit.turns, visit.masks, visit.visible, visit.downloads)
+    assert page["chat"] == visit.messages
+    assert page["prompt"]["value"] == "halves"
+    assert page["mask_panel"].visible
+    assert len(page["downloads"].value) == len(visit.downloads) > 0
+    words = WENT_WRONG if how == "failure" else answering.NO_ANSWER
+    assert literal(words) in page["chat_notice"]
+
+
+def test_nothing_of_an_answer_is_shown_after_the_visit_was_left_while_its_files_were_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visit, visits = visit_of(), VisitStore(10**9)
+
+    def slow(*_: Any) -> list[str]:
+        visit.is_left = True  # New chat, in another thread
+        visits.put("a", visit_of())
+        return []
+
+    monkeypatch.setattr(visit, "write_files", slow)
+    assert "visit" not in ask(slot_of(FakePredictor()), "halves", visit)
+    visits.put("a", visit)
+    assert visits.get("a") is not visit
+
+
+def test_a_question_is_not_asked_about_another_picture() -> None:
+    """It waited for its turn, and meanwhile the page shows another visit."""
+    predictor, visit = FakePredictor(), visit_of()
+    slot = slot_of(predictor)
+    (page,) = asking.ask(slot, "halves", visit, number=visit_of().number)
+    assert page["prompt"]["value"] == "halves"
+    assert literal(asking.OTHER_PICTURE) in page["chat_notice"]
+    assert predictor.written == 0
+    shown = handlers.show_visit(visit)
+    assert list(asking.ask(slot, "halves", visit, number=shown["number"]))
+    assert predictor.written == len(predictor.answer)
+
+
+def test_a_stop_where_the_gpu_is_lent_keeps_what_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that writes the answer cannot be told, so there is no result."""
+    monkeypatch.setattr(gpu, "is_lent", lambda: True)
+    monkeypatch.setattr(gpu, "_stop_of", lambda number: lambda: False)
+    visit, page = visit_of(), dict[str, Any]()
+    monkeypatch.setattr(gpu, "encode", lambda predictor, picture, share: predictor.encode_image(picture, share))
+    for updates in asking.ask(slot_of(FakePredictor(pause_s=0.05)), "halves", visit):
+        page |= updates
+        if visit.masks:
+            visit.stop.set()
+    assert "left half" in page["chat"][1]["content"]
+    assert literal(answering.CUT_OFF) in page["chat"][1]["content"]
+    assert page["prompt"]["value"] == "halves"
+    assert len(visit.masks) == 1
+    asking.edit_question(visit)
+    assert (visit.masks, visit.messages) == ([], [])
 
 
 def test_downloads_that_were_cleaned_up_are_no_longer_offered() -> None:
@@ -239,11 +313,11 @@ def test_downloads_that_were_cleaned_up_are_no_longer_offered() -> None:
     gone = [visit.downloads[0], *visit.earlier]
     for path in gone:
         Path(path).unlink()
-    page = answering.edit_question(visit)
+    page = asking.edit_question(visit)
     assert (visit.downloads, visit.earlier) == ([], [])
     page = ask(slot, "halves", visit)
     Path(visit.downloads[0]).unlink()
-    page = answering.save_conversation("nano", visit)
+    page = asking.save_conversation("nano", visit)
     assert len(page["downloads"].value) == len(visit.downloads) == 8
     assert all(Path(path).is_file() for path in visit.downloads)
 
@@ -251,17 +325,17 @@ def test_downloads_that_were_cleaned_up_are_no_longer_offered() -> None:
 def test_there_is_no_question_to_go_back_to_before_the_first_and_during_an_answer() -> None:
     slot, visit = slot_of(FakePredictor()), visit_of()
     for nothing in (None, visit):
-        assert literal(answering.NOTHING_ASKED) in answering.edit_question(nothing)["chat_notice"]
-        assert literal(answering.NOTHING_ASKED) in next(answering.ask_again(slot, nothing))["chat_notice"]
+        assert literal(asking.NOTHING_ASKED) in asking.edit_question(nothing)["chat_notice"]
+        assert literal(asking.NOTHING_ASKED) in next(asking.ask_again(slot, nothing))["chat_notice"]
     ask(slot, "halves", visit)
     visit.begin_answer()
-    assert literal(answering.STILL_WRITING) in answering.edit_question(visit)["chat_notice"]
+    assert literal(asking.STILL_WRITING) in asking.edit_question(visit)["chat_notice"]
     assert len(visit.asked) == 1
 
 
 def test_a_stop_before_the_first_word_gives_the_question_back() -> None:
     visit = visit_of()
-    answer = answering.ask(slot_of(FakePredictor(["a"], pause_s=0.3)), "segment", visit)
+    answer = asking.ask(slot_of(FakePredictor(["a"], pause_s=0.3)), "segment", visit)
     page = next(answer)
     visit.stop.set()
     for updates in answer:
@@ -347,7 +421,7 @@ def test_the_choice_of_edges_reaches_the_model_if_the_page_offers_it() -> None:
     for choice in ("guided", "sam", "../x", None):
         ask(slot, "halves", visit_of(), choice)
     assert predictor.refinements == ["guided", "auto", "auto", "auto"]
-    assert list(answering.refinements(slot)) == ["none", "guided", "grabcut"]
+    assert list(asking.refinements(slot)) == ["none", "guided", "grabcut"]
     slot.has_sam = True
     ask(slot, "halves", visit_of(), "sam")
     assert predictor.refinements[-1] == "sam"
@@ -419,7 +493,7 @@ def test_a_full_disk_takes_the_downloads_and_not_the_answer() -> None:
 
 def test_stop_frees_the_model_within_one_token() -> None:
     predictor, visit = FakePredictor(["word "] * 500, pause_s=0.02), visit_of()
-    answer = answering.ask(slot_of(predictor), "segment", visit)
+    answer = asking.ask(slot_of(predictor), "segment", visit)
     while predictor.written < 3:
         next(answer)
     handlers.stop_answer(visit)

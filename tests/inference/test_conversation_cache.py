@@ -115,7 +115,7 @@ def image(value: float = 0.0) -> EncodedImage:
 def prefix(ids: tuple[int, ...], images: tuple[EncodedImage, ...]) -> Prefix:
     cache = DynamicCache()
     cache.update(torch.zeros(1, 1, len(ids), 4), torch.zeros(1, 1, len(ids), 4), 0)
-    return Prefix(cache, ids, images)
+    return Prefix(cache, ids, tuple(one.embeds for one in images))
 
 
 def test_the_longest_prefix_with_the_same_pictures_is_taken_once() -> None:
@@ -148,6 +148,20 @@ def test_the_oldest_go_first_and_the_bound_holds() -> None:
     assert memory.take((1, 0, 0, 0, 0), (picture,)) is None
     assert memory.take((3, 0, 0, 0, 0), (picture,)) is not None
     memory.put(prefix(tuple(range(100)), (picture,)))
+    assert memory.n_bytes == 0
+
+
+def test_a_forgotten_picture_takes_its_conversations_along() -> None:
+    a, b = image(), image()
+    memory = ConversationCache()
+    memory.keep_image(memory.find_image(a.image)[0], a)
+    for picture in (a, b):
+        memory.put(prefix((1, 2, 3), (picture,)))
+    memory.forget(a)
+    memory.put(prefix((1, 2, 3, 4), (a,)))  # of an answer that was in progress
+    assert memory.find_image(a.image)[1] is None
+    assert memory.take((1, 2, 3, 4, 5), (a,)) is None
+    assert memory.take((1, 2, 3, 4, 5), (b,)) is not None
     assert memory.n_bytes == 0
 
 

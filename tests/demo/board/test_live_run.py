@@ -5,12 +5,13 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from benchmarks.scoring.records import Record
 from demo.board.library import Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED
-from demo.board.live_panel import run_live
+from demo.board.live_panel import dataset_of, run_live
 from demo.board.live_run import MAX_SAMPLES, Order, Progress, Ready, committed, progress_html, run_events
 from demo.board.results import ResultStore, read_results
 from tests.benchmarks.scripted import ScriptedMethod
@@ -93,6 +94,36 @@ def test_cancel_ends_a_run_and_keeps_what_was_measured(folders: tuple[Path, Path
     progress = run(ScriptedPool({"stamp": ScriptedMethod(script, "stamp")}), folders[1], stop, n=20)
     assert len(calls) == len(progress.records) == 3
     assert progress.ending(stopped=True).startswith("Stopped after 3 of 20 answers")
+
+
+def test_cancel_while_a_run_waits_for_the_machine(folders: tuple[Path, Path]) -> None:
+    stop = threading.Event()
+    pool = ScriptedPool({"stamp": scripted("stamp")})
+
+    class Busy:
+        def acquire(self, timeout: float) -> bool:
+            stop.set()
+            return False
+
+    pool.slot.get().lock = Busy()  # type: ignore[assignment]
+    progress = run(pool, folders[1], stop, n=3)
+    assert progress.refused is None
+    assert progress.ending(stopped=True) == "Stopped before the first answer."
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "chosen"),
+    [
+        ("photos", "all", "photos"),
+        ("all", "all", "scenes"),
+        ("all", "known", "scenes"),
+        ("all", "heldout", "photos"),  # scenes has no such split
+        ("gone", "nowhere", "scenes"),
+    ],
+)
+def test_the_dataset_is_one_that_has_the_split(dataset: str, split: str, chosen: str) -> None:
+    rows = pd.DataFrame({"dataset": ["photos", "scenes"], "split": ["heldout", "known"]})
+    assert dataset_of(rows, dataset, split) == chosen
 
 
 def test_a_run_ends_when_its_time_is_up(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

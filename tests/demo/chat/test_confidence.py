@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from demo.chat import answering, confidence
+from demo.chat import asking, confidence
 from demo.chat.confidence import KNOWS, UNSURE, Confidence, knowledge, read_confidence, unsure_html, unsure_labels
 from demo.chat.visit import Visit
 from demo.html import literal
@@ -62,13 +62,13 @@ class Doubting(FakePredictor):
 def test_an_answer_says_so_and_the_first_time_what_the_model_knows(
     monkeypatch: pytest.MonkeyPatch, is_embedded: bool
 ) -> None:
-    monkeypatch.setattr(answering, "read_confidence", lambda: HALF)
+    monkeypatch.setattr(asking, "read_confidence", lambda: HALF)
     monkeypatch.setattr(confidence, "knowledge", lambda: "It knows little.")
     slot = ModelSlot(lambda: Doubting(), is_embedded=is_embedded).start()  # type: ignore[arg-type, return-value]
     slot.wait(10)
     visit = Visit(Image.new("RGB", (40, 30)))
     for _ in range(2):
-        list(answering.ask(slot, "segment both halves", visit))
+        list(asking.ask(slot, "segment both halves", visit))
     first, second = (message["content"] for message in visit.messages if message["role"] == "assistant")
     if is_embedded:
         said = literal(UNSURE.format("right half", 2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.chat import answering
+from demo.chat import asking
 from demo.chat.chat import MASKS_COMING, Draft, noun
 from demo.chat.visit import Visit
 from demo.html import literal
@@ -71,7 +71,7 @@ def test_an_answer_ends_as_with_masks_in_its_midst(error: Exception | None) -> N
     for fake in (FakePredictor(error=error), Late(error=error)):
         visit = Visit(Image.new("RGB", (40, 30), "white"))
         visits.append(visit)
-        pages: list[dict[str, Any]] = list(answering.ask(slot_of(fake), "segment", visit))
+        pages: list[dict[str, Any]] = list(asking.ask(slot_of(fake), "segment", visit))
         shown.append([page["chat"][-1]["content"] for page in pages if "chat" in page])
     early, late = visits
     assert shown[0][-1] == shown[1][-1]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.chat.answering import NOT_SAVED, NOTHING_ASKED, edit_question, save_conversation
+from demo.chat.asking import NOT_SAVED, NOTHING_ASKED, edit_question, save_conversation
 from demo.chat.transcript import TRANSCRIPT_FILE
 from demo.html import literal, notice
 from tests.demo.chat.test_chat import slot_of
