@@ -22,7 +22,8 @@ class RequestLine:
     """What is known about a question so far. source: "page" or "segment".
 
     status: how it ended. With an answer, its `finish_reason`; otherwise "refused" (the visitor was told why), "failed",
-    "memory" (the accelerator had too little), "unavailable" (no model), or "left" (the visitor went away first).
+    "memory" (the accelerator had too little), "unavailable" (no model, or no GPU was free), or "left" (the visitor went
+    away, or stopped before the prompt was read).
     """
 
     source: str

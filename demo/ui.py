@@ -293,13 +293,18 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
 
 
 def _ask(
-    slot: ModelSlot, prompt: str | None, refine: str | None, fast: bool | None, number: float, visit: Visit | None
+    slot: ModelSlot,
+    prompt: str | None,
+    refine: str | None,
+    fast: bool | None,
+    number: float | None,
+    visit: Visit | None,
 ) -> Iterator[Updates]:
     yield from ask(slot, prompt, visit, refine, fast, number=number)
 
 
 def _ask_again(
-    slot: ModelSlot, refine: str | None, fast: bool | None, number: float, visit: Visit | None
+    slot: ModelSlot, refine: str | None, fast: bool | None, number: float | None, visit: Visit | None
 ) -> Iterator[Updates]:
     yield from ask_again(slot, visit, refine, fast, number=number)
 

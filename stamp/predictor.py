@@ -234,10 +234,11 @@ class StampPredictor:
                         yield TextDelta(piece)
                 if cache is not None and (rest := answer.new_text(final=True)):
                     yield TextDelta(rest)
-                missing = answer.predict_masks()
+                known = len(answer.masks)
+                answer.predict_masks()
                 result = replace(answer.result(self.versions()), is_shrunk=share < 1)
                 if cache is not None:
-                    yield from missing
+                    yield from answer.masks[known:]
             finally:  # also when the caller walks away
                 if cache is not None:
                     cache.put(answer.prefix())

@@ -1,4 +1,4 @@
-"""Layout and events of "Run it here", and the notice of both live features while the model loads."""
+"""Layout and events of the tab "Live run", and the notice of both live features while the model loads."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Run it here: measures a few methods on a few samples and compares them with the stored results of these samples."""
+"""A live run: measures a few methods on a few samples and compares them with the stored results of these samples."""
 
 import logging
 import threading

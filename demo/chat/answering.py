@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 NO_DOWNLOADS = "The answer is complete, but its files cannot be downloaded: the server could not store them."
 NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
+CUT_OFF_AGAIN = "Stopped. The answer before is back, and your question is in the box."
 CUT_OFF = "Stopped. The model will not remember this answer. Your question is back in the box."
 
 
@@ -146,14 +147,14 @@ class Answering:
                 Turn("user", self.prompt),
                 Turn("assistant", segmentation.text, token_ids=segmentation.token_ids),
             ]
+        for path in self.replaced.files if self.replaced else ():
+            Path(path).unlink(missing_ok=True)
         try:
             files = visit.write_files(segmentation, self.draft.first_mask)
             sentence = ""
         except OSError:
             log.exception("the downloads of an answer could not be written")
             files, sentence = [], NO_DOWNLOADS
-        for path in set(self.replaced.files if self.replaced else ()) - set(files):
-            Path(path).unlink(missing_ok=True)
         visit.asked.append(replace(self.asked, files=files))
         page = {"visit": visit, "chat": visit.messages, "chat_notice": notice(sentence), "prompt": ready_box()}
         return page | self._files_and_masks()
@@ -162,13 +163,16 @@ class Answering:
         """Put the question back into the box, with the reason below it; the page is as it was before."""
         self.has_ended = True
         changed = self.replaced is not None or len(self.visit.masks) > self.asked.masks
-        self.visit.restore(self.before)
+        if changed:
+            self.visit.restore(self.before)
         page = {"chat": self.visit.messages, "chat_notice": notice(sentence), "prompt": ready_box(self.prompt)}
         return page | self._files_and_masks() if changed else page
 
     def cut_off(self) -> Updates:
         """The events ended without a result: the visitor stopped an answer that another process writes."""
-        return self.fail(CUT_OFF) if self._has_begun() else self.withdraw(NO_ANSWER)
+        if not self._has_begun():
+            return self.withdraw(NO_ANSWER)
+        return self.fail(CUT_OFF) if self.replaced is None else self.withdraw(CUT_OFF_AGAIN)
 
     def fail(self, sentence: str) -> Updates:
         """Say in the chat that the model failed. The question goes back into the box and out of the dialogue."""

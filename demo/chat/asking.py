@@ -87,7 +87,10 @@ def ask(
     if (stop := visit.begin_answer()) is None:
         yield {"chat_notice": notice(STILL_WRITING)}
         return
+    features = visit.encoded
     visit.look(FAST_SHARE if fast and slot.is_slow else 1.0)
+    if features is not None and visit.encoded is None:
+        slot.get().conversation_cache.forget(features)
     known, words = (read_confidence(), read_known()) if slot.is_embedded else (None, ())
     refine = refine if refine in refinements(slot) else "auto"
     answering = Answering(visit, prompt, stop, refine, known, words, again=again)

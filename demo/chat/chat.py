@@ -38,6 +38,8 @@ QUEUED = "Waiting: another visitor's question is being answered…"
 LOOKING = "Looking at the picture…"
 MASKS_COMING = "Masks appear when the answer is complete."
 _COLON = re.compile(r"\s*:\s*$")
+#: The title of what `spaces` raises for any exception on its GPU; the message is the name of its class.
+WORKER_ERROR = "ZeroGPU worker error"
 WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
 
 
@@ -269,6 +271,8 @@ def _work(slot: ModelSlot, question: Question, stop: threading.Event) -> "Iterat
         image = gpu.encode(predictor, question.picture, question.share)
         if image is not None:
             yield Encoded(image)
+        if stop.is_set():  # before the prompt is read: that may take as long again
+            return
     first, *rest = [*question.turns, Turn("user", question.prompt)]
     turns = [replace(first, image=image or question.picture), *rest]  # the picture belongs to the first turn
     is_first = True
@@ -285,8 +289,8 @@ def status_and_sentence(error: Exception) -> tuple[str, str]:
         return "unavailable", str(error)
     if isinstance(error, MemoryShortError):
         return "memory", str(error)
-    if isinstance(error, gr.Error):  # of `spaces`: no GPU is free, or the visitor's share of it is used up
-        return "unavailable", error.message
+    if isinstance(error, gr.Error) and error.title != WORKER_ERROR:  # no GPU is free, or the visitor's share is used up
+        return "unavailable", str(error.message)
     return ("refused", str(error)) if is_bad_input(error) else ("failed", "")
 
 

@@ -153,6 +153,8 @@ def _read_weights(
         )
     missing = set(info["missing_keys"]) - may_miss
     problems = [f"missing: {sorted(missing)[:5]}"] if missing else []
+    if unknown := sorted(name for name in info["unexpected_keys"] if name.startswith("shared_masks.")):
+        problems.append(f"not of its mask head: {unknown[:5]}")
     if info["mismatched_keys"]:
         problems.append(f"of another shape: {sorted(map(str, info['mismatched_keys']))[:5]}")
     if missing == CLASSIFIER_KEYS:

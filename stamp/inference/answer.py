@@ -18,7 +18,7 @@ from stamp.inference.generation import Choose, PhaseClock, TextState, chooser
 from stamp.inference.repetition import is_repeating
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
-from stamp.refinement.refiner import Refiner, refine_masks
+from stamp.refinement.refiner import Refiner, refine_each
 
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
 #: Mask tokens that may share one pass. Limits the memory for any number of masks; more would be no faster (CPU).
@@ -139,8 +139,9 @@ class Answer:
             which = range(start, min(start + group, end))
             logits = self.state.mask_logits(which, image.embeds, image.grid_hw)
             with self.clock.phase("refine"):
-                masks, scores = refine_masks(logits, image.image, self.refiner)
-            self.masks += [MaskReady(*fields) for fields in zip(which, masks, logits.numpy(), scores, strict=True)]
+                refined = list(refine_each(logits, image.image, self.refiner))
+            found = zip(which, refined, logits.numpy(), strict=True)
+            self.masks += [MaskReady(index, mask, grid, score) for index, (mask, score), grid in found]
         return self.masks[first:]
 
     def masks_at_seg(self) -> list[MaskReady] | list[MaskComing]:

@@ -43,6 +43,15 @@ class BicubicRefiner:
             yield enlarge_logits(plane[None], (image.height, image.width))[0]
 
 
+def refine_each(
+    logits: "torch.Tensor | NDArray[np.floating]", image: Image.Image, refiner: Refiner | None = None
+) -> Iterator[tuple[NDArray[np.bool_], float | None]]:
+    """`refine_masks`, one mask after the other: bool (H, W), each an array of its own, and its score."""
+    for full in (refiner or BicubicRefiner())(as_grid(logits), image):
+        mask = np.greater(full.numpy(), 0)
+        yield mask, mask_score(full.numpy(), mask)
+
+
 def refine_masks(
     logits: "torch.Tensor | NDArray[np.floating]", image: Image.Image, refiner: Refiner | None = None
 ) -> tuple[NDArray[np.bool_], list[float | None]]:
@@ -53,10 +62,9 @@ def refine_masks(
 
     Raises: ValueError if the logits are not (S, gh, gw).
     """
-    grid = as_grid(logits)
-    masks = np.zeros((len(grid), image.height, image.width), dtype=bool)
+    masks = np.zeros((len(as_grid(logits)), image.height, image.width), dtype=bool)
     scores: list[float | None] = []
-    for mask, full in zip(masks, (refiner or BicubicRefiner())(grid, image), strict=True):
-        np.greater(full.numpy(), 0, out=mask)
-        scores.append(mask_score(full.numpy(), mask))
+    for mask, (found, score) in zip(masks, refine_each(logits, image, refiner), strict=True):
+        mask[:] = found
+        scores.append(score)
     return masks, scores

@@ -9,7 +9,7 @@ import pytest
 
 from demo import gpu
 from demo.background import batches
-from demo.chat.chat import status_and_sentence
+from demo.chat.chat import WORKER_ERROR, status_and_sentence
 from demo.ui import build_demo
 from stamp import PromptError, Turn
 from stamp.errors import MemoryShortError
@@ -38,6 +38,7 @@ def test_what_the_visitor_is_told_crosses_as_a_value(error: Exception) -> None:
 
 def test_a_gpu_that_is_not_lent_says_why() -> None:
     told = gr.Error("You have exceeded your GPU quota. Try again in 2 hours.")
+    assert status_and_sentence(gr.Error("RuntimeError", title=WORKER_ERROR)) == ("failed", "")
     assert status_and_sentence(told) == ("unavailable", "You have exceeded your GPU quota. Try again in 2 hours.")
 
 

@@ -29,7 +29,7 @@ from demo.loading import LOAD_FAILED, ModelInfo, ModelSlot
 from stamp.pictures.masks import decode_rle
 from stamp.pictures.visualization import mask_colour
 from tests.demo.chat.test_chat import slot_of
-from tests.demo.fake import FakePredictor, half
+from tests.demo.fake import ANSWER, FakePredictor, half
 from tests.demo.pictures import write_bad, write_good
 from tests.disks import full_after
 
@@ -292,7 +292,7 @@ def test_a_stop_where_the_gpu_is_lent_keeps_what_is_written(monkeypatch: pytest.
     monkeypatch.setattr(gpu, "_stop_of", lambda number: lambda: False)
     visit, page = visit_of(), dict[str, Any]()
     monkeypatch.setattr(gpu, "encode", lambda predictor, picture, share: predictor.encode_image(picture, share))
-    for updates in asking.ask(slot_of(FakePredictor(pause_s=0.05)), "halves", visit):
+    for updates in asking.ask(slot_of(FakePredictor([*ANSWER[:3], *[" and"] * 500], pause_s=0.02)), "halves", visit):
         page |= updates
         if visit.masks:
             visit.stop.set()

@@ -45,6 +45,37 @@ def test_the_store_keeps_what_was_used_last_and_fits() -> None:
     assert [store.was_dropped(name) for name in "acbc"] == [False, True, False, False]  # told once
 
 
+def test_what_the_model_keeps_of_a_visit_is_forgotten_with_it() -> None:
+    """Another picture and a closed tab end it; New chat asks about the same features."""
+    predictor, forgotten = FakePredictor(), list[Visit]()
+    store = VisitStore(9 * ONE, forget=forgotten.append)
+    first = visit_of()
+    first.encoded = predictor.encode_image(first.picture)
+    store.put("a", first)
+    again = first.restarted()
+    store.put("a", again)
+    assert forgotten == []
+    other = visit_of()
+    store.put("a", other)
+    assert forgotten == [again]
+    store.drop_unused(lambda session, used: True)
+    assert forgotten == [again, other]
+
+
+def test_the_page_tells_the_model_what_to_forget() -> None:
+    with strangers_page(FakePredictor()) as stranger:
+        visits, predictor = stranger.demo.visits, stranger.demo.slot.get()
+        for name in "ab":
+            visit = visit_of()
+            visit.encoded = predictor.encode_image(visit.picture)
+            predictor.conversation_cache.keep_image(name.encode(), visit.encoded)
+            visits.put(name, visit)
+        kept = visits.get("b")
+        visits.drop_unused(lambda session, used: session == "a")
+        assert kept is not None
+        assert list(predictor.conversation_cache._images.values()) == [kept.encoded]
+
+
 def test_a_visit_that_grows_makes_others_go() -> None:
     store = VisitStore(3 * ONE)
     for name in "abc":
