@@ -11,9 +11,6 @@ from benchmarks.budget import SEEN_BEFORE, SWEEP_FILE
 from benchmarks.scoring.curves import CURVE_FILE
 from benchmarks.training.recipe import TrainingPlan, best_rate
 
-#: The rate of a training that goes on, relative to the best of the sweep.
-RATE_SHARE = 0.5
-
 
 def adopt_records(plan: TrainingPlan, out: Path) -> dict[str, float]:
     """Copy each method's sweep and curve from its checkpoint into `out/METHOD`, once; returns the rates to go on at."""
@@ -25,5 +22,5 @@ def adopt_records(plan: TrainingPlan, out: Path) -> dict[str, float]:
         if not (run / SWEEP_FILE).exists():
             shutil.copy(checkpoint / CURVE_FILE, run / CURVE_FILE)
             (run / SWEEP_FILE).write_text(json.dumps(sweep | {SEEN_BEFORE: plan.seen_before}, indent=1) + "\n")
-        rates[name] = RATE_SHARE * best_rate(sweep["rows"])
+        rates[name] = best_rate(sweep["rows"])
     return rates

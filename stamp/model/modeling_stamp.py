@@ -80,12 +80,12 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         return self.config.mask_head == "shared"
 
     def share_mask_tokens(self, seed: int = 0) -> None:
-        """Give the model a shared mask head, if it has none. Its masks are the classifier's until it is trained."""
+        """Give the model a shared mask head, if it has none. Until it is trained, it cannot tell targets apart."""
         if not self.shares_mask_tokens:
             torch.manual_seed(seed)
             self.config.mask_head = "shared"
             self.shared_masks = SharedMaskHead(self.config.text_config.hidden_size).to(self.classifier.weight)
-            self.shared_masks.start_as_classifier()
+            self.shared_masks.start_evenly()
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:
@@ -182,11 +182,11 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         positions = torch.cat([seg_position.expand(3, 1, -1), of_masks], dim=2)
         allowed = shared_attention(seg_index, cache.get_seq_length(), n_tokens)
         hidden = self._run_text(inputs, positions, additive_mask(allowed, inputs.dtype), shared_prefix(cache))
-        return self._shared_logits(hidden[:, n_masks:], hidden[:, :n_masks])[0]
+        return self._shared_logits(hidden[:, n_masks:], hidden[:, :n_masks], seg_index.unsqueeze(0) >= 0)[0]
 
-    def _shared_logits(self, cells: Tensor, targets: Tensor) -> Tensor:
-        """Hidden states of mask tokens (B, P, H) and of `<|seg|>` (B, S, H) -> (B, S, P) logits."""
-        logits: Tensor = self.classifier(cells).mT + self.shared_masks(cells, targets)
+    def _shared_logits(self, cells: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        """Hidden states of mask tokens (B, P, H) and of `<|seg|>` (B, S, H), which ones count -> (B, S, P) logits."""
+        logits: Tensor = self.classifier(cells).mT + self.shared_masks(cells, targets, known)
         return logits
 
     def text_pass(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache) -> Tensor:
@@ -236,7 +236,7 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         )
         text, cells = hidden[:, :length], hidden[:, length:]
         if self.shares_mask_tokens:
-            logits = self._shared_logits(cells, text[row.unsqueeze(1), segs])
+            logits = self._shared_logits(cells, text[row.unsqueeze(1), segs], segs >= 0)
         else:
             logits = self.classifier(cells).squeeze(-1)
         return StampRowsOutput(hidden_states=text, mask_logits=logits)

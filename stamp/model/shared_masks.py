@@ -1,11 +1,13 @@
 """The shared mask head: the masks of all targets of an answer from ONE set of mask tokens.
 
 The published classifier has one logit per mask token, so each `<|seg|>` needs P mask tokens of its own. Here P tokens
-see the answer up to its last `<|seg|>`, and each `<|seg|>` finds its cells among them.
+see the answer up to its last `<|seg|>`. The classifier says whether a cell belongs to any of the targets, and each
+`<|seg|>` claims its cells among those. A single target has the classifier's logits alone, as in the published model.
 
 STAMPlus (arXiv 2608.02791, no public code) describes one pass over one set of mask tokens for a numbered list of
-targets, with a softmax over them. This head is this project's own form of the idea: a sigmoid per target, because
-targets may overlap ("the people and the man on the left").
+targets, with a softmax over them. This head is this project's own form of the idea. Its softmax decides between the
+targets only, and each target keeps a sigmoid of its own, because targets may overlap ("the people and the man on the
+left"): a cell that two claim alike belongs to both if the classifier is sure enough.
 
 Shapes: B rows, S targets, P mask tokens, L tokens of the prefix, H hidden size.
 """
@@ -19,21 +21,22 @@ from torch import Tensor, nn
 class SharedMaskHead(nn.Module):
     """What a target's logits have beside the classifier's, which all targets of the pass have in common.
 
-    The scaled product of two projections: of the mask tokens' hidden states and of the `<|seg|>`'s.
+    The log-probability that a cell, if it belongs to any of the targets, belongs to this one: a softmax over the scaled
+    products of two projections, of the mask tokens' hidden states and of the `<|seg|>`'s.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.of_cells = nn.Linear(width, width)
-        self.of_targets = nn.Linear(width, width)
+        self.of_targets = nn.Linear(width, width, bias=False)  # what all targets have in common changes no softmax
 
-    def forward(self, cells: Tensor, targets: Tensor) -> Tensor:
-        """(B, P, H) and (B, S, H) final-norm hidden states -> (B, S, P)."""
-        product: Tensor = self.of_targets(targets) @ self.of_cells(cells).mT
-        return product / sqrt(self.of_cells.out_features)
+    def forward(self, cells: Tensor, targets: Tensor, known: Tensor) -> Tensor:
+        """(B, P, H) and (B, S, H) final-norm hidden states -> (B, S, P). known: (B, S) bool, False for padding."""
+        product: Tensor = self.of_targets(targets) @ self.of_cells(cells).mT / sqrt(self.of_cells.out_features)
+        return product.masked_fill(~known.unsqueeze(-1), torch.finfo(product.dtype).min).log_softmax(1)
 
-    def start_as_classifier(self) -> None:
-        """Every target gets the classifier's logits at first; gradients reach the cells' projection at once."""
+    def start_evenly(self) -> None:
+        """Every target claims every cell alike at first; gradients reach the cells' projection at once."""
         nn.init.zeros_(self.of_cells.weight)
         nn.init.zeros_(self.of_cells.bias)
 

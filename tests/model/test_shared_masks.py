@@ -81,14 +81,32 @@ def test_cached_pass_equals_uncached(stamp: StampPredictor, image: EncodedImage,
 
 
 @torch.inference_mode()
-def test_a_target_in_a_pass_of_sixteen_is_as_in_a_pass_of_two(stamp: StampPredictor, image: EncodedImage) -> None:
-    """Its own <|seg|> and the last one decide; the other targets of the pass change nothing."""
+def test_targets_of_a_pass_of_sixteen_differ_as_in_a_pass_of_two(stamp: StampPredictor, image: EncodedImage) -> None:
+    """What tells two targets apart depends on their own <|seg|> and on the last one, not on the others."""
     state = state_of(stamp, image, "here " + f"{SEG} and then one " * 16)
     slots = torch.tensor(state.seg_slots)
     together = stamp.model.mask_pass(state.cache, slots, image.embeds, image.grid_hw)
     for number in range(15):
-        two = stamp.model.mask_pass(state.cache, slots[[number, 15]], image.embeds, image.grid_hw)
-        torch.testing.assert_close(two, together[[number, 15]], atol=1e-4, rtol=0)
+        first, last = stamp.model.mask_pass(state.cache, slots[[number, 15]], image.embeds, image.grid_hw)
+        torch.testing.assert_close(first - last, together[number] - together[15], atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_a_single_target_is_predicted_by_the_classifier_alone(stamp: StampPredictor) -> None:
+    """As in the published model, whatever the shared head has learned."""
+    answer = f"here {SEG} it is"
+    expected, found = (one.predict_masks(PICTURE, "Segment the boat.", answer).mask_logits for one in (load(), stamp))
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-4)
+
+
+@torch.inference_mode()
+def test_targets_share_what_the_classifier_finds(stamp: StampPredictor, image: EncodedImage) -> None:
+    """For each cell, the targets' shares of the classifier's odds add up to 1; both sides may still have the cell."""
+    state = state_of(stamp, image, ANSWER)
+    slots = torch.tensor(state.seg_slots)
+    logits = stamp.model.mask_pass(state.cache, slots, image.embeds, image.grid_hw)
+    (of_any,) = load().model.mask_pass(state.cache, slots[-1:], image.embeds, image.grid_hw)
+    torch.testing.assert_close(logits.exp().sum(0), of_any.exp(), atol=0, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -116,31 +134,33 @@ def test_mask_tokens_see_the_answer_up_to_its_last_seg_and_a_seg_sees_what_came_
 
 
 @torch.inference_mode()
-def test_logits_are_scaled_products_of_two_projections() -> None:
+def test_logits_are_shares_by_the_product_of_two_projections() -> None:
+    """Of two rows: with three targets, and with two that are padded to three."""
     torch.manual_seed(0)
     head = SharedMaskHead(4)
     cells, targets = torch.randn(2, 5, 4), torch.randn(2, 3, 4)
-    logits = head(cells, targets)
+    logits = head(cells, targets, torch.tensor([[True, True, True], [True, True, False]]))
     assert logits.shape == (2, 3, 5)
-    of_cells, of_targets = (
-        (getattr(head, name).weight.detach().numpy(), getattr(head, name).bias.detach().numpy())
-        for name in ("of_cells", "of_targets")
-    )
-    for row, target, cell in np.ndindex(2, 3, 5):
-        a = of_targets[0] @ targets[row, target].numpy() + of_targets[1]
-        b = of_cells[0] @ cells[row, cell].numpy() + of_cells[1]
-        assert float(logits[row, target, cell]) == pytest.approx(float(a @ b) / 2, abs=1e-5)
+    weight, bias = head.of_cells.weight.detach().double().numpy(), head.of_cells.bias.detach().double().numpy()
+    of_targets = head.of_targets.weight.detach().double().numpy()
+    for row, n_targets in ((0, 3), (1, 2)):
+        products = [
+            [(of_targets @ target) @ (weight @ cell + bias) / 2 for cell in cells[row].double().numpy()]
+            for target in targets[row, :n_targets].double().numpy()
+        ]
+        shares = np.exp(products) / np.exp(products).sum(0)
+        np.testing.assert_allclose(logits[row, :n_targets].exp().numpy(), shares, atol=1e-5)
 
 
 @torch.inference_mode()
-def test_an_untrained_head_gives_the_masks_of_the_classifier(image: EncodedImage) -> None:
-    """Of the last target, for all; of a single target, the very masks of the published way."""
+def test_an_untrained_head_shares_the_mask_of_the_last_target_evenly(image: EncodedImage) -> None:
+    """Of a single target, these are the masks of the published way."""
     published, started = load(), load()
     started.model.share_mask_tokens()
     for answer in (f"here {SEG} it is", ANSWER):
         expected = published.predict_masks(PICTURE, "Segment the boat.", answer).mask_logits
         for logits in started.predict_masks(PICTURE, "Segment the boat.", answer).mask_logits:
-            np.testing.assert_allclose(logits, expected[-1], atol=1e-4)
+            np.testing.assert_allclose(logits, expected[-1] - np.log(len(expected)), atol=1e-4)
 
 
 def test_the_published_head_is_the_default_and_has_no_more_weights() -> None:
@@ -155,7 +175,7 @@ def test_the_published_head_is_the_default_and_has_no_more_weights() -> None:
     assert loaded.model.shared_masks is head
     after = loaded.model.state_dict()
     assert {name for name in after if name not in before} == {
-        f"shared_masks.{part}.{kind}" for part in ("of_cells", "of_targets") for kind in ("weight", "bias")
+        f"shared_masks.{part}" for part in ("of_cells.weight", "of_cells.bias", "of_targets.weight")
     }
     assert all(torch.equal(after[name], value) for name, value in before.items())
 

@@ -25,7 +25,7 @@ __all__ = ["backbone", "library"]
 def test_trained_methods_go_on(
     library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From their own weights, at half the rate, on other pictures; records count all pictures since the backbone."""
+    """From their own weights, at the same rate, on other pictures; records count all pictures since the backbone."""
     monkeypatch.setattr(training, "MAX_NEW_TOKENS", 8)
     monkeypatch.setattr(training, "CURVE_SAMPLES", 4)
     means = Means(library, None, CPU, workers=0)
@@ -50,7 +50,7 @@ def test_trained_methods_go_on(
     model = tmp_path / "further" / "polygon" / "model"
     sweep = json.loads((model / "sweep.json").read_text())
     (stage,), (first_stage,) = trainers[0].config.stages, plan(backbone, "polygon").config(1.0, 1).stages
-    assert stage.text_lr == best_rate(sweep["rows"]) / 2
+    assert stage.text_lr == best_rate(sweep["rows"])
     assert stage.plan.seed_offset == first_stage.plan.seed_offset + 2
     assert read_budget(model)["pictures_seen"] == 4
     rows = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
