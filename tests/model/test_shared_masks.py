@@ -194,6 +194,11 @@ def test_a_checkpoint_keeps_its_head(stamp: StampPredictor, tmp_path: Path) -> N
     stamp.processor.save_pretrained(tmp_path / "half")
     with pytest.raises(ValueError, match="not a complete STAMP checkpoint"):
         StampPredictor.from_pretrained(tmp_path / "half", device="cpu", dtype="float32")
+    more = stamp.model.state_dict() | {"shared_masks.of_targets.bias": torch.zeros(4)}  # of a head that we had before
+    stamp.model.save_pretrained(tmp_path / "more", state_dict=more)
+    stamp.processor.save_pretrained(tmp_path / "more")
+    with pytest.raises(ValueError, match=r"not of its mask head: \['shared_masks.of_targets.bias'\]"):
+        StampPredictor.from_pretrained(tmp_path / "more", device="cpu", dtype="float32")
 
 
 # -- answers -------------------------------------------------------------------------------------------------------
