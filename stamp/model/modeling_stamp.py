@@ -80,12 +80,12 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         return self.config.mask_head == "shared"
 
     def share_mask_tokens(self, seed: int = 0) -> None:
-        """Give the model a shared mask head, if it has none. Until it is trained, it cannot tell targets apart."""
+        """Give the model a shared mask head, if it has none. Its masks are the classifier's until it is trained."""
         if not self.shares_mask_tokens:
             torch.manual_seed(seed)
             self.config.mask_head = "shared"
             self.shared_masks = SharedMaskHead(self.config.text_config.hidden_size).to(self.classifier.weight)
-            self.shared_masks.start_evenly()
+            self.shared_masks.start_as_classifier()
 
     @property
     def end_token_ids(self) -> tuple[int, ...]:

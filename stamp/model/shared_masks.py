@@ -7,7 +7,7 @@ see the answer up to its last `<|seg|>`. The classifier says whether a cell belo
 STAMPlus (arXiv 2608.02791, no public code) describes one pass over one set of mask tokens for a numbered list of
 targets, with a softmax over them. This head is this project's own form of the idea. Its softmax decides between the
 targets only, and each target keeps a sigmoid of its own, because targets may overlap ("the people and the man on the
-left"): a cell that two claim alike belongs to both if the classifier is sure enough.
+left"): a cell that two claim alike belongs to both if it belongs to any.
 
 Shapes: B rows, S targets, P mask tokens, L tokens of the prefix, H hidden size.
 """
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 class SharedMaskHead(nn.Module):
     """What a target's logits have beside the classifier's, which all targets of the pass have in common.
 
-    The log-probability that a cell, if it belongs to any of the targets, belongs to this one: a softmax over the scaled
-    products of two projections, of the mask tokens' hidden states and of the `<|seg|>`'s.
+    How much of a cell the target claims, relative to an even share: log(S p), where p is a softmax over the targets of
+    the scaled products of two projections, of the mask tokens' hidden states and of the `<|seg|>`'s. 0 for S = 1.
     """
 
     def __init__(self, width: int) -> None:
@@ -33,10 +33,11 @@ class SharedMaskHead(nn.Module):
     def forward(self, cells: Tensor, targets: Tensor, known: Tensor) -> Tensor:
         """(B, P, H) and (B, S, H) final-norm hidden states -> (B, S, P). known: (B, S) bool, False for padding."""
         product: Tensor = self.of_targets(targets) @ self.of_cells(cells).mT / sqrt(self.of_cells.out_features)
-        return product.masked_fill(~known.unsqueeze(-1), torch.finfo(product.dtype).min).log_softmax(1)
+        claims = product.masked_fill(~known.unsqueeze(-1), torch.finfo(product.dtype).min).log_softmax(1)
+        return claims + known.sum(1).log().view(-1, 1, 1)
 
-    def start_evenly(self) -> None:
-        """Every target claims every cell alike at first; gradients reach the cells' projection at once."""
+    def start_as_classifier(self) -> None:
+        """Every target gets the classifier's logits at first; gradients reach the cells' projection at once."""
         nn.init.zeros_(self.of_cells.weight)
         nn.init.zeros_(self.of_cells.bias)
 

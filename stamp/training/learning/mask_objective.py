@@ -95,7 +95,7 @@ class SharedMasks(AllMask):
     whole_answers = True
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
-        """See MaskObjective and AllMask. The shared head begins by giving all targets even shares."""
+        """See MaskObjective and AllMask. The shared head begins with the masks of the classifier."""
         super().adopt(model, processor).share_mask_tokens(self.seed)
         return model
 
