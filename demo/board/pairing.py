@@ -1,4 +1,4 @@
-"""Pairs of the methods in a view: who is better beyond chance, on the same requests of the same run."""
+"""Pairs of the methods in a view: who is significantly better, on the same requests of the same run."""
 
 import pandas as pd
 
@@ -25,13 +25,13 @@ def pairs_of(results: Results, filters: Filters, rows: pd.DataFrame) -> Pairs:
 
 
 def is_better(pairs: Pairs, score: str, a: str, b: str) -> bool:
-    """Whether a beats b beyond chance."""
+    """Whether a is significantly better than b."""
     pair = pairs.get(score, {}).get((a, b))
     return pair is not None and pair.is_decided and (pair.probability or 0) > 0.5
 
 
 def tied_with(pairs: Pairs, score: str, best: str, labels: list[str]) -> list[str]:
-    """Those of the labels that the best one does not beat beyond chance."""
+    """Those of the labels that the best one is not significantly better than."""
     return [label for label in labels if label != best and not is_better(pairs, score, best, label)]
 
 

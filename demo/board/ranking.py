@@ -80,14 +80,14 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranks(rows: pd.DataFrame, pairs: Pairs) -> dict[str, int]:
-    """By label: one more than the number of methods that are better beyond chance. Without pairs, none."""
+    """By label: one more than the number of methods that are significantly better. Without pairs, none."""
     score = score_of(rows)
     labels = list(rows.loc[rows[score].notna(), "label"]) if pairs else []
     return {label: 1 + sum(is_better(pairs, score, other, label) for other in labels) for label in labels}
 
 
 def best_cells(rows: pd.DataFrame, pairs: Pairs) -> set[tuple[str, str]]:
-    """(label, column) of the figures that nobody beats beyond chance, where somebody is beaten."""
+    """(label, column) of the figures that nobody significantly beats, where somebody is beaten."""
     found = set()
     for score in COMPARED:
         labels = list(rows.loc[rows[score].notna(), "label"])

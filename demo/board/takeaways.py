@@ -28,7 +28,7 @@ def score_of(rows: pd.DataFrame) -> str:
 
 
 def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
-    """The fastest and the most accurate method, and whether the difference is beyond chance. Takes labelled rows."""
+    """The fastest and the most accurate method, and whether the difference is significant. Takes labelled rows."""
     score = score_of(rows)
     known = rows.dropna(subset=[score, "median s"])
     if known.empty:
