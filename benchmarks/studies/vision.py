@@ -4,9 +4,6 @@ One process holds one text model and both towers, so that nothing else differs. 
 picture and with a quarter of its pixels; then everything is repeated beside a process that only burns CPU time. If
 something else runs on the machine, the idle half cannot be measured and is left out.
 
-A text model in int8 takes a third turn, "bitsandbytes": beside the full tower, its layers have bitsandbytes' own
-product instead of that of `stamp.model.int8_text`.
-
 The measured window and the phases are those of `benchmarks.studies.speed`. Random weights will do: speed does not
 depend on them. What int8 costs in quality is measured by two runs of `python -m benchmarks run`, with `--vision none`
 and `--vision int8`.
@@ -28,7 +25,6 @@ from benchmarks.provenance import precision_of, provenance, threads_of
 from benchmarks.studies.other_load import MOST_WHEN_IDLE, busy_process, busy_share, busy_words
 from benchmarks.studies.speed import (
     Case,
-    Method,
     Row,
     SpeedConfig,
     load_timed,
@@ -40,9 +36,8 @@ from benchmarks.studies.speed import (
 )
 from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.load_options import LoadOptions
-from stamp.checkpoints.quantization import check_vision, computes_in_int8
+from stamp.checkpoints.quantization import check_vision
 from stamp.conversation import Segmentation, Turn
-from stamp.model.int8_text import speed_up_bitsandbytes
 from stamp.model.int8_vision import quantize_vision
 from stamp.predictor import StampPredictor
 
@@ -50,8 +45,6 @@ ROWS_FILE, SUMMARY_FILE = "vision.jsonl", "vision.json"
 #: Shares of the picture's pixels.
 SHARES = {"whole": 1.0, "quarter": 0.25}
 PHASES = ("vision", "prefill", "decode", "mask", "refine", "total")
-#: The way that the others are compared with.
-NEW = "int8"
 
 
 def segment_with(
@@ -73,30 +66,20 @@ def segment_with(
     return answer.result(predictor.versions())
 
 
-def segment_with_own_product(*args: Any) -> Segmentation:
-    """`segment_with`, and text layers in int8 as bitsandbytes itself computes them."""
-    speed_up_bitsandbytes.cache_clear()
-    try:
-        return segment_with(*args)
-    finally:
-        speed_up_bitsandbytes()
-
-
 def vision_cases(predictor: StampPredictor, config: SpeedConfig, load: str) -> list[Case]:
     """A usual answer with one mask, for each share of the pixels. load: "idle" or "busy", part of a case's name."""
     full = predictor.model.model.visual
     small = copy.deepcopy(full)
     quantize_vision(small)
     (usual,) = (case for case in speed_cases(predictor.processor, config) if case.name == "one_mask")
-
-    def ways(share: float) -> dict[str, Method]:
-        both: dict[str, Method] = {NEW: partial(segment_with, small, share), "full": partial(segment_with, full, share)}
-        if not computes_in_int8(predictor.quantization, predictor.device):
-            return both
-        return both | {"bitsandbytes": partial(segment_with_own_product, full, share)}
-
     return [
-        Case(f"{load}, {name}", usual.compared, usual.answer, ways(share), warm_up=share < 1)
+        Case(
+            f"{load}, {name}",
+            usual.compared,
+            usual.answer,
+            {"int8": partial(segment_with, small, share), "full": partial(segment_with, full, share)},
+            warm_up=share < 1,
+        )
         for name, share in SHARES.items()
     ]
 
@@ -132,14 +115,14 @@ def run_vision(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str
 
 
 def vision_table(record: dict[str, Any]) -> str:
-    """Markdown: median seconds per phase, and how many times as long the answer takes as with the tower in int8."""
+    """Markdown: median seconds per phase, and how many times as fast the answer is in int8."""
     about, cases = record["provenance"], record["cases"]
-    lines = [f"| picture | way | {' | '.join(PHASES)} | times int8 |", f"|---|---|{'---:|' * (len(PHASES) + 1)}"]
+    lines = [f"| picture | tower | {' | '.join(PHASES)} | times as fast |", f"|---|---|{'---:|' * (len(PHASES) + 1)}"]
     for name, case in cases.items():
-        for way, seconds in case["median_s"].items():
+        for tower, seconds in case["median_s"].items():
             numbers = " | ".join(f"{seconds[phase]:.3g}" for phase in PHASES)
-            ratio = f"{case['compared_ratio'][way]:.2f}" if way != NEW else ""
-            lines.append(f"| {name} | {way} | {numbers} | {ratio} |")
+            ratio = f"{case['compared_ratio']['full']:.2f}" if tower == "int8" else ""
+            lines.append(f"| {name} | {tower} | {numbers} | {ratio} |")
     where = f"{about['config']['clock']} seconds, {threads_of(about)}, {about['hardware']}"
     facts = f"{about['model']} in {precision_of(about)}, {where}"
     load = busy_words(about["busy_before"])

@@ -25,7 +25,6 @@ from stamp.checkpoints.quantization import (
     check_vision,
     choose_int8_vision,
     choose_quantization,
-    computes_in_int8,
     is_quantizable,
     quiet_bitsandbytes,
     saved_quantization,
@@ -34,7 +33,6 @@ from stamp.checkpoints.sources import check_files, check_target, find_base, is_a
 from stamp.errors import CheckpointError, reading
 from stamp.files import removed_on_failure, writing
 from stamp.model.configuration_stamp import StampConfig
-from stamp.model.int8_text import speed_up_bitsandbytes
 from stamp.model.int8_vision import is_int8_vision, quantize_vision
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -58,8 +56,6 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
     load = _load_adapter if is_adapter(folder) else _load_model
     model, processor, in_effect = load(folder, options)
     refuse_no_numbers(model, folder)
-    if computes_in_int8(in_effect, model.device):
-        speed_up_bitsandbytes()
     if choose_int8_vision(options.vision, in_effect, model.num_parameters(), model.device):
         quantize_vision(model.model.visual)
     return model, processor, in_effect

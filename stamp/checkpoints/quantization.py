@@ -92,18 +92,14 @@ def check_vision(wanted: str, device: torch.device) -> None:
         raise CheckpointError("This CPU has no instructions for int8 (AVX512_VNNI): leave --vision out.")
 
 
-def computes_in_int8(quantization: str, device: torch.device) -> bool:
-    """Whether layers in int8 multiply integers, at a speed that is worth it. quantization: in effect."""
-    return quantization == "int8" and device.type == "cpu" and has_fast_int8()
-
-
 def choose_int8_vision(wanted: str, quantization: str, parameters: int, device: torch.device) -> bool:
     """Whether the vision tower is converted to int8. wanted: has passed `check_vision`. quantization: in effect.
 
     "auto" goes with the text model: if that is large and in int8, and where it is faster.
     """
     if wanted == "auto":
-        return parameters >= AUTO_PARAMETERS and computes_in_int8(quantization, device)
+        large = quantization == "int8" and parameters >= AUTO_PARAMETERS
+        return large and device.type == "cpu" and has_fast_int8()
     return wanted == "int8"
 
 
