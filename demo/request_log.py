@@ -22,8 +22,8 @@ class RequestLine:
     """What is known about a question so far. source: "page" or "segment".
 
     status: how it ended. With an answer, its `finish_reason`; otherwise "refused" (the visitor was told why), "failed",
-    "memory" (the accelerator had too little), "unavailable" (no model, or no GPU was free), or "left" (the visitor went
-    away, or stopped before the prompt was read).
+    "memory" (the accelerator had too little), "unavailable" (no model, or no GPU was free), "stopped", or "left" (the
+    visitor went away before the answer began).
     """
 
     source: str

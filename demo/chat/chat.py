@@ -232,6 +232,7 @@ def _answer(slot: ModelSlot, question: Question, stop: threading.Event, put: "Ca
         try:
             if _turn_comes(slot, stop, put):
                 line.begin()
+                line.status = "stopped"  # until there is a result
                 try:
                     for event in _work(slot, question, stop):
                         if isinstance(event, Done):

@@ -17,7 +17,7 @@ def choose_device(device: str) -> torch.device:
     if not known:
         raise CheckpointError(f"Unknown device {device!r}; choose auto, cpu, cuda, or cuda:1 and so on.")
     if place.type == "mps" and not torch.backends.mps.is_available():
-        raise CheckpointError("MPS is not available here: it needs an Apple GPU. Use --device auto or cpu.")
+        raise CheckpointError("mps is not available here: it needs an Apple GPU. Use --device auto or cpu.")
     if place.type == "cuda" and (place.index or 0) >= (count := torch.cuda.device_count()):
         raise CheckpointError(
             f"{device} is not available here: torch sees {count} CUDA devices. Use --device auto or cpu."

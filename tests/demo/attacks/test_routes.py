@@ -218,7 +218,11 @@ WRONG_CALLS: list[tuple[str, object, str]] = [
     ("call/v2/segment/", {"image": None, "prompt": "x", "more": 1, "b": 2}, f"{BY_NAME}. Unknown: b, more. {SEE}"),
     ("call/segment", {"data": []}, f"{BY_PLACE}. Missing: image and prompt. {SEE}"),
     ("call/segment", {"data": [None]}, f"{BY_PLACE}. Missing: prompt. {SEE}"),
-    ("call/segment", {"data": [None, "x", "none", [], 1]}, f"{BY_PLACE}. This one has 5 values, 4 at most. {SEE}"),
+    (
+        "call/segment",
+        {"data": [None, "x", "none", [], 1]},
+        f"{BY_PLACE}. This call has 5 values; the limit is 4. {SEE}",
+    ),
     *(
         ("call/segment", body, f'{BY_PLACE}. Missing: "data". {SEE}')
         for body in ({}, {"data": "ab"}, {"data": {"0": 1}})
