@@ -210,11 +210,12 @@ def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _memory(run: Run, row: Mapping[str, Any]) -> dict[str, float | None]:
-    """Megabytes of weights and at the peak, where the run has measured them."""
+    """Megabytes of weights, and at the peak above what was in use before loading, where the run has measured them."""
     found = row.get("memory") or run.of_method(row["method"], "memory") or {}
+    weights, peak, before = (found.get(f"{name}_bytes") for name in ("weights", "peak", "before"))
     return {
-        f"{name} MB": None if (size := found.get(f"{name}_bytes")) is None else size / 1e6
-        for name in ("weights", "peak")
+        "weights MB": None if weights is None else weights / 1e6,
+        "peak MB": None if peak is None or before is None else (peak - before) / 1e6,
     }
 
 

@@ -43,6 +43,7 @@ class _Against(_Shape):
 
 class _Memory(_Shape):
     weights_bytes: int | None = None
+    before_bytes: int | None = None
     peak_bytes: int | None = None
 
 

@@ -55,7 +55,8 @@ def _lead(rows: pd.DataFrame, pairs: Pairs, score: str, label: str) -> str:
     tied = tied_with(pairs, score, label, others)
     if tied:
         return f" leads, but not significantly: {and_list(tied)} may be as good."
-    return f" is significantly better than {'the other' if len(others) == 1 else f'all {len(others)} others'}."
+    better = "faster" if score == SECONDS else "better"
+    return f" is significantly {better} than {'the other' if len(others) == 1 else f'all {len(others)} others'}."
 
 
 # -- who beats whom ------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reporting.report_table import megabytes, number
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import records_of
 from benchmarks.scoring.scores import SCORES, cost_of, scores_of
@@ -17,6 +18,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("results")
     write_run(root / "run", tmp_path_factory.mktemp("data"))
     return root
+
+
+def test_memory_is_that_of_the_benchmarks_own_table() -> None:
+    """Of the committed results: the peak above what the process held before, as the report and the column say."""
+    rows = read_results(RESULTS).rows
+    of_run = rows[(rows["run"] == "scenes") & (rows["kind"] == ALL)]
+    report = json.loads((RESULTS / "scenes" / "report.json").read_text())["rows"]
+    for (_, row), stored in zip(of_run.iterrows(), report, strict=True):
+        shown = tuple(number(row[name]) for name in ("weights MB", "peak MB"))
+        assert shown == megabytes(stored["memory"])
+    assert 50 < of_run["peak MB"].min() < of_run["peak MB"].max() < 200
 
 
 def test_rows_are_those_of_the_report(root: Path) -> None:
