@@ -103,7 +103,8 @@ def test_who_has_lost_the_picture_is_told(browser: Any, picture: Path) -> None:
         stranger.demo.visits.drop_unused(lambda *_: True)
         send(page, "segment the apple")
         page.wait_for_selector("#chat-notice >> text=Please choose it again")
-        begin(page, picture)  # the lost picture is still shown, so wait for the new one on the server
-        eventually(lambda: bool(stranger.demo.visits._visits))
+        lost = page.input_value("#number input")
+        begin(page, picture)  # the lost picture is still shown, so wait until the page knows of the new one
+        page.wait_for_function("lost => document.querySelector('#number input').value !== lost", arg=lost)
         send(page, "segment the apple")
         page.wait_for_selector("#chat .readout")
