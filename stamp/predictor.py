@@ -235,7 +235,7 @@ class StampPredictor:
                 if cache is not None and (rest := answer.new_text(final=True)):
                     yield TextDelta(rest)
                 known = len(answer.masks)
-                answer.predict_masks()
+                answer.predict_masks()  # what it returns would keep them in memory twice: `result` moves them
                 result = replace(answer.result(self.versions()), is_shrunk=share < 1)
                 if cache is not None:
                     yield from answer.masks[known:]

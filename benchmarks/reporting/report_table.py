@@ -1,6 +1,6 @@
 """Reports and comparisons as Markdown tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.scoring.scores import COMPARED, SCORES
@@ -59,11 +59,16 @@ def _main_row(row: dict[str, Any], scores: Sequence[str], with_before: bool) -> 
 
 
 def megabytes(memory: dict[str, Any] | None) -> tuple[str, str]:
-    """Size of the weights, and peak memory above what the process held before loading."""
-    if memory is None or memory["peak_bytes"] is None:
-        return UNKNOWN, UNKNOWN
-    weights, peak = memory["weights_bytes"], memory["peak_bytes"] - memory["before_bytes"]
-    return number(None if weights is None else weights / MB), number(peak / MB)
+    """`sizes_mb` in words; neither where the peak is unknown."""
+    weights, peak = sizes_mb(memory or {})
+    return (UNKNOWN, UNKNOWN) if peak is None else (number(weights), number(peak))
+
+
+def sizes_mb(memory: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """(size of the weights, peak memory above what the process held before loading) in megabytes; None if unknown."""
+    weights, peak, before = (memory.get(f"{name}_bytes") for name in ("weights", "peak", "before"))
+    added = None if peak is None or before is None else (peak - before) / MB
+    return None if weights is None else weights / MB, added
 
 
 def _against_row(row: dict[str, Any]) -> list[str]:

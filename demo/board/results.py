@@ -18,6 +18,7 @@ import pandas as pd
 
 from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report import REPORT_FILE, make_report
+from benchmarks.reporting.report_table import sizes_mb
 from benchmarks.running.run_file import RUN_FILE
 from benchmarks.scoring.curves import CurvePoint, curve_files, read_curves
 from benchmarks.scoring.metrics import CONVENTIONS
@@ -212,11 +213,7 @@ def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
 def _memory(run: Run, row: Mapping[str, Any]) -> dict[str, float | None]:
     """Megabytes of weights, and at the peak above what was in use before loading, where the run has measured them."""
     found = row.get("memory") or run.of_method(row["method"], "memory") or {}
-    weights, peak, before = (found.get(f"{name}_bytes") for name in ("weights", "peak", "before"))
-    return {
-        "weights MB": None if weights is None else weights / 1e6,
-        "peak MB": None if peak is None or before is None else (peak - before) / 1e6,
-    }
+    return dict(zip(("weights MB", "peak MB"), sizes_mb(found), strict=True))
 
 
 def _figures(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -147,8 +146,8 @@ class Answering:
                 Turn("user", self.prompt),
                 Turn("assistant", segmentation.text, token_ids=segmentation.token_ids),
             ]
-        for path in self.replaced.files if self.replaced else ():
-            Path(path).unlink(missing_ok=True)
+        if self.replaced is not None:
+            self.replaced.delete_files()
         try:
             files = visit.write_files(segmentation, self.draft.first_mask)
             sentence = ""

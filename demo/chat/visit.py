@@ -77,6 +77,11 @@ class Asked:
     masks: int
     files: list[str] = field(default_factory=list)
 
+    def delete_files(self) -> None:
+        """Delete the downloads that are still there."""
+        for path in self.files:
+            Path(path).unlink(missing_ok=True)
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -235,8 +240,7 @@ class Visit:
         """Remove the last question, its answer and its files; returns the question, or None if there is none."""
         if (last := self.set_aside()) is None:
             return None
-        for path in last.files:
-            Path(path).unlink(missing_ok=True)
+        last.delete_files()
         return last.prompt
 
     @property

@@ -62,9 +62,10 @@ def refine_masks(
 
     Raises: ValueError if the logits are not (S, gh, gw).
     """
-    masks = np.zeros((len(as_grid(logits)), image.height, image.width), dtype=bool)
+    grid = as_grid(logits)
+    masks = np.zeros((len(grid), image.height, image.width), dtype=bool)
     scores: list[float | None] = []
-    for mask, (found, score) in zip(masks, refine_each(logits, image, refiner), strict=True):
+    for mask, (found, score) in zip(masks, refine_each(grid, image, refiner), strict=True):
         mask[:] = found
         scores.append(score)
     return masks, scores
