@@ -59,7 +59,7 @@ python -m benchmarks train --methods {method} --from {backbone} --photos DIR --o
 
 Several methods after `--methods` learn at once, each exactly what it learns alone.
 """
-ONWARD = " It went on from a checkpoint that had seen {} pictures and whose rate came from the sweep below."
+ONWARD = " It went on from a checkpoint that had seen {} pictures, at a third of the best rate below."
 EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie beyond it.\n"
 
 

@@ -27,6 +27,9 @@ SEED_OFFSET = 5 * 10**8
 CHOICE_SEEDS = range(VALIDATION_SEEDS.start + 10**5, VALIDATION_SEEDS.start + 2 * 10**5)
 #: How likely another exchange comes before the request whose mask is trained, and how many: rows of like length.
 EARLIER, MOST_EARLIER = 0.75, 2
+#: Of a training that goes on: how many times as often a request asks for several things: only such
+#: answers have several masks, and few of the first training's requests were of that kind.
+SEVERAL_ONWARD = 3.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class TrainingPlan:
             photographs=self.photographs,
             earlier=EARLIER,
             most_earlier=MOST_EARLIER,
+            several=1.0 if self.onward is None else SEVERAL_ONWARD,
         )
         warmup = max(1, round(WARMUP_SHARE * steps))
         return TrainingConfig(

@@ -37,6 +37,7 @@ from stamp.training.scenes.groups import Lexicon
 from stamp.training.scenes.photographs import PhotoLibrary
 from stamp.training.scenes.scene_config import SceneConfig
 from stamp.training.scenes.scenes import TRAIN_SEEDS, Scene, compose_scene
+from stamp.training.talk import requests
 from stamp.training.talk.exchange import Exchange
 from stamp.training.talk.makers import (
     CHECKLIST_MAKERS,
@@ -46,6 +47,7 @@ from stamp.training.talk.makers import (
     as_typed,
     draw,
     draw_after,
+    more_often,
 )
 from stamp.training.talk.situation import Situation
 
@@ -71,6 +73,7 @@ class BatchPlan:
     crowds: share of composed scenes that show many things. earlier: how likely another exchange precedes in a mask row,
     most_earlier: and how many may. apart: how likely an exchange of a text row begins a dialogue of its own, which sees
     none of the others (`side_by_side`). comparing: whether more requests compare things, by place, size and neighbour.
+    several: how many times as often a request for masks asks for several things.
     """
 
     grid: int
@@ -89,6 +92,7 @@ class BatchPlan:
     most_earlier: int = 8
     apart: float = 0.0
     comparing: bool = False
+    several: float = 1.0
 
     def __post_init__(self) -> None:
         if self.grid not in SHAPES_CELLS:
@@ -120,7 +124,9 @@ class BatchMaker(Dataset[Batch]):
         self.steps = steps
         self.pictures = pictures
         self.masks = masks or AllMask()
-        self.mask_makers = COMPARING_MAKERS if plan.comparing else MASK_MAKERS
+        self.mask_makers = more_often(
+            requests.segment_several, plan.several, COMPARING_MAKERS if plan.comparing else MASK_MAKERS
+        )
         self.first_seed = seeds.start + plan.seed_offset
         if self.first_seed + steps * plan.images > seeds.stop:
             raise ValueError(f"the stage would use scenes outside {seeds}")

@@ -51,6 +51,11 @@ CLOSERS = (", please", ", thanks", ", would you")
 FOLLOW_UP_SHARE = 0.2
 
 
+def more_often(kind: Maker, times: float, makers: Makers) -> Makers:
+    """The makers with another weight for one of them."""
+    return tuple((maker, weight * times if maker is kind else weight) for maker, weight in makers)
+
+
 def draw(makers: Makers, s: Situation) -> Exchange:
     """One exchange, drawn by weight; if a kind does not fit the scene, another is drawn."""
     kinds, weights = zip(*makers, strict=True)
