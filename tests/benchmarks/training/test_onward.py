@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.budget import pictures_seen, read_budget
 from benchmarks.training import train as training
-from benchmarks.training.recipe import best_rate
+from benchmarks.training.onward import RATE_SHARE
+from benchmarks.training.recipe import SEVERAL_ONWARD, best_rate
 from benchmarks.training.train import Means, train
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.learning.batch import Batch
@@ -25,7 +26,7 @@ __all__ = ["backbone", "library"]
 def test_trained_methods_go_on(
     library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From their own weights, at the same rate, on other pictures; records count all pictures since the backbone."""
+    """From their own weights, at a third of the rate, on other pictures; records count all pictures since the backbone."""
     monkeypatch.setattr(training, "MAX_NEW_TOKENS", 8)
     monkeypatch.setattr(training, "CURVE_SAMPLES", 4)
     means = Means(library, None, CPU, workers=0)
@@ -50,8 +51,9 @@ def test_trained_methods_go_on(
     model = tmp_path / "further" / "polygon" / "model"
     sweep = json.loads((model / "sweep.json").read_text())
     (stage,), (first_stage,) = trainers[0].config.stages, plan(backbone, "polygon").config(1.0, 1).stages
-    assert stage.text_lr == best_rate(sweep["rows"])
+    assert stage.text_lr == RATE_SHARE * best_rate(sweep["rows"])
     assert stage.plan.seed_offset == first_stage.plan.seed_offset + 2
+    assert (first_stage.plan.several, stage.plan.several) == (1, SEVERAL_ONWARD)
     assert read_budget(model)["pictures_seen"] == 4
     rows = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
     assert [row["pictures"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4

@@ -10,7 +10,7 @@ from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.talk import makers
 from stamp.training.talk.exchange import Exchange
-from stamp.training.talk.makers import CLOSERS, OPENERS, as_typed, draw, draw_after
+from stamp.training.talk.makers import CLOSERS, OPENERS, as_typed, draw, draw_after, more_often
 from stamp.training.talk.situation import Situation
 from tests.training.conftest import LEXICON, STYLES
 from tests.training.talk.scenes import SCENE
@@ -30,6 +30,11 @@ def test_kinds_are_drawn_by_weight_and_again_if_they_do_not_fit(situation: Situa
     drawn = Counter(draw(MAKERS, situation).kind for _ in range(2000))
     assert set(drawn) == {"often", "seldom"}
     assert drawn["often"] / 2000 == pytest.approx(0.75, abs=0.04)
+
+
+def test_one_kind_can_come_more_often() -> None:
+    often, *others = MAKERS
+    assert more_often(often[0], 3, MAKERS) == ((often[0], pytest.approx(1.8)), *others)
 
 
 def test_a_fifth_of_the_exchanges_goes_on_from_the_one_before(
