@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from benchmarks.baselines.location_tokens import add_tokens, ids_of, knows
 from benchmarks.baselines.mask_text import MaskText
 from benchmarks.baselines.patch_tokens import PatchTokens
 from benchmarks.baselines.polygon_tokens import PolygonTokens
-from stamp.model.configuration_stamp import SEG_TOKEN
+from stamp.model.configuration_stamp import SEG_TOKEN, StampConfig
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.masks import coverage_grid
@@ -35,6 +36,10 @@ class WrittenMasks:
     def name(self) -> str:
         """The name of the format."""
         return self.form.name
+
+    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+        """See MaskObjective."""
+        return StampForSegmentation
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective."""
@@ -72,8 +77,16 @@ class EmbeddingMasks:
     mask_tokens = False
     whole_answers = False
 
+    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+        """See MaskObjective."""
+        config = StampConfig.from_pretrained(checkpoint)
+        trained = EmbeddingForSegmentation.__name__ in (config.architectures or ())
+        return EmbeddingForSegmentation if trained else StampForSegmentation
+
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective."""
+        if isinstance(model, EmbeddingForSegmentation):
+            return model
         return EmbeddingForSegmentation.from_backbone(model, self.seed)
 
     def words(self, processor: StampProcessor) -> Sequence[int]:

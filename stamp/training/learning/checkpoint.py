@@ -1,4 +1,4 @@
-"""Writes a model in training: as a checkpoint folder, ready to ship, and as the state from which training resumes."""
+"""A model in training: reads the checkpoint it starts from, writes one to ship, and the state that resuming needs."""
 
 import json
 import os
@@ -15,6 +15,19 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.photographs import PhotoLibrary
+
+
+def read_weights(model_class: type[StampForSegmentation], folder: Path) -> StampForSegmentation:
+    """A model with all weights of a checkpoint folder, float32. Raises ValueError if its weights are of another class.
+
+    transformers drops what a class does not know, and makes up what a file lacks.
+    """
+    model: StampForSegmentation
+    loaded: Any = model_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    model, report = loaded
+    if others := sorted({*report["unexpected_keys"], *report["missing_keys"]}):
+        raise ValueError(f"{folder} is no checkpoint of {model_class.__name__}: {len(others)} weights, as {others[0]}")
+    return model
 
 
 def write_state(state: dict[str, Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,8 +39,11 @@ class MaskObjective(Protocol):
     def whole_answers(self) -> bool:
         """Whether a row trains all masks of one of its answers, with the same mask tokens, or a single mask."""
 
+    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+        """The class of a checkpoint's weights: a backbone's, or those of a model that this way has trained."""
+
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
-        """The model to train, made from a backbone; new words go into the processor's tokenizer too."""
+        """The model to train, made from a backbone or trained before; new words go into the processor's tokenizer too."""
 
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """Ids of the tokens that belong to this way alone; their embeddings are learned even if the others stay."""
@@ -60,6 +64,10 @@ class AllMask:
     name = "stamp"
     mask_tokens = True
     whole_answers = False
+
+    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+        """See MaskObjective."""
+        return StampForSegmentation
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective. A backbone's mask tokens start with attention that it has already learned, in reverse.

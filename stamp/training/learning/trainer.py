@@ -23,7 +23,7 @@ from stamp.files import append_row, drop_torn_line, write_atomically, writing
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.batch import Batch, Rows
-from stamp.training.learning.checkpoint import write_checkpoint, write_state
+from stamp.training.learning.checkpoint import read_weights, write_checkpoint, write_state
 from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, config_fingerprint, config_record
 from stamp.training.learning.data import BatchMaker
 from stamp.training.learning.grounding import Grounding
@@ -101,7 +101,7 @@ class Trainer:
                 adopt_text(model, self.processor, self.text_from)
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
-            model = StampForSegmentation.from_pretrained(self.init_from, dtype=torch.float32)
+            model = read_weights(self.masks.model_class(self.init_from), self.init_from)
             if self.text_from is not None:
                 adopt_text_layers(model, self.text_from)
         if self.vision_from is not None:

@@ -26,7 +26,7 @@ __all__ = ["backbone", "library"]
 def test_trained_methods_go_on(
     library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From their own weights, at a third of the rate, on other pictures; records count all pictures since the backbone."""
+    """From their own weights, at a third of the rate, on other pictures; records count all pictures."""
     monkeypatch.setattr(training, "MAX_NEW_TOKENS", 8)
     monkeypatch.setattr(training, "CURVE_SAMPLES", 4)
     means = Means(library, None, CPU, workers=0)
