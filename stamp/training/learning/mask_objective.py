@@ -43,7 +43,7 @@ class MaskObjective(Protocol):
         """The class of a checkpoint's weights: a backbone's, or those of a model that this way has trained."""
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
-        """The model to train, made from a backbone or trained before; new words go into the processor's tokenizer too."""
+        """The model to train, from a backbone or a trained model; new words go into the processor's tokenizer too."""
 
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """Ids of the tokens that belong to this way alone; their embeddings are learned even if the others stay."""

@@ -9,18 +9,43 @@ import torch
 
 from benchmarks.budget import pictures_seen, read_budget
 from benchmarks.training import train as training
+from benchmarks.training.objectives import OBJECTIVES
 from benchmarks.training.onward import RATE_SHARE
 from benchmarks.training.recipe import SEVERAL_ONWARD, best_rate
 from benchmarks.training.train import Means, train
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.training.learning.batch import Batch
+from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.config import Stage
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
-from tests.benchmarks.training.test_training import CPU, backbone, plan, weights_of
+from tests.benchmarks.training.test_training import CPU, backbone, plan, trainer_of, weights_of
 from tests.training.conftest import library
 
 __all__ = ["backbone", "library"]
+
+
+@pytest.mark.parametrize("method", OBJECTIVES)
+def test_a_method_starts_from_all_weights_that_it_had(
+    method: str, library: ArtLibrary, backbone: Path, tmp_path: Path
+) -> None:
+    """Also from those that no other method has, as a mask decoder's."""
+    first = trainer_of(library, backbone, method, tmp_path / "first")
+    with torch.no_grad():
+        for parameter in first.model.parameters():
+            parameter.copy_(torch.randn(parameter.shape).bfloat16())  # the checkpoint's precision
+    export_checkpoint(first.model, first.processor, tmp_path / "trained")
+    again = trainer_of(library, tmp_path / "trained", method, tmp_path / "again")
+    had, has = weights_of(first), weights_of(again)
+    assert has.keys() == had.keys()
+    assert [name for name, value in had.items() if not torch.equal(has[name], value)] == []
+
+
+def test_weights_of_another_class_are_refused(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
+    embedding = trainer_of(library, backbone, "embedding", tmp_path / "embedding")
+    export_checkpoint(embedding.model, embedding.processor, tmp_path / "trained")
+    with pytest.raises(ValueError, match=r"no checkpoint of StampForSegmentation: \d+ weights, as mask_decoder"):
+        trainer_of(library, tmp_path / "trained", "stamp", tmp_path / "stamp")
 
 
 def test_trained_methods_go_on(
