@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.checkpoints import ASSETS
 from benchmarks.studies.operations import add_operations_options
 from benchmarks.studies.throughput import add_throughput_options
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
@@ -57,12 +58,26 @@ def add_studies(commands: Any) -> None:
     vision = commands.add_parser("vision", help="seconds per phase: the vision tower in int8 and in full precision")
     vision.add_argument("--out", type=Path, required=True, help="folder for vision.jsonl and vision.json")
     vision.add_argument("--repeats", type=int, default=2, help="measured answers per tower, picture and load")
+    heart = commands.add_parser("by-heart", help="train on a few pictures again and again, and ask the same requests")
+    heart.add_argument("--out", type=Path, required=True, help="folder for by-heart.jsonl, by-heart.json and weights")
+    heart.add_argument("--methods", nargs="+", default=["stamp", "polygon", "patch_text", "embedding"])
+    heart.add_argument(
+        "--from", dest="backbone", type=Path, required=True, help="checkpoint folder that all start from"
+    )
+    heart.add_argument("--trained", type=Path, default=ASSETS, help="folder of compared checkpoints, for their rates")
+    heart.add_argument("--pictures", type=int, default=32, help="how many, a multiple of 8")
+    heart.add_argument("--steps", type=int, default=400, help="steps of 8 pictures")
+    heart.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
+    heart.add_argument("--device", default="auto")
     batching = commands.add_parser("batching", help="what one pass for several conversations would gain on a CPU")
     batching.add_argument("--out", type=Path, required=True, help="folder for batching.jsonl and batching.json")
     batching.add_argument("--conversations", type=int, nargs="+", default=[2, 4, 8], help="sizes of the batch")
     batching.add_argument("--repeats", type=int, default=9, help="measured rounds")
     batching.add_argument("--warmups", type=int, default=2, help="warm-up rounds")
     batching.add_argument("--side-px", type=int, default=448, help="side of the square picture")
+    batching.add_argument(
+        "--answers", type=int, default=30, help="requests for a mask, to count a usual answer's passes"
+    )
     add_model_options(batching)
     for command in (speed, scale, targets, footprint, vision):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
@@ -162,8 +177,24 @@ def _vision(options: argparse.Namespace) -> int:
 def _batching(options: argparse.Namespace) -> int:
     from benchmarks.studies.batching import BatchingConfig, batching_table, run_batching
 
-    config = BatchingConfig(tuple(options.conversations), options.repeats, options.warmups, options.side_px)
+    sizes = tuple(options.conversations)
+    config = BatchingConfig(sizes, options.repeats, options.warmups, options.side_px, options.answers)
     print(batching_table(run_batching(read_model_options(options), options.out, config)))
+    return 0
+
+
+def _by_heart(options: argparse.Namespace) -> int:
+    from benchmarks.studies.by_heart import ByHeartConfig, by_heart_table, run_by_heart
+    from benchmarks.training.train import Means
+    from stamp.checkpoints.devices import choose_device
+    from stamp.checkpoints.sources import check_files
+    from stamp.training.scenes.training_pictures import training_pictures
+
+    check_files(options.backbone)
+    sizes = {name: getattr(options, name) for name in ("pictures", "steps")}
+    config = ByHeartConfig(tuple(options.methods), options.backbone, options.trained, **sizes)
+    art, _ = training_pictures(options.art, None)
+    print(by_heart_table(run_by_heart(config, Means(art, None, choose_device(options.device)), options.out)))
     return 0
 
 
@@ -178,4 +209,5 @@ STUDIES: dict[str, Callable[[argparse.Namespace], int]] = {
     "throughput": _throughput,
     "vision": _vision,
     "batching": _batching,
+    "by-heart": _by_heart,
 }

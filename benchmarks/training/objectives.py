@@ -37,7 +37,7 @@ class WrittenMasks:
         """The name of the format."""
         return self.form.name
 
-    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+    def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
         """See MaskObjective."""
         return StampForSegmentation
 
@@ -77,7 +77,7 @@ class EmbeddingMasks:
     mask_tokens = False
     whole_answers = False
 
-    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+    def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
         """See MaskObjective."""
         config = StampConfig.from_pretrained(checkpoint)
         trained = EmbeddingForSegmentation.__name__ in (config.architectures or ())

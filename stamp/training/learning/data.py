@@ -186,8 +186,8 @@ class BatchMaker(Dataset[Batch]):
         pixels, _ = self.processor.encode_image(Image.fromarray(scene.image))
         return pixels
 
-    def _mask_row(self, grid: Grid, index: int, rng: Random) -> TokenRow:
-        """A request for masks, sometimes after other turns; one `<|seg|>` is trained, or all of its answer."""
+    def mask_exchanges(self, grid: Grid, rng: Random) -> list[Exchange]:
+        """The exchanges of a mask row: the last one is a request for masks."""
         situation = Situation(grid.scene, rng, self.lexicon)
         exchanges: list[Exchange] = []
         while len(exchanges) < self.plan.most_earlier and rng.random() < self.plan.earlier:
@@ -195,6 +195,11 @@ class BatchMaker(Dataset[Batch]):
             exchanges.append(draw_after(exchanges[-1] if exchanges else None, makers, situation))
         last = draw_after(exchanges[-1] if exchanges else None, self.mask_makers, situation)
         exchanges.append(last if last.targets else draw(self.mask_makers, situation))
+        return exchanges
+
+    def _mask_row(self, grid: Grid, index: int, rng: Random) -> TokenRow:
+        """A request for masks, sometimes after other turns; one `<|seg|>` is trained, or all of its answer."""
+        exchanges = self.mask_exchanges(grid, rng)
         row = self._row(exchanges, grid, index, rng)
         segs = [i for i, token_id in enumerate(row.input_ids) if token_id == self.processor.seg_token_id]
         mask_ids = [target for exchange in exchanges for target in exchange.targets]

@@ -39,7 +39,7 @@ class MaskObjective(Protocol):
     def whole_answers(self) -> bool:
         """Whether a row trains all masks of one of its answers, with the same mask tokens, or a single mask."""
 
-    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+    def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
         """The class of a checkpoint's weights: a backbone's, or those of a model that this way has trained."""
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
@@ -65,7 +65,7 @@ class AllMask:
     mask_tokens = True
     whole_answers = False
 
-    def model_class(self, checkpoint: Path) -> type[StampForSegmentation]:
+    def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
         """See MaskObjective."""
         return StampForSegmentation
 

@@ -101,7 +101,7 @@ class Trainer:
                 adopt_text(model, self.processor, self.text_from)
         else:
             self.processor = StampProcessor.from_pretrained(self.init_from)
-            model = read_weights(self.masks.model_class(self.init_from), self.init_from)
+            model = read_weights(self.masks.class_of(self.init_from), self.init_from)
             if self.text_from is not None:
                 adopt_text_layers(model, self.text_from)
         if self.vision_from is not None:

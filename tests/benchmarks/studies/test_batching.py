@@ -9,7 +9,7 @@ from benchmarks.__main__ import main
 from benchmarks.studies.batching import ROWS_FILE, SUMMARY_FILE, Row, answer_gains, batching_table, summarise
 
 TIED = Path(__file__).parents[2] / "parity" / "models" / "tied"
-OPTIONS = ["--model", str(TIED), "--device", "cpu", "--dtype", "float32", "--side-px", "112"]
+OPTIONS = ["--model", str(TIED), "--device", "cpu", "--dtype", "float32", "--side-px", "112", "--answers", "2"]
 
 
 def test_a_batch_computes_what_turns_compute(tmp_path: Path) -> None:
@@ -22,10 +22,12 @@ def test_a_batch_computes_what_turns_compute(tmp_path: Path) -> None:
     assert max(row.max_difference for row in rows) < 1e-4
     record = json.loads((tmp_path / SUMMARY_FILE).read_text())
     assert record["passes"] == summarise(rows)
-    assert record["answer_gains"] == answer_gains(record["passes"])
+    assert record["answer_gains"] == answer_gains(record["passes"], record["usual_answer"])
+    assert record["usual_answer"]["n"] == 2
     assert record["provenance"]["mask_tokens"] == 16
     table = batching_table(record).splitlines()
     assert len(table) == 2 + 4 * 2 + 4
+    assert table[11].startswith("A usual answer (2 requests for a mask) has ")
     assert table[2].startswith("| vision | 1 | ")
     assert "16 mask tokens, float32" in table[-1]
 
@@ -45,14 +47,14 @@ def test_gains_by_hand() -> None:
     assert summary["vision"]["4"]["times_as_fast"] == {"median": 0.5, "least": 0.5, "most": 0.5}
     assert summary["prompt and mask"]["4"]["median_s"] == {"batch": 5.0, "turns": 10.0}
     assert summary["prompt and mask"]["4"]["times_as_fast"] == {"median": 2.0, "least": 2.0, "most": 4.0}
-    # 12 words: 2 + 10 + 24 seconds in turn; pictures gain nothing, so 2 + 5 + 12 with batches where they gain.
-    assert answer_gains(summary) == {"4": 36 / 19}
+    # 12 passes for words: 2 + 10 + 24 s in turn; pictures gain nothing, so 2 + 5 + 12 s with batches where they gain.
+    assert answer_gains(summary, {"word_passes": 12, "draw_s": 0.0}) == {"4": 36 / 19}
+    # Masks of four conversations are drawn one after the other either way.
+    assert answer_gains(summary, {"word_passes": 12, "draw_s": 0.25}) == {"4": 37 / 20}
 
 
-@pytest.mark.parametrize(("option", "message"), [("--repeats", "repeats"), ("--conversations", "conversations")])
-def test_bad_input_is_one_sentence(
-    option: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["batching", *OPTIONS, option, "0", "--out", str(tmp_path / "out")]) == 2
-    assert f"error: {message} must be at least 1" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["repeats", "conversations", "answers"])
+def test_bad_input_is_one_sentence(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["batching", *OPTIONS, f"--{name}", "0", "--out", str(tmp_path / "out")]) == 2
+    assert f"error: {name} must be at least 1" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
