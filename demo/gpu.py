@@ -12,6 +12,9 @@ from weakref import WeakValueDictionary
 
 from PIL import Image
 
+from stamp.errors import PromptError
+from stamp.pictures.images import ImageError
+
 try:
     import spaces  # only on Spaces; before torch, which it prepares
 except ImportError:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 #: Longest time that a GPU is lent, and the part of it that writing an answer may take.
 LENT_S, MAX_SECONDS = 60, 45.0
 HOME = os.getpid()
+#: The errors whose message is written for the visitor who caused them.
+BAD_INPUT = (ImageError, PromptError)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +113,7 @@ def _stream(
     limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds, "may_shrink": True}
     try:
         yield from _predictor(number).stream(turns, max_new_tokens, refine=refine, **limits)
-    except _for_the_visitor() as error:
+    except BAD_INPUT as error:
         yield error
 
 
@@ -124,7 +129,7 @@ def _segment(
     limits: dict[str, Any] = {"should_stop": _stop_of(number), "max_seconds": max_seconds, "may_shrink": True}
     try:
         return _predictor(number).segment(image, prompt, refine=refine, history=history, **limits)
-    except _for_the_visitor() as error:
+    except BAD_INPUT as error:
         return error
 
 
@@ -134,13 +139,6 @@ def _name(predictor: "StampPredictor", should_stop: Callable[[], bool]) -> int:
     _predictors[number] = predictor
     _stops[number] = should_stop
     return number
-
-
-def _for_the_visitor() -> tuple[type[Exception], ...]:
-    from stamp.errors import MemoryShortError, PromptError
-    from stamp.pictures.images import ImageError
-
-    return ImageError, MemoryShortError, PromptError
 
 
 def _predictor(number: int) -> "StampPredictor":

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 import gradio as gr
 
 from demo.chat.answering import Answering, ready_box
-from demo.chat.chat import WENT_WRONG, answer_events, is_bad_input
+from demo.chat.chat import WENT_WRONG, answer_events
 from demo.chat.confidence import read_confidence
 from demo.chat.known import read_known
 from demo.chat.masks import Updates, download_updates, mask_updates
 from demo.chat.transcript import TRANSCRIPT_FILE, transcript_html
 from demo.chat.visit import Visit
 from demo.chat.wording import suggest_wording
+from demo.gpu import BAD_INPUT
 from demo.html import notice
 from demo.loading import ModelSlot
 
@@ -50,10 +51,8 @@ def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
     if slot.is_ready:  # otherwise the thread checks once the model is loaded
         try:
             slot.get().check_prompt(prompt)
-        except ValueError as error:
-            if is_bad_input(error):
-                return str(error)
-            raise
+        except BAD_INPUT as error:
+            return str(error)
     return None
 
 

@@ -24,7 +24,6 @@ from demo.loading import LOADING, ModelSlot, ModelUnavailableError
 from demo.request_log import request_line
 from stamp.errors import MemoryShortError
 from stamp.labels import find_name, find_names, number_labels
-from stamp.pictures.images import ImageError
 from stamp.pictures.visualization import mask_colour, text_on
 
 if TYPE_CHECKING:
@@ -292,11 +291,4 @@ def status_and_sentence(error: Exception) -> tuple[str, str]:
         return "memory", str(error)
     if isinstance(error, gr.Error) and error.title != WORKER_ERROR:  # no GPU is free, or the visitor's share is used up
         return "unavailable", str(error.message)
-    return ("refused", str(error)) if is_bad_input(error) else ("failed", "")
-
-
-def is_bad_input(error: Exception) -> bool:
-    """Whether the message of an error is written for the visitor who caused it."""
-    from stamp import PromptError
-
-    return isinstance(error, ImageError | PromptError)
+    return ("refused", str(error)) if isinstance(error, gpu.BAD_INPUT) else ("failed", "")
