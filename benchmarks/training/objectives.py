@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from benchmarks.baselines.embedding import EmbeddingForSegmentation
 from benchmarks.baselines.embedding_decoder import UPSCALE
@@ -47,6 +48,10 @@ class WrittenMasks:
             add_tokens(model, processor, self.form)
         return model
 
+    def blocks(self, model: StampForSegmentation) -> nn.Module | None:
+        """See MaskObjective."""
+        return None
+
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """See MaskObjective."""
         return ids_of(processor, self.form.vocabulary)
@@ -70,7 +75,10 @@ class WrittenMasks:
 
 @dataclass(frozen=True)
 class EmbeddingMasks:
-    """Masks from the hidden state of `<|seg|>`. seed: for the decoder's initial weights."""
+    """Masks from the hidden state of `<|seg|>`. seed: for the decoder's initial weights.
+
+    Each `<|seg|>` also learns to attend to the cells of its object, as the tokens of written masks do.
+    """
 
     seed: int = 0
     name = "embedding"
@@ -89,13 +97,21 @@ class EmbeddingMasks:
             return model
         return EmbeddingForSegmentation.from_backbone(model, self.seed)
 
+    def blocks(self, model: StampForSegmentation) -> nn.Module | None:
+        """See MaskObjective."""
+        assert isinstance(model, EmbeddingForSegmentation)
+        return model.mask_decoder.decoder.transformer
+
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """See MaskObjective."""
         return (processor.seg_token_id,)
 
     def answer(self, exchange: Exchange, grid: Grid, processor: StampProcessor) -> LearnedAnswer:
         """See MaskObjective."""
-        return LearnedAnswer(tuple(processor.encode_response(exchange.answer)))
+        ids = processor.encode_response(exchange.answer)
+        segs = [n for n, token_id in enumerate(ids) if token_id == processor.seg_token_id]
+        masks = zip(segs, exchange.targets, strict=True)
+        return LearnedAnswer(tuple(ids), tuple(Written(seg + 1, grid.cover(mask_ids)) for seg, mask_ids in masks))
 
     def target(self, grid: Grid, mask_ids: Sequence[int]) -> NDArray[np.float32]:
         """(16 P,), see MaskObjective."""

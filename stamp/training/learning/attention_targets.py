@@ -25,8 +25,8 @@ class Head(IntEnum):
     and as much to the sink, so the sink's weight tells how many there are. NAMED: a mask token of the object attends to
     the noun before its `<|seg|>`, other mask tokens to the sink. ASKED: an answer attends to the noun in its question.
     FOUND: if the question leaves a noun open, the answer's words before it attend to its objects. If a mask is written,
-    so does each token before one of its tokens; if masks share mask tokens, so does each `<|seg|>`. WRITTEN: a token
-    before one of a written mask attends to where that one points.
+    so does each token before one of its tokens; so does each `<|seg|>` of masks that share mask tokens, or that an
+    embedding prompts. WRITTEN: a token before one of a written mask attends to where that one points.
     """
 
     CELLS = 0
@@ -72,12 +72,13 @@ class AttentionTarget:
 class Written:
     """A token of a mask that an answer writes. index: in the answer; cells, place: (P,) shares of cells, 0..1.
 
-    cells are covered by the mask, place is where the token points: nowhere for some tokens.
+    cells are covered by the mask, place is where the token points: nowhere for some tokens. The token before learns to
+    look there. With an index behind a `<|seg|>`, and no place, that `<|seg|>` learns to look at the cells of its mask.
     """
 
     index: int
     cells: NDArray[np.float32]
-    place: NDArray[np.float32]
+    place: NDArray[np.float32] | None = None
 
 
 class NounMentions:
@@ -147,7 +148,8 @@ def written_attention(
         for token in tokens:
             query = start + token.index - 1
             yield _attention_to_cells(Head.FOUND, query, image_start, token.cells)
-            yield _attention_to_cells(Head.WRITTEN, query, image_start, token.place)
+            if token.place is not None:
+                yield _attention_to_cells(Head.WRITTEN, query, image_start, token.place)
 
 
 def turns(is_answer: Sequence[bool]) -> Iterator[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -45,6 +46,9 @@ class MaskObjective(Protocol):
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """The model to train, from a backbone or a trained model; new words go into the processor's tokenizer too."""
 
+    def blocks(self, model: StampForSegmentation) -> nn.Module | None:
+        """Transformer layers that belong to this way alone, or None; they learn like those of the text model."""
+
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """Ids of the tokens that belong to this way alone; their embeddings are learned even if the others stay."""
 
@@ -77,6 +81,10 @@ class AllMask:
         if not bool(model.classifier.bias.any()):  # masks were never trained
             _swap_queries_and_keys(model)
         return model
+
+    def blocks(self, model: StampForSegmentation) -> nn.Module | None:
+        """See MaskObjective."""
+        return None
 
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """See MaskObjective."""

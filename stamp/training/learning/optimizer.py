@@ -36,13 +36,19 @@ class ParamGroup:
 
 
 def parts_of(
-    model: StampForSegmentation, nouns: NounFeatures, stage: Stage, own_words: Sequence[int] = ()
+    model: StampForSegmentation,
+    nouns: NounFeatures,
+    stage: Stage,
+    own_words: Sequence[int] = (),
+    own_blocks: nn.Module | None = None,
 ) -> tuple[ParamGroup, ...]:
     """Vision tower, pretrained stem, text model and word embeddings, with their peak rates in a stage.
 
     own_words: the words that change even if the vision tower, which knows the others, does not.
+    own_blocks: transformer layers besides those of the text model, of a mask decoder.
     """
-    visual, language = model.model.visual, model.model.language_model
+    visual, layers = model.model.visual, model.model.language_model.layers
+    blocks = layers if own_blocks is None else nn.ModuleList([layers, own_blocks])
     in_vision = {id(p) for p in visual.parameters()}
     general: list[nn.Parameter] = []
     pretrained: list[nn.Parameter] = []
@@ -57,7 +63,7 @@ def parts_of(
         ParamGroup([*tower, *nouns.parameters()], visual.blocks, stage.vision_lr),
         ParamGroup(pretrained, None, STEM_LR_RATIO * stage.vision_lr),
         ParamGroup(general, None, 0.0),
-        ParamGroup(text, language.layers, stage.text_lr),
+        ParamGroup(text, blocks, stage.text_lr),
         ParamGroup([words], None, stage.text_lr if rows is None or len(rows) else 0.0, rows),
     )
 

@@ -172,7 +172,8 @@ class Trainer:
     def start(self, stage: Stage) -> None:
         """Make the stage's optimizer, with its state if the stage was interrupted."""
         words = self.masks.words(self.processor)
-        self.optimizer = Optimizers(parts_of(self.model, self.nouns, stage, words), self.config.weight_decay)
+        parts = parts_of(self.model, self.nouns, stage, words, self.masks.blocks(self.model))
+        self.optimizer = Optimizers(parts, self.config.weight_decay)
         if self._pending_optimizer_state is not None:
             self.optimizer.load_state_dict(self._pending_optimizer_state)
             self._pending_optimizer_state = None
