@@ -7,6 +7,8 @@ COPY requirements.txt .
 RUN pip install --no-cache-dir torch==2.13.0 --index-url $TORCH_INDEX && pip install --no-cache-dir -r requirements.txt
 COPY . .
 USER stamp
+# A volume mounted here belongs to whoever owns the folder.
+RUN mkdir -p /home/stamp/.cache/huggingface
 ENV GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860
 EXPOSE 7860
 HEALTHCHECK --start-period=10m CMD python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:7860/health')"

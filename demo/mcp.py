@@ -6,7 +6,6 @@ are files on the agent's machine, and only their bytes are sent. Needs `pip inst
 
 import argparse
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ URL = "http://127.0.0.1:7860"
 
 def build_server(url: str = URL) -> "FastMCP":
     """A server with the tool `segment`, which calls the page at `url`. Connects on the first call."""
+    import httpx
     from gradio_client import Client, handle_file
     from mcp.server.fastmcp import FastMCP
 
@@ -42,17 +42,24 @@ def build_server(url: str = URL) -> "FastMCP":
             overlay: Where to write a PNG of the picture with its masks, if wanted; must not exist yet.
         """
         path = _picture(image)
-        if overlay is not None and Path(overlay).exists():
-            raise ValueError(f"{overlay} exists already; name another file.")
+        if overlay is not None:
+            _check_new(Path(overlay))
         if not clients:
-            clients.append(Client(url, verbose=False))
+            clients.append(Client(url, verbose=False, download_files=False))
         drawn, result = clients[0].predict(handle_file(path), prompt, refine, conversation or [], api_name="/segment")
         if overlay is not None:
-            shutil.copyfile(drawn, overlay)
+            Path(overlay).write_bytes(httpx.get(drawn["url"], timeout=60).raise_for_status().content)
         found: dict[str, Any] = result
         return found
 
     return server
+
+
+def _check_new(path: Path) -> None:
+    if path.exists():
+        raise ValueError(f"{path} exists already; name another file.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is no folder on this machine; make it first, or name another file.")
 
 
 def _picture(image: str) -> Path:

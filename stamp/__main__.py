@@ -129,6 +129,7 @@ def _chat(options: argparse.Namespace) -> int:
     predictor = StampPredictor.load(read_model_options(options))
     image = predictor.encode_image(options.image)
     turns: list[Turn] = []
+    earlier = 0 if options.out is None else _last_turn(options.out)
     print("Ask about the picture, or ask for a mask. An empty line or Ctrl-D ends; Ctrl-C stops an answer.")
     while question := _read_line():
         turns.append(Turn("user", question, None if turns else image))
@@ -138,13 +139,22 @@ def _chat(options: argparse.Namespace) -> int:
             turns.pop()
             print(f"error: {error}", file=sys.stderr)
             continue
+        if not result.token_ids:  # stopped before the first word: there is nothing to go on from
+            turns.pop()
+            continue
         turns.append(Turn("assistant", result.text, token_ids=result.token_ids))
         if options.out is not None and len(result.masks):
             try:
-                write_result(result, image.image, options.out / f"turn_{len(turns) // 2}", options.image)
+                write_result(result, image.image, options.out / f"turn_{earlier + len(turns) // 2}", options.image)
             except (ValueError, OSError) as error:  # the conversation goes on
                 print(f"error: {error}", file=sys.stderr)
     return 0
+
+
+def _last_turn(folder: Path) -> int:
+    """The highest number of a folder `turn_N` that an earlier chat has left; 0 if there is none."""
+    numbers = [path.name.removeprefix("turn_") for path in folder.glob("turn_*")]
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 def _read_line() -> str:

@@ -224,6 +224,7 @@ class StampPredictor:
             clock = self.clock()
             smaller = [self.images.with_smaller(turn, clock, share) for turn in conversation] if share < 1 else None
             answer = self.begin(smaller or conversation, refine, cache, clock)
+            kept = cache if share == 1 else None  # nothing finds the features of a smaller picture again
             try:
                 for token_id in options.tokens(answer):
                     if cache is None:
@@ -239,9 +240,12 @@ class StampPredictor:
                 result = replace(answer.result(self.versions()), is_shrunk=share < 1)
                 if cache is not None:
                     yield from answer.masks[known:]
-            finally:  # also when the caller walks away
-                if cache is not None:
-                    cache.put(answer.prefix())
+            except GeneratorExit:  # the caller walks away, between two passes; what breaks a pass leaves half of it
+                if kept is not None:
+                    kept.put(answer.prefix())
+                raise
+            if kept is not None:
+                kept.put(answer.prefix())
             yield Done(result)
 
         yield from within_memory(attempt, may_shrink, self.conversation_cache.clear)

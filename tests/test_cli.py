@@ -206,10 +206,26 @@ def test_chat_keeps_the_picture_across_turns(
     assert captured.out.count("\n") >= 3
 
 
-def test_chat_never_removes_the_picture_it_is_about(
+def test_an_answer_that_was_stopped_before_its_first_word_is_no_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, asked = iter(["Hello", "And now?", ""]), list[list[str]]()
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+
+    def stopped(_: StampPredictor, turns: list[Turn], *__: object) -> Segmentation:
+        asked.append([turn.text for turn in turns])
+        nothing = np.zeros((0, 120, 200), dtype=bool)
+        return Segmentation("", "", (), nothing, [], [], {"total": 0.0}, 0, 1, "stopped")
+
+    monkeypatch.setattr("stamp.__main__._print_answer", stopped)
+    assert main(["chat", str(PICTURE), *TIED]) == 0
+    assert asked == [["Hello"], ["And now?"]]
+
+
+def test_chat_keeps_the_masks_of_an_earlier_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An earlier chat wrote it, and this one would write its first answer in the same place."""
+    """One of them is the picture that this chat is about."""
     masks = np.ones((1, 120, 200), dtype=bool)
     written = Segmentation("Sure", "Sure", (1,), masks, [], [1.0], {"total": 0.0}, 1, 1, "end")
     picture = tmp_path / "turn_1" / "overlay.png"
@@ -219,8 +235,9 @@ def test_chat_never_removes_the_picture_it_is_about(
     monkeypatch.setattr("builtins.input", lambda _: next(lines))
     monkeypatch.setattr("stamp.__main__._print_answer", lambda *_: written)
     assert main(["chat", str(picture), "--out", str(tmp_path), *TIED]) == 0
-    assert "is the picture to be segmented" in capsys.readouterr().err
+    assert "error" not in capsys.readouterr().err
     assert picture.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["turn_1", "turn_2"]
 
 
 def test_masks_that_come_after_the_text_are_printed_after_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ class Answering:
         self.words = words
         self.asked = Asked(prompt, len(visit.messages), len(visit.turns), len(visit.masks))
         self.question = Question(prompt, visit.picture, visit.encoded, tuple(visit.turns), refine, visit.share)
-        self.draft = Draft(first_mask=len(visit.masks), taken=tuple(shown.label for shown in visit.masks))
+        self.draft = Draft(first_mask=len(visit.masks), taken=tuple(shown.name for shown in visit.masks))
         self.has_ended = False
 
     def begin(self) -> Updates:

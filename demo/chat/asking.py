@@ -106,6 +106,8 @@ def ask(
         log.exception("an answer could not be shown")
         yield answering.fail(WENT_WRONG)
     finally:
+        if not answering.has_ended and not visit.is_left:  # the connection broke, so nobody reads the rest
+            visit.restore(answering.before)
         visit.end_answer()
 
 

@@ -1,6 +1,6 @@
 """The list of masks next to the picture, and the effect of clicks on it, on a name or on a mask."""
 
-from dataclasses import replace
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,13 @@ import gradio as gr
 
 from demo.chat.downloads import write_inverse
 from demo.chat.visit import Visit
-from demo.html import literal
+from demo.html import literal, notice
 from stamp.pictures.visualization import mask_colour
 
+log = logging.getLogger(__name__)
+
 SCRIPT = Path(__file__).with_name("masks.js")
-ALL_BUT = "all but "
+NO_INVERSE = "The inverted mask cannot be downloaded: the server could not store it."
 
 Updates = dict[str, Any]
 
@@ -114,13 +116,15 @@ def invert(visit: Visit, index: int) -> Updates:
     if not visit.idle.is_set():
         return {}
     shown = visit.masks[index]
-    is_inverse = shown.label.startswith(ALL_BUT)
-    label = shown.label.removeprefix(ALL_BUT) if is_inverse else ALL_BUT + shown.label
-    visit.masks[index] = replace(shown, mask=~shown.mask, share=1 - shown.share, label=label)
-    if is_inverse or not Path(shown.file).is_file():  # it could not be written, or was cleaned up
+    visit.masks[index] = shown.inverted()
+    if shown.is_inverse or not Path(shown.file).is_file():  # it could not be written, or was cleaned up
         return {}
-    path = write_inverse(visit, index)
-    visit.offer(path)
+    try:
+        path = write_inverse(visit, index)
+    except OSError:
+        log.exception("the inverse of a mask could not be written")
+        return {"chat_notice": notice(NO_INVERSE)}
+    visit.offer(path, index)
     return download_updates(visit)
 
 

@@ -32,6 +32,8 @@ MAX_KEPT_PIXELS = 2_000_000
 #: Longest side shown; masks are drawn on that copy and downloaded in the original size.
 MAX_SHOWN_PX = 1280
 LEAVE_S = 1.0
+#: Before the label of an inverted mask.
+ALL_BUT = "all but "
 #: Longest side of the outline that is shown where the pointer is.
 OUTLINE_PX = 512
 #: Opacity of the other masks while one is selected, relative to the chosen opacity.
@@ -58,6 +60,21 @@ class ShownMask:
         scale = min(1.0, OUTLINE_PX / max(width, height))
         small = shrink_mask(self.mask, (max(1, round(height * scale)), max(1, round(width * scale))))
         return outline_svg(small)
+
+    @property
+    def name(self) -> str:
+        """The label of what the answer found, also while the mask is inverted."""
+        return self.label.removeprefix(ALL_BUT)
+
+    @property
+    def is_inverse(self) -> bool:
+        """Whether it shows everything except what the answer found."""
+        return self.label.startswith(ALL_BUT)
+
+    def inverted(self) -> "ShownMask":
+        """Everything except the mask; the inverse's inverse is the mask again."""
+        label = self.name if self.is_inverse else ALL_BUT + self.label
+        return replace(self, mask=~self.mask, share=1 - self.share, label=label)
 
     @property
     def size_in_words(self) -> str:
@@ -254,12 +271,16 @@ class Visit:
         with_files = [asked.files for asked in reversed(self.asked) if asked.files]
         return [path for files in with_files[1:] for path in files]
 
-    def offer(self, path: str) -> None:
-        """Put a file last among the downloads of the latest answer that has any. There must be an answer."""
+    def offer(self, path: str, mask: int | None = None) -> None:
+        """Put a file last among the downloads of the answer with a mask; None is the latest answer that has any files.
+
+        There must be an answer.
+        """
         for asked in self.asked:
             asked.files[:] = [one for one in asked.files if one != path]
-        latest = next((asked for asked in reversed(self.asked) if asked.files), self.asked[-1])
-        latest.files.append(path)
+        newest_first = reversed(self.asked)
+        fits = (asked for asked in newest_first if (asked.files if mask is None else asked.masks <= mask))
+        next(fits, self.asked[-1]).files.append(path)
 
     def write_files(self, segmentation: "Segmentation", first_mask: int) -> list[str]:
         """Write the downloads of a finished answer (`demo.chat.downloads`); their paths. Raises OSError."""

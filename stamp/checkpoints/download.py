@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stamp.errors import CheckpointError
+from stamp.files import why_not_written
 
 #: The files to download from a hub: no `.bin`, no Python.
 DOWNLOADED = ("*.json", "*.safetensors", "*.jinja", "merges.txt")
@@ -37,6 +38,8 @@ def download(repo_id: str, revision: str | None, report: Report | None) -> Path:
             "`hf auth login`."
         ) from error
     except Exception as error:  # the hub's client raises many kinds of errors when a connection breaks
+        if reason := why_not_written(error):
+            raise CheckpointError(f"{repo_id} cannot be stored in the local cache: {reason}.") from error
         raise CheckpointError(
             f"{repo_id} is not in the local cache and the hub cannot be reached. Connect to the network, or download "
             f"it elsewhere (`hf download {repo_id}`) and give the folder."

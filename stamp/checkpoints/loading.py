@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors import safe_open
 
@@ -16,6 +15,7 @@ from stamp.checkpoints.adapters import (
     refuse_random_weights,
 )
 from stamp.checkpoints.devices import choose_device
+from stamp.checkpoints.free_memory import free_memory
 from stamp.checkpoints.integrity import refuse_no_numbers, refuse_other_sizes, refuse_unlike_head
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.quantization import (
@@ -194,7 +194,7 @@ def _choose_dtype(wanted: str, device: torch.device, float32_bytes: int) -> torc
             raise CheckpointError(f"Unknown dtype {wanted!r}; choose one of auto, {', '.join(DTYPES)}.")
         return DTYPES[wanted]
     slow_bf16 = device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
-    if slow_bf16 and float32_bytes <= FLOAT32_SHARE * psutil.virtual_memory().available:
+    if slow_bf16 and float32_bytes <= FLOAT32_SHARE * free_memory():
         return torch.float32
     return torch.bfloat16
 
@@ -228,7 +228,7 @@ def _memory_bytes(shapes: dict[str, tuple[int, ...]], mode: Quantization, dtype:
 
 def _refuse_without_memory(needed: int, device: torch.device, mode: str) -> None:
     """Compare the weights with the free memory. It ignores activations and caches, so it may accept too much."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
     if needed > free:
         advice = "" if mode == "nf4" else "use --quantization nf4, "
         raise CheckpointError(

@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -103,20 +103,20 @@ class ConversationCache:
         digest = hashlib.sha256(repr((image.mode, image.size)).encode() + image.tobytes()).digest()
         with self._lock:
             found = self._images.get(digest)
-            if found is not None:
-                self._images.move_to_end(digest)
-        return digest, found
+            if found is None:
+                return digest, None
+            self._images.move_to_end(digest)
+        return digest, replace(found, image=image)
 
     def keep_image(self, digest: bytes, image: EncodedImage) -> None:
-        """Keep a picture's features; features and pictures may take a quarter of the memory."""
+        """Keep a picture's features, not its pixels; they may take a quarter of the memory."""
         with self._lock:
-            self._images[digest] = image
+            self._images[digest] = replace(image, image=Image.new("RGB", (1, 1)))
             while len(self._images) > 1 and self._image_bytes() > self.max_bytes // 4:
                 self._images.popitem(last=False)
 
     def _image_bytes(self) -> int:
-        pixels = sum(3 * image.image.width * image.image.height for image in self._images.values())
-        return pixels + sum(image.embeds.nbytes for image in self._images.values())
+        return sum(image.embeds.nbytes for image in self._images.values())
 
 
 def _same(features: Sequence[Tensor], images: Sequence[EncodedImage]) -> bool:

@@ -193,6 +193,7 @@ class StampProcessor:
             if n % 2:
                 turn = turns[int(piece)]
                 words = list(turn.token_ids) if turn.token_ids is not None else self.encode_plain(turn.text)
+                words = [one for one in words if one != self.image_token_id]  # an answer may have one; it has no image
                 ids += words
                 after_answer = turn.role == "assistant"
                 answer += [after_answer] * len(words)

@@ -1,6 +1,7 @@
 """Loading: every kind of checkpoint by the public path, and every refusal with its sentence."""
 
 import argparse
+import errno
 import importlib.util
 import json
 import logging
@@ -129,6 +130,17 @@ def test_whatever_the_hub_s_client_raises_is_a_sentence(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: None.request)  # type: ignore[attr-defined]
     with pytest.raises(CheckpointError, match="owner/model is not in the local cache and the hub cannot be reached"):
+        find_checkpoint("owner/model")
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(CheckpointError, match=r"owner/model cannot be stored in the local cache: .*Make some room"):
         find_checkpoint("owner/model")
 
 
@@ -342,7 +354,7 @@ def test_a_device_that_is_not_here(device: str) -> None:
 
 def test_too_little_memory_is_said_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = type("Memory", (), {"available": 1000})
-    monkeypatch.setattr("stamp.checkpoints.loading.psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("stamp.checkpoints.free_memory.psutil.virtual_memory", lambda: memory)
     with pytest.raises(CheckpointError, match=r"need about .* GB .*--quantization nf4"):
         load(MODELS / "tied")
 

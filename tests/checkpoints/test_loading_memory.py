@@ -21,7 +21,7 @@ def load(path: Path | None, **options: object) -> StampPredictor:
 
 def free_memory(monkeypatch: pytest.MonkeyPatch, bytes_: int) -> None:
     memory = type("Memory", (), {"available": bytes_, "total": 10**12})()
-    monkeypatch.setattr("stamp.checkpoints.loading.psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("stamp.checkpoints.free_memory.psutil.virtual_memory", lambda: memory)
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def test_the_mcp_example(page: Stranger, folder: Path) -> None:
             assert [one["role"] for one in second["conversation"]] == ["user", "assistant"] * 2
             for wrong, words in (
                 (asked, "exists already"),
+                (asked | {"overlay": str(folder / "none" / "drawn.png")}, "no folder on this machine"),
                 ({"image": "http://127.0.0.1/cat.png", "prompt": "x"}, "Web addresses are not fetched"),
                 ({"image": asked["image"], "prompt": " "}, "Type a request first"),
                 ({"image": asked["image"]}, "prompt"),

@@ -491,6 +491,23 @@ def test_a_full_disk_takes_the_downloads_and_not_the_answer() -> None:
     assert (page["chat_notice"], len(visit.downloads), visit.earlier) == ("", 8, [])
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_broken_connection_leaves_the_chat_as_it_was(again: bool) -> None:
+    """Gradio closes the generator; the visit lives on with the tab."""
+    slot, visit = slot_of(FakePredictor(pause_s=0.01)), visit_of()
+    for prompt in ("halves", "halves again"):
+        ask(slot, prompt, visit)
+    before, files = visit.keep(), [list(asked.files) for asked in visit.asked]
+    answer = asking.ask_again(slot, visit) if again else asking.ask(slot, "and now?", visit)
+    while len(visit.masks) < 3 + 2 * (not again):
+        next(answer)
+    answer.close()  # type: ignore[attr-defined]
+    assert visit.keep() == before
+    assert [asked.files for asked in visit.asked] == files
+    assert all(Path(path).is_file() for path in files[1])
+    assert visit.idle.is_set()
+
+
 def test_stop_frees_the_model_within_one_token() -> None:
     predictor, visit = FakePredictor(["word "] * 500, pause_s=0.02), visit_of()
     answer = asking.ask(slot_of(predictor), "segment", visit)

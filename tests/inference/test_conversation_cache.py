@@ -105,6 +105,35 @@ def test_threads_with_different_conversations_answer_as_if_alone(picture: Image.
             assert_equal(a, b)
 
 
+@pytest.mark.parametrize("where", ["lm_head", "layer"])
+def test_a_pass_that_breaks_leaves_nothing_to_later_answers(where: str, picture: Image.Image) -> None:
+    """It leaves keys of tokens that were only guessed, or in some layers only."""
+    loaded = StampPredictor.from_pretrained(device="cpu", dtype="float32")  # guesses tokens
+    module: Any = loaded.model.lm_head if where == "lm_head" else loaded.model.model.language_model.layers[2]
+    passes: list[int] = []
+
+    def breaks(*_: object) -> None:
+        passes.append(1)
+        if len(passes) == 2:
+            raise KeyboardInterrupt
+
+    hook = module.register_forward_pre_hook(breaks)
+    with pytest.raises(KeyboardInterrupt):
+        answer(loaded, [Turn("user", "segment the crab", picture)])
+    hook.remove()
+    again = [Turn("user", "what is in the middle?", picture)]
+    assert_equal(answer(loaded, again), answer(predictor(), again))
+
+
+def test_an_answer_that_is_given_up_is_kept_for_the_next(picture: Image.Image) -> None:
+    stamp = predictor()
+    events = stamp.stream([Turn("user", "segment the crab", picture)])
+    next(events)
+    before = stamp.conversation_cache.n_bytes
+    events.close()
+    assert stamp.conversation_cache.n_bytes > before
+
+
 # -- the cache alone -----------------------------------------------------------------------------------------------
 
 
@@ -171,7 +200,10 @@ def test_pictures_are_known_by_their_pixels() -> None:
     digest, found = memory.find_image(red)
     assert found is None
     memory.keep_image(digest, encoded)
-    assert memory.find_image(red.copy())[1] is encoded
+    found = memory.find_image(copy := red.copy())[1]
+    assert found is not None
+    assert found.embeds is encoded.embeds
+    assert found.image is copy  # pixels are the caller's, not the cache's
     assert memory.find_image(Image.new("RGB", (2, 8), "red"))[1] is None
     assert memory.find_image(Image.new("RGB", (4, 4), "blue"))[1] is None
 
@@ -182,13 +214,6 @@ def test_a_conversation_longer_than_the_model_reads_is_refused(stamp: StampPredi
         turns += [Turn("assistant", "x" * 1000), Turn("user", "z" * 1000)]
     with pytest.raises(ValueError, match="Start a new conversation"):
         answer(stamp, turns)
-
-
-def large(value: int, width: int = 10) -> EncodedImage:
-    """A picture of `width` x 10 pixels (3 bytes each) with features of 24 bytes."""
-    return EncodedImage(
-        Image.new("RGB", (width, 10)), torch.full((2, 3), float(value)), torch.ones(1, 3), (1, 2), 0.0, 0
-    )
 
 
 def digests(memory: ConversationCache, images: list[EncodedImage]) -> list[bytes]:
@@ -207,45 +232,57 @@ def kept(memory: ConversationCache, count: int) -> list[int]:
     return [n for n in range(count) if memory.find_image(Image.new("RGB", (1, 1), (n, 0, 0)))[1] is not None]
 
 
-def test_pictures_take_a_quarter_of_the_memory_pixels_and_features() -> None:
-    """One takes 3 * 100 + 24 bytes: two fit into a quarter of 8 * 324, and one byte less has room for one only."""
-    memory = ConversationCache(8 * 324)
-    digests(memory, [large(n) for n in range(3)])
+def test_features_of_pictures_take_a_quarter_of_the_memory() -> None:
+    """One's are 24 bytes: two fit into a quarter of 8 * 24, and one byte less has room for one only."""
+    memory = ConversationCache(8 * 24)
+    digests(memory, [image(float(n)) for n in range(3)])
     assert kept(memory, 3) == [1, 2]
-    assert memory.n_bytes == 2 * 324
-    less = ConversationCache(8 * 324 - 4)
-    digests(less, [large(n) for n in range(3)])
+    assert memory.n_bytes == 2 * 24
+    less = ConversationCache(8 * 24 - 4)
+    digests(less, [image(float(n)) for n in range(3)])
     assert kept(less, 3) == [2]
 
 
 def test_the_picture_that_was_looked_at_longest_ago_goes_first() -> None:
-    memory = ConversationCache(8 * 324)
-    digests(memory, [large(0), large(1)])
+    memory = ConversationCache(8 * 24)
+    digests(memory, [image(0.0), image(1.0)])
     assert memory.find_image(Image.new("RGB", (1, 1), (0, 0, 0)))[1] is not None
-    memory.keep_image(b"another", large(2))
+    memory.keep_image(b"another", image(2.0))
     assert kept(memory, 2) == [0]
 
 
-def test_the_newest_picture_stays_however_large_it_is() -> None:
+def test_the_features_of_the_newest_picture_stay() -> None:
     """A conversation is about it."""
     memory = ConversationCache(0)
-    digests(memory, [large(0), large(1, width=1000)])
+    digests(memory, [image(0.0), image(1.0)])
     assert kept(memory, 2) == [1]
-    assert memory.n_bytes == 3 * 10_000 + 24
+    assert memory.n_bytes == 24
+
+
+def test_a_large_picture_leaves_room_for_its_conversation(picture: Image.Image) -> None:
+    """More pixels than the cache has bytes: they are the caller's, and a follow-up still feeds only what is new."""
+    stamp = predictor(max_bytes=20_000_000)
+    turns = [Turn("user", "Hello", picture.resize((4000, 3000)))]
+    first = answer(stamp, turns)
+    turns += [Turn("assistant", first.text, token_ids=first.token_ids), Turn("user", "Is there a bee?")]
+    prefill = Mock(wraps=stamp.model.text_pass)
+    stamp.model.text_pass = prefill
+    assert_equal(answer(stamp, turns), answer(predictor(), turns))
+    assert prefill.call_args_list[0].args[0].shape[1] < 30  # of more than 256 tokens
 
 
 def test_pictures_leave_the_rest_of_the_memory_to_conversations() -> None:
     """What both take together is bounded."""
     picture = image()
     one = prefix((1, 2, 3, 4), (picture,)).n_bytes
-    memory = ConversationCache(2 * one + 324)
-    memory.keep_image(b"picture", large(0))
+    memory = ConversationCache(2 * one + 24)
+    memory.keep_image(b"picture", image(0.0))
     for first in (1, 2, 3):
         memory.put(prefix((first, 0, 0, 0), (picture,)))
-    assert memory.n_bytes == 2 * one + 324
+    assert memory.n_bytes == 2 * one + 24
     memory.max_bytes -= 1
     memory.put(prefix((4, 0, 0, 0), (picture,)))
-    assert memory.n_bytes == one + 324
+    assert memory.n_bytes == one + 24
     assert memory.take((4, 0, 0, 0, 0), (picture,)) is not None
 
 

@@ -89,6 +89,18 @@ def test_features_that_were_made_before_are_made_again_smaller(
     assert tried[:2] == [n_words + FULL, n_words + QUARTER]
 
 
+def test_a_shrunk_answer_leaves_nothing_in_the_cache(stamp: StampPredictor, short: Callable[..., list[int]]) -> None:
+    """Nobody could forget it: its features are of a smaller picture, which only that answer knew."""
+    encoded = stamp.encode_image(PICTURE)
+    stamp.conversation_cache.clear()
+    n_words = len(stamp.processor.encode_conversation([Turn("user", "Hi", encoded)], [FULL]).input_ids) - FULL
+    short("text_pass", n_words + QUARTER)
+    *_, done = stamp.stream([Turn("user", "Hi", encoded)], 3, may_shrink=True)
+    assert isinstance(done, Done)
+    assert done.segmentation.is_shrunk
+    assert stamp.conversation_cache.n_bytes == 0
+
+
 def test_what_computed_earlier_answers_is_let_go_first(
     stamp: StampPredictor, short: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,18 @@ def test_typed_seg_ids() -> None:
     close(state.mask_logits(range(1), image.embeds, image.grid_hw).flatten(), expected["mask_logits"][1], "mask_logits")
 
 
+def test_a_written_image_token_is_no_picture() -> None:
+    """A model may write one; without a picture of its own, the next question must not look for it."""
+    stamp = predictor("tied")
+    pad, word = stamp.processor.image_token_id, stamp.processor.encode_plain("Sure")
+
+    def ids(*answer: int) -> list[int]:
+        turns = [Turn("user", "Hi"), Turn("assistant", "Sure", token_ids=answer), Turn("user", "And now?")]
+        return stamp.processor.encode_conversation(turns, []).input_ids
+
+    assert ids(*word, pad) == ids(*word)
+
+
 def test_typed_special_tokens_stay_text() -> None:
     stamp = predictor("tied")
     prompt = CASES[TYPED_SEG]["prompt"]

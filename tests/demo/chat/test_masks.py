@@ -9,13 +9,15 @@ import pytest
 from PIL import Image
 
 from demo.chat.downloads import coco_annotations, write_cutout
-from demo.chat.masks import masks_html, pick_mask, pick_point
+from demo.chat.masks import NO_INVERSE, masks_html, pick_mask, pick_point
 from demo.chat.visit import Visit
 from demo.chat.wording import suggest_wording
+from demo.html import literal
 from stamp.pictures.visualization import mask_colour
 from tests.demo.chat.test_chat import slot_of
 from tests.demo.fake import FakePredictor
 from tests.demo.test_handlers import ask, visit_of
+from tests.disks import full_after
 
 CYAN = (0, 238, 238)
 
@@ -92,6 +94,32 @@ def test_a_mask_is_not_inverted_while_the_answer_is_written(visit: Visit) -> Non
     visit.end_answer()
     pick(visit, 0, "invert")
     assert visit.masks[0].label == "all but left half"
+
+
+def test_an_inverse_belongs_to_the_answer_of_its_mask(visit: Visit) -> None:
+    """Try again of a later answer leaves it alone."""
+    ask(slot_of(FakePredictor()), "halves again", visit)
+    pick(visit, 0, "invert")
+    assert [Path(asked.files[-1]).name.startswith("all_but") for asked in visit.asked] == [True, False]
+    visit.pop_exchange()
+    assert Path(visit.asked[0].files[-1]).is_file()
+
+
+def test_a_full_disk_inverts_a_mask_all_the_same(visit: Visit) -> None:
+    with full_after(0):
+        page = pick(visit, 0, "invert")
+    assert visit.masks[0].label == "all but left half"
+    assert "all but left half" in page["masks"]
+    assert literal(NO_INVERSE) in page["chat_notice"]
+
+
+def test_a_new_mask_is_not_named_like_an_inverted_one(visit: Visit) -> None:
+    pick(visit, 0, "invert")
+    ask(slot_of(FakePredictor()), "halves again", visit)
+    pick(visit, 0, "invert")
+    labels = [shown.label for shown in visit.masks]
+    assert labels[0] == "left half"
+    assert len(set(labels)) == 4
 
 
 def test_what_a_request_may_make_up_changes_nothing(visit: Visit) -> None:
