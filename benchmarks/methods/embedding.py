@@ -19,7 +19,7 @@ from stamp.refinement import REFINERS
 from stamp.refinement.refiner import Refiner
 
 BILINEAR = "bilinear"
-VARIANTS = tuple(name for name in REFINERS if name != "auto")
+VARIANTS = (BILINEAR, *(name for name in REFINERS if name != "auto"))
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class EmbeddingMethod(OnPredictor):
 
 
 def load_embedding(variant: str, options: MethodOptions) -> EmbeddingMethod:
-    """The baseline with bilinear enlargement, or with the variant's refiner. Raises ValueError."""
+    """The baseline with --refine, like STAMP, or with the variant's way to enlarge masks. Raises ValueError."""
     if variant and variant not in VARIANTS:
         raise ValueError(f"embedding has no variant {variant!r}, only {', '.join(VARIANTS)}.")
     predictor, about = load_measured(load_options_of("embedding", options), EmbeddingForSegmentation)
-    refiner = predictor.refiner(variant) if variant else BilinearRefiner()
+    refiner = BilinearRefiner() if variant == BILINEAR else predictor.refiner(variant or options.refine)
     return EmbeddingMethod(predictor, refiner, variant, options.max_new_tokens or MAX_NEW_TOKENS, about)

@@ -19,7 +19,6 @@ from benchmarks.baselines.patches import draw_patches, patches_of, write_patches
 from benchmarks.baselines.polygon_tokens import PolygonTokens
 from benchmarks.baselines.polygons import fill_polygons, outer_polygons, to_pixels, write_polygons
 from benchmarks.datasets.sample import MaskSample
-from benchmarks.methods.embedding import BilinearRefiner
 from benchmarks.scoring.intervals import bootstrap, mean
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.masks import Mask, intersection_over_union
@@ -42,7 +41,7 @@ def forms(processor: StampProcessor) -> dict[str, Form]:
 
     def embedding(mask: Mask, picture: Image.Image, grid_hw: tuple[int, int]) -> tuple[Mask, int]:
         fine = coverage_logits(mask, (UPSCALE * grid_hw[0], UPSCALE * grid_hw[1]))
-        return refine_masks(fine[None], picture, BilinearRefiner())[0][0], 1
+        return refine_masks(fine[None], picture, grabcut)[0][0], 1
 
     def tokens(form: MaskText) -> Form:
         def there_and_back(mask: Mask, picture: Image.Image, _: tuple[int, int]) -> tuple[Mask, int]:

@@ -59,7 +59,7 @@ python -m benchmarks train --methods {method} --from {backbone} --photos DIR --o
 
 Several methods after `--methods` learn at once, each exactly what it learns alone.
 """
-ONWARD = " It went on from a checkpoint that had seen {} pictures, at a third of the best rate below."
+ONWARD = " It went on from a checkpoint that had seen {} pictures, at {:.2g} times the best rate below."
 EDGE = "\nThe best rate is at the edge of the sweep, so a better one may lie beyond it.\n"
 
 
@@ -89,7 +89,9 @@ def card(model: Path) -> str:
         losses=", ".join(f"{name} {value:.3f}" for name, value in figures["losses"].items()),
         sweep_steps=sweep["steps"],
         sweep=sweep_table(sweep["rows"]),
-        onward=ONWARD.format(sweep[SEEN_BEFORE]) if SEEN_BEFORE in sweep else "",
+        onward=ONWARD.format(sweep[SEEN_BEFORE], stage["text_lr"] / best_rate(sweep["rows"]))
+        if SEEN_BEFORE in sweep
+        else "",
         edge=EDGE if at_the_end else "",
         rates=" ".join(f"{rate:g}" for rate in rates),
     )

@@ -21,7 +21,8 @@ from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
 
 WARMUP_SHARE, DECAY_SHARE = 0.03, 0.7
-#: A seed that differs from the nano's own training, for other scenes; the sweep's pictures come again in the training.
+#: For scenes that the nano's own training does not have; the backbone's first 3,000 are among them, and the sweep's
+#: pictures come again in the training.
 SEED_OFFSET = 5 * 10**8
 #: For choosing a rate: apart from the seeds for evaluation (the first ones) and for the scene sets (the last ones).
 CHOICE_SEEDS = range(VALIDATION_SEEDS.start + 10**5, VALIDATION_SEEDS.start + 2 * 10**5)

@@ -167,10 +167,10 @@ def test_patch_labels_become_masks_with_the_chosen_refiner(
     assert (masks[0] != masks[1]).any()
 
 
-def test_embedding_enlarges_bilinearly_or_as_it_is_told(
+def test_embedding_draws_edges_as_stamp_does_or_as_it_is_told(
     monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]
 ) -> None:
-    plain, guided = load_methods(["embedding", "embedding:guided"], options(folders))
+    usual, plain, guided = load_methods(["embedding", "embedding:bilinear", "embedding:guided"], options(folders))
     assert isinstance(plain, EmbeddingMethod)
     seg = plain.predictor.processor.seg_token_id
     end = plain.predictor.processor.end_token_id
@@ -182,7 +182,7 @@ def test_embedding_enlarges_bilinearly_or_as_it_is_told(
         assert found.forward_passes == 3  # prefill, the token after <|seg|>, its mask
         assert found.masks.shape == (1, 80, 96)
         assert set(found.phases_s) == set(PHASES)
-    assert plain.provenance()["refine"] == "bilinear"
+    assert [method.provenance()["refine"] for method in (usual, plain)] == ["grabcut", "bilinear"]
     assert guided.provenance()["refine"] == "guided"
     stored = (load_file(path) for path in folders["embedding"].glob("*.safetensors"))
     assert plain.provenance()["parameters"] == sum(weights.numel() for file in stored for weights in file.values())

@@ -82,6 +82,8 @@ def test_trained_methods_go_on(
     assert read_budget(model)["pictures_seen"] == 4
     rows = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
     assert [row["pictures"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
-    assert "It went on from a checkpoint that had seen 2 pictures" in texts["polygon"]
+    assert (
+        "It went on from a checkpoint that had seen 2 pictures, at 0.33 times the best rate below." in texts["polygon"]
+    )
     with pytest.raises(ValueError, match="same number of pictures: polygon 2, embedding None"):
         pictures_seen({"polygon": assets / "nano-polygon", "embedding": assets / "nano-embedding"})
