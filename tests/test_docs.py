@@ -12,6 +12,7 @@ from benchmarks.methods import MAKERS
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.scores import SCORES
 from benchmarks.studies.batching import batching_table
+from benchmarks.studies.by_heart import by_heart_table
 from benchmarks.studies.each_target import targets_of_run
 from benchmarks.studies.footprint import footprint_table, read_footprints
 from benchmarks.studies.operations import operations_page
@@ -72,6 +73,16 @@ def test_the_targets_of_requests_for_several_things_are_those_measured() -> None
     assert targets_of_run(ROOT / "benchmarks" / "results" / "targets-nano" / "several", None) in BENCHMARKS
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "benchmarks" / "results" / "by-heart").glob("*/by-heart.json")), ids=str
+)
+def test_what_is_learned_by_heart_is_that_measured(path: Path) -> None:
+    record = json.loads(path.read_text())
+    *_, row, _, about = by_heart_table(record).splitlines()
+    assert row in BENCHMARKS
+    assert about.startswith("32 pictures, 400 steps of 8, from nano-backbone;")
+
+
 def test_the_gain_of_batches_is_that_measured() -> None:
     record = json.loads((ROOT / "benchmarks" / "results" / "batching" / "batching.json").read_text())
     assert batching_table(record) in BENCHMARKS
@@ -125,7 +136,7 @@ def test_the_benchmarks_readme_explains_every_score() -> None:
 
 def test_the_commands_of_the_benchmarks_readme_are_parsed() -> None:
     commands = re.findall(r"^python -m benchmarks (.*?)(?: *#.*)?$", BENCHMARKS, flags=re.MULTILINE)
-    assert len(commands) == 16
+    assert len(commands) == 18
     for command in commands:
         build_parser().parse_args(command.split())
     named = set(re.findall(r"`python -m benchmarks (\w+)`", BENCHMARKS))
