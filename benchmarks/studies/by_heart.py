@@ -5,7 +5,6 @@ has code that cannot learn its form. The pictures are composed from the seeds th
 training and no evaluation has seen them; each has one request, whose answer the method must repeat word for word.
 """
 
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from tqdm import trange
 from benchmarks.budget import SWEEP_FILE
 from benchmarks.checkpoints import CHECKPOINTS
 from benchmarks.datasets.sample import MaskSample, Truth
+from benchmarks.methods import Method
 from benchmarks.reporting.report_table import interval, markdown
 from benchmarks.running.measuring import run_samples
 from benchmarks.scoring.intervals import bootstrap, mean
@@ -33,7 +33,6 @@ from stamp.checkpoints.provenance import provenance_of
 from stamp.model.processing_stamp import StampProcessor
 from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.study import write_results
-from stamp.training.learning.batch import Batch
 from stamp.training.learning.cells import Grid
 from stamp.training.learning.data import BatchMaker
 from stamp.training.learning.recipes import STYLES
@@ -88,11 +87,12 @@ def learn(method: str, config: ByHeartConfig, means: Means, out: Path) -> Iterat
     maker = maker_of(trainer, config)
     (stage,) = trainer.config.stages
     trainer.start(stage)
-    batches = [with_features(trainer, maker[number]) for number in range(len(maker))]
+    made = [maker[number] for number in range(len(maker))]
+    batches = [replace(batch, features=seen(trainer, batch)) for batch in made]  # the tower stays, so it sees them once
     for step in trange(config.steps, desc=method, unit="step"):
         trainer.advance(stage, step, batches[step % len(batches)])
     trainer.save()
-    samples = list(itertools.chain.from_iterable(samples_of(maker, number, out) for number in range(len(maker))))
+    samples = [sample for number in range(len(maker)) for sample in samples_of(maker, number, out)]
     return rows_of(method, load_trained(method, trainer.out / "model", means.device), samples, trainer.processor)
 
 
@@ -107,11 +107,6 @@ def maker_of(trainer: Trainer, config: ByHeartConfig) -> BatchMaker:
         masks=trainer.masks,
         seeds=CHOICE_SEEDS,
     )
-
-
-def with_features(trainer: Trainer, batch: Batch) -> Batch:
-    """The batch with the features of its pictures: the tower stays, so it sees them once."""
-    return replace(batch, features=seen(trainer, batch))
 
 
 def samples_of(maker: BatchMaker, number: int, out: Path) -> Iterator[MaskSample]:
@@ -130,7 +125,7 @@ def samples_of(maker: BatchMaker, number: int, out: Path) -> Iterator[MaskSample
 
 
 def rows_of(
-    method: str, trained: Any, samples: Sequence[MaskSample], processor: StampProcessor
+    method: str, trained: Method, samples: Sequence[MaskSample], processor: StampProcessor
 ) -> Iterator[dict[str, Any]]:
     """A line for each answer: its IoU, and that of the right mask in the method's form."""
     form = forms(processor)["stamp" if method == "stamp_shared" else method]
