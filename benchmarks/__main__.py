@@ -58,6 +58,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--sweep-steps", type=int, help="steps of the short run per rate (default: a twentieth)")
     train.add_argument("--rates", type=float, nargs="+", default=[3e-4, 6e-4, 1.2e-3], help="learning rates to try")
     train.add_argument("--grid", type=int, default=12, help="approximate cells per side: 6, 12, 16 or 24")
+    train.add_argument("--points", type=int, default=6, help="of each learning curve (6)")
     train.add_argument("--photos", type=Path, help="folder of photographs with masks; also needed for a model of them")
     train.add_argument("--art", type=Path, default=Path("art"), help="folder of the installed artwork")
     train.add_argument("--device", default="auto")
@@ -147,6 +148,7 @@ def _train(options: argparse.Namespace) -> int:
         tuple(options.rates),
         options.grid,
         compile=options.compile,
+        points=options.points,
         onward=options.onward,
     )
     for name in plan.methods:

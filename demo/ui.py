@@ -1,6 +1,5 @@
 """Layout and wiring of the page. What happens on an event is in `demo.handlers`."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -258,13 +257,10 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
         "show_progress": "minimal", "show_progress_on": [parts["chat"]],
     }  # fmt: skip
     how = [parts["refine"], parts["fast"], parts["number"]]
-    ask_once: dict[str, Any] = {
-        "fn": visiting(partial(_ask, slot)), "inputs": [parts["prompt"], *how],
-        **asking,
-    }  # fmt: skip
+    ask_once = {"fn": visiting(partial(ask, slot)), "inputs": [parts["prompt"], *how], **asking}
     # "multiple": Enter while an answer is being written reaches the handler, which says so.
     parts["prompt"].submit(**ask_once, trigger_mode="multiple")
-    parts["retry"].click(visiting(partial(_ask_again, slot)), inputs=how, **asking)
+    parts["retry"].click(visiting(partial(ask_again, slot)), inputs=how, **asking)
     parts["edit"].click(visiting(edit_question), **quiet)
     parts["save"].click(visiting(partial(save_conversation, slot.name)), **quiet).then(None, js=FETCH)
     parts["copy"].click(None, js=COPY_SCRIPT.read_text(encoding="utf-8"), api_visibility="private")
@@ -290,23 +286,6 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     for script in (KEYS_SCRIPT, DROP_SCRIPT):
         demo.load(None, js=script.read_text(encoding="utf-8"))
     parts["timer"].tick(watch, **quiet)
-
-
-def _ask(
-    slot: ModelSlot,
-    prompt: str | None,
-    refine: str | None,
-    fast: bool | None,
-    number: float | None,
-    visit: Visit | None,
-) -> Iterator[Updates]:
-    yield from ask(slot, prompt, visit, refine, fast, number=number)
-
-
-def _ask_again(
-    slot: ModelSlot, refine: str | None, fast: bool | None, number: float | None, visit: Visit | None
-) -> Iterator[Updates]:
-    yield from ask_again(slot, visit, refine, fast, number=number)
 
 
 def _begin_example(samples: list[Example], picked: gr.SelectData, visit: Visit | None) -> Updates:

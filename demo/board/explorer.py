@@ -19,7 +19,7 @@ from demo.board.partial import vertices
 from demo.board.race import mask_uri
 from demo.board.results import Results, Run
 from demo.board.takeaways import seconds
-from demo.chat.visit import shrink_mask
+from demo.chat.shown_mask import shrink_mask
 from demo.html import data_uri, literal
 from stamp.pictures.images import DEFAULT_LIMITS
 from stamp.pictures.masks import Mask, Rle, decode_rle

@@ -22,7 +22,7 @@ from demo.board.names import method_name
 from demo.board.paradigms import PATCH_TEXT, POLYGON, paradigm_of
 from demo.board.partial import cells, vertices
 from demo.board.takeaways import seconds
-from demo.chat.visit import shrink_mask
+from demo.chat.shown_mask import shrink_mask
 from demo.html import and_list, data_uri
 from stamp.pictures.masks import Mask
 from stamp.pictures.visualization import opacities

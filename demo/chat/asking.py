@@ -59,11 +59,11 @@ def refusal(slot: ModelSlot, prompt: str, visit: Visit | None) -> str | None:
 def ask(
     slot: ModelSlot,
     prompt: str | None,
-    visit: Visit | None,
     refine: str | None = None,
     fast: bool | None = None,
-    *,
     number: float | None = None,
+    *,
+    visit: Visit | None,
     again: bool = False,
 ) -> Iterator[Updates]:
     """Answer a question: text and masks as they come. An empty update lets Gradio end the generator.
@@ -113,18 +113,18 @@ def ask(
 
 def ask_again(
     slot: ModelSlot,
-    visit: Visit | None,
     refine: str | None = None,
     fast: bool | None = None,
-    *,
     number: float | None = None,
+    *,
+    visit: Visit | None,
 ) -> Iterator[Updates]:
     """Answer the last question again and replace its answer."""
     sentence = cannot_go_back(visit)
     if sentence or visit is None:
         yield {"chat_notice": notice(sentence)}
         return
-    yield from ask(slot, visit.asked[-1].prompt, visit, refine, fast, number=number, again=True)
+    yield from ask(slot, visit.asked[-1].prompt, refine, fast, number, visit=visit, again=True)
 
 
 def edit_question(visit: Visit | None) -> Updates:

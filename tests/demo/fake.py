@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from demo.chat import asking
+from demo.chat.visit import Visit
+from demo.loading import ModelSlot
 from stamp import Done, EncodedImage, MaskReady, PromptError, Segmentation, TextDelta, Turn
 from stamp.conversation import StreamEvent
 from stamp.inference.conversation_cache import ConversationCache
@@ -114,3 +117,21 @@ def segmentation(
         forward_passes=1,
         finish_reason="stopped" if stopped else "end",
     )
+
+
+def slot_of(predictor: FakePredictor) -> ModelSlot:
+    slot = ModelSlot(lambda: predictor).start()  # type: ignore[arg-type, return-value]
+    assert slot.wait(5)
+    return slot
+
+
+def visit_of(size_wh: tuple[int, int] = (40, 30)) -> Visit:
+    return Visit(Image.new("RGB", size_wh, "white"))
+
+
+def ask(slot: ModelSlot, prompt: str, visit: Visit | None, refine: str | None = None) -> dict[str, Any]:
+    """The page after all updates of one question."""
+    page: dict[str, Any] = {}
+    for updates in asking.ask(slot, prompt, refine, visit=visit):
+        page |= updates
+    return page

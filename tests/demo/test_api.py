@@ -16,8 +16,7 @@ from demo.decoding import DECODER
 from demo.loading import LOAD_FAILED, ModelSlot, ModelUnavailableError
 from stamp import ImageError, PromptError, Segmentation
 from stamp.errors import MemoryShortError
-from tests.demo.chat.test_chat import slot_of
-from tests.demo.fake import FakePredictor, half
+from tests.demo.fake import FakePredictor, half, slot_of
 
 
 class Witness(FakePredictor):

@@ -17,8 +17,7 @@ from demo.ui import build_demo
 from stamp import PromptError, __version__
 from tests.demo.attacks.stranger import Stranger, strangers_page
 from tests.demo.attacks.test_files import META, png
-from tests.demo.chat.test_chat import slot_of
-from tests.demo.fake import ANSWER, TIMINGS_S, FakePredictor
+from tests.demo.fake import ANSWER, TIMINGS_S, FakePredictor, slot_of
 from tests.demo.test_decoding import scene
 
 SECRET = "segment the hidden thing"

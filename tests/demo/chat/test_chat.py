@@ -30,7 +30,7 @@ from demo.html import literal
 from demo.loading import LOAD_FAILED, LOADING, ModelSlot
 from stamp import Done, MaskReady, TextDelta
 from stamp.pictures.visualization import mask_colour
-from tests.demo.fake import FakePredictor, half, segmentation
+from tests.demo.fake import FakePredictor, half, segmentation, slot_of
 
 PICTURE = Image.new("RGB", (8, 6))
 HOSTILE = (
@@ -41,12 +41,6 @@ HOSTILE = (
     "**bold** _it_ `code` # head\n1. one\n- two\n    indented",
     "$$x^2$$ www.example.org a@b.c &lt; &amp;",
 )
-
-
-def slot_of(predictor: FakePredictor) -> ModelSlot:
-    slot = ModelSlot(lambda: predictor).start()  # type: ignore[arg-type, return-value]
-    assert slot.wait(5)
-    return slot
 
 
 def ready(index: int, mask: np.ndarray) -> MaskReady:

@@ -68,7 +68,7 @@ def test_an_answer_says_so_and_the_first_time_what_the_model_knows(
     slot.wait(10)
     visit = Visit(Image.new("RGB", (40, 30)))
     for _ in range(2):
-        list(asking.ask(slot, "segment both halves", visit))
+        list(asking.ask(slot, "segment both halves", visit=visit))
     first, second = (message["content"] for message in visit.messages if message["role"] == "assistant")
     if is_embedded:
         said = literal(UNSURE.format("right half", 2))

@@ -13,8 +13,7 @@ from demo.chat.visit import Visit
 from demo.html import literal
 from stamp import Done, MaskComing, MaskReady, TextDelta
 from stamp.conversation import StreamEvent
-from tests.demo.chat.test_chat import slot_of
-from tests.demo.fake import FakePredictor, half
+from tests.demo.fake import FakePredictor, half, slot_of
 
 NOTE = literal(MASKS_COMING)
 LEFT, RIGHT, NOTHING = (half((6, 8), part) for part in range(3))
@@ -71,7 +70,7 @@ def test_an_answer_ends_as_with_masks_in_its_midst(error: Exception | None) -> N
     for fake in (FakePredictor(error=error), Late(error=error)):
         visit = Visit(Image.new("RGB", (40, 30), "white"))
         visits.append(visit)
-        pages: list[dict[str, Any]] = list(asking.ask(slot_of(fake), "segment", visit))
+        pages: list[dict[str, Any]] = list(asking.ask(slot_of(fake), "segment", visit=visit))
         shown.append([page["chat"][-1]["content"] for page in pages if "chat" in page])
     early, late = visits
     assert shown[0][-1] == shown[1][-1]

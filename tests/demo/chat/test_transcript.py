@@ -12,8 +12,7 @@ from PIL import Image
 from demo.chat.asking import NOT_SAVED, NOTHING_ASKED, edit_question, save_conversation
 from demo.chat.transcript import TRANSCRIPT_FILE
 from demo.html import literal, notice
-from tests.demo.chat.test_chat import slot_of
-from tests.demo.fake import FakePredictor
+from tests.demo.fake import FakePredictor, slot_of
 from tests.demo.test_handlers import ask, visit_of
 
 
