@@ -18,6 +18,7 @@ URL = "http://127.0.0.1:7860"
 def build_server(url: str = URL) -> "FastMCP":
     """A server with the tool `segment`, which calls the page at `url`. Connects on the first call."""
     import httpx
+    from anyio import to_thread
     from gradio_client import Client, handle_file
     from mcp.server.fastmcp import FastMCP
 
@@ -25,7 +26,7 @@ def build_server(url: str = URL) -> "FastMCP":
     clients: list[Client] = []
 
     @server.tool()
-    def segment(
+    async def segment(
         image: str,
         prompt: str,
         refine: str = "auto",
@@ -35,22 +36,29 @@ def build_server(url: str = URL) -> "FastMCP":
         """Answer a prompt about a picture, with a mask of everything the answer points to.
 
         Args:
-            image: Path of a picture file on this machine.
+            image: Absolute path of a picture file on this machine.
             prompt: What to ask, for example "segment the apple".
             refine: How masks get their edges: auto, none, guided or grabcut.
             conversation: What was said about this picture before: `conversation` of the last result.
-            overlay: Where to write a PNG of the picture with its masks, if wanted; must not exist yet.
+            overlay: Absolute path of a PNG to write, the picture with its masks; must not exist yet.
         """
-        path = _picture(image)
-        if overlay is not None:
-            _check_new(Path(overlay))
-        if not clients:
-            clients.append(Client(url, verbose=False, download_files=False))
-        drawn, result = clients[0].predict(handle_file(path), prompt, refine, conversation or [], api_name="/segment")
-        if overlay is not None:
-            Path(overlay).write_bytes(httpx.get(drawn["url"], timeout=60).raise_for_status().content)
-        found: dict[str, Any] = result
-        return found
+
+        def call() -> dict[str, Any]:
+            path = _picture(image)
+            if overlay is not None:
+                _check_new(Path(overlay))
+            if not clients:
+                clients.append(Client(url, verbose=False, download_files=False))
+            drawn, result = clients[0].predict(
+                handle_file(path), prompt, refine, conversation or [], api_name="/segment"
+            )
+            if overlay is not None:
+                Path(overlay).write_bytes(httpx.get(drawn["url"], timeout=60).raise_for_status().content)
+            found: dict[str, Any] = result
+            return found
+
+        # In a thread, so that the server still hears the agent, which may cancel.
+        return await to_thread.run_sync(call, abandon_on_cancel=True)
 
     return server
 

@@ -171,6 +171,7 @@ def _remarks(result: "Segmentation") -> str:
         "stopped": "(stopped)",
         "time": "(stopped: the answer took longer than --max-seconds)",
         "repetition": "(stopped: the answer repeated itself)",
+        "masks": "(stopped: more masks of so large a picture would take too much memory)",
     }
     shrunk = "(not enough memory: the picture was made smaller)" if result.is_shrunk else ""
     return " ".join(filter(None, (ended.get(result.finish_reason), shrunk)))

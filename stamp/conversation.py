@@ -15,8 +15,9 @@ from stamp.pictures.masks import mask_record
 
 MAX_PROMPT_CHARACTERS = 2000
 #: Why an answer ended. end: the model closed it; length: the token budget is used up; stopped: the caller asked for
-#: it; time: it took too long; repetition: it went on and on with the same words; given: it was not generated.
-FinishReason = Literal["end", "length", "stopped", "time", "repetition", "given"]
+#: it; time: it took too long; repetition: it went on and on with the same words; masks: one more mask of this picture
+#: would take too much memory; given: it was not generated.
+FinishReason = Literal["end", "length", "stopped", "time", "repetition", "masks", "given"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import stamp as package
 from stamp import Done, ImageError, MaskReady, PromptError, Segmentation, StampPredictor, TextDelta, Turn
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import StreamEvent
-from stamp.inference.repetition import TIMES, TOKENS, is_repeating
+from stamp.inference.repetition import TOKENS
 
 MODELS = Path(__file__).parent / "parity" / "models"
 PICTURE = Path(__file__).parent / "parity" / "images" / "land_200x120.png"
@@ -155,29 +155,21 @@ def test_many_masks_are_no_repetition(stamp: StampPredictor, script: Script) -> 
     assert (result.finish_reason, len(result.masks)) == ("end", 60)
 
 
-@pytest.mark.parametrize("length", [1, 2, 7, 16])
-def test_a_run_is_repeated_so_often(length: int) -> None:
-    run = list(range(10, 10 + length))
-    needed = max(TIMES * length, TOKENS)
-    text = [1, 2, 3, *(run * needed)[: needed - 1]]
-    assert not is_repeating(text, seg_token_id=0)
-    following = run[(needed - 1) % length]
-    assert is_repeating([*text, following], seg_token_id=0)
-    assert not is_repeating([*text, following], seg_token_id=following)
-    assert not is_repeating([*text, 9], seg_token_id=0)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "an apple, a boat, a crab, a dog, a cat, a bus, a tree, a house, a lamp, a fish, a hat, a cup, a key, a leaf",
-        "I see a crab, a crab, a crab, a crab and a crab.",
-        "One is red, one is red, one is blue, one is red, one is red, one is blue.",
-    ],
-)
-def test_lists_are_no_repetition(words: str) -> None:
-    ids = [ord(letter) for letter in words]  # a letter a token: the longest it can be
-    assert not any(is_repeating(ids[:end], seg_token_id=0) for end in range(len(ids) + 1))
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_masks_of_an_answer_take_limited_memory(
+    stamp: StampPredictor, script: Script, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    """The picture has 24,000 pixels, so a third mask would be too many; what was written before it stays."""
+    monkeypatch.setattr("stamp.inference.answer.MAX_MASK_PIXELS", 3 * 24_000 - 1)
+    script("a <|seg|> b <|seg|> c <|seg|> d")
+    if streamed:
+        *_, done = stamp.stream([Turn("user", "Segment all.", PICTURE)], refine="none")
+        assert isinstance(done, Done)
+        result = done.segmentation
+    else:
+        result = stamp.segment(PICTURE, "Segment all.", refine="none")
+    assert (result.finish_reason, len(result.masks)) == ("masks", 2)
+    assert result.response == "a <|seg|> b <|seg|> c "
 
 
 def test_the_image_is_encoded_once_and_kept_across_turns(

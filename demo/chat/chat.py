@@ -132,6 +132,7 @@ def readout(segmentation: "Segmentation", first_token_s: float | None) -> tuple[
         "length": f"cut at {MAX_NEW_TOKENS} tokens",
         "time": "cut: it took too long",
         "repetition": "cut: it repeated itself",
+        "masks": "cut: too many masks",
     }
     if segmentation.finish_reason in ends:
         line.append(ends[segmentation.finish_reason])

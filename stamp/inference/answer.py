@@ -23,6 +23,8 @@ from stamp.refinement.refiner import Refiner, refine_each
 PHASES = ("vision", "prefill", "decode", "mask", "refine")
 #: Mask tokens that may share one pass. Limits the memory for any number of masks; more would be no faster (CPU).
 MAX_MASK_TOKENS_PER_PASS = 4096
+#: Pixels, and so bytes, of all masks of an answer in the original size: ten masks of the largest picture.
+MAX_MASK_PIXELS = 400_000_000
 _HALF_CHARACTER = "\ufffd"
 
 
@@ -106,10 +108,18 @@ class Answer:
             if token_id in self.end_token_ids:
                 self.finish_reason = "end"
                 return
+            if token_id == self.processor.seg_token_id and not self._has_room():
+                self.finish_reason = "masks"
+                return
             self.state.push(token_id)
             self.token_ids.append(token_id)
             yield token_id
         self.finish_reason = "length"
+
+    def _has_room(self) -> bool:
+        """Whether one more mask is allowed."""
+        height, width = self.image.size_hw
+        return (len(self.state.seg_slots) + 1) * height * width <= MAX_MASK_PIXELS
 
     def _guess(self, drafter: Drafter | None) -> tuple[int, ...]:
         """Tokens that may follow."""

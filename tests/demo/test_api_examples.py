@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
+from demo.api import ONE_CALL
 from tests.demo.attacks.stranger import Stranger, strangers_page
 from tests.demo.fake import half
 
@@ -91,11 +92,9 @@ def test_the_mcp_example(page: Stranger, folder: Path) -> None:
     stdio = pytest.importorskip("mcp.client.stdio")
     command = example("bash", "demo.mcp", page).splitlines()[-1].split()
     assert command[:3] == ["python", "-m", "demo.mcp"]
-    environment = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **os.environ}
-    server = mcp.StdioServerParameters(command=sys.executable, args=command[1:], env=environment, cwd=ROOT)
 
     async def talk() -> None:
-        async with stdio.stdio_client(server) as pipes, mcp.ClientSession(*pipes) as session:
+        async with stdio.stdio_client(started(mcp, command[1:])) as pipes, mcp.ClientSession(*pipes) as session:
             await session.initialize()
             (tool,) = (await session.list_tools()).tools
             assert (tool.name, tool.inputSchema["required"]) == ("segment", ["image", "prompt"])
@@ -120,6 +119,32 @@ def test_the_mcp_example(page: Stranger, folder: Path) -> None:
                 assert words in refused.content[0].text
 
     anyio.run(talk)
+
+
+def test_the_mcp_server_still_listens_while_an_answer_is_made(page: Stranger, folder: Path) -> None:
+    """The page answers one call after the other, and here an earlier one never ends."""
+    mcp = pytest.importorskip("mcp", exc_type=ImportError)
+    stdio = pytest.importorskip("mcp.client.stdio")
+    command = example("bash", "demo.mcp", page).splitlines()[-1].split()
+    asked = {"image": str(folder / "picture.png"), "prompt": "halves"}
+
+    async def talk() -> None:
+        async with stdio.stdio_client(started(mcp, command[1:])) as pipes, mcp.ClientSession(*pipes) as session:
+            await session.initialize()
+            with ONE_CALL, anyio.fail_after(60):
+                async with anyio.create_task_group() as calls:
+                    calls.start_soon(session.call_tool, "segment", asked)
+                    await anyio.sleep(0)  # the call is on its way first
+                    await session.send_ping()
+                    calls.cancel_scope.cancel()
+
+    anyio.run(talk)
+
+
+def started(mcp: Any, arguments: list[str]) -> Any:
+    """How an agent starts the server."""
+    environment = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), **os.environ}
+    return mcp.StdioServerParameters(command=sys.executable, args=arguments, env=environment, cwd=ROOT)
 
 
 def test_the_configuration_of_an_agent_is_json() -> None:

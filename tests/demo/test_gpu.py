@@ -14,8 +14,7 @@ from demo.ui import build_demo
 from stamp import PromptError, Turn
 from stamp.errors import MemoryShortError
 from stamp.pictures.images import ImageError
-from tests.demo.fake import FakePredictor, slot_of
-from tests.demo.test_handlers import visit_of
+from tests.demo.fake import FakePredictor, slot_of, visit_of
 
 VISITOR = contextvars.ContextVar[str]("visitor")
 

@@ -14,8 +14,7 @@ from demo.chat.visit import Visit
 from demo.chat.wording import suggest_wording
 from demo.html import literal
 from stamp.pictures.visualization import mask_colour
-from tests.demo.fake import FakePredictor, slot_of
-from tests.demo.test_handlers import ask, visit_of
+from tests.demo.fake import FakePredictor, ask, slot_of, visit_of
 from tests.disks import full_after
 
 CYAN = (0, 238, 238)

@@ -12,8 +12,7 @@ from PIL import Image
 from demo.chat.asking import NOT_SAVED, NOTHING_ASKED, edit_question, save_conversation
 from demo.chat.transcript import TRANSCRIPT_FILE
 from demo.html import literal, notice
-from tests.demo.fake import FakePredictor, slot_of
-from tests.demo.test_handlers import ask, visit_of
+from tests.demo.fake import FakePredictor, ask, slot_of, visit_of
 
 
 def test_the_file_has_the_picture_with_its_masks_and_every_word_and_loads_nothing() -> None:
