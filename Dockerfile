@@ -5,7 +5,8 @@ RUN useradd --create-home stamp
 WORKDIR /home/stamp/app
 COPY requirements.txt .
 RUN pip install --no-cache-dir torch==2.13.0 --index-url $TORCH_INDEX && pip install --no-cache-dir -r requirements.txt
-COPY . .
+# Readable whatever the modes of the files here are.
+COPY --chown=stamp:stamp . .
 USER stamp
 # A volume mounted here belongs to whoever owns the folder.
 RUN mkdir -p /home/stamp/.cache/huggingface

@@ -1,6 +1,6 @@
 """The public endpoint `/segment`: takes an image, a prompt, and optionally a refinement and the earlier conversation.
 
-The server keeps nothing: to continue a conversation, a client sends back the one that the last call returned.
+The server keeps no conversation: to continue one, a client sends back the one that the last call returned.
 """
 
 import logging

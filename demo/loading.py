@@ -81,7 +81,7 @@ class ModelSlot:
 
         model = str(options.model or "nano")
         is_embedded = model.lower() == "nano"
-        name = EMBEDDED_NAME if is_embedded else Path(model).resolve().name if Path(model).exists() else model
+        name = EMBEDDED_NAME if is_embedded else _public_name(model)
         has_sam = options.sam_model is not None
         slot = cls(load, name, is_embedded=is_embedded, has_sam=has_sam, max_seconds=max_seconds)
         return slot
@@ -187,3 +187,11 @@ def describe(predictor: "StampPredictor", name: str, is_embedded: bool) -> Model
         dtype=predictor.versions()["dtype"],
         quantization=predictor.quantization,
     )
+
+
+def _public_name(model: str) -> str:
+    """What visitors may read of `--model`: a hub id, or a folder's own name, never where it lies."""
+    from stamp.checkpoints.sources import may_be_hub_id
+
+    path = Path(model).expanduser()
+    return model if may_be_hub_id(model) and not path.exists() else path.resolve().name

@@ -1,6 +1,7 @@
 """Command line: `python -m stamp segment IMAGE PROMPT --out DIR`, `chat IMAGE`, `export`, `rehearse`."""
 
 import argparse
+import io
 import signal
 import sys
 import threading
@@ -40,8 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a checkpoint, quantized or with its adapter merged")
     export.add_argument("--out", type=Path, required=True, help="folder to write; must be new or empty")
     export.add_argument("--merge", action="store_true", help="merge an adapter into its base (in full precision)")
-    for command in (segment, chat, export):
+    for command in (segment, chat):
         add_model_options(command)
+    add_model_options(export, with_sam=False)
     rehearse = commands.add_parser("rehearse", help="write random weights in the exact shapes of a published model")
     rehearse.add_argument("--size", choices=("2b", "7b"), required=True)
     rehearse.add_argument("--out", type=Path, required=True)
@@ -51,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status. Bad input is one sentence on stderr and status 2."""
     let_threads_sleep()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # an answer is not lost because a console cannot show a letter of it
+        sys.stdout.reconfigure(errors="replace")
     options = build_parser().parse_args(arguments)
     run = {"segment": _segment, "chat": _chat, "export": _export, "rehearse": _rehearse}[options.command]
     try:
@@ -92,11 +96,11 @@ def _segment(options: argparse.Namespace) -> int:
     from stamp.output import check_output, write_result
     from stamp.pictures.images import load_image
     from stamp.predictor import StampPredictor
-    from stamp.refinement import check_refiner_name
+    from stamp.refinement import check_refiner
 
     image = load_image(options.image)  # whatever can be refused before the model loads is refused before it
     check_prompt(options.prompt)
-    check_refiner_name(options.refine)
+    check_refiner(options.refine, options.sam_model)
     check_output(options.out, options.image)
     predictor = StampPredictor.load(read_model_options(options))
     result = predictor.segment(
@@ -120,10 +124,10 @@ def _chat(options: argparse.Namespace) -> int:
     from stamp.output import check_output, write_result
     from stamp.pictures.images import load_image
     from stamp.predictor import StampPredictor
-    from stamp.refinement import check_refiner_name
+    from stamp.refinement import check_refiner
 
     load_image(options.image)
-    check_refiner_name(options.refine)
+    check_refiner(options.refine, options.sam_model)
     if options.out is not None:
         check_output(options.out, options.image)
     predictor = StampPredictor.load(read_model_options(options))

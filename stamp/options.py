@@ -12,6 +12,7 @@ from stamp.refinement import REFINERS
 _HELP = {
     "model": "nano, 2b, 7b, a checkpoint folder or a hub id (default: nano, the small one that comes with the project)",
     "base": "base model of an adapter: folder or hub id",
+    "base_revision": "branch, tag or commit of the base model's hub id",
     "revision": "branch, tag or commit of a hub id",
     "device": "auto, cpu, cuda, cuda:1, ...",
     "dtype": "auto, float32, bfloat16 or float16",
@@ -19,16 +20,23 @@ _HELP = {
     "vision": "precision of the vision tower on a CPU: none (full), int8, or auto (int8 if a large model is in int8)",
     "min_pixels": "fewest pixels of a picture after resizing",
     "max_pixels": "most pixels of a picture after resizing; fewer are faster",
+}
+#: The same for the weights of a refinement.
+_SAM_HELP = {
     "sam_model": "SAM weights for the refinement sam, e.g. facebook/sam-vit-huge: folder or hub id",
     "sam_revision": "branch, tag or commit of the SAM weights' hub id",
 }
 
 
 def add_model_options(
-    parser: argparse.ArgumentParser, defaults: LoadOptions | None = None, *, from_environment: bool = False
+    parser: argparse.ArgumentParser,
+    defaults: LoadOptions | None = None,
+    *,
+    from_environment: bool = False,
+    with_sam: bool = True,
 ) -> None:
     """Add the options; with `from_environment`, STAMP_MODEL, STAMP_QUANTIZATION ... give their defaults."""
-    for name, text in _HELP.items():
+    for name, text in (_HELP | _SAM_HELP if with_sam else _HELP).items():
         default = getattr(defaults or LoadOptions(), name)
         if from_environment:
             default = os.environ.get(f"STAMP_{name.upper()}") or default

@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from stamp.checkpoints.devices import choose_device
-from stamp.checkpoints.download import Report
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.checkpoints.loading import load_checkpoint
 from stamp.checkpoints.provenance import package_versions
@@ -75,50 +74,13 @@ class StampPredictor:
         self.end_token_ids = frozenset({processor.end_token_id, *model.end_token_ids})
 
     @classmethod
-    def from_pretrained(
-        cls,
-        path_or_id: str | Path | None = None,
-        *,
-        device: str = LoadOptions.device,
-        dtype: str = LoadOptions.dtype,
-        quantization: str = LoadOptions.quantization,
-        vision: str = LoadOptions.vision,
-        base: str | None = None,
-        revision: str | None = None,
-        merge: bool = False,
-        min_pixels: int | None = None,
-        max_pixels: int | None = None,
-        report: Report | None = None,
-        model_class: type[StampForSegmentation] | None = None,
-    ) -> Self:
+    def from_pretrained(cls, path_or_id: str | Path | None = None, **options: Any) -> Self:
         """Load a checkpoint: None is the embedded nano; else "nano", "2b", "7b", a folder, or a hub id.
 
-        device: "auto" (CUDA when there is one), "cpu", "cuda", "cuda:1" ... dtype: "float32", "bfloat16", "float16",
-        or "auto": bfloat16, but float32 on a CPU without bfloat16 matrix units if the memory allows.
-        quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": from a billion parameters on int8 where a CPU is
-        fast at it, otherwise nf4.
-        vision: "none", "int8" (the vision tower, on a CPU), or "auto": int8 if a large model is in int8.
-        base: the base model of an adapter; merge: merge the adapter into it. min_pixels, max_pixels: of a picture
-        after resizing. report: gets a line at each step and while downloading; None shows bars
-        in the terminal. model_class: what the weights are of; None is StampForSegmentation.
+        options: the other fields of LoadOptions, such as device="cuda" or quantization="nf4".
         Raises CheckpointError (a ValueError) with what to do; nothing is initialised at random.
         """
-        return cls.load(
-            LoadOptions(
-                model=path_or_id,
-                base=base,
-                revision=revision,
-                device=device,
-                dtype=dtype,
-                quantization=quantization,
-                vision=vision,
-                min_pixels=min_pixels,
-                max_pixels=max_pixels,
-                merge=merge,
-                report=report,
-                model_class=model_class,
-            )
-        )
+        return cls.load(LoadOptions(path_or_id, **options))
 
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
@@ -127,7 +89,7 @@ class StampPredictor:
         sam = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, options.report)
         folder = find_checkpoint(options.model, options.revision, options.report)
         model, processor, in_effect = load_checkpoint(folder, options)
-        return cls(
+        predictor = cls(
             model,
             processor,
             quantization=in_effect,
@@ -135,6 +97,9 @@ class StampPredictor:
             drafts=options.drafts,
             read_clock=options.read_clock,
         )
+        if sam:
+            predictor.refiner("sam")  # refused now, not at the first question
+        return predictor
 
     @property
     def device(self) -> torch.device:

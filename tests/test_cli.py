@@ -1,7 +1,9 @@
 """`python -m stamp`: files written, exit status, one sentence for bad input."""
 
+import io
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +115,9 @@ def test_an_output_that_cannot_be_is_refused_before_loading(
         (("segment", str(PICTURE), " "), "Type a request first"),
         (("segment", str(PICTURE), "Hi", "--refine", "magic"), "magic"),
         (("segment", str(PICTURE), "segment the \udce9toile"), "not UTF-8"),
+        (("segment", str(PICTURE), "Hi", "--refine", "sam"), "give --sam-model"),
+        (("segment", str(PICTURE), "Hi", "--sam-model", "facebook/sam-vit-huge"), "--sam-model is for --refine sam"),
+        (("chat", str(PICTURE), "--refine", "sam"), "give --sam-model"),
         (("chat", "missing.png"), "missing.png"),
         (("chat", str(PICTURE), "--refine", "magic"), "magic"),
     ],
@@ -125,6 +130,20 @@ def test_bad_input_is_refused_before_loading(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert message in refused(monkeypatch, capsys, *arguments, "--out", str(tmp_path / "out"))
+
+
+def test_an_answer_is_written_where_the_console_lacks_its_letters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = StampPredictor.from_pretrained(TIED[1], device="cpu", dtype="float32")
+    answer = stamp.predict_masks(PICTURE, "Segment the dog.", "狗 <|seg|>")
+    monkeypatch.setattr(StampPredictor, "segment", lambda *_, **__: answer)
+    console = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", console)
+    assert main(["segment", str(PICTURE), "Segment the dog.", *TIED, "--out", str(tmp_path / "out")]) == 0
+    console.flush()
+    assert console.buffer.getvalue().startswith(b"? <|seg|>")
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["response"] == "狗 <|seg|>"
 
 
 def test_an_answer_that_cannot_be_written_is_printed(

@@ -18,6 +18,7 @@ import yaml
 import app
 from demo.board.sources import read_sources
 from demo.loading import ModelSlot
+from stamp.checkpoints.load_options import LoadOptions
 from stamp.options import read_model_options
 
 ROOT = Path(__file__).parent.parent
@@ -103,6 +104,24 @@ def test_one_variable_makes_it_the_published_model(monkeypatch: pytest.MonkeyPat
     given = app.parse_arguments([])
     assert (given.model, given.quantization, given.device) == ("2b", "auto", "auto")
     assert not ModelSlot.from_options(read_model_options(given)).is_embedded
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("JiaZL/STAMP-2B-uni", "JiaZL/STAMP-2B-uni"),
+        ("2b", "2b"),
+        ("~/secret/stamp-2b", "stamp-2b"),  # is there
+        ("~/secret/stamp-3b", "stamp-3b"),  # mistyped
+        ("/nowhere/stamp-2b/", "stamp-2b"),
+    ],
+)
+def test_visitors_see_the_name_of_the_model_and_not_where_it_lies(
+    model: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "secret" / "stamp-2b").mkdir(parents=True)
+    assert ModelSlot.from_options(LoadOptions(model)).name == shown
 
 
 def free_port() -> int:

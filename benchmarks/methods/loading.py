@@ -24,7 +24,7 @@ def load_measured(
     """
     predictor = StampPredictor.load(replace(options, model_class=model_class, drafts=False))
     folder = find_checkpoint(options.model, options.revision)
-    base = find_base(folder, options.base) if is_adapter(folder) else None
+    base = find_base(folder, options.base, options.base_revision) if is_adapter(folder) else None
     return predictor, provenance(predictor, options.model) | {
         "checkpoint_sha256": checkpoint_sha256(folder),
         "base_sha256": None if base is None else checkpoint_sha256(base),

@@ -63,7 +63,7 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
 
 def _load_model(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
     """A folder with full weights."""
-    if options.base is not None:
+    if options.base or options.base_revision:
         raise CheckpointError(f"{folder.name} is a whole model, not an adapter: leave --base out.")
     processor = StampProcessor.from_pretrained(folder)
     processor.limit_pixels(options.min_pixels, options.max_pixels)
@@ -73,7 +73,7 @@ def _load_model(folder: Path, options: LoadOptions) -> tuple[StampForSegmentatio
 
 def _load_adapter(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
     """The base with the adapter on it; the tokenizer is the adapter's if it has one."""
-    base = find_base(folder, options.base, options.report)
+    base = find_base(folder, options.base, options.base_revision, options.report)
     check_files(base)
     of_base = StampProcessor.read_tokenizer(base)
     base_tokens = dict(of_base.get_added_vocab())
@@ -193,10 +193,16 @@ def _choose_dtype(wanted: str, device: torch.device, float32_bytes: int) -> torc
         if wanted not in DTYPES:
             raise CheckpointError(f"Unknown dtype {wanted!r}; choose one of auto, {', '.join(DTYPES)}.")
         return DTYPES[wanted]
-    slow_bf16 = device.type == "cpu" and not torch.cpu._is_amx_tile_supported()
-    if slow_bf16 and float32_bytes <= FLOAT32_SHARE * free_memory():
+    if not _has_fast_bf16(device) and float32_bytes <= FLOAT32_SHARE * _free_bytes(device):
         return torch.float32
     return torch.bfloat16
+
+
+def _has_fast_bf16(device: torch.device) -> bool:
+    """Whether the device has matrix units for bfloat16. GPUs before Ampere (T4, V100) imitate it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type != "cpu" or bool(torch.cpu._is_amx_tile_supported())
 
 
 # -- memory --------------------------------------------------------------------------------------------------------
@@ -228,13 +234,16 @@ def _memory_bytes(shapes: dict[str, tuple[int, ...]], mode: Quantization, dtype:
 
 def _refuse_without_memory(needed: int, device: torch.device, mode: str) -> None:
     """Compare the weights with the free memory. It ignores activations and caches, so it may accept too much."""
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-    if needed > free:
+    if needed > (free := _free_bytes(device)):
         advice = "" if mode == "nf4" else "use --quantization nf4, "
         raise CheckpointError(
             f"The weights need about {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free on {device}: "
             f"{advice}close other programs, or use a machine with more memory."
         )
+
+
+def _free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
 
 
 def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, quantization: str, folder: Path) -> None:

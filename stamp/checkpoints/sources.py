@@ -36,15 +36,18 @@ def find_checkpoint(source: str | Path | None, revision: str | None = None, repo
     report: gets the progress of a download; None shows a bar in the terminal.
     Raises CheckpointError: no such folder, unknown or gated id, no network and not cached.
     """
-    if source is None:
+    if source is None and revision is None:
         return EMBEDDED_CHECKPOINT
+    source = source or "nano"
     name = SHORT_NAMES.get(str(source).lower(), str(source))
     path = Path(name).expanduser()
     if path.is_dir():
+        if revision is not None:
+            raise CheckpointError(f"{source} is a folder here, which has no revision {revision!r}: leave it out.")
         return path
     if path.exists():
         raise CheckpointError(f"{source} is a file; give the folder that holds config.json and *.safetensors.")
-    if not _may_be_hub_id(name):
+    if not may_be_hub_id(name):
         raise CheckpointError(
             f"There is no folder {source}. Give a checkpoint folder, a hub id such as {SHORT_NAMES['2b']}, "
             f"or one of {', '.join(SHORT_NAMES)}."
@@ -52,15 +55,17 @@ def find_checkpoint(source: str | Path | None, revision: str | None = None, repo
     return download(name, revision, report)
 
 
-def find_base(adapter: Path, base: str | None = None, report: Report | None = None) -> Path:
-    """The local folder of an adapter's base model.
+def find_base(
+    adapter: Path, base: str | None = None, revision: str | None = None, report: Report | None = None
+) -> Path:
+    """The local folder of an adapter's base model. revision: of its hub id.
 
     Tried in this order: `base`; the recorded name as an absolute path, relative to the adapter's folder and to each of
     its parents, as a hub id. Raises CheckpointError, which names `--base`.
     """
     recorded = read_json(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")
     if base is not None:
-        return find_checkpoint(base, report=report)
+        return find_checkpoint(base, revision, report)
     if not isinstance(recorded, str) or not recorded:
         raise CheckpointError(f"The adapter {adapter.name} does not record its base model; give it with --base.")
     candidates = [Path(recorded)] if Path(recorded).is_absolute() else []
@@ -68,14 +73,14 @@ def find_base(adapter: Path, base: str | None = None, report: Report | None = No
     for candidate in candidates:
         if candidate.is_dir():
             return candidate
-    if not _may_be_hub_id(recorded):
+    if not may_be_hub_id(recorded):
         raise CheckpointError(
             f"The adapter {adapter.name} records its base model as {recorded}, which does not exist here. "
             "Name the base with --base, for example --base Qwen/Qwen2-VL-7B-Instruct."
         )
     log.warning("The adapter %s needs its base model %s: fetching it unless it is cached.", adapter.name, recorded)
     try:
-        return download(recorded, None, report)
+        return download(recorded, revision, report)
     except CheckpointError as error:
         raise CheckpointError(f"{error} (It is the base of an adapter; --base names another.)") from error
 
@@ -174,7 +179,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _may_be_hub_id(name: str) -> bool:
+def may_be_hub_id(name: str) -> bool:
+    """Whether a model that is no folder here can be one of the hub's: OWNER/NAME."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 

@@ -27,6 +27,17 @@ def check_refiner_name(name: str) -> str:
     return DEFAULT_REFINER if name == "auto" else name
 
 
+def check_refiner(name: str, sam_model: str | Path | None) -> None:
+    """Raises: ValueError for a name that is not in REFINERS, and for "sam" without weights or weights without it."""
+    if check_refiner_name(name) == "sam" and not sam_model:
+        raise ValueError(
+            "The refinement sam needs weights: give --sam-model (sam_model in Python) the folder or hub id of a "
+            "transformers SamModel, for example facebook/sam-vit-huge."
+        )
+    if sam_model and name != "sam":
+        raise ValueError(f"--sam-model is for --refine sam, not for {name}: leave one of them out.")
+
+
 def make_refiner(name: str, *, sam_model: str | Path | None = None, device: "str | torch.device" = "cpu") -> Refiner:
     """The refiner of that name. sam_model: folder or hub id of a transformers SamModel, read for "sam" only.
 
@@ -41,11 +52,8 @@ def make_refiner(name: str, *, sam_model: str | Path | None = None, device: "str
         from stamp.refinement.grabcut import GrabCutRefiner
 
         return GrabCutRefiner()
-    if sam_model is None:
-        raise ValueError(
-            'The refinement "sam" needs weights: name the folder or hub id of a transformers SamModel, '
-            "for example facebook/sam-vit-huge."
-        )
+    check_refiner(name, sam_model)
     from stamp.refinement.sam import SamRefiner
 
+    assert sam_model is not None
     return SamRefiner.from_pretrained(sam_model, device)

@@ -25,8 +25,34 @@ def test_the_limit_of_a_container_counts(
     memory = type("Memory", (), {"available": 9000})()
     monkeypatch.setattr("stamp.checkpoints.free_memory.psutil.virtual_memory", lambda: memory)
     monkeypatch.setattr(module, "CGROUP", tmp_path)
+    monkeypatch.setattr(module, "MINE", tmp_path / "none")
     if files:
         files = {"memory.current": "3000\n", "memory.stat": "anon 1\ninactive_file 700\nfile 900\n"} | files
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    assert free_memory() == expected
+
+
+@pytest.mark.parametrize(
+    ("mine", "expected"),
+    [
+        ("0::/slurm/job_7/step_0\n", 400),  # the job's limit holds for its steps
+        ("0::/slurm\n", 5000),
+        ("12:memory:/slurm/job_7\n0::/\n", 9000),  # cgroup v1 is not read
+        ("0::/elsewhere\n", 9000),
+    ],
+)
+def test_the_limit_of_a_service_or_of_a_cluster_job_counts(
+    mine: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = type("Memory", (), {"available": 9000})()
+    monkeypatch.setattr("stamp.checkpoints.free_memory.psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr(module, "CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(module, "MINE", tmp_path / "mine")
+    (tmp_path / "mine").write_text(mine)
+    for group, most in (("slurm", "6000"), ("slurm/job_7", "1400"), ("slurm/job_7/step_0", "max")):
+        folder = tmp_path / "cgroup" / group
+        folder.mkdir(parents=True)
+        for name, text in (("memory.max", most), ("memory.current", "1000"), ("memory.stat", "inactive_file 0")):
+            (folder / name).write_text(f"{text}\n")
     assert free_memory() == expected

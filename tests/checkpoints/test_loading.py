@@ -198,15 +198,37 @@ def test_sam_weights_come_from_the_hub_by_revision(monkeypatch: pytest.MonkeyPat
         asked.append((repo_id, revision))
         return str(tmp_path)
 
+    made = []
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setattr("stamp.predictor.make_refiner", lambda name, sam_model, device: made.append((name, sam_model)))
     parser = argparse.ArgumentParser()
     add_model_options(parser)
     given = ["--device", "cpu", "--sam-model", "facebook/sam-vit-huge", "--sam-revision", "v1"]
     assert StampPredictor.load(read_model_options(parser.parse_args(given))).sam_model == tmp_path
+    assert made == [("sam", tmp_path)]  # weights that do not fit are refused now, not at the first question
     assert asked == [("facebook/sam-vit-huge", "v1")]
     given = ["--device", "cpu", "--sam-model", "no/such/folder"]
     with pytest.raises(CheckpointError, match="There is no folder no/such/folder"):
         StampPredictor.load(read_model_options(parser.parse_args(given)))
+
+
+def test_only_a_hub_id_has_revisions(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def download(repo_id: str, revision: str | None, _: object) -> Path:
+        asked.append((repo_id, revision))
+        return MODELS / "lora_base"
+
+    monkeypatch.setattr("stamp.checkpoints.sources.download", download)
+    for source in (None, "nano", MODELS / "tied"):
+        with pytest.raises(CheckpointError, match="which has no revision 'v1'"):
+            find_checkpoint(source, "v1")
+    with pytest.raises(CheckpointError, match="leave --base out"):
+        StampPredictor.from_pretrained(MODELS / "tied", device="cpu", base_revision="v1")
+    find_base(adapter, "owner/name", "v2")
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path="owner/other")
+    find_base(adapter, revision="v3")
+    assert asked == [("owner/name", "v2"), ("owner/other", "v3")]
 
 
 # -- the base of an adapter ----------------------------------------------------------------------------------------

@@ -25,19 +25,23 @@ def free_memory(monkeypatch: pytest.MonkeyPatch, bytes_: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "amx", "free", "expected"),
+    ("device", "is_fast", "free", "expected"),
     [
         ("cpu", False, 2000, torch.float32),
         ("cpu", False, 1999, torch.bfloat16),
         ("cpu", True, 2000, torch.bfloat16),
-        ("cuda", False, 2000, torch.bfloat16),
+        ("cuda", True, 2000, torch.bfloat16),
+        ("cuda", False, 2000, torch.float32),  # a T4
+        ("cuda", False, 1999, torch.bfloat16),
     ],
 )
-def test_auto_is_float32_on_a_cpu_without_matrix_units_where_it_fits_twice(
-    device: str, amx: bool, free: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_float32_on_a_device_without_matrix_units_where_it_fits_twice(
+    device: str, is_fast: bool, free: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    free_memory(monkeypatch, free)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: is_fast)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_fast or including_emulation)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 10**12))
+    free_memory(monkeypatch, free if device == "cpu" else 0)
     place = torch.device(device)
     assert loading._choose_dtype("auto", place, 1000) == expected
     for name in ("float32", "bfloat16", "float16"):  # what is asked for is what one gets
