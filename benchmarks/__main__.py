@@ -153,8 +153,8 @@ def _train(options: argparse.Namespace) -> int:
     )
     for name in plan.methods:
         check_files(plan.start_of(name))
-    art, photographs = training_pictures(options.art, options.photos)
-    means = Means(art, photographs, choose_device(options.device), options.workers, TrainingProcesses.join())
+    processes = TrainingProcesses.join(choose_device(options.device))
+    means = Means(*training_pictures(options.art, options.photos), processes.device, options.workers, processes)
     for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
         signal.signal(number, signal.default_int_handler)
     try:

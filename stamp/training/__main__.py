@@ -166,7 +166,7 @@ def run_train(options: argparse.Namespace) -> None:
     from stamp.training.learning.trainer import Trainer
     from stamp.training.scenes.training_pictures import training_pictures
 
-    device = choose_device(options.device)
+    processes = TrainingProcesses.join(choose_device(options.device))
     art, photographs = training_pictures(options.art, options.photos)
     if options.recipe not in ("words", "eyes", "backbone") and not (options.init_from or options.text_from):
         raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
@@ -175,13 +175,13 @@ def run_train(options: argparse.Namespace) -> None:
         replace(RECIPES[options.recipe](), compile=options.compile),
         art,
         options.out,
-        device,
+        processes.device,
         init_from=options.init_from,
         text_from=options.text_from,
         vision_from=options.eyes_from,
         photographs=photographs,
         workers=options.workers,
-        processes=TrainingProcesses.join(),
+        processes=processes,
     )
     if trainer.resume():
         print(f"continuing at stage {trainer.progress.stage + 1}, step {trainer.progress.step}")

@@ -7,22 +7,34 @@ from dataclasses import dataclass
 import torch
 from torch import distributed, nn
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class TrainingProcesses:
-    """The processes that train one model: this one is number `rank` of `size`. With size 1 it works alone."""
+    """The processes that train one model: this one is number `rank` of `size`. With size 1 it works alone.
+
+    device: where this process computes.
+    """
 
     rank: int = 0
     size: int = 1
+    device: torch.device = CPU
 
     @staticmethod
-    def join() -> "TrainingProcesses":
-        """The processes started by `torchrun` or `accelerate launch`, or this one alone."""
+    def join(device: torch.device) -> "TrainingProcesses":
+        """The processes started by `torchrun` or `accelerate launch`, or this one alone. Raises as `own_device` does.
+
+        device: as on the command line.
+        """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return TrainingProcesses()
+            return TrainingProcesses(device=device)
+        device = own_device(device, int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count())
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
         if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return TrainingProcesses(distributed.get_rank(), distributed.get_world_size())
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return TrainingProcesses(distributed.get_rank(), distributed.get_world_size(), device)
 
     def wait(self) -> None:
         """Wait until every process is here."""
@@ -40,3 +52,19 @@ class TrainingProcesses:
         parts = flat.split([gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+
+def own_device(asked: torch.device, local_rank: int, n_gpus: int) -> torch.device:
+    """The device of one of several processes on a machine: the CPU, which they share, or a GPU of its own.
+
+    Raises ValueError: more processes than GPUs, or a single GPU was named.
+    """
+    if asked.type == "cpu":
+        return asked
+    if asked != torch.device("cuda"):
+        raise ValueError(f"several processes train on cpu or on cuda, with a GPU each, not on {asked}")
+    if local_rank >= n_gpus:
+        raise ValueError(
+            f"each process needs a GPU, but torch sees {n_gpus}: start no more processes, or use --device cpu"
+        )
+    return torch.device("cuda", local_rank)

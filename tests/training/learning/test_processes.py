@@ -1,20 +1,21 @@
-"""Two processes on one model."""
+"""Several processes on one model: their devices, and the mean of their gradients."""
 
 import os
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from stamp.training.learning.processes import TrainingProcesses
+from stamp.training.learning.processes import CPU, TrainingProcesses, own_device
 
 
 def _average(rank: int, folder: str) -> None:
     os.environ["WORLD_SIZE"] = "2"
     store = f"file://{folder}/store"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    processes = TrainingProcesses.join()
+    processes = TrainingProcesses.join(CPU)
     assert (processes.rank, processes.size) == (rank, 2)
     weight, bias, frozen = nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
     weight.grad = torch.arange(6.0).view(2, 3) * (rank + 1)
@@ -36,7 +37,28 @@ def test_both_get_the_mean_of_their_gradients(tmp_path: Path) -> None:
 def test_alone_nothing_changes() -> None:
     weight = nn.Parameter(torch.zeros(2))
     weight.grad = torch.tensor([1.0, 2.0])
-    processes = TrainingProcesses.join()
+    processes = TrainingProcesses.join(CPU)
     processes.average_gradients([weight])
     assert processes == TrainingProcesses(0, 1)
     assert weight.grad.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "local_rank", "n_gpus", "own"),
+    [("cuda", 0, 2, "cuda:0"), ("cuda", 1, 2, "cuda:1"), ("cpu", 1, 2, "cpu"), ("cpu", 1, 0, "cpu")],
+)
+def test_each_process_has_a_gpu_of_its_own(asked: str, local_rank: int, n_gpus: int, own: str) -> None:
+    assert own_device(torch.device(asked), local_rank, n_gpus) == torch.device(own)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("cuda", "each process needs a GPU, but torch sees 2: start no more processes, or use --device cpu"),
+        ("cuda:1", "several processes train on cpu or on cuda, with a GPU each, not on cuda:1"),
+        ("mps", "several processes train on cpu or on cuda, with a GPU each, not on mps"),
+    ],
+)
+def test_processes_that_would_share_a_gpu_are_refused(asked: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        own_device(torch.device(asked), 2, 2)
