@@ -1,7 +1,6 @@
 """Command line: `python -m benchmarks COMMAND`; `--help` lists the commands."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,6 +136,7 @@ def _train(options: argparse.Namespace) -> int:
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.sources import check_files
     from stamp.training.learning.processes import TrainingProcesses
+    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.scenes.training_pictures import training_pictures
 
     sweep_steps = max(1, options.steps // 20) if options.sweep_steps is None else options.sweep_steps
@@ -153,10 +153,9 @@ def _train(options: argparse.Namespace) -> int:
     )
     for name in plan.methods:
         check_files(plan.start_of(name))
-    processes = TrainingProcesses.join(choose_device(options.device))
-    means = Means(*training_pictures(options.art, options.photos), processes.device, options.workers, processes)
-    for number in (signal.SIGINT, signal.SIGTERM):  # save and stop, even when the shell started it in the background
-        signal.signal(number, signal.default_int_handler)
+    art, photographs = training_pictures(options.art, options.photos)
+    processes = TrainingProcesses.join(choose_device(options.device), stop_on_signals())
+    means = Means(art, photographs, processes.device, options.workers, processes)
     try:
         for text in train(plan, means, options.out).values():
             print(text)

@@ -5,7 +5,6 @@ Scenes are composed once for all of them, and their common vision tower, which s
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -34,10 +33,11 @@ class SharedScenes(Dataset[list[Batch]]):
 
 
 def train_together(trainers: Sequence[Trainer], after_step: Callable[[int], None] = lambda step: None) -> None:
-    """Run the only stage of each trainer to its end; save every few minutes, at the end and on Ctrl-C.
+    """Run the only stage of each trainer to its end; save every few minutes and at the end.
 
     All have the same plan, steps and tower. after_step: called with the number of steps done. Trainers that a kill has
-    left at different steps wait for the others. Raises ValueError if a tower would change.
+    left at different steps wait for the others. Raises ValueError if a tower would change; KeyboardInterrupt when asked
+    to stop, after the step in progress and a save.
     """
     stages = [trainer.config.stages[0] for trainer in trainers]
     if any(stage.vision_lr for stage in stages):
@@ -45,24 +45,27 @@ def train_together(trainers: Sequence[Trainer], after_step: Callable[[int], None
     lead, first = trainers[0], min(trainer.progress.step for trainer in trainers)
     for trainer, stage in zip(trainers, stages, strict=True):
         trainer.start(stage)
+
+    def save() -> None:
+        for trainer in trainers:
+            trainer.save()
+
     last_save = time.monotonic()
     quiet = lead.processes.rank > 0
     bar = tqdm(total=stages[0].steps, initial=first, desc="together", unit="step", mininterval=5, disable=quiet)
-    with ExitStack() as at_the_end:
-        for trainer in trainers:
-            at_the_end.callback(trainer.save)
-        scenes = SharedScenes([trainer.maker(stages[0], trainer is lead) for trainer in trainers])
-        for step, batches in enumerate(loader_of(scenes, first, lead.processes, lead.workers), start=first):
-            features = seen(lead, batches[0])
-            for trainer, stage, batch in zip(trainers, stages, batches, strict=True):
-                if trainer.progress.step == step:
-                    trainer.advance(stage, step, replace(batch, features=features))
-            bar.update()
-            after_step(step + 1)
-            if time.monotonic() - last_save > 60 * lead.config.checkpoint_minutes:
-                for trainer in trainers:
-                    trainer.save()
-                last_save = time.monotonic()
+    scenes = SharedScenes([trainer.maker(stages[0], trainer is lead) for trainer in trainers])
+    for step, batches in enumerate(loader_of(scenes, first, lead.processes, lead.workers), start=first):
+        features = seen(lead, batches[0])
+        for trainer, stage, batch in zip(trainers, stages, batches, strict=True):
+            if trainer.progress.step == step:
+                trainer.advance(stage, step, replace(batch, features=features))
+        bar.update()
+        after_step(step + 1)
+        lead.processes.stop_if_asked(save)
+        if time.monotonic() - last_save > 60 * lead.config.checkpoint_minutes:
+            save()
+            last_save = time.monotonic()
+    save()
     bar.close()
 
 

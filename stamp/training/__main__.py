@@ -6,7 +6,6 @@ shows, and writes the card. `ablation` and `eyes` are studies of variants, each 
 """
 
 import argparse
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -163,14 +162,14 @@ def run_train(options: argparse.Namespace) -> None:
     from stamp.checkpoints.devices import choose_device
     from stamp.training.learning.processes import TrainingProcesses
     from stamp.training.learning.recipes import RECIPES
+    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.learning.trainer import Trainer
     from stamp.training.scenes.training_pictures import training_pictures
 
-    processes = TrainingProcesses.join(choose_device(options.device))
     art, photographs = training_pictures(options.art, options.photos)
     if options.recipe not in ("words", "eyes", "backbone") and not (options.init_from or options.text_from):
         raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
-    _save_and_stop_on_signals()
+    processes = TrainingProcesses.join(choose_device(options.device), stop_on_signals())
     trainer = Trainer(
         replace(RECIPES[options.recipe](), compile=options.compile),
         art,
@@ -213,16 +212,17 @@ def run_ablation(options: argparse.Namespace) -> None:
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.provenance import provenance_of
     from stamp.training.card.ablation import AblationPlan, run_ablation, write_ablation
+    from stamp.training.learning.processes import TrainingProcesses
+    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     plan = AblationPlan(options.backbone, TRAINING_STYLES, options.steps)
     art = ArtLibrary(options.art, TRAINING_STYLES, taught_nouns())
-    device = choose_device(options.device)
-    _save_and_stop_on_signals()
-    rows = run_ablation(plan, art, options.out, device)
+    processes = TrainingProcesses(device=choose_device(options.device), stop=stop_on_signals())
+    rows = run_ablation(plan, art, options.out, processes)
     facts = {"steps": plan.steps, "images": plan.images, "grid": plan.grid, "backbone": plan.backbone.name}
-    print(write_ablation(rows, facts | provenance_of(device), options.out))
+    print(write_ablation(rows, facts | provenance_of(processes.device), options.out))
 
 
 def run_balance(options: argparse.Namespace) -> None:
@@ -246,6 +246,8 @@ def run_eyes(options: argparse.Namespace) -> None:
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.provenance import provenance_of
     from stamp.training.card.eyes_study import EyesPlan, Pictures, run_eyes, write_eyes
+    from stamp.training.learning.processes import TrainingProcesses
+    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.photographs import read_photographs
     from stamp.training.scenes.training_pictures import training_pictures
@@ -255,12 +257,12 @@ def run_eyes(options: argparse.Namespace) -> None:
     assert photographs is not None
     unseen_art = ArtLibrary(options.art, [HELD_OUT_STYLE], taught_nouns())
     unseen_photos = read_photographs(options.photos, taught_nouns(), held_out=True)
-    pictures, device = Pictures(art, photographs, unseen_art, unseen_photos), choose_device(options.device)
+    pictures = Pictures(art, photographs, unseen_art, unseen_photos)
+    processes = TrainingProcesses(device=choose_device(options.device), stop=stop_on_signals())
     plan = EyesPlan(options.start, EMBEDDED_CHECKPOINT, tuple(art.styles), options.steps)
-    _save_and_stop_on_signals()
-    rows = run_eyes(plan, pictures, options.out, device)
+    rows = run_eyes(plan, pictures, options.out, processes)
     facts = {"steps": plan.steps, "images": plan.images, "start": plan.start.name, "teacher": plan.teacher.name}
-    print(write_eyes(rows, facts | provenance_of(device), options.out))
+    print(write_eyes(rows, facts | provenance_of(processes.device), options.out))
 
 
 def run_card(options: argparse.Namespace) -> None:
@@ -278,12 +280,6 @@ def run_examples(options: argparse.Namespace) -> None:
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
     write_examples(ArtLibrary(options.art, TRAINING_STYLES, taught_nouns()), options.out)
-
-
-def _save_and_stop_on_signals() -> None:
-    """Ctrl-C and SIGTERM end the run, even when the shell started it in the background."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.mask_objective import AllMask
 from stamp.training.learning.objectives import grid_ious, run_rows
+from stamp.training.learning.processes import TrainingProcesses
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
@@ -103,12 +104,14 @@ class AblationPlan:
         return TrainingConfig((stage,), log_every=min(20, self.steps))
 
 
-def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, device: torch.device) -> list[dict[str, Any]]:
+def run_ablation(plan: AblationPlan, art: ArtLibrary, out: Path, processes: TrainingProcesses) -> list[dict[str, Any]]:
     """Train and measure every variant that was not measured before. Rows: variant, scene seed, IoU."""
 
     def train_and_measure(name: str, folder: Path) -> list[dict[str, Any]]:
         masks = plan.variants[name]
-        trainer = Trainer(plan.config(), art, folder, device, init_from=plan.backbone, masks=masks)
+        trainer = Trainer(
+            plan.config(), art, folder, processes.device, init_from=plan.backbone, processes=processes, masks=masks
+        )
         trainer.resume()
         trainer.run()
         return [{"variant": name, **row} for row in measure(trainer, plan)]

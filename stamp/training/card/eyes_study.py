@@ -27,6 +27,7 @@ from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import SHAPES_CELLS, BatchPlan
 from stamp.training.learning.nano import CELL_PX, image_processor
 from stamp.training.learning.objectives import NounFeatures
+from stamp.training.learning.processes import TrainingProcesses
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
@@ -144,7 +145,7 @@ def renormalized(pixel_values: Tensor, ours: Any, theirs: Any) -> Tensor:
     return ((channels * std + mean - their_mean) / their_std).view_as(pixel_values)
 
 
-def run_eyes(plan: EyesPlan, pictures: Pictures, out: Path, device: torch.device) -> list[dict[str, Any]]:
+def run_eyes(plan: EyesPlan, pictures: Pictures, out: Path, processes: TrainingProcesses) -> list[dict[str, Any]]:
     """Train and measure all eyes that were not measured before. Rows: eyes, source, seed, IoU."""
 
     def train_and_measure(name: str, folder: Path) -> list[dict[str, Any]]:
@@ -153,10 +154,11 @@ def run_eyes(plan: EyesPlan, pictures: Pictures, out: Path, device: torch.device
             plan.config(eyes),
             pictures.art,
             folder,
-            device,
+            processes.device,
             text_from=plan.start,
             vision_from=plan.start,
             photographs=pictures.photos,
+            processes=processes,
             eyes=eyes,
             teacher_from=plan.teacher,
         )

@@ -124,14 +124,15 @@ class Trainer:
     # -- running -----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train from the current `progress` to the end; save every few minutes, after each stage and on Ctrl-C."""
+        """Train from the current `progress` to the end; save every few minutes and after each stage.
+
+        Raises KeyboardInterrupt when asked to stop, after the step in progress and a save.
+        """
         for index in range(self.progress.stage, len(self.config.stages)):
             if index != self.progress.stage:
                 self.progress = Progress(index, 0, self.progress.seconds)
-            try:
-                self._run_stage(self.config.stages[index])
-            finally:  # at the end of a stage, and on Ctrl-C
-                self.save()
+            self._run_stage(self.config.stages[index])
+            self.save()
 
     def _run_stage(self, stage: Stage) -> None:
         self.start(stage)
@@ -142,6 +143,7 @@ class Trainer:
             self.advance(stage, step, batch)
             bar.update()
             bar.set_postfix(self.shown, refresh=False)
+            self.processes.stop_if_asked(self.save)
             if time.monotonic() - last_save > 60 * self.config.checkpoint_minutes:
                 self.save()
                 last_save = time.monotonic()

@@ -251,7 +251,10 @@ def test_pictures_are_shared_only_if_the_tower_stays(library: ArtLibrary, backbo
 
 
 def test_resuming_gives_the_very_same_weights(library: ArtLibrary, backbone: Path, tmp_path: Path) -> None:
-    """Two methods, killed between their second steps: one waits for the other. The decoder is part of the state."""
+    """Two methods, stopped after a step, then killed between their saves: one waits for the other.
+
+    The decoder is part of the state.
+    """
     names = ("polygon", "embedding")
     whole = [trainer_of(library, backbone, name, tmp_path / "whole" / name) for name in names]
     start = weights_of(whole[1])
@@ -260,15 +263,20 @@ def test_resuming_gives_the_very_same_weights(library: ArtLibrary, backbone: Pat
     parts = {name.split(".")[1] for name in moved if name.startswith("mask_decoder")}
     assert parts == {"prompt", "image_projection", "no_dense_prompt", "decoder"}  # not the positions
     part = [trainer_of(library, backbone, name, tmp_path / name) for name in names]
-    original = Trainer.train_step
+    with pytest.raises(KeyboardInterrupt):
+        train_together(part, lambda _: part[0].processes.stop.set())
+    part = [trainer_of(library, backbone, name, tmp_path / name) for name in names]
+    assert [trainer.resume() for trainer in part] == [True, True]
+    assert [trainer.progress.step for trainer in part] == [1, 1]
+    original = Trainer.save
 
-    def dying(self: Trainer, stage: object, step: int, batch: object) -> dict[str, float]:
-        if step == 1 and self.masks.name == "embedding":
-            raise KeyboardInterrupt
-        return original(self, stage, step, batch)  # type: ignore[arg-type]
+    def dying(self: Trainer) -> None:
+        if self.masks.name == "embedding":
+            raise RuntimeError("killed")
+        original(self)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "train_step", dying)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="killed"):
+        patch.setattr(Trainer, "save", dying)
         train_together(part)
     again = [trainer_of(library, backbone, name, tmp_path / name) for name in names]
     assert [trainer.resume() for trainer in again] == [True, True]

@@ -17,6 +17,7 @@ from stamp.training.card.ablation import (
     run_ablation,
     write_ablation,
 )
+from stamp.training.learning.processes import TrainingProcesses
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.scenes import VALIDATION_SEEDS
 from tests.narrow import narrow_model
@@ -51,13 +52,13 @@ def test_all_are_trained_and_measured_on_the_same_and_only_once(
 ) -> None:
     two = {name: VARIANTS[name] for name in ("full", "causal")}
     plan = AblationPlan(narrow, STYLES, steps=1, grid=6, images=2, batches=2, variants=two)
-    rows = run_ablation(plan, library, tmp_path / "runs", torch.device("cpu"))
+    rows = run_ablation(plan, library, tmp_path / "runs", TrainingProcesses())
     assert [row["variant"] for row in rows] == ["full"] * 4 + ["causal"] * 4
     assert [row["seed"] for row in rows[:4]] == [row["seed"] for row in rows[4:]]
     assert all(row["seed"] in VALIDATION_SEEDS and 0 <= row["iou"] <= 1 for row in rows)
     with monkeypatch.context() as patch:
         patch.setattr("stamp.training.card.ablation.Trainer", None)  # nothing is trained again
-        assert run_ablation(plan, library, tmp_path / "runs", torch.device("cpu")) == rows
+        assert run_ablation(plan, library, tmp_path / "runs", TrainingProcesses()) == rows
     table = write_ablation(rows, {"steps": 1}, tmp_path)
     record = json.loads((tmp_path / "ablation.json").read_text())
     assert record["scores"]["full"]["mean"] == pytest.approx(sum(row["iou"] for row in rows[:4]) / 4)

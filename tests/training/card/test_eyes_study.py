@@ -23,6 +23,7 @@ from stamp.training.card.eyes_study import (
 )
 from stamp.training.learning.data import BatchMaker
 from stamp.training.learning.nano import image_processor
+from stamp.training.learning.processes import TrainingProcesses
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.photographs import PHOTOGRAPH, Marked, Photograph, PhotoLibrary
 from stamp.training.scenes.scenes import Scene, describe
@@ -56,7 +57,7 @@ def plan(narrow: Path, monkeypatch: pytest.MonkeyPatch) -> EyesPlan:
 def test_all_eyes_learn_from_and_look_at_the_same_and_only_once(
     plan: EyesPlan, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = run_eyes(plan, pictures, tmp_path / "runs", torch.device("cpu"))
+    rows = run_eyes(plan, pictures, tmp_path / "runs", TrainingProcesses())
     assert [row["eyes"] for row in rows] == ["patches"] * 4 + ["patches, taught"] * 4
     assert [row["source"] for row in rows[:4]] == ["photographs"] * 2 + ["drawings"] * 2
     assert [row["seed"] for row in rows[:4]] == [row["seed"] for row in rows[4:]]
@@ -65,7 +66,7 @@ def test_all_eyes_learn_from_and_look_at_the_same_and_only_once(
     assert logs[0]["dense"] == pytest.approx(logs[1]["dense"])  # before the first step: the same pictures
     with monkeypatch.context() as patch:
         patch.setattr("stamp.training.card.eyes_study.EyesTrainer", None)  # nothing is trained again
-        assert run_eyes(plan, pictures, tmp_path / "runs", torch.device("cpu")) == rows
+        assert run_eyes(plan, pictures, tmp_path / "runs", TrainingProcesses()) == rows
     table = write_eyes(rows, {"steps": 1}, tmp_path)
     record = json.loads((tmp_path / "eyes.json").read_text())
     drawings = record["scores"]["patches"]["drawings"]

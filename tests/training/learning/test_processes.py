@@ -1,6 +1,7 @@
-"""Several processes on one model: their devices, and the mean of their gradients."""
+"""Several processes on one model: their devices, the mean of their gradients, and how they stop."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,15 @@ from torch.multiprocessing.spawn import spawn
 from stamp.training.learning.processes import CPU, TrainingProcesses, own_device
 
 
-def _average(rank: int, folder: str) -> None:
+def _join(rank: int, folder: str) -> TrainingProcesses:
     os.environ["WORLD_SIZE"] = "2"
     store = f"file://{folder}/store"
     torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-    processes = TrainingProcesses.join(CPU)
+    return TrainingProcesses.join(CPU, threading.Event())
+
+
+def _average(rank: int, folder: str) -> None:
+    processes = _join(rank, folder)
     assert (processes.rank, processes.size) == (rank, 2)
     weight, bias, frozen = nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
     weight.grad = torch.arange(6.0).view(2, 3) * (rank + 1)
@@ -34,10 +39,34 @@ def test_both_get_the_mean_of_their_gradients(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def _stop(rank: int, folder: str) -> None:
+    """The second is asked in its third step. None ends before all have saved."""
+    processes = _join(rank, folder)
+    path = Path(folder) / f"{rank}.txt"
+
+    def save() -> None:
+        path.write_text(f"saved after {step} steps")
+
+    for step in range(1, 5):
+        if (rank, step) == (1, 3):
+            processes.stop.set()
+        try:
+            processes.stop_if_asked(save)
+        except KeyboardInterrupt:
+            assert all((Path(folder) / f"{each}.txt").exists() for each in (0, 1))
+            break
+    torch.distributed.destroy_process_group()
+
+
+def test_if_one_is_asked_to_stop_all_stop_after_the_same_step_once_all_have_saved(tmp_path: Path) -> None:
+    spawn(_stop, (str(tmp_path),), nprocs=2)
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)] == ["saved after 3 steps"] * 2
+
+
 def test_alone_nothing_changes() -> None:
     weight = nn.Parameter(torch.zeros(2))
     weight.grad = torch.tensor([1.0, 2.0])
-    processes = TrainingProcesses.join(CPU)
+    processes = TrainingProcesses.join(CPU, threading.Event())
     processes.average_gradients([weight])
     assert processes == TrainingProcesses(0, 1)
     assert weight.grad.tolist() == [1.0, 2.0]

@@ -6,6 +6,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +24,8 @@ from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchPlan
 from stamp.training.learning.objectives import word_shares
 from stamp.training.learning.optimizer import Optimizers
+from stamp.training.learning.processes import TrainingProcesses
+from stamp.training.learning.stopping import stop_on_signals
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.groups import Lexicon
@@ -184,14 +188,51 @@ def test_it_trains_on_photographs_in_coco_format(make: Make, tmp_path: Path) -> 
     assert learned["apple"] == {"round": 1, "edgy": 1}
 
 
-def test_ctrl_c_saves(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> dict[str, float]:
-        raise KeyboardInterrupt
+@pytest.fixture
+def stop() -> Iterator[threading.Event]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield stop_on_signals()
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
-    monkeypatch.setattr(Trainer, "train_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path).run()
-    assert make(tmp_path).resume()
+
+@pytest.mark.parametrize(
+    ("signals", "saved"),
+    [
+        ([signal.SIGINT], (2, 1)),  # after the step in progress
+        ([signal.SIGTERM], (2, 1)),
+        ([signal.SIGINT, signal.SIGTERM], (1, 2)),  # at once: the save behind the stage before it stays
+    ],
+)
+def test_a_signal_leaves_no_half_step(
+    make: Make,
+    finished: Trainer,
+    tmp_path: Path,
+    stop: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    signals: list[signal.Signals],
+    saved: tuple[int, int],
+) -> None:
+    """It comes in the first step of the last stage, when one of two optimizers has moved its weights."""
+    run = make(tmp_path)
+    run.processes = TrainingProcesses(stop=stop)
+    original = torch.optim.Muon.step
+
+    def interrupted(self: torch.optim.Muon) -> None:
+        original(self)
+        if run.progress.stage == 2:
+            for number in signals:
+                signal.raise_signal(number)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(torch.optim.Muon, "step", interrupted)
+        run.run()
+    again = make(tmp_path)
+    assert again.resume()
+    assert (again.progress.stage, again.progress.step) == saved
+    again.run()
+    for name, value in finished.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
 
 
 def test_nothing_to_resume(make: Make, tmp_path: Path) -> None:
@@ -233,7 +274,7 @@ def test_a_few_steps_on_one_batch_lower_every_loss(make: Make, tmp_path: Path) -
 
 def test_dialogue_alone_is_learned_and_resumed(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage without mask rows, as a backbone has: no mask loss, and a kill between its steps changes nothing."""
-    config = TrainingConfig((TALK,), log_every=1, precision="float32")
+    config = TrainingConfig((TALK,), log_every=1, precision="float32", checkpoint_minutes=0)
     whole = make(tmp_path / "whole", config)
     whole.run()
     rows = [json.loads(line) for line in (whole.out / "log.jsonl").read_text().splitlines()]
