@@ -84,7 +84,7 @@ BACKDROP_SOURCE = ArtSource(
 )
 
 
-#: Things cut out of photographs (`stamp.training.scenes.cutouts`), as found in the folder: those of the training, and
+#: Things cut out of photographs (`stamp.training.scenes.cutouts`), as found in their folder: those of the training, and
 #: those of photographs that training never sees.
 PHOTO_STYLE, HELD_OUT_PHOTO_STYLE = "photo", "photo-held-out"
 CUTOUT_STYLES = (PHOTO_STYLE, HELD_OUT_PHOTO_STYLE)
@@ -97,10 +97,17 @@ class ArtLibrary:
     nouns of some styles. `sprite` gives (h, w, 4) uint8 RGBA, not premultiplied, trimmed to its visible box, longest
     side 256 px for installed art. `panoramas` gives (256, 512, 3) uint8 equirectangular images, tone-mapped, horizon on
     the middle row; with `held_out` the six of `HELD_OUT_PANORAMAS`, otherwise the others. `backdrops` are landscapes,
-    (h, w, 3) uint8; the held-out library has none.
+    (h, w, 3) uint8; the held-out library has none. cutouts: the folder of cut-outs, for one of their styles.
     """
 
-    def __init__(self, folder: Path, styles: Sequence[str], nouns: Sequence[Noun], held_out: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        styles: Sequence[str],
+        nouns: Sequence[Noun],
+        held_out: bool = False,
+        cutouts: Path | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self.styles = tuple(styles)
         self.nouns = tuple(nouns)
@@ -108,7 +115,7 @@ class ArtLibrary:
         self._arrays: dict[tuple[str, str], np.ndarray] = {}
         self._panoramas: list[np.ndarray] | None = None
         self._backdrops: list[np.ndarray] | None = None
-        self._cutouts = {style: _find_cutouts(self.folder, style) for style in CUTOUT_STYLES if style in self.styles}
+        self._cutouts = {} if cutouts is None else _find_cutouts(cutouts)
         self._nouns_in: dict[tuple[str, ...], tuple[Noun, ...]] = {}
         self._mipmaps: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
         self._opacities: dict[tuple[str, str, int], tuple[Image.Image, ...]] = {}
@@ -140,7 +147,7 @@ class ArtLibrary:
 
     def _files(self, style: str, noun: Noun) -> tuple[Path, ...]:
         if style in CUTOUT_STYLES:
-            return self._cutouts[style].get(noun.name, ())
+            return self._cutouts.get(noun.name, ())
         return tuple(sprite_path(self.folder, style, drawing) for drawing in noun.drawings_in(style))
 
     def nouns_in(self, styles: Sequence[str]) -> tuple[Noun, ...]:
@@ -207,10 +214,8 @@ class ArtLibrary:
 
     def _require_files(self) -> None:
         for style in self.styles:
-            if style in CUTOUT_STYLES and not self._cutouts[style]:
-                raise ArtError(
-                    f"{self.folder} has no cut-outs: no photograph shows a thing that is whole and large enough"
-                )
+            if style in CUTOUT_STYLES and not self._cutouts:
+                raise ArtError("there are no cut-outs: no photograph shows a thing that is whole and large enough")
             absent = _absent(self.folder, style, self.nouns)
             if absent:
                 raise ArtError(
@@ -222,10 +227,9 @@ class ArtLibrary:
         return self.__dict__ | {"_mipmaps": {}, "_opacities": {}}
 
 
-def _find_cutouts(art_folder: Path, style: str) -> dict[str, tuple[Path, ...]]:
+def _find_cutouts(folder: Path) -> dict[str, tuple[Path, ...]]:
     """The files of each noun, by its name."""
-    folders = sorted((art_folder / "sprites" / style).glob("*/"))
-    return {folder.name: tuple(sorted(folder.glob("*.png"))) for folder in folders}
+    return {noun.name: tuple(sorted(noun.glob("*.png"))) for noun in sorted(folder.glob("*/"))}
 
 
 def sprite_path(folder: Path, style: str, drawing: str) -> Path:

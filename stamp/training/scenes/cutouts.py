@@ -1,6 +1,8 @@
 """Things cut out of photographs, as another style of art, and photographs as backgrounds of composed scenes."""
 
-import shutil
+import hashlib
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,28 +12,37 @@ from PIL import Image, ImageFilter
 from tqdm import tqdm
 
 from stamp.pictures.masks import mask_image
-from stamp.training.scenes.art import PHOTO_STYLE
 from stamp.training.scenes.photographs import Photograph
 from stamp.training.scenes.rasterise import fit_sprite, write_png
 
 CUTOUT_SIDE_PX = 192
 #: Smaller cut-outs show nothing when enlarged; more per noun would only fill memory.
 MIN_CUTOUT_PX, MOST_OF_A_NOUN = 1500, 60
-#: Beside the finished cut-outs: which photographs they are from.
-COMPLETE_FILE = "complete"
 
 
-def write_cutouts(photographs: Sequence[Photograph], art_folder: Path, style: str = PHOTO_STYLE) -> None:
-    """Write one PNG per whole object: `sprites/<style>/<noun>/<number>.png`.
+def write_cutouts(photographs: Sequence[Photograph], art_folder: Path) -> Path:
+    """The folder of these photographs' cut-outs: one PNG per whole object, `<noun>/<number>.png`.
 
-    Does nothing if the folder has the cut-outs of just these photographs; those of others are removed.
+    It is written once, and never changed: other photographs, or other nouns in them, have a folder of their own.
     """
-    target = art_folder / "sprites" / style
-    marker, names = target / COMPLETE_FILE, _names(photographs)
-    if marker.is_file():
-        if marker.read_text() == names:
-            return
-        shutil.rmtree(target, ignore_errors=True)  # not without a marker: another process may be writing the same
+    names = "\n".join(f"{photo.path.resolve()} {[item.noun.name for item in photo.objects]}" for photo in photographs)
+    target = art_folder / "cutouts" / hashlib.sha256(names.encode()).hexdigest()[:16]
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        unfinished = Path(scratch) / "unfinished"
+        unfinished.mkdir()
+        _write(photographs, unfinished)
+        try:
+            os.replace(unfinished, target)
+        except OSError:
+            if not target.is_dir():  # otherwise another process was faster
+                raise
+    return target
+
+
+def _write(photographs: Sequence[Photograph], folder: Path) -> None:
     counts: Counter[str] = Counter()
     for photo in tqdm(photographs, desc="cut-outs", unit="photograph"):
         if not photo.has_masks or all(counts[item.noun.name] >= MOST_OF_A_NOUN for item in photo.objects):
@@ -42,17 +53,8 @@ def write_cutouts(photographs: Sequence[Photograph], art_folder: Path, style: st
         for item, mask in zip(photo.objects, masks, strict=True):
             name = item.noun.name
             if counts[name] < MOST_OF_A_NOUN and _is_whole(mask):
-                write_png(cut_out(picture, mask), target / name / f"{counts[name]:03}.png")
+                write_png(cut_out(picture, mask), folder / name / f"{counts[name]:03}.png")
                 counts[name] += 1
-    target.mkdir(parents=True, exist_ok=True)
-    marker.write_text(names)
-
-
-def _names(photographs: Sequence[Photograph]) -> str:
-    """The photographs and the nouns they show, one picture a line."""
-    return "\n".join(
-        sorted(f"{photo.path.resolve()} {' '.join(item.noun.name for item in photo.objects)}" for photo in photographs)
-    )
 
 
 def cut_out(picture: Image.Image, mask: np.ndarray) -> Image.Image:

@@ -17,12 +17,12 @@ def training_pictures(art: Path, photos: Path | None) -> tuple[ArtLibrary, Photo
     if photos is None:
         return ArtLibrary(art, TRAINING_STYLES, nouns), None
     found = read_photographs(photos, nouns)
-    write_cutouts(found, art)
-    return ArtLibrary(art, (*TRAINING_STYLES, PHOTO_STYLE), nouns), PhotoLibrary(found)
+    cutouts = write_cutouts(found, art)
+    return ArtLibrary(art, (*TRAINING_STYLES, PHOTO_STYLE), nouns, cutouts=cutouts), PhotoLibrary(found)
 
 
 def held_out_cutouts(art: Path, photos: Path) -> ArtLibrary:
     """Things cut out of the held-out photographs, and held-out panoramas; the cut-outs go into the artwork's folder."""
     nouns = taught_nouns()
-    write_cutouts(read_photographs(photos, nouns, held_out=True), art, HELD_OUT_PHOTO_STYLE)
-    return ArtLibrary(art, [HELD_OUT_PHOTO_STYLE], nouns, held_out=True)
+    cutouts = write_cutouts(read_photographs(photos, nouns, held_out=True), art)
+    return ArtLibrary(art, [HELD_OUT_PHOTO_STYLE], nouns, held_out=True, cutouts=cutouts)

@@ -15,7 +15,7 @@ from benchmarks.datasets.sample import Dataset, MaskSample, QuestionSample
 from benchmarks.datasets.scenes import read_scenes
 from stamp.training.card.scene_set import TEST_SEEDS, Split, scene_entry, write_cutout_set, write_scene_set
 from stamp.training.learning.recipes import RECIPES
-from stamp.training.scenes.art import HELD_OUT_PANORAMAS, HELD_OUT_PHOTO_STYLE, STYLE_SOURCES, ArtLibrary
+from stamp.training.scenes.art import HELD_OUT_PANORAMAS, STYLE_SOURCES, ArtLibrary
 from stamp.training.scenes.rasterise import ArtError
 from stamp.training.scenes.scenes import TRAIN_SEEDS, SceneConfig, compose_scene
 from stamp.training.talk.answers import is_right
@@ -111,7 +111,7 @@ def test_things_cut_out_of_held_out_photographs_make_a_set(tmp_path: Path) -> No
     for name, grey in ((HELD_OUT_PANORAMAS[0], 200), ("of-the-training", 20)):
         Image.new("L", (512, 256), grey).save(art / "panoramas" / f"{name}.png")
     write_cutout_set(art, photos, 3, tmp_path / "set")
-    cut_out = {path.parent.name for path in (art / "sprites" / HELD_OUT_PHOTO_STYLE).rglob("*.png")}
+    cut_out = {path.parent.name for path in (art / "cutouts").rglob("*.png")}
     assert cut_out == set(nouns)  # no cat, which other photographs show
     dataset = open_dataset("cutouts", ["all"], tmp_path / "set")
     scenes = [json.loads(line) for line in (tmp_path / "set" / "scenes.jsonl").read_text().splitlines()]

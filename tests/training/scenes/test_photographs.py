@@ -5,10 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
-from stamp.training.scenes.cutouts import write_cutouts
 from stamp.training.scenes.photographs import (
     DOUBTFUL_WEIGHT,
     Photograph,
@@ -17,7 +14,6 @@ from stamp.training.scenes.photographs import (
     photograph_scene,
     read_photographs,
 )
-from stamp.training.scenes.rasterise import ArtError
 from stamp.training.talk import facts, questions, requests
 from stamp.training.talk.makers import MASK_MAKERS, TEXT_MAKERS, draw
 from stamp.training.talk.situation import Situation
@@ -133,24 +129,3 @@ def test_the_library_draws_each_seed_once(tmp_path: Path) -> None:
     assert not np.array_equal(first.image, other.image)
     with pytest.raises(PhotographError, match="none of the photographs"):
         PhotoLibrary([])
-
-
-def test_cutouts_are_a_style_of_art(tmp_path: Path) -> None:
-    with pytest.raises(ArtError, match="no cut-outs"):
-        ArtLibrary(tmp_path, [PHOTO_STYLE], NOUNS)
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    big = [photo for photo in read_photographs(write_jsonl(photos), NOUNS) if photo.has_masks]
-    write_cutouts(big, tmp_path)
-    art = ArtLibrary(tmp_path, [PHOTO_STYLE], NOUNS)
-    assert [noun.name for noun in art.nouns_in([PHOTO_STYLE])] == ["cat"]  # cars have fewer than 1500 px
-    assert art.drawings(PHOTO_STYLE, CAT) == 2
-    write_cutouts(big[:1], tmp_path)
-    fewer = ArtLibrary(tmp_path, [PHOTO_STYLE], NOUNS)
-    assert fewer.drawings(PHOTO_STYLE, CAT) == 1  # no longer those of the other one
-    sprite = art.sprite(PHOTO_STYLE, CAT)
-    assert sprite.shape[2] == 4
-    assert abs(sprite.shape[0] - 48) <= 2
-    assert abs(sprite.shape[1] - 32) <= 2
-    assert sprite[sprite.shape[0] // 2, sprite.shape[1] // 2, 3] == 255
-    Image.fromarray(sprite)

@@ -180,7 +180,9 @@ def test_with_photographs_a_command_learns_from_them_and_from_their_cutouts(
         given.extend([*values, *named.values()])
         raise OpenedError
 
-    monkeypatch.setattr("stamp.training.scenes.training_pictures.ArtLibrary", lambda folder, styles, nouns: styles)
+    monkeypatch.setattr(
+        "stamp.training.scenes.training_pictures.ArtLibrary", lambda folder, styles, nouns, cutouts: styles
+    )
     monkeypatch.setattr(called, stop)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     start = ["--init-from", "some/backbone"] if command == "train" else []
@@ -190,7 +192,7 @@ def test_with_photographs_a_command_learns_from_them_and_from_their_cutouts(
     assert (*TRAINING_STYLES, PHOTO_STYLE) in given
     (library,) = (one for one in given if isinstance(one, PhotoLibrary))
     assert [photo.path.name for photo in library.photographs] == ["one.jpg", "two.jpg"]
-    cutouts = (tmp_path / "art" / "sprites" / PHOTO_STYLE).rglob("*.png")
+    cutouts = (tmp_path / "art" / "cutouts").rglob("*.png")
     assert [path.parent.name for path in cutouts] == ["cat", "cat"]  # the cars are too small
 
 
