@@ -166,12 +166,15 @@ def run_train(options: argparse.Namespace) -> None:
     from stamp.training.learning.trainer import Trainer
     from stamp.training.scenes.training_pictures import training_pictures
 
-    art, photographs = training_pictures(options.art, options.photos)
+    config = replace(RECIPES[options.recipe](), compile=options.compile)
     if options.recipe not in ("words", "eyes", "backbone") and not (options.init_from or options.text_from):
         raise SystemExit(f"The recipe {options.recipe} starts from a checkpoint: name its folder with --init-from.")
+    if config.needs_eyes and not (options.init_from or options.eyes_from):
+        raise SystemExit(f"The recipe {options.recipe} needs a trained vision tower: name its folder with --eyes-from.")
+    art, photographs = training_pictures(options.art, options.photos)
     processes = TrainingProcesses.join(choose_device(options.device), stop_on_signals())
     trainer = Trainer(
-        replace(RECIPES[options.recipe](), compile=options.compile),
+        config,
         art,
         options.out,
         processes.device,

@@ -62,6 +62,12 @@ class TrainingConfig:
     compile: bool = False
     vision_stem: VisionStem = "efficientnet-lite0"
 
+    @property
+    def needs_eyes(self) -> bool:
+        """Whether the first stage that looks at pictures leaves the vision tower as it is."""
+        first = next((stage for stage in self.stages if stage.objective != "words"), None)
+        return first is not None and first.vision_lr == 0
+
 
 def config_record(config: TrainingConfig) -> dict[str, Any]:
     """The configuration as training.json and state.pt hold it."""

@@ -155,6 +155,13 @@ def test_what_commands_train_and_measure_on(monkeypatch: pytest.MonkeyPatch) -> 
     opened.clear()
     with pytest.raises(SystemExit, match="--init-from"):
         main(["train", "--recipe", "nano"])
+    for recipe, text in (("backbone", []), ("nano", ["--text-from", "some/words"])):
+        with pytest.raises(SystemExit, match=f"The recipe {recipe} needs a trained vision tower: .* --eyes-from"):
+            main(["train", "--recipe", recipe, *text])
+    assert not opened
+    for recipe, given in (("words", []), ("eyes", []), ("backbone", ["--eyes-from", "some/eyes"])):
+        with pytest.raises(OpenedError):
+            main(["train", "--recipe", recipe, *given])
     opened.clear()
     with pytest.raises(OpenedError):
         main(["scenes", "--out", "unused"])
