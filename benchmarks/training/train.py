@@ -110,7 +110,7 @@ def finish(plan: TrainingPlan, trainer: Trainer) -> str:
 
 def choose_rates(plan: TrainingPlan, means: Means, out: Path) -> dict[str, float]:
     """The best of the plan's rates for each method; finished rates are in `out/METHOD/sweep.json`."""
-    sweeps = {name: _open_sweep(plan, name, out / name / SWEEP_FILE) for name in plan.methods}
+    sweeps = {name: _open_sweep(plan, name, means, out / name / SWEEP_FILE) for name in plan.methods}
     for rate in plan.rates:
         waiting = [name for name, sweep in sweeps.items() if rate not in {row["rate"] for row in sweep["rows"]}]
         if not waiting:
@@ -132,7 +132,7 @@ def choose_rates(plan: TrainingPlan, means: Means, out: Path) -> dict[str, float
     }
 
 
-def _open_sweep(plan: TrainingPlan, method: str, path: Path) -> dict[str, Any]:
+def _open_sweep(plan: TrainingPlan, method: str, means: Means, path: Path) -> dict[str, Any]:
     about = {
         "method": method,
         "backbone": plan.backbone.name if plan.backbone.is_absolute() else plan.backbone.as_posix(),
@@ -141,12 +141,13 @@ def _open_sweep(plan: TrainingPlan, method: str, path: Path) -> dict[str, Any]:
         "images": plan.images,
         "validation_scenes": plan.validation_batches * plan.images,
         "first_seed": CHOICE_SEEDS.start,
+        "photographs": means.photographs.origins() if means.photographs else {},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return about | {"rows": []}
     sweep: dict[str, Any] = json.loads(path.read_text())
-    if changed := [name for name, value in about.items() if sweep.get(name) != value]:
+    if changed := [name for name, value in about.items() if sweep.get(name, value) != value]:
         raise ValueError(f"{path} is of another sweep ({', '.join(changed)} differ); choose another --out or delete it")
     return sweep
 

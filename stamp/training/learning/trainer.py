@@ -24,9 +24,10 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.checkpoint import read_weights, write_checkpoint, write_state
-from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, config_fingerprint, config_record
+from stamp.training.learning.config import PROBE_LOSS, Stage, TrainingConfig, config_record
 from stamp.training.learning.data import BatchMaker
 from stamp.training.learning.grounding import Grounding
+from stamp.training.learning.identity import refuse_other_run, run_identity
 from stamp.training.learning.lineage import lineage
 from stamp.training.learning.loader import loader_of
 from stamp.training.learning.mask_objective import AllMask, MaskObjective
@@ -248,14 +249,17 @@ class Trainer:
 
     # -- saving and resuming -----------------------------------------------------------------------------------
 
+    def identity(self) -> dict[str, Any]:
+        """What must be equal to continue this run."""
+        return run_identity(self.config, self.masks.name, self.photographs, self.earlier, self.processes.size)
+
     def save(self) -> None:
         """Write `state.pt` (exact, for resuming) and `model/` (for use, with pictures at the size of the stage)."""
         assert self.optimizer is not None
         if self.processes.rank > 0:
             return
         state = {
-            "config": config_fingerprint(self.config),
-            "masks": self.masks.name,
+            **self.identity(),
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "nouns": self.nouns.state_dict(),
@@ -279,17 +283,13 @@ class Trainer:
         write_atomically(self.out / "training.json", json.dumps(summary, indent=1) + "\n")
 
     def resume(self) -> bool:
-        """Continue from `out/state.pt`; False if there is none.
-
-        Raises ValueError for another configuration or another mask objective.
-        """
+        """Continue from `out/state.pt`; False if there is none. Raises ValueError if it is of another run."""
         path = self.out / "state.pt"
         drop_torn_line(self.out / "log.jsonl")
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if (state["config"], state.get("masks", AllMask.name)) != (config_fingerprint(self.config), self.masks.name):
-            raise ValueError(f"{path} belongs to another configuration; choose another --out or delete it")
+        refuse_other_run(state, self.identity(), path)
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         self.nouns.load_state_dict(state["nouns"])

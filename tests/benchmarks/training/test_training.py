@@ -25,11 +25,13 @@ from stamp.training.learning.cells import Grid
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
+from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
 from stamp.training.scenes.scenes import SceneConfig, compose_scene
 from stamp.training.talk.exchange import Exchange
 from tests.benchmarks.nano import make_processor, write_backbone
 from tests.narrow import narrow_model
-from tests.training.conftest import STYLES, library
+from tests.training.conftest import NOUNS, STYLES, library
+from tests.training.photographs import write_coco
 
 __all__ = ["library"]
 
@@ -285,7 +287,7 @@ def test_resuming_gives_the_very_same_weights(library: ArtLibrary, backbone: Pat
     for one, other in zip(whole, again, strict=True):
         for name, value in weights_of(one).items():
             assert torch.equal(other.model.state_dict()[name], value), name
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(ValueError, match="another mask objective"):
         trainer_of(library, backbone, "stamp", tmp_path / "polygon").resume()
 
 
@@ -306,6 +308,9 @@ def test_the_best_rate_is_kept_and_not_looked_for_again(
     assert ran == [2e-4, 5e-4, 1e-3]
     with pytest.raises(ValueError, match=r"of another sweep \(steps differ\)"):
         choose_rates(replace(wanted, sweep_steps=7), means, tmp_path)
+    photographs = PhotoLibrary(read_photographs(write_coco(tmp_path / "photos"), NOUNS))
+    with pytest.raises(ValueError, match=r"of another sweep \(photographs differ\)"):
+        choose_rates(wanted, replace(means, photographs=photographs), tmp_path)
     with pytest.raises(ValueError, match="try smaller ones"):
         choose_rates(replace(wanted, rates=(1e-3,)), means, tmp_path)
 

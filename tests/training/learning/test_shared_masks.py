@@ -145,5 +145,5 @@ def test_a_few_steps_lower_the_loss_and_the_checkpoint_has_the_head(
     assert again.resume()
     assert torch.equal(again.model.shared_masks.of_cells.weight, weight)
     again.masks = AllMask()
-    with pytest.raises(ValueError, match="another configuration"):
+    with pytest.raises(ValueError, match="another mask objective"):
         again.resume()

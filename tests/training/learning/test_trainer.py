@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,6 +245,44 @@ def test_another_configuration_does_not_continue_a_run(make: Make, finished: Tra
         make(finished.out, replace(CONFIG, seed=1)).resume()
     longer = replace(CONFIG, stages=(WORDS, VISION, replace(JOINT, steps=5)))
     assert make(finished.out, longer).resume()
+
+
+def test_other_photographs_and_other_weights_do_not_continue_a_run(
+    make: Make, finished: Trainer, narrow: Path, tmp_path: Path
+) -> None:
+    """What tells them apart is not where they lie; a state of an earlier version does not say, and is accepted."""
+    config = TrainingConfig((WORDS,), precision="float32")
+    photos = [PhotoLibrary(read_photographs(write_coco(tmp_path / name), NOUNS)) for name in ("a", "b")]
+    fewer = PhotoLibrary(photos[0].photographs[1:])
+    run = make(tmp_path / "run", config)
+    run.photographs = photos[0]
+    run.run()
+    start = shutil.copytree(narrow, tmp_path / "moved")
+    (start / "training.json").write_text((finished.out / "training.json").read_text())
+
+    def again(photographs: PhotoLibrary | None, init_from: Path) -> Trainer:
+        trainer = make(run.out, config, init_from)
+        trainer.photographs = photographs
+        return trainer
+
+    assert again(photos[1], narrow).resume()
+    for photographs, init_from, others in (
+        (fewer, narrow, "other photographs"),
+        (None, narrow, "other photographs"),
+        (photos[1], start, "other weights to start from"),
+        (None, start, "other photographs and other weights to start from"),
+    ):
+        with pytest.raises(ValueError, match=rf"belongs to a run with {others}; give that run's options"):
+            again(photographs, init_from).resume()
+    alone = again(photos[1], narrow)
+    alone.processes = TrainingProcesses(0, 2)
+    with pytest.raises(ValueError, match="another number of processes"):
+        alone.resume()
+    state = torch.load(run.out / "state.pt", weights_only=True)
+    torch.save(
+        {name: value for name, value in state.items() if name not in ("start", "photographs")}, run.out / "state.pt"
+    )
+    assert again(None, start).resume()
 
 
 def test_init_from_takes_weights_and_nothing_else(
