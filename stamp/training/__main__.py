@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
+from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, check_target
+from stamp.files import check_writable
 from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     let_threads_sleep()
     options = build_parser().parse_args(arguments)
     try:
+        if options.command in ("scenes", "examples", "balance", "average"):
+            check_target(options.out)
+            check_writable(options.out)
         options.run_step(options)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
@@ -133,10 +137,17 @@ def run_sheet(options: argparse.Namespace) -> None:
     art = ArtLibrary(options.art, styles, nouns, held_out=options.held_out)
     if options.nouns:
         for number, page in enumerate(vocabulary_sheets(art), start=1):
-            page.save(options.out.with_stem(f"{options.out.stem}-{number:02d}"))
+            page.save(_new(options.out.with_stem(f"{options.out.stem}-{number:02d}")))
         return
+    target = _new(options.out)
     config, first = SceneConfig(styles), VALIDATION_SEEDS.start
-    contact_sheet([compose_scene(first + i, art, config) for i in range(options.scenes)]).save(options.out)
+    contact_sheet([compose_scene(first + i, art, config) for i in range(options.scenes)]).save(target)
+
+
+def _new(path: Path) -> Path:
+    if path.exists():
+        raise ValueError(f"{path} exists; name another file, or remove this one first.")
+    return path
 
 
 def run_scenes(options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from stamp.pictures.masks import intersection_over_union
 from stamp.training.card.evaluate import interval_of_mean
 from stamp.training.card.study import measured_once, write_results
 from stamp.training.learning.batch import Batch
+from stamp.training.learning.checkpoint import read_weights
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import SHAPES_CELLS, BatchPlan
 from stamp.training.learning.nano import CELL_PX, image_processor
@@ -114,7 +115,7 @@ class EyesTrainer(Trainer):
             self.processor = StampProcessor(self.processor.tokenizer, known)
         self.teacher: StampForSegmentation | None = None
         if self.eyes.has_teacher and self.teacher_from:
-            self.teacher = StampForSegmentation.from_pretrained(self.teacher_from, dtype=torch.float32).eval()
+            self.teacher = read_weights(StampForSegmentation, self.teacher_from).eval()
             self.teacher.to(self.device)  # type: ignore[arg-type]
             processor = StampProcessor.from_pretrained(self.teacher_from)
             self.teacher_images = processor.image_processor

@@ -21,7 +21,7 @@ from stamp.checkpoints.provenance import provenance_of
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.batch import Batch, Rows
-from stamp.training.learning.checkpoint import export_checkpoint
+from stamp.training.learning.checkpoint import read_weights, write_derived
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.learning.nano import GRID
 from stamp.training.learning.objectives import answer_loss, run_rows
@@ -136,7 +136,7 @@ def rebalance(model: Path, art: ArtLibrary, photographs: PhotoLibrary | None, n_
 
     The rates are measured on composed scenes of the validation seeds.
     """
-    network = StampForSegmentation.from_pretrained(model, dtype=torch.float32).eval()
+    network = read_weights(StampForSegmentation, model).eval()
     processor = StampProcessor.from_pretrained(model)
 
     def batches(offset: int, seeds: range, photos: PhotoLibrary | None, n: int) -> DataLoader[Batch]:
@@ -154,7 +154,7 @@ def rebalance(model: Path, art: ArtLibrary, photographs: PhotoLibrary | None, n_
     loss_before = text_loss(network, unseen_batches)
     move_refusals(network, processor, change)
     loss_after = text_loss(network, unseen_batches)
-    export_checkpoint(network, processor, out)
+    write_derived(network, processor, model, out)
     record = {
         "absent_weight": ABSENT_WEIGHT,
         "ridge": RIDGE,

@@ -17,15 +17,18 @@ from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.photographs import PhotoLibrary
 
 
-def read_weights(model_class: type[StampForSegmentation], folder: Path) -> StampForSegmentation:
+def read_weights(
+    model_class: type[StampForSegmentation], folder: Path, may_have_more: bool = False
+) -> StampForSegmentation:
     """A model with all weights of a checkpoint folder, float32. Raises ValueError if its weights are of another class.
 
-    transformers drops what a class does not know, and makes up what a file lacks.
+    transformers drops what a class does not know, which is fine if it `may_have_more`, and makes up what a file lacks.
     """
     model: StampForSegmentation
     loaded: Any = model_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     model, report = loaded
-    if others := sorted({*report["unexpected_keys"], *report["missing_keys"]}):
+    unknown = () if may_have_more else report["unexpected_keys"]
+    if others := sorted({*unknown, *report["missing_keys"]}):
         raise ValueError(f"{folder} is no checkpoint of {model_class.__name__}: {len(others)} weights, as {others[0]}")
     return model
 
@@ -70,6 +73,14 @@ def export_checkpoint(model: StampForSegmentation, processor: StampProcessor, fo
     tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
     loaded_from = ("is_local", "local_files_only")
     _write_json(folder / "tokenizer_config.json", {k: v for k, v in tokenizer.items() if k not in loaded_from})
+
+
+def write_derived(model: StampForSegmentation, processor: StampProcessor, of: Path, folder: Path) -> None:
+    """Write a checkpoint made from another one, with that one's list of nouns if it has one."""
+    with writing(folder), removed_on_failure(folder):
+        export_checkpoint(model, processor, folder)
+        if (of / NOUNS_FILE).is_file():
+            shutil.copy(of / NOUNS_FILE, folder)
 
 
 def write_nouns(art: ArtLibrary, photographs: PhotoLibrary | None, folder: Path) -> None:

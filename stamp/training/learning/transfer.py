@@ -8,12 +8,13 @@ import torch
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.model.vision_stem import StemmedVisionTower
+from stamp.training.learning.checkpoint import read_weights
 
 
 @torch.no_grad()
 def adopt_text_layers(model: StampForSegmentation, folder: Path) -> None:
     """Copy text layers and classifier of a checkpoint; the words stay those that the model's vision tower knows."""
-    _copy_text_layers(model, StampForSegmentation.from_pretrained(folder, dtype=torch.float32))
+    _copy_text_layers(model, read_weights(StampForSegmentation, folder, may_have_more=True))
 
 
 @torch.no_grad()
@@ -23,7 +24,7 @@ def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: P
     Other tokens keep their random embeddings: the layers have learned to match any word with the cells that show it.
     Returns the number of copied tokens.
     """
-    other = StampForSegmentation.from_pretrained(folder, dtype=torch.float32)
+    other = read_weights(StampForSegmentation, folder, may_have_more=True)
     theirs, ours = StampProcessor.from_pretrained(folder).tokenizer.get_vocab(), processor.tokenizer.get_vocab()
     _copy_text_layers(model, other)
     shared = sorted(ours.keys() & theirs.keys())
@@ -36,7 +37,7 @@ def adopt_text(model: StampForSegmentation, processor: StampProcessor, folder: P
 @torch.no_grad()
 def adopt_vision_tower(model: StampForSegmentation, processor: StampProcessor, folder: Path) -> None:
     """Copy the vision tower of a checkpoint. If it has no stem, the new stem adds nothing at first."""
-    other = StampForSegmentation.from_pretrained(folder, dtype=torch.float32)
+    other = read_weights(StampForSegmentation, folder, may_have_more=True)
     tower, theirs = model.model.visual, other.model.visual
     if isinstance(theirs, StemmedVisionTower) == isinstance(tower, StemmedVisionTower):
         tower.load_state_dict(theirs.state_dict())

@@ -12,6 +12,8 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 from stamp.training.__main__ import main
 from stamp.training.learning.checkpoint import export_checkpoint
+from stamp.training.learning.nano import image_processor
+from tests.benchmarks.nano import write_embedding
 
 
 def changed(narrow: Path, folder: Path, by: float) -> Path:
@@ -46,4 +48,34 @@ def test_what_has_no_mean_is_refused(narrow: Path, tmp_path: Path) -> None:
     export_checkpoint(model, StampProcessor.from_pretrained(folder), other)
     with pytest.raises(SystemExit, match="other weights than"):
         main(["average", "--models", str(folder), str(other), "--out", str(tmp_path / "mean")])
-    assert not (tmp_path / "mean" / "config.json").exists()
+    assert not (tmp_path / "mean").exists()
+
+
+def test_weights_of_the_same_shapes_may_have_no_mean(narrow: Path, tmp_path: Path) -> None:
+    """Other words, other picture sizes, and the weights of a head that STAMP does not have."""
+    folder = changed(narrow, tmp_path / "a", 0.0)
+    words, sizes = (shutil.copytree(folder, tmp_path / name) for name in ("words", "sizes"))
+    tokenizer = json.loads((words / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    one, other = sorted(vocabulary, key=vocabulary.get)[-2:]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    (words / "tokenizer.json").write_text(json.dumps(tokenizer))
+    image_processor(6).save_pretrained(sizes)
+    for second, message in ((words, "words has other words than"), (sizes, "sizes has other picture sizes than")):
+        with pytest.raises(SystemExit, match=message):
+            main(["average", "--models", str(folder), str(second), "--out", str(tmp_path / "mean")])
+    heads = [str(write_embedding(tmp_path / name)) for name in ("b", "c")]
+    with pytest.raises(SystemExit, match=r"no checkpoint of StampForSegmentation: \d+ weights, as mask_decoder"):
+        main(["average", "--models", *heads, "--out", str(tmp_path / "mean")])
+    assert not (tmp_path / "mean").exists()
+
+
+@pytest.mark.parametrize("command", ["scenes", "examples", "balance", "average"])
+def test_a_folder_with_files_is_not_written_into(command: str, narrow: Path, tmp_path: Path) -> None:
+    """Before anything else is done; so a mean cannot replace one of its own checkpoints."""
+    folder = changed(narrow, tmp_path / "a", 0.0)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    more = ["--models", str(folder), str(folder)] if command == "average" else []
+    with pytest.raises(SystemExit, match=r"a is not empty; name a new folder, or remove this one first\."):
+        main([command, "--out", str(folder), *more])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -1,6 +1,7 @@
 """How readily a model declines: read from its own logits, fitted like a logistic regression, moved in one row."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from stamp.model.processing_stamp import StampProcessor
 from stamp.training.learning.balance import FirstWords, first_words, fit_change, move_refusals, rebalance
 from stamp.training.learning.data import BatchMaker, BatchPlan
 from stamp.training.scenes.art import ArtLibrary
+from tests.benchmarks.nano import write_embedding
 from tests.narrow import narrow_model
 from tests.training.conftest import STYLES
 
@@ -36,6 +38,11 @@ def test_the_first_words_are_those_of_the_answers(library: ArtLibrary, processor
     assert 0 < found.is_absent.sum() < found.is_there.sum()
     probabilities = model.lm_head(found.hidden).softmax(-1)[:, there]
     torch.testing.assert_close(found.odds.sigmoid(), probabilities)
+
+
+def test_a_checkpoint_with_another_head_is_refused(library: ArtLibrary, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no checkpoint of StampForSegmentation"):
+        rebalance(write_embedding(tmp_path / "embedding"), library, None, 2, tmp_path / "out")
 
 
 def words(n: int = 400) -> FirstWords:
@@ -82,8 +89,11 @@ def test_only_one_row_of_the_word_matrix_moves_and_its_logit_by_as_much(processo
     assert moved.nonzero().flatten().tolist() == [there]
 
 
-def test_a_checkpoint_is_written_with_its_record(library: ArtLibrary, narrow: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_written_with_its_record_and_nouns(library: ArtLibrary, narrow: Path, tmp_path: Path) -> None:
+    narrow = shutil.copytree(narrow, tmp_path / "narrow")
+    (narrow / "nouns.json").write_text('{"apple": {"noto": 1}}')
     rebalance(narrow, library, None, 2, tmp_path / "out")
+    assert (tmp_path / "out" / "nouns.json").read_text() == '{"apple": {"noto": 1}}'
     record = json.loads((tmp_path / "out" / "balance.json").read_text())
     assert record["answers"] == 2 * 8 * 6
     assert record["length"] > 0

@@ -1,9 +1,12 @@
 """A new nano with another vocabulary takes over text layers, shared words and eyes."""
 
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
@@ -11,6 +14,8 @@ from stamp.training.learning.checkpoint import export_checkpoint
 from stamp.training.learning.nano import build_model, build_processor, image_processor
 from stamp.training.learning.transfer import adopt_text, adopt_text_layers, adopt_vision_tower
 from stamp.training.scenes.groups import Lexicon
+from tests.benchmarks.nano import write_embedding
+from tests.narrow import narrow_model
 from tests.training.conftest import LEXICON, NOUN
 
 
@@ -68,3 +73,16 @@ def test_a_tower_without_a_stem_sees_the_same_behind_one(processor: StampProcess
         ]
     first, second = features
     assert torch.allclose(first, second, atol=1e-4)
+
+
+def test_what_a_checkpoint_lacks_is_not_made_up(processor: StampProcessor, narrow: Path, tmp_path: Path) -> None:
+    """What it has besides is of no concern: another head does not change the layers."""
+    model = narrow_model(processor, seed=1)
+    adopt_text_layers(model, write_embedding(tmp_path / "embedding"))
+    bare = shutil.copytree(narrow, tmp_path / "bare")
+    weights = load_file(bare / "model.safetensors")
+    del weights["classifier.bias"], weights["classifier.weight"]
+    save_file(weights, bare / "model.safetensors", {"format": "pt"})
+    for adopt in (adopt_text, adopt_vision_tower):
+        with pytest.raises(ValueError, match="bare is no checkpoint of StampForSegmentation: 2 weights, as classifier"):
+            adopt(model, processor, bare)

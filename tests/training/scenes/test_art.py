@@ -271,3 +271,18 @@ def test_broken_panorama_module_is_an_error(tmp_path: Path) -> None:
     script.write_text("export default 'nothing'")
     with pytest.raises(ArtError, match="does not hold an OpenEXR data URL"):
         decode_exr_script(script)
+
+
+def test_a_sheet_overwrites_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = Image.new("RGB", (4, 4), (1, 2, 3))
+    monkeypatch.setattr(art, "ArtLibrary", lambda *_, **__: None)
+    monkeypatch.setattr("stamp.training.scenes.sheets.contact_sheet", lambda _: drawn)
+    monkeypatch.setattr("stamp.training.scenes.sheets.vocabulary_sheets", lambda _: [drawn, drawn])
+    sheet = ["sheet", "--scenes", "0", "--out", str(tmp_path / "sheet.png")]
+    for options, names in (([], ["sheet.png"]), (["--nouns"], ["sheet-01.png", "sheet-02.png"])):
+        main([*sheet, *options])
+        (tmp_path / names[-1]).write_text("mine")
+        with pytest.raises(SystemExit, match=r"sheet(-01)?\.png exists; name another file, or remove this one first\."):
+            main([*sheet, *options])
+        assert (tmp_path / names[-1]).read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"sheet.png", "sheet-01.png", "sheet-02.png"}
