@@ -26,31 +26,21 @@ from stamp.training.talk.exchange import Exchange
 
 
 @dataclass(frozen=True)
-class WrittenMasks:
+class WrittenMasks(MaskObjective):
     """Masks as words: location tokens replace STAMP's `<|seg|>` and are learned like other words."""
 
     form: MaskText
-    mask_tokens = False
-    whole_answers = False
 
     @property
     def name(self) -> str:
         """The name of the format."""
         return self.form.name
 
-    def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
-        """See MaskObjective."""
-        return StampForSegmentation
-
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective."""
         if not knows(processor, self.form):
             add_tokens(model, processor, self.form)
         return model
-
-    def blocks(self, model: StampForSegmentation) -> nn.Module | None:
-        """See MaskObjective."""
-        return None
 
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """See MaskObjective."""
@@ -74,7 +64,7 @@ class WrittenMasks:
 
 
 @dataclass(frozen=True)
-class EmbeddingMasks:
+class EmbeddingMasks(MaskObjective):
     """Masks from the hidden state of `<|seg|>`. seed: for the decoder's initial weights.
 
     Each `<|seg|>` also learns to attend to the cells of its object, as the tokens of written masks do.
@@ -82,8 +72,6 @@ class EmbeddingMasks:
 
     seed: int = 0
     name = "embedding"
-    mask_tokens = False
-    whole_answers = False
 
     def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
         """See MaskObjective."""

@@ -26,28 +26,29 @@ class LearnedAnswer:
 
 
 class MaskObjective(Protocol):
-    """One way to make a model answer with masks; scenes, questions and all other losses are the same for each."""
+    """One way to make a model answer with masks; scenes, questions and all other losses are the same for each.
+
+    mask_tokens: whether mask tokens, one per cell, follow each row; they have attention targets. whole_answers: whether
+    a row trains all masks of one of its answers, with the same mask tokens, or a single mask.
+    """
+
+    mask_tokens: bool = False
+    whole_answers: bool = False
 
     @property
     def name(self) -> str:
         """Goes into the run's files."""
 
-    @property
-    def mask_tokens(self) -> bool:
-        """Whether mask tokens, one per cell, follow each row; they have attention targets."""
-
-    @property
-    def whole_answers(self) -> bool:
-        """Whether a row trains all masks of one of its answers, with the same mask tokens, or a single mask."""
-
     def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
         """The class of a checkpoint's weights: a backbone's, or those of a model that this way has trained."""
+        return StampForSegmentation
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """The model to train, from a backbone or a trained model; new words go into the processor's tokenizer too."""
 
     def blocks(self, model: StampForSegmentation) -> nn.Module | None:
         """Transformer layers that belong to this way alone, or None; they learn like those of the text model."""
+        return None
 
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """Ids of the tokens that belong to this way alone; their embeddings are learned even if the others stay."""
@@ -62,16 +63,11 @@ class MaskObjective(Protocol):
 
 
 @dataclass(frozen=True)
-class AllMask:
+class AllMask(MaskObjective):
     """STAMP's own objective: `<|seg|>`, and one logit per cell of the grid."""
 
     name = "stamp"
     mask_tokens = True
-    whole_answers = False
-
-    def class_of(self, checkpoint: Path) -> type[StampForSegmentation]:
-        """See MaskObjective."""
-        return StampForSegmentation
 
     def adopt(self, model: StampForSegmentation, processor: StampProcessor) -> StampForSegmentation:
         """See MaskObjective. A backbone's mask tokens start with attention that it has already learned, in reverse.
@@ -81,10 +77,6 @@ class AllMask:
         if not bool(model.classifier.bias.any()):  # masks were never trained
             _swap_queries_and_keys(model)
         return model
-
-    def blocks(self, model: StampForSegmentation) -> nn.Module | None:
-        """See MaskObjective."""
-        return None
 
     def words(self, processor: StampProcessor) -> Sequence[int]:
         """See MaskObjective."""
