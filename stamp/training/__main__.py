@@ -6,18 +6,17 @@ shows, and writes the card. `ablation` and `eyes` are studies of variants, each 
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, check_target
 from stamp.files import check_writable
 from stamp.threads import let_threads_sleep
 
-if TYPE_CHECKING:
-    pass
-
+#: As a shell reports a program that Ctrl-C has ended.
+INTERRUPTED = 130
 #: The commands, each with its help; `run_NAME` runs it.
 STEPS = {
     "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
@@ -95,7 +94,7 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one step; what cannot be read or written is one sentence."""
+    """Run one step; what cannot be read or written is one sentence, and so is Ctrl-C."""
     let_threads_sleep()
     options = build_parser().parse_args(arguments)
     try:
@@ -105,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run_step(options)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {error}") from error
+    except KeyboardInterrupt:
+        print("stopped; the same command continues a training", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
 
 
 def run_art(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from stamp.files import StorageError
+from stamp.training.__main__ import main
 from stamp.training.learning.config import TrainingConfig
 from stamp.training.learning.processes import TrainingProcesses
 from stamp.training.learning.stopping import stop_on_signals
@@ -155,6 +156,17 @@ def test_a_signal_leaves_no_half_step(
     again.run()
     for name, value in finished.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stamp.training.__main__.run_train", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(["train"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "stopped; the same command continues a training\n"
 
 
 def test_nothing_to_resume(make: Make, tmp_path: Path) -> None:
