@@ -1,24 +1,31 @@
-"""Compares methods in pairs, each on the samples that both answered.
+"""Compares methods in pairs, each score on the samples that both have it of.
 
 Two intervals may overlap although one method is clearly better, because both go up and down with the same easy and
 hard pictures. The difference on the same draws of pictures does not have that common part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
-from benchmarks.scoring.intervals import Array, Interval, Statistic, draws_of, interval_of, median
+from benchmarks.scoring.intervals import Array, Interval, draws_of, interval_of, median
 from benchmarks.scoring.metrics import Convention
 from benchmarks.scoring.records import Record
 from benchmarks.scoring.scores import statistics_of
 
 SECONDS = "median s"
-#: What pairs are compared in; fewer seconds are better, more of everything else.
-COMPARED = ("gIoU", "cIoU", "P@0.5", "dialogue", SECONDS)
+#: What pairs are compared in, and which records each score covers; fewer seconds are better, more of everything else.
+COVERED: Mapping[tuple[str, ...], Callable[[Record], bool]] = {
+    ("gIoU", "cIoU", "P@0.5"): lambda record: record.union is not None,
+    ("dialogue",): lambda record: record.correct is not None,
+    (SECONDS,): lambda record: record.no_target is not None and record.total_s is not None,
+}
+COMPARED = tuple(score for scores in COVERED for score in scores)
 
-Key = tuple[str, ...]
+#: Records by dataset, split and sample.
+Answers = dict[tuple[str, ...], Record]
 
 
 @dataclass(frozen=True)
@@ -43,23 +50,28 @@ class Pair:
 Pairs = dict[str, dict[tuple[str, str], Pair]]
 
 
-def compare_pairs(answers: Mapping[str, Sequence[Record]], convention: Convention) -> Pairs:
+def compare_pairs(answers: Mapping[str, Iterable[Record]], convention: Convention) -> Pairs:
     """Every pair of methods, in every score of COMPARED. answers: records of one run, by the name of the method."""
-    by_key = {name: {record.key[:3]: record for record in records} for name, records in answers.items()}
-    found: Pairs = {score: {} for score in COMPARED}
-    known: dict[tuple[str, tuple[Key, ...]], dict[str, _Drawn]] = {}
-    for a in answers:
-        for b in answers:
-            keys = tuple(sorted(by_key[a].keys() & by_key[b].keys()))
-            if a == b or not keys:
-                continue
-            for name in (a, b):
-                if (name, keys) not in known:
-                    known[name, keys] = _draw([by_key[name][key] for key in keys], convention)
-            for score in COMPARED:
-                own, other = (known[name, keys].get(score) for name in (a, b))
-                if own is not None and other is not None and own.n == other.n:
-                    found[score][a, b] = _pair(own, other, -1 if score == SECONDS else 1)
+    found: Pairs = {}
+    for scores, is_covered in COVERED.items():
+        own = {name: {one.key[:3]: one for one in records if is_covered(one)} for name, records in answers.items()}
+        found |= _pairs_in(scores, own, convention)
+    return found
+
+
+def _pairs_in(scores: tuple[str, ...], answers: Mapping[str, Answers], convention: Convention) -> Pairs:
+    found: Pairs = {score: {} for score in scores}
+    known: dict[tuple[str, tuple[tuple[str, ...], ...]], dict[str, _Drawn]] = {}
+    for a, b in permutations(answers, 2):
+        keys = tuple(sorted(answers[a].keys() & answers[b].keys()))
+        if not keys:
+            continue
+        for name in (a, b):
+            if (name, keys) not in known:
+                known[name, keys] = _draw([answers[name][key] for key in keys], scores, convention)
+        own, other = known[a, keys], known[b, keys]
+        for score in own.keys() & other.keys():
+            found[score][a, b] = _pair(own[score], other[score], -1 if score == SECONDS else 1)
     return found
 
 
@@ -70,26 +82,13 @@ class _Drawn:
     n: int
 
 
-def _draw(records: Sequence[Record], convention: Convention) -> dict[str, _Drawn]:
-    """The scores of a method that these records have."""
-    statistics = {name: one for name, one in statistics_of(records, convention).items() if name in COMPARED}
-    timed = [record.no_target is not None and record.total_s is not None for record in records]
-    if any(timed):
-        statistics[SECONDS] = _median_where(records, timed)
-    statistics = {name: one for name, one in statistics.items() if one.n}
+def _draw(records: list[Record], scores: tuple[str, ...], convention: Convention) -> dict[str, _Drawn]:
+    """Those of the scores that some of these records count for."""
+    statistics = statistics_of(records, convention) | {SECONDS: median([record.total_s or 0.0 for record in records])}
+    statistics = {name: statistics[name] for name in scores if statistics[name].n}
     drawn = draws_of(statistics, [record.image for record in records])
     whole = np.ones((1, len(records)))
     return {name: _Drawn(float(one.of(whole)[0]), drawn[name], one.n) for name, one in statistics.items()}
-
-
-def _median_where(records: Sequence[Record], timed: Sequence[bool]) -> Statistic:
-    where = [index for index, is_timed in enumerate(timed) if is_timed]
-    inner = median([records[index].total_s or 0.0 for index in where])
-    return Statistic(lambda weights: _defined(inner, weights[:, where]), inner.n)
-
-
-def _defined(statistic: Statistic, weights: Array) -> Array:
-    return np.where(weights.sum(axis=1) > 0, statistic.of(weights), np.nan)
 
 
 def _pair(a: _Drawn, b: _Drawn, sign: int) -> Pair:

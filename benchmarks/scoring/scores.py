@@ -87,7 +87,8 @@ def against(
     """Compare a method with the reference on the samples that both have records of; None if there are none.
 
     times_s: median seconds per request for a mask, divided by the reference's. gIoU, dialogue: the score minus the
-    reference's. Intervals are paired: whatever makes a sample hard or slow for both cancels out.
+    reference's. Intervals are paired: whatever makes a sample hard or slow for both cancels out. A sample that only one
+    of them has a time or a score of is left out.
     """
     others = {record.key[:3]: record for record in reference}
     pairs = [(record, others[record.key[:3]]) for record in records if record.key[:3] in others]
@@ -100,8 +101,9 @@ def against(
     if timed:
         own_s, other_s, images = zip(*timed, strict=True)
         found |= bootstrap({"times_s": ratio(median(own_s), median(other_s))}, images)
-    if pairs:
-        a, b = (statistics_of(side, convention) for side in zip(*pairs, strict=True))
+    scored = [(own, other) for own, other in pairs if (own.union is None) == (other.union is None)]
+    if scored:
+        a, b = (statistics_of(side, convention) for side in zip(*scored, strict=True))
         statistics = {name: difference(a[name], b[name]) for name in COMPARED if a[name].n}
-        found |= bootstrap(statistics, [own.image for own, _ in pairs])
+        found |= bootstrap(statistics, [own.image for own, _ in scored])
     return found

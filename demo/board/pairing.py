@@ -1,5 +1,7 @@
 """Pairs of the methods in a view: who is significantly better, on the same requests of the same run."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from benchmarks.scoring.metrics import CONVENTIONS
@@ -30,9 +32,15 @@ def is_better(pairs: Pairs, score: str, a: str, b: str) -> bool:
     return pair is not None and pair.is_decided and (pair.probability or 0) > 0.5
 
 
+def are_compared(pairs: Pairs, score: str, label: str, labels: Iterable[str]) -> bool:
+    """Whether a method has a pair with each of the others; without one, nobody knows which is better."""
+    return all((label, other) in pairs.get(score, {}) for other in labels if other != label)
+
+
 def tied_with(pairs: Pairs, score: str, best: str, labels: list[str]) -> list[str]:
-    """Those of the labels that the best one is not significantly better than."""
-    return [label for label in labels if label != best and not is_better(pairs, score, best, label)]
+    """Those of the labels that the best one was compared with and is not significantly better than."""
+    found = pairs.get(score, {})
+    return [label for label in labels if (best, label) in found and not is_better(pairs, score, best, label)]
 
 
 def best_of(rows: pd.DataFrame, score: str, *, lowest: bool = False) -> "pd.Series[object]":

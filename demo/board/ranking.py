@@ -11,7 +11,7 @@ from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report_table import UNKNOWN, number
 from benchmarks.scoring.pairs import COMPARED, SECONDS, Pairs
 from demo.board.names import name_of
-from demo.board.pairing import is_better
+from demo.board.pairing import are_compared, is_better
 from demo.board.takeaways import score_of
 from demo.html import and_list
 
@@ -80,20 +80,21 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranks(rows: pd.DataFrame, pairs: Pairs) -> dict[str, int]:
-    """By label: one more than the number of methods that are significantly better. Without pairs, none."""
+    """By label: one more than the number of methods that are significantly better; only where all are compared."""
     score = score_of(rows)
-    labels = list(rows.loc[rows[score].notna(), "label"]) if pairs else []
-    return {label: 1 + sum(is_better(pairs, score, other, label) for other in labels) for label in labels}
+    labels = list(rows.loc[rows[score].notna(), "label"]) if pairs.get(score) else []
+    compared = [label for label in labels if are_compared(pairs, score, label, labels)]
+    return {label: 1 + sum(is_better(pairs, score, other, label) for other in labels) for label in compared}
 
 
 def best_cells(rows: pd.DataFrame, pairs: Pairs) -> set[tuple[str, str]]:
-    """(label, column) of the figures that nobody significantly beats, where somebody is beaten."""
+    """(label, column) of the figures that are compared with all and beaten by none, where somebody is beaten."""
     found = set()
     for score in COMPARED:
         labels = list(rows.loc[rows[score].notna(), "label"])
         best = [one for one in labels if not any(is_better(pairs, score, other, one) for other in labels)]
-        if pairs.get(score) and len(best) < len(labels):
-            found |= {(label, score) for label in best}
+        if len(best) < len(labels):
+            found |= {(label, score) for label in best if are_compared(pairs, score, label, labels)}
     return found
 
 
@@ -167,9 +168,16 @@ def _below(rows: pd.DataFrame, columns: Sequence[Column], best: set[tuple[str, s
         f"<p>* {escape(name_of('method', name))}: {escape(note)}.</p>" for name, note in of_methods.to_numpy()
     )
     return (
-        f'<div class="muted below"><p>{" ".join(notes)} {escape(_origin(rows))}</p>{_budgets(rows)}{stars}'
+        f'<div class="muted below"><p>{" ".join(notes)} {escape(_origin(rows))}</p>'
+        f"{_failures(rows)}{_budgets(rows)}{stars}"
         f"<details><summary>What the columns mean</summary><dl>{meanings}</dl></details></div>"
     )
+
+
+def _failures(rows: pd.DataFrame) -> str:
+    """How many answers of which method ended in an error, as HTML; empty without any."""
+    failed = [f"{row['label']} {row['errors']:.0f}" for _, row in rows.iterrows() if row["errors"] > 0]
+    return f"<p>Answers that ended in an error: {escape(', '.join(failed))}.</p>" if failed else ""
 
 
 def _budgets(rows: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ or line that cannot be read is named, and the rest is shown.
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -175,6 +176,7 @@ def _stored_report(folder: Path, n_records: int) -> dict[str, Any] | None:
 
 
 def _rows(run: Run) -> Iterable[dict[str, Any]]:
+    errors = Counter((one.dataset, one.split, one.label, one.kind) for one in run.records if one.status == "error")
     for row in run.report["rows"]:
         shared = _provenance(run, row)
         against = row["against_reference"] or {}
@@ -185,6 +187,7 @@ def _rows(run: Run) -> Iterable[dict[str, Any]]:
         for kind, own in row["kinds"].items():
             asked, scores = own["scores"]["gIoU"], own["scores"]["dialogue"]
             counts = {"n": asked["n"] if asked else 0, "questions": scores["n"] if scores else 0}
+            counts["errors"] = errors[row["dataset"], row["split"], row["method"], kind]
             yield shared | memory | _figures(own) | counts | {"kind": kind}
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmarks.scoring.pairs import SECONDS, Pair, Pairs
 from demo.board.filters import mixture
-from demo.board.pairing import best_of, tied_with
+from demo.board.pairing import are_compared, best_of, tied_with
 from demo.board.ranking import ranked
 from demo.board.takeaways import SEVERAL, seconds
 from demo.html import and_list
@@ -50,11 +50,13 @@ def _card(rows: pd.DataFrame, pairs: Pairs, score: str, title: str, unit: str) -
 def _lead(rows: pd.DataFrame, pairs: Pairs, score: str, label: str) -> str:
     """How certain the lead is, as the end of a sentence that begins with the method."""
     others = [one for one in rows.loc[rows[score].notna(), "label"] if one != label]
-    if not others or not pairs.get(score):
+    if not others:
         return ""
     tied = tied_with(pairs, score, label, others)
     if tied:
         return f" leads, but not significantly: {and_list(tied)} may be as good."
+    if not are_compared(pairs, score, label, others):
+        return ""
     better = "faster" if score == SECONDS else "better"
     return f" is significantly {better} than {'the other' if len(others) == 1 else f'all {len(others)} others'}."
 

@@ -1,6 +1,7 @@
 """Pairs against a loop over draws, and verdicts that overlapping intervals would miss."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,19 @@ def test_only_common_samples_count() -> None:
     assert pair.difference.n == 4
     assert pair.difference.value == pytest.approx(0.4)
     assert compare_pairs({"a": a[:4], "b": [answer(9, 1.0)]}, OURS)["gIoU"] == {}
+
+
+def test_a_crash_leaves_out_its_own_sample_and_no_other() -> None:
+    """Of the seconds where an answer was not timed, of the scores where the annotation could not be read."""
+    a, b = ([answer(n, iou, total_s) for n in range(8)] for iou, total_s in ((0.9, 0.1), (0.2, 0.5)))
+    untimed: dict[str, Any] = {"status": "error", "error": "It broke.", "total_s": None}
+    a[1], b[2], b[3] = replace(a[1], **untimed), replace(b[2], **untimed), replace(b[3], **untimed)
+    a[4] = replace(a[4], **untimed | {"intersection": None, "union": None, "predicted": None})
+    pairs = compare_pairs({"a": a, "b": b}, OURS)
+    faster, better = pairs[SECONDS]["a", "b"], pairs["gIoU"]["a", "b"]
+    assert (faster.difference.n, faster.difference.value, faster.probability) == (4, pytest.approx(-0.4), 1.0)
+    assert (better.difference.n, better.difference.value) == (7, pytest.approx((0.9 * 6 - 0.2 * 5) / 7))
+    assert compare_pairs({"a": a[:1], "b": b[2:3]}, OURS)[SECONDS] == {}
 
 
 def test_fewer_seconds_are_better() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.scoring.intervals import Interval
-from benchmarks.scoring.pairs import Pair
+from benchmarks.scoring.pairs import Pair, Pairs
 from demo.board import plots, takeaways
 from demo.board.filters import Filters, rows_of, samples_of, with_labels
 from demo.board.paradigms import ALL_MASK, OTHER, PATCH_TEXT, POLYGON, paradigm_of
@@ -139,6 +139,12 @@ def test_the_verdict_is_by_pairs_not_by_overlap(low: float, words: str) -> None:
     rows = table(label=["fast", "slow"], gIoU=[0.795, 0.8], dialogue=[None, None], **{"median s": [0.078, 1.4]})
     pair = Pair(Interval(0.005, low, 0.009, 9), 0.96)
     assert takeaways.verdict(rows, {"gIoU": {("slow", "fast"): pair}}) == f"fast is the fastest (78 ms). {words}"
+
+
+@pytest.mark.parametrize("pairs", [{}, {"gIoU": {}, "dialogue": {}}])
+def test_without_pairs_nothing_is_said_to_be_even(pairs: Pairs) -> None:
+    rows = table(label=["fast", "slow"], gIoU=[0.2, 0.8], dialogue=[None, None], **{"median s": [0.078, 1.4]})
+    assert takeaways.verdict(rows, pairs) == "fast is the fastest (78 ms). slow has the highest gIoU, 0.80."
 
 
 def test_there_is_no_verdict_over_different_workloads() -> None:

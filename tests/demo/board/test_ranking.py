@@ -12,7 +12,7 @@ from benchmarks.scoring.intervals import Interval
 from benchmarks.scoring.pairs import Pair, Pairs
 from demo.board.filters import Filters, rows_of, with_labels
 from demo.board.names import method_name, name_of
-from demo.board.pairing import pairs_of
+from demo.board.pairing import pairs_of, tied_with
 from demo.board.ranking import COLUMNS, best_cells, ranking_html, ranks
 from demo.board.results import Results
 from demo.board.takeaways import SEVERAL
@@ -45,6 +45,7 @@ def undecided(difference: float, probability: float) -> Pair:
 THREE = pd.DataFrame(
     {"label": ["c", "b", "a"], "gIoU": [0.2, 0.69, 0.7], "dialogue": [None] * 3, "median s": [1, 2, 3]}
 )
+FIXED = {"dataset": "x", "data": "x", "split": "x", "n": 9, "questions": 9, "seed": 0, "hardware": "x", "threads": 1}
 PAIRS: Pairs = {
     "gIoU": {
         ("a", "b"): undecided(0.01, 0.6), ("b", "a"): undecided(-0.01, 0.4), ("a", "c"): decided(0.5),
@@ -55,7 +56,29 @@ PAIRS: Pairs = {
 
 def test_methods_that_tie_share_a_rank() -> None:
     assert ranks(THREE, PAIRS) == {"a": 1, "b": 1, "c": 3}
-    assert ranks(THREE, {}) == {}
+    assert ranks(THREE, {}) == ranks(THREE, {"gIoU": {}}) == {}
+
+
+def test_who_was_not_compared_has_no_rank_is_not_bold_and_no_tie() -> None:
+    """Of a and b nothing is known: they may have no sample in common."""
+    apart: Pairs = {"gIoU": {key: pair for key, pair in PAIRS["gIoU"].items() if "c" in key}}
+    rows = THREE.assign(**{"cIoU": None, "P@0.5": None})
+    assert ranks(THREE, apart) == {"c": 3}
+    assert best_cells(rows, apart) == set()
+    assert tied_with(apart, "gIoU", "a", ["a", "b", "c"]) == []
+    only = rows.assign(**FIXED)
+    assert "a</b></p>" in headline_html(only, apart)  # better than c, but than b?
+    assert "a</b></p>" in headline_html(only, {"gIoU": {}})
+    assert "a</b> is significantly better than the other.</p>" in headline_html(only[only["label"] != "b"], apart)
+
+
+def test_answers_that_ended_in_an_error_are_counted_below_the_table(results: Results) -> None:
+    rows, pairs = view(results)
+    assert "error" not in ranking_html(rows, pairs)
+    rows["errors"] = rows["method"].map({"stamp": 3, "polygon": 1, "patch_text": 0})
+    said = {f"Polygon text {1}", f"STAMP {3}"}
+    (found,) = re.findall(r"Answers that ended in an error: (.*?)\.<", ranking_html(rows, pairs))
+    assert set(found.split(", ")) == said
 
 
 def test_bold_is_what_nobody_beats_beyond_chance() -> None:
@@ -116,8 +139,7 @@ def test_headlines_name_the_best_and_how_sure_that_is(results: Results) -> None:
     best = rows.loc[rows["gIoU"].idxmax()]
     assert f"{best['gIoU']:.2f} <small>mean IoU (gIoU)</small>" in html
     assert html.count('class="headline"') == 3
-    only = THREE.assign(dataset="x", data="x", split="x", n=9, hardware="x", threads=1)
-    said = unescape(headline_html(only, PAIRS))
+    said = unescape(headline_html(THREE.assign(**FIXED), PAIRS))
     assert "a</b> leads, but not significantly: b may be as good." in said
 
 

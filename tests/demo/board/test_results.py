@@ -1,6 +1,7 @@
 """Run folders become rows and samples that say what the benchmark's own report says; what is broken is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,18 @@ def test_a_row_of_one_kind_is_scored_from_the_records_of_that_kind(root: Path) -
     assert found is not None
     assert (row["gIoU"], row["n"]) == (found.value, len(own))
     assert row["median s"] == cost_of(own).median_s
+
+
+def test_errors_are_counted_in_every_row(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    records, _ = records_of(folder)
+    first = next(record for record in records if record.kind == "segment")
+    failed = replace(first, status="error", error="It broke.")
+    (folder / "records.jsonl").write_text("".join((failed if one is first else one).to_line() for one in records))
+    (folder / "report.json").unlink()
+    rows = read_results(tmp_path / "results").rows
+    found = rows[(rows["method"] == first.label) & (rows["split"] == first.split)].set_index("kind")["errors"]
+    assert dict(found) == {"all": 1, "segment": 1, "segment_absent": 0, "count": 0, "exists": 0}
 
 
 def test_samples_have_the_iou_of_their_record(root: Path) -> None:
