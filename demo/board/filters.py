@@ -13,7 +13,10 @@ from demo.board.results import ALL, Results
 from demo.html import and_list
 
 #: What a row asks of the methods; rows that differ in one of these are not comparable.
-WORKLOAD = {"dataset": "datasets", "data": "versions of the data", "split": "splits", "n": "numbers of samples"}
+WORKLOAD = {
+    "dataset": "datasets", "data": "versions of the data", "split": "splits", "n": "numbers of samples",
+    "questions": "numbers of questions", "seed": "draws of samples",
+}  # fmt: skip
 #: What the times were measured on.
 MACHINE = {"hardware": "machines", "threads": "numbers of threads"}
 
@@ -138,9 +141,9 @@ def _filtered(filters: Filters, frame: pd.DataFrame) -> pd.DataFrame:
 def mixture(rows: pd.DataFrame) -> str:
     """A sentence that says which rows are not comparable, and why; empty if all are.
 
-    A method that was not asked for masks, such as the backbone, is shown for its dialogue scores.
+    A method that was not asked for masks, such as the backbone, is shown for its dialogue scores, and the reverse.
     """
-    rows = rows.assign(n=rows["n"].replace(0, rows["n"].max()))
+    rows = rows.assign(**{name: rows[name].replace(0, rows[name].max()) for name in ("n", "questions")})
     work = [words for name, words in WORKLOAD.items() if rows[name].nunique(dropna=False) > 1]
     machine = [words for name, words in MACHINE.items() if rows[name].nunique(dropna=False) > 1]
     parts = []

@@ -207,7 +207,7 @@ def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
             "data": about["dataset"]["sha256"][:12],
             "commit": last.get("commit"),
             "date": last.get("date"),
-            "seed": about["config"]["seed"],
+            "seed": None if about["config"].get("limit") is None else about["config"]["seed"],  # else it draws nothing
         }
     names = {name: row[name] for name in ("dataset", "split", "method", "precision", "note")}
     return {"run": run.name, "paradigm": paradigm_of(label).name, **names, **facts, **known}

@@ -98,8 +98,8 @@ def test_rows_and_samples_of_a_view(results: Results) -> None:
 
 
 def row(**changes: object) -> dict[str, object]:
-    base = {"dataset": "scenes", "data": "abc", "split": "known", "n": 5, "hardware": "cpu", "threads": 1}
-    return {**base, "run": "r", "method": "stamp", **changes}
+    base = {"dataset": "scenes", "data": "abc", "split": "known", "n": 5, "questions": 4, "seed": 0, "hardware": "cpu"}
+    return {**base, "threads": 1, "run": "r", "method": "stamp", **changes}
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,9 @@ def row(**changes: object) -> dict[str, object]:
         ({"split": "style"}, "different splits, so their scores and seconds cannot be compared"),
         ({"n": 6}, "different numbers of samples"),
         ({"n": 0}, None),  # a method that is only asked questions
+        ({"questions": 3}, "different numbers of questions"),
+        ({"questions": 0}, None),
+        ({"seed": 1}, "different draws of samples"),
         ({"data": "def"}, "different versions of the data"),
         ({"hardware": "gpu"}, "different machines, so their seconds cannot be compared"),
         ({"threads": 2, "split": "style"}, "different numbers of threads"),

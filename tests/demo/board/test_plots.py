@@ -29,6 +29,7 @@ def table(**columns: Any) -> pd.DataFrame:
     """Rows of one workload with the given columns."""
     length = len(next(iter(columns.values())))
     fixed = {"dataset": "scenes", "data": "x", "split": "known", "n": 9, "hardware": "cpu", "threads": 1}
+    fixed |= {"questions": 9, "seed": 0}
     frame = pd.DataFrame({**{name: [value] * length for name, value in fixed.items()}, **columns})
     for name in ("gIoU", "dialogue"):
         if name in frame and f"{name} low" not in frame:

@@ -71,6 +71,16 @@ def test_a_row_of_one_kind_is_scored_from_the_records_of_that_kind(root: Path) -
     assert row["median s"] == cost_of(own).median_s
 
 
+def test_a_seed_that_draws_nothing_is_none(tmp_path: Path) -> None:
+    """Two runs of all samples have the same ones, whatever their seeds."""
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    about = json.loads((folder / "run.json").read_text())
+    assert set(read_results(tmp_path / "results").rows["seed"]) == {None}
+    (folder / "run.json").write_text(json.dumps(about | {"config": about["config"] | {"limit": 12, "seed": 7}}))
+    (folder / "report.json").unlink()
+    assert set(read_results(tmp_path / "results").rows["seed"]) == {7}
+
+
 def test_errors_are_counted_in_every_row(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
     records, _ = records_of(folder)
