@@ -26,9 +26,11 @@ from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
 from benchmarks.scoring.scores import SCORES, overlaps_of
 from benchmarks.studies.throughput import SUMMARY_FILE
+from demo.board.incomplete import gaps
 from demo.board.paradigms import paradigm_of
 from demo.board.run_shapes import check_report
 from demo.board.throughput import read_throughput
+from demo.html import and_list
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +130,8 @@ def read_results(root: Path) -> Results:
         problems += [f"{folder.name}: {problem}; it is left out." for problem in run.report["problems"]]
         if run.about is None:
             problems.append(f"{folder.name} has no {RUN_FILE}: what it was measured with is unknown.")
-        elif missing := [label for label in run.about["config"]["methods"] if not _has(run, label)]:
-            problems.append(f"{folder.name} has no record of {', '.join(missing)}.")
+        elif missing := gaps(run.records, run.about):
+            problems.append(f"{folder.name} has {and_list(missing)}.")
     try:
         throughput = read_throughput(root)
     except ValueError as error:
@@ -138,10 +140,6 @@ def read_results(root: Path) -> Results:
     curves, unread = read_curves(curve_files())
     problems += [f"{problem}; it is left out." for problem in unread]
     return Results(tuple(runs), tuple(problems), throughput, tuple(curves))
-
-
-def _has(run: Run, label: str) -> bool:
-    return any(record.label == label for record in run.records)
 
 
 def _plain(error: Exception, root: Path) -> str:

@@ -77,10 +77,13 @@ class _Config(_Shape):
     splits: list[str]
     methods: list[str]
     seed: int | None
+    limit: int | None = None
+    kinds: list[str] | None = None
 
 
 class _Dataset(_Shape):
     sha256: str
+    samples: int | None = None
 
 
 class _Method(_Shape):
