@@ -19,7 +19,7 @@ from benchmarks.datasets.sample import DatasetError, QuestionSample, Sample
 from benchmarks.instruments import wait_for
 from benchmarks.methods.method import Method, Prediction, TalksOnly
 from benchmarks.running.judging import Judgement, judge, judge_unread
-from benchmarks.scoring.records import Key, Record, Status
+from benchmarks.scoring.records import Key, Record, Status, encodable
 from stamp.pictures.masks import encode_rle
 
 
@@ -147,4 +147,4 @@ def _record(
 
 def _sentence(error: Exception) -> str:
     """Errors meant for people unchanged; others with their class name."""
-    return str(error) if isinstance(error, DatasetError) else f"{type(error).__name__}: {error}"
+    return encodable(str(error) if isinstance(error, DatasetError) else f"{type(error).__name__}: {error}")

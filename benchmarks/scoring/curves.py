@@ -35,7 +35,7 @@ class CurveAnswer:
     score: float
 
     def __post_init__(self) -> None:
-        if type(self.pictures) is not int or self.pictures < 0:
+        if type(self.pictures) is not int or not 0 <= self.pictures < 2**63:
             raise ValueError(f"pictures must be a number from 0 on, got {self.pictures!r:.60}")
         if not isinstance(self.picture, str):
             raise ValueError(f"picture must be a text, got {self.picture!r:.60}")

@@ -24,6 +24,8 @@ COMPRESSED_FILE = "records.jsonl.gz"
 #: Fields that records of earlier versions do not have.
 LATER_FIELDS = frozenset(("confidence",))
 _RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl|records\.jsonl\.gz", re.ASCII)
+#: Python reads these from JSON and from file names of another encoding, but cannot write them.
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T")
 Status = Literal["ok", "invalid", "error"]
@@ -117,11 +119,18 @@ _RLE_HINTS = get_type_hints(Rle)
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value has an annotated type; True is not a number, and numbers must be finite."""
-    if hint in (str, int, bool, NoneType):
+    """Whether a JSON value has an annotated type, and can be put into a table and a page.
+
+    True is not a number; numbers must be finite, and integers have 64 bits; a text has no halves of characters.
+    """
+    if hint in (bool, NoneType):
         return type(value) is hint
+    if hint is str:
+        return type(value) is str and not _HALF_CHARACTER.search(value)
+    if hint is int:
+        return type(value) is int and abs(value) < 2**63
     if hint is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        return _fits(value, int) or (type(value) is float and math.isfinite(value))
     if hint is Rle:
         return (
             isinstance(value, dict)
@@ -134,6 +143,11 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is dict:
         return isinstance(value, dict) and all(_fits(k, inner[0]) and _fits(v, inner[1]) for k, v in value.items())
     return value in inner if origin is Literal else any(_fits(value, one) for one in inner)
+
+
+def encodable(text: str) -> str:
+    """The text with halves of characters as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def read_records(paths: Iterable[Path]) -> tuple[list[Record], list[str]]:

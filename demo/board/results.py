@@ -9,6 +9,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -23,7 +24,7 @@ from benchmarks.reporting.report_table import sizes_mb
 from benchmarks.running.run_file import RUN_FILE
 from benchmarks.scoring.curves import CurvePoint, curve_files, read_curves
 from benchmarks.scoring.metrics import CONVENTIONS
-from benchmarks.scoring.records import RECORDS_FILE, Record, record_files, records_of
+from benchmarks.scoring.records import RECORDS_FILE, Record, encodable, record_files, records_of
 from benchmarks.scoring.scores import SCORES, overlaps_of
 from benchmarks.studies.throughput import SUMMARY_FILE
 from demo.board.incomplete import gaps
@@ -118,20 +119,21 @@ def read_results(root: Path) -> Results:
         return Results(problems=("There is no folder of results; name one with --results.",))
     runs, problems = [], []
     for folder in [root, *sorted(path for path in root.iterdir() if path.is_dir())]:
-        if not record_files(folder) and not (folder / RECORDS_FILE).exists():
-            continue
+        name = encodable(folder.name)
         try:
+            if not record_files(folder) and not (folder / RECORDS_FILE).exists():
+                continue
             run = _read_run(folder)
         except Exception as error:  # whatever a file holds: one bad folder must not hide the others
             log.warning("%s cannot be shown", folder, exc_info=True)
-            problems.append(f"{folder.name} cannot be shown: {_plain(error, root)[:200]}")
+            problems.append(f"{name} cannot be shown: {_plain(error, root)[:200]}")
             continue
         runs.append(run)
-        problems += [f"{folder.name}: {problem}; it is left out." for problem in run.report["problems"]]
+        problems += [f"{name}: {problem}; it is left out." for problem in run.report["problems"]]
         if run.about is None:
-            problems.append(f"{folder.name} has no {RUN_FILE}: what it was measured with is unknown.")
+            problems.append(f"{name} has no {RUN_FILE}: what it was measured with is unknown.")
         elif missing := gaps(run.records, run.about):
-            problems.append(f"{folder.name} has {and_list(missing)}.")
+            problems.append(f"{name} has {and_list(missing)}.")
     try:
         throughput = read_throughput(root)
     except ValueError as error:
@@ -144,7 +146,7 @@ def read_results(root: Path) -> Results:
 
 def _plain(error: Exception, root: Path) -> str:
     """The message without this machine's paths."""
-    return str(error).replace(f"{root}/", "")
+    return encodable(str(error).replace(f"{root}/", ""))
 
 
 def _read_run(folder: Path) -> Run:
@@ -155,7 +157,7 @@ def _read_run(folder: Path) -> Run:
     if report is None:
         report = make_report(folder, CONVENTION)
         check_report(report)
-    return Run(folder.name, tuple(records), report)
+    return Run(encodable(folder.name), tuple(records), report)
 
 
 def _stored_report(folder: Path, n_records: int) -> dict[str, Any] | None:
@@ -280,7 +282,10 @@ class ResultStore:
             return self._results
 
     def _files(self) -> list[tuple[str, int, int]]:
-        """Name, time and size of each file that is read."""
+        """Name, time and size of each file that is read. A file may vanish, and a link may lead nowhere."""
         found = [path for pattern in ("*.json*", "*/*.json*") for path in self.root.glob(pattern)]
-        found += curve_files().values()
-        return [(str(path), (about := path.stat()).st_mtime_ns, about.st_size) for path in sorted(found)]
+        state = []
+        for path in sorted([*found, *curve_files().values()]):
+            with suppress(OSError):
+                state.append((str(path), (about := path.stat()).st_mtime_ns, about.st_size))
+        return state

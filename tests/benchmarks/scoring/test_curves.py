@@ -82,6 +82,7 @@ def test_an_answer_that_was_given_again_counts_once(tmp_path: Path) -> None:
         ("{}", "fields missing: pictures, picture, kind, question, score"),
         ({"pictures": -1}, "pictures must be a number from 0 on, got -1"),
         ({"pictures": True}, "pictures must be a number from 0 on, got True"),
+        ({"pictures": 2**63}, "pictures must be a number from 0 on, got 9223372036854775808"),
         ({"picture": 1}, "picture must be a text"),
         ({"kind": "words"}, "kind must be mask or question, got 'words'"),
         ({"kind": ["mask"]}, "kind must be mask or question"),

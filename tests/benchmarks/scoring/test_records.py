@@ -169,6 +169,24 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("union", 2**63), ("order", -(2**63)), ("total_s", 10**400), ("total_s", 2**63), ("phases_s", {"m": 10**400}),
+        ("masks", [{"size": [2**63, 1], "counts": ""}]), ("prompt", "segment \ud800"), ("phases_s", {"\udfff": 0.1}),
+        ("masks", [{"size": [1, 1], "counts": "\ud800"}]),
+    ],
+)  # fmt: skip
+def test_what_no_table_and_no_page_can_hold_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    """Integers of more than 64 bits, and halves of characters: the line is named and the others are read."""
+    content = json.loads(MASK.to_line()) | {name: value}
+    (tmp_path / "records.jsonl").write_text(f"{json.dumps(content)}\n{QUESTION.to_line()}")
+    records, (problem,) = records_of(tmp_path)
+    assert records == [QUESTION]
+    assert problem.startswith(f"records.jsonl, line 1: {name} must be ")
+    problem.encode()
+
+
 def test_records_of_earlier_versions_are_read() -> None:
     """They have no confidence; every other field is needed."""
     content = json.loads(MASK.to_line())

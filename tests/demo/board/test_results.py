@@ -1,8 +1,10 @@
 """Run folders become rows and samples that say what the benchmark's own report says; what is broken is named."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -10,6 +12,9 @@ from benchmarks.reporting.report_table import megabytes, number
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import records_of
 from benchmarks.scoring.scores import SCORES, cost_of, scores_of
+from demo.board.dashboard import board_view
+from demo.board.export import to_csv
+from demo.board.filters import Filters, from_query
 from demo.board.results import ALL, RESULTS, ResultStore, read_results
 from tests.demo.runs import report_of, spoil_line, write_run
 
@@ -168,6 +173,51 @@ def test_no_folder_and_no_runs_are_empty(tmp_path: Path) -> None:
 
 def test_the_committed_folder_can_be_read() -> None:
     assert read_results(RESULTS).problems == ()
+
+
+def test_a_file_that_comes_and_goes_or_leads_nowhere_breaks_nothing(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", tmp_path / "data")
+    (tmp_path / "dangling").mkdir()
+    (tmp_path / "dangling" / "records.jsonl").symlink_to("nowhere")
+    (tmp_path / "throughput.json").symlink_to("nowhere")
+    (folder / ".report.json.tmp").symlink_to("gone")
+    store = ResultStore(tmp_path)
+    assert [run.name for run in store.get().runs] == ["run"]
+    assert store.get() is store.get()
+    (tmp_path / "dangling" / "records.jsonl").unlink()
+    (tmp_path / "dangling" / "records.jsonl").symlink_to(folder / "records.jsonl")
+    assert [run.name for run in store.get().runs] == ["dangling", "run"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "run", tmp_path / "data")
+    (tmp_path / "shut").mkdir()
+    whole = Path.exists
+
+    def exists(path: Path) -> bool:
+        if path.parent.name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    results = read_results(tmp_path)
+    assert [run.name for run in results.runs] == ["run"]
+    assert results.problems == ("shut cannot be shown: [Errno 13] Permission denied: 'shut/records.jsonl'",)
+
+
+def test_a_folder_with_a_name_of_another_encoding_is_shown(tmp_path: Path) -> None:
+    """Its name is readable, in links and downloads too."""
+    write_run(tmp_path / "run", tmp_path / "data").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    (tmp_path / os.fsdecode(b"t\xe9")).mkdir()
+    (tmp_path / os.fsdecode(b"t\xe9") / "records.jsonl").write_text("nothing\n")
+    results = read_results(tmp_path)
+    assert [run.name for run in results.runs] == ["caf\\udce9"]
+    (problem,) = results.problems
+    assert problem.startswith("t\\udce9 cannot be shown: ")
+    filters = Filters(run="caf\\udce9")
+    assert from_query(parse_qs(filters.query()), results) == (filters, [])
+    assert b"caf\\udce9" in to_csv(results.rows).encode()
+    assert str(board_view(results, filters, [])).encode()
 
 
 def test_results_are_read_once_until_a_file_changes(tmp_path: Path) -> None:
