@@ -16,7 +16,8 @@ from demo.background import batches
 from demo.board.library import NO_DATA, Library
 from demo.board.live import BUSY, CAP_S, NOT_LOADED, Deadline, MethodPool, Refused
 from demo.board.names import method_name
-from demo.board.results import ALL, CONVENTION, Results
+from demo.board.results import ALL, Results
+from demo.board.stored_report import CONVENTION
 from demo.html import literal
 
 if TYPE_CHECKING:

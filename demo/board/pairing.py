@@ -8,7 +8,8 @@ from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.pairs import Pairs, compare_pairs
 from benchmarks.scoring.records import Record
 from demo.board.filters import Filters, mixture
-from demo.board.results import ALL, CONVENTION, Results
+from demo.board.results import ALL, Results
+from demo.board.stored_report import CONVENTION
 
 
 def pairs_of(results: Results, filters: Filters, rows: pd.DataFrame) -> Pairs:

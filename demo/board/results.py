@@ -4,7 +4,6 @@ Every figure comes from `benchmarks.reporting.report`, and from `benchmarks.scor
 or line that cannot be read is named, and the rest is shown.
 """
 
-import json
 import logging
 import threading
 from collections import Counter
@@ -19,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.budget import BUDGET_FIELDS
-from benchmarks.reporting.report import REPORT_FILE, make_report
+from benchmarks.reporting.report import make_report
 from benchmarks.reporting.report_table import sizes_mb
 from benchmarks.running.run_file import RUN_FILE
 from benchmarks.scoring.curves import CurvePoint, curve_files, read_curves
@@ -30,6 +29,7 @@ from benchmarks.studies.throughput import SUMMARY_FILE
 from demo.board.incomplete import gaps
 from demo.board.paradigms import paradigm_of
 from demo.board.run_shapes import check_report
+from demo.board.stored_report import CONVENTION, stored_report
 from demo.board.throughput import read_throughput
 from demo.html import and_list
 
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 #: The kind of a row that covers all kinds of requests together.
 ALL = "all"
-CONVENTION = "ours"
 #: The backbone's dialogue score, and how mask training changed it; over all questions.
 BEFORE = {"dialogue before": "dialogue", "dialogue change": "change"}
 
@@ -153,23 +152,11 @@ def _read_run(folder: Path) -> Run:
     records, _ = records_of(folder)
     if not records:
         raise ValueError("no line of its records can be read.")
-    report = _stored_report(folder, len(records))
+    report = stored_report(folder, records)
     if report is None:
         report = make_report(folder, CONVENTION)
         check_report(report)
     return Run(encodable(folder.name), tuple(records), report)
-
-
-def _stored_report(folder: Path, n_records: int) -> dict[str, Any] | None:
-    """`report.json` where it is about all these records; `benchmarks report --check` compares figure by figure."""
-    try:
-        report = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
-        check_report(report)
-        counted = sum(row["requests_for_masks"] + row["questions"] for row in report["rows"])
-        is_whole = counted == n_records and report["convention"] == CONVENTION and not report["problems"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return dict(report) if is_whole else None
 
 
 # -- rows ------------------------------------------------------------------------------------------------------

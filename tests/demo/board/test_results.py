@@ -2,15 +2,18 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
+from benchmarks.reporting.report import make_report
 from benchmarks.reporting.report_table import megabytes, number
 from benchmarks.scoring.metrics import CONVENTIONS
-from benchmarks.scoring.records import records_of
+from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import SCORES, cost_of, scores_of
 from demo.board.dashboard import board_view
 from demo.board.export import to_csv
@@ -128,6 +131,43 @@ def test_a_broken_report_is_made_again(tmp_path: Path, text: str) -> None:
     again = read_results(tmp_path / "results")
     assert again.problems == ()
     assert again.rows.drop(columns="phases").equals(rows.drop(columns="phases"))
+
+
+def worse(record: Record) -> Record:
+    return replace(record, intersection=0, predicted=0) if record.intersection else record
+
+
+STALE: dict[str, Callable[[Path], Any]] = {
+    "scores": lambda folder: rewrite(folder, worse),
+    "seconds": lambda folder: rewrite(folder, lambda record: replace(record, total_s=9.0)),
+    "methods": lambda folder: rewrite(folder, lambda record: replace(record, variant="x")),
+    "settings": lambda folder: (folder / "run.json").write_text(
+        (folder / "run.json").read_text().replace("a test machine", "another machine")
+    ),
+    "memory": lambda folder: (folder / "memory.json").write_text('{"stamp": {"weights_bytes": 7, "peak_bytes": 9}}'),
+}
+
+
+def rewrite(folder: Path, change: Callable[[Record], Record]) -> None:
+    lines = [change(record).to_line() for record in records_of(folder)[0]]
+    (folder / "records.jsonl").write_text("".join(lines))
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_a_report_of_other_records_or_settings_is_made_again(tmp_path: Path, name: str) -> None:
+    """The number of records is the same."""
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    STALE[name](folder)
+    (run,) = read_results(tmp_path / "results").runs
+    assert run.report == json.loads(json.dumps(make_report(folder)))
+    assert run.report != report_of(folder)
+
+
+def test_a_report_of_these_records_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.board.results.make_report", None)
+    write_run(tmp_path / "results" / "run", tmp_path / "data")
+    for folder in (tmp_path / "results", RESULTS):
+        assert read_results(folder).problems == ()
 
 
 def test_a_broken_run_leaves_the_others(tmp_path: Path) -> None:
