@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.datasets import SCENES_ROOT
 from benchmarks.datasets.scenes import SCENES_FILE, read_scene_lines
 from benchmarks.reporting.report_table import interval, markdown
-from benchmarks.scoring.intervals import bootstrap, difference, mean
+from benchmarks.scoring.intervals import Interval, bootstrap, difference, mean
 from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import iou_of
 from stamp.labels import SEG, find_names
@@ -49,8 +49,8 @@ def target_ious(record: Record, scene: dict[str, Any]) -> Targets:
     return found
 
 
-def study_targets(records: Sequence[Record], scenes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By method: n targets, IoU per target, its difference from the first method's, and IoU of the joint masks.
+def study_targets(records: Sequence[Record], scenes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Interval]]:
+    """By method: IoU per target, IoU of the joint masks, and the differences of both from the first method's.
 
     Over the requests that every method has answered; a run's first method with `<|seg|>` is the reference. Raises
     ValueError if there is no such request.
@@ -65,19 +65,26 @@ def study_targets(records: Sequence[Record], scenes: dict[str, dict[str, Any]]) 
     for label, own in answers.items():
         for sample in common:
             ious[label] |= target_ious(own[sample], scenes[sample.rpartition("-e")[0]])
-    reference = next(iter(ious))
-    keys = list(ious[reference])
-    of_method = {label: mean([own[key] for key in keys]) for label, own in ious.items()}
-    statistics = of_method | {f"- {label}": difference(one, of_method[reference]) for label, one in of_method.items()}
-    intervals = bootstrap(statistics, [sample.rpartition("-e")[0] for sample, _ in keys])
+    keys = list(next(iter(ious.values())))
+    each = _compared({label: [own[key] for key in keys] for label, own in ious.items()}, [sample for sample, _ in keys])
+    joint = _compared({label: [iou_of(own[sample]) for sample in common] for label, own in answers.items()}, common)
     return {
         label: {
-            "each": intervals[label],
-            "difference": intervals[f"- {label}"],
-            "joint": sum(iou_of(answers[label][sample]) for sample in common) / len(common),
+            "each": each[label],
+            "difference": each[f"- {label}"],
+            "joint": joint[label],
+            "joint difference": joint[f"- {label}"],
         }
         for label in ious
     }
+
+
+def _compared(values: dict[str, list[float]], samples: Sequence[str]) -> dict[str, Interval]:
+    """Each method's mean by its label, and by "- LABEL" its difference from the first method's."""
+    means = {label: mean(own) for label, own in values.items()}
+    first = next(iter(means.values()))
+    differences = {f"- {label}": difference(own, first) for label, own in means.items()}
+    return bootstrap(means | differences, [sample.rpartition("-e")[0] for sample in samples])
 
 
 def targets_of_run(folder: Path, root: Path | None = None) -> str:
@@ -90,14 +97,17 @@ def targets_of_run(folder: Path, root: Path | None = None) -> str:
         raise ValueError(f"{len(problems)} lines of {folder} cannot be read, the first: {problems[0]}")
     scenes = {scene["id"]: scene for _, scene in read_scene_lines((root or SCENES_ROOT) / SCENES_FILE)}
     rows = study_targets(records, scenes)
+    minus = f"minus {next(iter(rows))}"
     lines = [
         [
             label,
             str(one["each"].n),
             interval(asdict(one["each"])),
-            interval(asdict(one["difference"])),
-            f"{one['joint']:.3f}",
+            interval(asdict(one["difference"]), sign="+"),
+            str(one["joint"].n),
+            interval(asdict(one["joint"])),
+            interval(asdict(one["joint difference"]), sign="+"),
         ]
         for label, one in rows.items()
     ]
-    return markdown(["method", "targets", "IoU per target", f"minus {next(iter(rows))}", "joint gIoU"], lines, words=1)
+    return markdown(["method", "targets", "IoU per target", minus, "requests", "joint gIoU", minus], lines, words=1)

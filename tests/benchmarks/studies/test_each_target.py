@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.scoring.records import Record
+from benchmarks.scoring.scores import iou_of
 from benchmarks.studies.each_target import study_targets, target_ious, wanted_objects
 from stamp.pictures.masks import Rle, encode_rle
 
@@ -79,8 +80,25 @@ def test_methods_are_compared_on_the_same_requests() -> None:
         {"known-0003": SCENE, "known-0004": other},
     )
     assert list(rows) == ["stamp", "stamp_shared"]
-    assert [(one["each"].n, one["each"].value, one["joint"]) for one in rows.values()] == [(2, 1.0, 1.0), (2, 0.5, 1.0)]
+    assert [(one["each"].n, one["each"].value) for one in rows.values()] == [(2, 1.0), (2, 0.5)]
     assert [one["difference"].value for one in rows.values()] == [0.0, -0.5]
+    assert [(one["joint"].n, one["joint"].value) for one in rows.values()] == [(1, 1.0), (1, 1.0)]
+    assert [one["joint difference"].value for one in rows.values()] == [0.0, 0.0]
+
+
+def test_joint_masks_are_compared_request_by_request() -> None:
+    other = SCENE | {"id": "known-0004"}
+    half = record("stamp_shared", [CAT, CAT], sample="known-0004-e1")
+    rows = study_targets(
+        [record("stamp", [CAT, DOG]), record("stamp", [CAT, DOG], sample="known-0004-e1"),
+         record("stamp_shared", [CAT, DOG]), half],
+        {"known-0003": SCENE, "known-0004": other},
+    )  # fmt: skip
+    alone = iou_of(half)
+    assert 0 < alone < 1
+    joint = rows["stamp_shared"]["joint difference"]
+    assert (joint.n, joint.value) == (2, pytest.approx((alone - 1) / 2))
+    assert (joint.low, joint.high) == (pytest.approx(alone - 1), pytest.approx(0))
 
 
 def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +109,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     first, second = capsys.readouterr().out.splitlines()[2:]
     assert first.startswith("| stamp | 2 | 1.000 ")
     assert second.startswith("| stamp_shared | 2 | 0.750 ")
-    assert second.endswith(" | 1.000 |")
+    assert second.endswith(" | 1 | 1.000 | +0.000 |")
     (tmp_path / "records.jsonl").write_text(replace(lines[0], kind="segment").to_line())
     assert main(["each", str(tmp_path), "--root", str(tmp_path)]) == 2
     assert "no answers with <|seg|>" in capsys.readouterr().err
