@@ -142,7 +142,7 @@ def test_a_signal_leaves_no_half_step(
     original = torch.optim.Muon.step
 
     def interrupted(self: torch.optim.Muon) -> None:
-        original(self)
+        original(self)  # type: ignore[no-untyped-call]
         if run.progress.stage == 2:
             for number in signals:
                 signal.raise_signal(number)

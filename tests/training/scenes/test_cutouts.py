@@ -15,7 +15,7 @@ from stamp.training.scenes import cutouts
 from stamp.training.scenes.art import PHOTO_STYLE, ArtLibrary
 from stamp.training.scenes.cutouts import write_cutouts
 from stamp.training.scenes.photographs import Photograph, read_photographs
-from stamp.training.scenes.rasterise import ArtError
+from stamp.training.scenes.rasterise import ArtError, write_png
 from tests.training.conftest import NOUN, NOUNS
 from tests.training.photographs import write_jsonl
 
@@ -54,10 +54,9 @@ def test_cutouts_that_were_interrupted_are_not_used(
     photos: list[Photograph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor do those of a picture stay that was held out afterwards."""
-    whole = cutouts.write_png
 
     def dying(image: Image.Image, path: Path) -> None:
-        whole(image, path)
+        write_png(image, path)
         raise KeyboardInterrupt
 
     @contextmanager
