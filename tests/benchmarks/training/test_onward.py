@@ -51,7 +51,7 @@ def test_weights_of_another_class_are_refused(library: ArtLibrary, backbone: Pat
 def test_trained_methods_go_on(
     library: ArtLibrary, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From their own weights, at a third of the rate, on other pictures; records count all pictures."""
+    """From their own weights, at a sixth of the rate, on other pictures; records count all pictures."""
     monkeypatch.setattr(training, "MAX_NEW_TOKENS", 8)
     monkeypatch.setattr(training, "CURVE_SAMPLES", 4)
     means = Means(library, None, CPU, workers=0)
@@ -83,7 +83,7 @@ def test_trained_methods_go_on(
     rows = [json.loads(line) for line in (model / "curve.jsonl").read_text().splitlines()]
     assert [row["pictures"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
     assert (
-        "It went on from a checkpoint that had seen 2 pictures, at 0.33 times the best rate below." in texts["polygon"]
+        "It went on from a checkpoint that had seen 2 pictures, at 0.17 times the best rate below." in texts["polygon"]
     )
     with pytest.raises(ValueError, match="same number of pictures: polygon 2, embedding None"):
         pictures_seen({"polygon": assets / "nano-polygon", "embedding": assets / "nano-embedding"})
