@@ -50,12 +50,13 @@ class Order:
 class Ready:
     """Samples are chosen and methods loaded. answers: that will be measured. missing: methods that did not load.
 
-    hardware: of this machine.
+    hardware: of this machine. checkpoints: hash of each method's, by label; None if unknown.
     """
 
     answers: int
     missing: tuple[str, ...]
     hardware: str
+    checkpoints: dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Doing:
 
 
 RunEvent = Ready | Doing | Refused | Record
-#: From measured records to (the stored ones of the same samples, where those were measured).
-Before = Callable[[Sequence[Record]], tuple[list[Record], str]]
+#: From a method's measured records and its checkpoint to (the stored ones, where those were measured); see `committed`.
+Before = Callable[[Sequence[Record], str | None], tuple[list[Record], str]]
 
 
 def run_events(pool: MethodPool, library: Library, order: Order, stop: threading.Event) -> Iterator[list[RunEvent]]:
@@ -105,9 +106,11 @@ def _measure(
     if not methods or not samples:
         put(Refused(f"Nothing to run: {_named(missing) or 'no sample'} {NOT_LOADED if missing else 'matches'}."))
         return
-    hardware = str(methods[0].provenance().get("hardware"))
-    put(Ready(len(samples) * len(methods), tuple(missing), hardware))
-    records, deadline = run_samples(methods, samples, warmups=0), Deadline(stop)
+    about = {label: method.provenance() for label, method in methods.items()}
+    hardware = str(next(iter(about.values())).get("hardware"))
+    checkpoints = {label: one.get("checkpoint_sha256") for label, one in about.items()}
+    put(Ready(len(samples) * len(methods), tuple(missing), hardware, checkpoints))
+    records, deadline = run_samples([*methods.values()], samples, warmups=0), Deadline(stop)
     while not deadline.is_set():
         with pool.machine(deadline.is_set) as held:
             deadline.start()
@@ -132,16 +135,16 @@ def choose(dataset: "Dataset", order: Order) -> "list[Sample]":
 
 def _load(
     pool: MethodPool, labels: Sequence[str], stop: threading.Event, put: Callable[[RunEvent], None]
-) -> "tuple[list[Method], list[str]]":
-    """(methods that could be loaded, labels of the others)."""
-    methods, missing = [], []
+) -> "tuple[dict[str, Method], list[str]]":
+    """(methods that could be loaded, by label; labels of the others)."""
+    methods, missing = {}, []
     for label in labels:
         put(Doing(f"Loading {method_name(label)}…"))
         with pool.machine(stop.is_set) as held:
             if not held:
                 break
             try:
-                methods.append(pool.get(label))
+                methods[label] = pool.get(label)
             except Exception:
                 log.exception("%s cannot be loaded", label)
                 missing.append(label)
@@ -217,7 +220,7 @@ def _table(progress: Progress, ready: Ready, before: Before) -> str:
     for label in dict.fromkeys(record.label for record in progress.records):
         own = [record for record in progress.records if record.label == label]
         lines.append(_line(method_name(label), f"measured now on {ready.hardware}", own, "now"))
-        found, where = before(own)
+        found, where = before(own, ready.checkpoints.get(label))
         lines.append(_line("", where, found, "before"))
     note = "Stored results are of the same samples. First answers include warm-up."
     headings = "".join(f'<th scope="col">{name}</th>' for name in head)
@@ -246,11 +249,20 @@ def _named(labels: Sequence[str]) -> str:
     return ", ".join(method_name(label) for label in labels)
 
 
-def committed(results: Results, library: Library, records: Sequence[Record]) -> tuple[list[Record], str]:
-    """(the committed records of the same samples and method, where they were measured)."""
+def committed(
+    results: Results, library: Library, records: Sequence[Record], checkpoint: str | None
+) -> tuple[list[Record], str]:
+    """(the stored records of the same samples, method and checkpoint, where they were measured); or why there are none.
+
+    checkpoint: its hash, as in `run.json`.
+    """
     keys = {record.key for record in records}
+    reason = "no stored results of these samples"
     for run in results.runs:
         found = [record for record in run.records if record.key in keys]
-        if found and library.of_run(run)[0] is not None:
+        if not found or library.of_run(run)[0] is None:
+            continue
+        if run.of_method(found[0].label, "checkpoint_sha256") == checkpoint:
             return found, f"stored, {run.of_method(found[0].label, 'hardware')}"
-    return [], "no stored results of these samples"
+        reason = "stored results are of another checkpoint"
+    return [], reason

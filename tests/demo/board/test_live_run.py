@@ -1,6 +1,8 @@
 """Live run: real records of real samples, caps, cancel, and committed figures of the same samples only."""
 
+import json
 import threading
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,7 @@ def run(pool: ScriptedPool, data: Path, stop: threading.Event | None = None, **o
 def test_a_run_measures_the_samples_it_says(folders: tuple[Path, Path], tmp_path: Path) -> None:
     pool = ScriptedPool({"stamp": scripted("stamp"), "polygon": scripted("polygon")})
     progress = run(pool, folders[1], labels=("stamp", "polygon"), n=6)
-    assert progress.ready == Ready(12, (), "this machine")
+    assert progress.ready == Ready(12, (), "this machine", {"stamp": None, "polygon": None})
     assert len(progress.records) == 12
     by_split = dict.fromkeys(("known", "style", "background"), 0)
     for record in progress.records:
@@ -68,10 +70,10 @@ def test_the_number_of_samples_is_capped(n: int) -> None:
 def test_stored_figures_are_of_the_same_samples(folders: tuple[Path, Path]) -> None:
     results, library = read_results(folders[0]), Library({"scenes": folders[1]})
     progress = run(ScriptedPool({"stamp": scripted("stamp")}), folders[1], split="style", n=5)
-    found, where = committed(results, library, progress.records)
+    found, where = committed(results, library, progress.records, None)
     assert {record.key for record in found} == {record.key for record in progress.records}
     assert where == "stored, a test machine"
-    html = unescape(progress_html(progress, lambda own: committed(results, library, own), "x"))
+    html = unescape(progress_html(progress, partial(committed, results, library), "x"))
     assert "measured now on this machine" in html
     assert "stored, a test machine" in html
 
@@ -79,7 +81,21 @@ def test_stored_figures_are_of_the_same_samples(folders: tuple[Path, Path]) -> N
 def test_figures_of_other_pictures_are_not_set_beside(folders: tuple[Path, Path], tmp_path: Path) -> None:
     other = write_scenes(tmp_path / "other", per_split=4)
     progress = run(ScriptedPool({"stamp": scripted("stamp")}), other, n=3)
-    assert committed(read_results(folders[0]), Library({"scenes": other}), progress.records)[0] == []
+    assert committed(read_results(folders[0]), Library({"scenes": other}), progress.records, None)[0] == []
+
+
+def test_figures_of_another_checkpoint_are_not_set_beside(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "r" / "run", tmp_path / "d")
+    about = json.loads((folder / "run.json").read_text())
+    about["methods"]["stamp"]["checkpoint_sha256"] = "old"
+    (folder / "run.json").write_text(json.dumps(about))
+    method = scripted("stamp")
+    for checkpoint, where in (("new", "stored results are of another checkpoint"), ("old", "stored, a test machine")):
+        method.about["checkpoint_sha256"] = checkpoint
+        progress = run(ScriptedPool({"stamp": method}), tmp_path / "d", n=3)
+        before = partial(committed, read_results(tmp_path / "r"), Library({"scenes": tmp_path / "d"}))
+        html = unescape(progress_html(progress, before, ""))
+        assert f"<td>{where}</td><td>{3 if checkpoint == 'old' else '–'}</td>" in html
 
 
 def test_cancel_ends_a_run_and_keeps_what_was_measured(folders: tuple[Path, Path]) -> None:
@@ -141,7 +157,7 @@ def test_one_run_at_a_time_and_missing_methods_and_data_are_told(folders: tuple[
     both = run(pool, folders[1], labels=("stamp", "polygon"), n=3)
     assert both.ready is not None
     assert both.ready.missing == ("polygon",)
-    assert NOT_LOADED in unescape(progress_html(both, lambda _: ([], ""), ""))
+    assert NOT_LOADED in unescape(progress_html(both, lambda *_: ([], ""), ""))
     assert "Polygon text" in str(run(pool, folders[1], labels=("polygon",)).refused)
     assert "--data scenes=FOLDER" in str(run(pool, tmp_path / "none").refused)
 
@@ -162,4 +178,5 @@ def test_records_of_a_live_run_are_records_of_the_benchmark(folders: tuple[Path,
         assert Record.from_line(record.to_line()) == record
     folder = write_run(tmp_path / "r" / "run", tmp_path / "d")
     spoil_line(folder)  # a broken line of the committed records leaves the others
-    assert len(committed(read_results(tmp_path / "r"), Library({"scenes": tmp_path / "d"}), progress.records)[0]) >= 1
+    stored, library = read_results(tmp_path / "r"), Library({"scenes": tmp_path / "d"})
+    assert len(committed(stored, library, progress.records, None)[0]) >= 1
