@@ -18,6 +18,7 @@ class RunOptions:
     split, methods: "all" stands for all there are. limit: samples per split, drawn with `seed`; None is all.
     warmups: warm-up answers to a sample of each kind. memory: measure each method's memory after the timed pass.
     retry_errors: repeat measurements that ended in an error. kinds: of requests and questions; None is all.
+    seconds: whether they count; False if other work runs beside.
     """
 
     dataset: str
@@ -31,6 +32,7 @@ class RunOptions:
     warmups: int = 1
     memory: bool = True
     retry_errors: bool = False
+    seconds: bool = True
     loading: MethodOptions = field(default_factory=MethodOptions)
 
 
@@ -51,6 +53,12 @@ def add_run_options(run: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=RunOptions.memory,
         help="also measure each method's memory after the timed pass (default)",
+    )
+    run.add_argument(
+        "--seconds",
+        action=argparse.BooleanOptionalAction,
+        default=RunOptions.seconds,
+        help="whether they count (default); with --no-seconds, for a run beside other work, no report shows them",
     )
     run.add_argument("--retry-errors", action="store_true", help="repeat measurements that ended in an error")
     run.add_argument("--out", type=Path, required=True, help="folder for the records; a run in it is resumed")
@@ -97,6 +105,7 @@ def run(options: RunOptions) -> int:
         warmups=options.warmups,
         processes=process.world,
         kinds=options.kinds,
+        seconds=options.seconds,
     )
     try:
         methods = load_methods(labels, loading)

@@ -17,7 +17,7 @@ from benchmarks.budget import BUDGET_FIELDS, Budget, budget_of, equal_budget
 from benchmarks.checkpoints import BACKBONE
 from benchmarks.reporting.report_table import report_tables
 from benchmarks.running.memory import read_memory
-from benchmarks.running.run_file import read_run
+from benchmarks.running.run_file import as_counted, read_run
 from benchmarks.scoring.intervals import DRAWS, LEVEL, SEED, Interval
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import Record, records_of
@@ -38,9 +38,9 @@ def make_report(folder: Path, convention: str = "ours") -> dict[str, Any]:
     if convention not in CONVENTIONS:
         raise ValueError(f"There is no convention {convention!r}; choose one of {', '.join(CONVENTIONS)}.")
     records, problems = records_of(folder)
-    rows = group(records, lambda record: (record.dataset, record.split, record.label))
-    bar = tqdm(rows.items(), desc="report", unit="row", disable=len(records) < BAR_ABOVE_RECORDS)
     run, memory = read_run(folder), read_memory(folder)
+    rows = group(as_counted(records, run), lambda record: (record.dataset, record.split, record.label))
+    bar = tqdm(rows.items(), desc="report", unit="row", disable=len(records) < BAR_ABOVE_RECORDS)
     methods = (run or {"methods": {}})["methods"]
     budget = equal_budget(methods)
     made = []

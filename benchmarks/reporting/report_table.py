@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.running.run_file import seconds_count
 from benchmarks.scoring.scores import COMPARED, SCORES
 
 UNKNOWN = "–"
 MB = 1e6
+NOT_COUNTED = "Seconds do not count: other work ran beside the measurement."
 #: Follows the name of a method that has a note.
 MARK = "*"
 
@@ -118,6 +120,7 @@ def _notes(report: dict[str, Any]) -> list[str]:
     run = report["run"]
     if run is None:
         return [*notes, "Measured with: unknown, there is no run.json."]
+    notes += [] if seconds_count(run) else [NOT_COUNTED]
     for label, about in run["methods"].items():
         notes.append(f"{label}: {about.get('model')}, {about.get('hardware')}, {about.get('threads')} threads.")
     sessions = ", ".join(_session(one) for one in run["sessions"])

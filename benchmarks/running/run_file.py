@@ -1,14 +1,14 @@
 """run.json: the settings a folder's records were measured with, so that a run is only resumed with the same ones."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.fingerprint import sha256_of
-from benchmarks.scoring.records import record_files
+from benchmarks.scoring.records import Record, record_files
 from stamp.files import write_atomically, writing
 
 if TYPE_CHECKING:  # a report reads run.json and needs no model
@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # a report reads run.json and needs no model
 RUN_FILE = "run.json"
 #: May differ when a run is resumed: it may ask for more, and another day or commit is recorded as another session.
 SESSION_FIELDS = ("date", "commit", "uncommitted_changes")
-#: Fields of a method that folders of earlier versions do not have. A run there goes on, and its `run.json` gets them.
-LATER_FIELDS = frozenset(BUDGET_FIELDS)
+#: Fields that folders of earlier versions do not have. A run there goes on, and its `run.json` gets them.
+LATER_FIELDS = frozenset((*BUDGET_FIELDS, "seconds"))
 #: Fields of a method that only folders of earlier versions have; they say nothing about how it answers.
 FORMER_FIELDS = frozenset(("note",))
 
@@ -28,7 +28,7 @@ FORMER_FIELDS = frozenset(("note",))
 class RunConfig:
     """What to run. limit: samples per split, drawn with `seed`; None is all. processes: how many share the work.
 
-    kinds: of samples; None is all.
+    kinds: of samples; None is all. seconds: whether they count; no report shows those of a run beside other work.
     """
 
     dataset: str
@@ -39,6 +39,7 @@ class RunConfig:
     warmups: int = 1
     processes: int = 1
     kinds: tuple[str, ...] | None = None
+    seconds: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("limit", 1), ("seed", 0), ("warmups", 1), ("processes", 1)):
@@ -76,6 +77,18 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     raise ValueError(f"{path} does not describe a run.")
+
+
+def as_counted(records: Sequence[Record], run: Mapping[str, Any] | None) -> Sequence[Record]:
+    """The records of a run, without their seconds if these do not count. run: its `run.json`."""
+    if seconds_count(run):
+        return records
+    return [replace(record, total_s=None, phases_s={}) for record in records]
+
+
+def seconds_count(run: Mapping[str, Any] | None) -> bool:
+    """What a `run.json` says; they count if it says nothing."""
+    return run is None or bool(run["config"].get("seconds", True))
 
 
 def _describe(config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]) -> dict[str, Any]:

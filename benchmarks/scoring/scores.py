@@ -17,7 +17,7 @@ COMPARED = ("gIoU", "dialogue")
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of n measured answers: seconds, tokens and forward passes. Unknown is None."""
+    """The cost of some answers: seconds of the n that were measured, tokens and forward passes. Unknown is None."""
 
     n: int
     median_s: float | None
@@ -60,7 +60,7 @@ def statistics_of(records: Sequence[Record], convention: Convention) -> dict[str
 
 
 def cost_of(records: Sequence[Record]) -> Cost:
-    """The cost of the answers that were measured."""
+    """Medians of what is known; a crash has neither seconds nor tokens."""
     measured = [record for record in records if record.total_s is not None]
     seconds = [record.total_s for record in measured if record.total_s is not None]
     phases = dict.fromkeys(phase for record in measured for phase in record.phases_s)
@@ -68,8 +68,8 @@ def cost_of(records: Sequence[Record]) -> Cost:
         n=len(measured),
         median_s=_quantile(seconds, 0.5),
         p90_s=_quantile(seconds, 0.9),
-        median_tokens=_quantile([record.new_tokens for record in measured], 0.5),
-        median_passes=_quantile([record.forward_passes for record in measured], 0.5),
+        median_tokens=_quantile([record.new_tokens for record in records], 0.5),
+        median_passes=_quantile([record.forward_passes for record in records], 0.5),
         median_phases_s={
             phase: float(np.median([record.phases_s.get(phase, 0.0) for record in measured])) for phase in phases
         },

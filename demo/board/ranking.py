@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.budget import BUDGET_FIELDS
-from benchmarks.reporting.report_table import UNKNOWN, number
+from benchmarks.reporting.report_table import NOT_COUNTED, UNKNOWN, number
 from benchmarks.scoring.pairs import COMPARED, SECONDS, Pairs
 from demo.board.names import name_of
 from demo.board.pairing import are_compared, is_better
@@ -162,6 +162,7 @@ def _below(rows: pd.DataFrame, columns: Sequence[Column], best: set[tuple[str, s
     """What bold and small print mean, the columns explained, notes of methods, and the origin of the figures."""
     notes = ["Small figures: 95% interval over pictures."]
     notes += ["Bold: no other method is significantly better."] if best else []
+    notes += [] if rows["seconds count"].all() else [NOT_COUNTED]
     meanings = "".join(f"<dt>{escape(one.heading)}</dt><dd>{escape(one.meaning)}</dd>" for one in columns)
     of_methods = rows[["method", "note"]].dropna().drop_duplicates()
     stars = "".join(

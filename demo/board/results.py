@@ -20,7 +20,7 @@ import pandas as pd
 from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report import make_report
 from benchmarks.reporting.report_table import sizes_mb
-from benchmarks.running.run_file import RUN_FILE
+from benchmarks.running.run_file import RUN_FILE, as_counted, seconds_count
 from benchmarks.scoring.curves import CurvePoint, curve_files, read_curves
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import RECORDS_FILE, Record, encodable, record_files, records_of
@@ -52,7 +52,7 @@ FIGURES = (
 ROW_COLUMNS = (
     ("run", "dataset", "data", "split", "kind", "method", "paradigm", "precision", "n", "questions", "errors")
     + FIGURES
-    + ("phases", *FACTS, "note", "commit", "date", "seed")
+    + ("phases", *FACTS, "note", "commit", "date", "seed", "seconds count")
 )
 SAMPLE_COLUMNS = (
     ("run", "dataset", "split", "kind", "sample", "prompt", "method", "paradigm", "precision", "hardware", "status")
@@ -64,7 +64,7 @@ Problems = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Run:
-    """One folder. about: its `run.json`, or None. report: as `benchmarks.reporting.report.make_report` gives it."""
+    """One folder. report: as `benchmarks.reporting.report.make_report` gives it. records: as they count there."""
 
     name: str
     records: tuple[Record, ...]
@@ -156,7 +156,7 @@ def _read_run(folder: Path) -> Run:
     if report is None:
         report = make_report(folder, CONVENTION)
         check_report(report)
-    return Run(encodable(folder.name), tuple(records), report)
+    return Run(encodable(folder.name), tuple(as_counted(records, report["run"])), report)
 
 
 # -- rows ------------------------------------------------------------------------------------------------------
@@ -197,6 +197,7 @@ def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
             "seed": None if about["config"].get("limit") is None else about["config"]["seed"],  # else it draws nothing
         }
     names = {name: row[name] for name in ("dataset", "split", "method", "precision", "note")}
+    known["seconds count"] = seconds_count(about)
     return {"run": run.name, "paradigm": paradigm_of(label).name, **names, **facts, **known}
 
 

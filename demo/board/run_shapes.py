@@ -79,6 +79,7 @@ class _Config(_Shape):
     seed: int | None
     limit: int | None = None
     kinds: list[str] | None = None
+    seconds: bool = True
 
 
 class _Dataset(_Shape):

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.reporting.report import REPORT_FILE, group, unequal
 from benchmarks.running.memory import read_memory
-from benchmarks.running.run_file import read_run
+from benchmarks.running.run_file import as_counted, read_run
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import Record
 from benchmarks.scoring.scores import cost_of, scores_of
@@ -26,10 +26,10 @@ def stored_report(folder: Path, records: Sequence[Record]) -> dict[str, Any] | N
         report = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
         check_report(report)
         rows = {(row["dataset"], row["split"], row["method"]): row for row in report["rows"]}
-        memory = read_memory(folder)
+        memory, counted = read_memory(folder), as_counted(records, report["run"])
         made = {
             key: _figures(own) | {"memory": memory.get(key[2])}
-            for key, own in group(records, lambda record: (record.dataset, record.split, record.label)).items()
+            for key, own in group(counted, lambda record: (record.dataset, record.split, record.label)).items()
         }
         is_current = (
             (report["convention"], report["problems"], report["run"]) == (CONVENTION, [], read_run(folder))

@@ -205,6 +205,25 @@ def write_run(folder: Path, methods: dict[str, dict[str, Any]]) -> None:
     (folder / "run.json").write_text(json.dumps(run))
 
 
+def test_seconds_that_do_not_count_are_not_shown(tmp_path: Path) -> None:
+    """Tokens, passes and scores are, and the records keep what was measured."""
+    folder = write(tmp_path, records())
+    write_run(folder, {})
+    timed = make_report(folder)
+    run = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(run | {"config": run["config"] | {"seconds": False}}))
+    for row, before in zip(make_report(folder)["rows"], timed["rows"], strict=True):
+        for one, was in ((row, before), *((row["kinds"][kind], before["kinds"][kind]) for kind in row["kinds"])):
+            assert one["scores"] == was["scores"]
+            assert one["cost"] == was["cost"] | {"n": 0, "median_s": None, "p90_s": None, "median_phases_s": {}}
+        if row["against_reference"]:
+            assert row["against_reference"] == before["against_reference"] | {"times_s": None}
+    note = "Seconds do not count: other work ran beside the measurement."
+    assert note in write_report(folder).splitlines()
+    (folder / "run.json").write_text(json.dumps(run))
+    assert note not in write_report(folder)
+
+
 NOTES = {
     "stamp": None,
     "polygon:x": "trained from another-bone on 20 pictures, which is not the equal budget",

@@ -68,6 +68,7 @@ def test_a_run_leaves_records_and_what_they_were_measured_with(dataset: Dataset,
         "warmups": 1,
         "processes": 1,
         "kinds": None,
+        "seconds": True,
     }
     assert (len(run["dataset"]["sha256"]), run["dataset"]["files"], run["dataset"]["samples"]) == (64, 4, 8)
     assert run["methods"] == {"a": {"model": "none"}, "b": {"model": "none"}}
@@ -261,6 +262,19 @@ def test_a_folder_of_an_earlier_version_goes_on_and_gets_the_budget(dataset: Dat
         assert json.loads((out / "run.json").read_text())["methods"] == {
             label: {"model": "none"} | budget for label in "ab"
         }
+
+
+def test_a_run_keeps_to_whether_its_seconds_count(dataset: Dataset, tmp_path: Path) -> None:
+    """In a folder of an earlier version they counted unless a later run says otherwise."""
+    out, untimed = tmp_path / "out", replace(CONFIG, seconds=False)
+    run_benchmark(dataset, methods(), CONFIG, out, ALONE)
+    with pytest.raises(ValueError, match=r"config\.seconds: True there, False now"):
+        run_benchmark(dataset, methods(), untimed, out, ALONE)
+    about = json.loads((out / "run.json").read_text())
+    del about["config"]["seconds"]
+    (out / "run.json").write_text(json.dumps(about))
+    run_benchmark(dataset, methods(), untimed, out, ALONE)
+    assert json.loads((out / "run.json").read_text())["config"]["seconds"] is False
 
 
 @pytest.mark.parametrize(("name", "value"), [("limit", 0), ("warmups", 0), ("seed", -1), ("processes", 0)])

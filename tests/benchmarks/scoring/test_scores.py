@@ -66,13 +66,13 @@ def test_questions_and_requests_for_masks_are_scored_apart() -> None:
 
 
 def test_costs_are_of_what_was_measured() -> None:
-    """Ten answers of 1..10 s, six of them without a mask phase, and one that crashed before its time was known."""
+    """Ten answers of 1..10 s, six of them without a mask phase, and one that crashed; some without seconds."""
     made = [
         replace(MASK, total_s=float(n), new_tokens=2 * n, forward_passes=None, phases_s={"decode": n / 2})
         for n in range(1, 11)
     ]
     made[:4] = [replace(one, phases_s=one.phases_s | {"mask": 1.0}) for one in made[:4]]
-    made.append(with_status(MASK, "error", total_s=None, new_tokens=10**6, phases_s={}))
+    made.append(with_status(MASK, "error", total_s=None, new_tokens=None, forward_passes=None, phases_s={}))
     cost = cost_of(made)
     assert (cost.n, cost.median_s) == (10, 5.5)
     assert cost.p90_s == pytest.approx(9.1)
@@ -80,6 +80,8 @@ def test_costs_are_of_what_was_measured() -> None:
     assert cost.median_phases_s == {"decode": 2.75, "mask": 0.0}
     nothing = cost_of([made[-1]])
     assert (nothing.n, nothing.median_s, nothing.p90_s, nothing.median_tokens) == (0, None, None, None)
+    untimed = cost_of([replace(one, total_s=None, phases_s={}) for one in made])
+    assert (untimed.n, untimed.median_s, untimed.median_phases_s, untimed.median_tokens) == (0, None, {}, 11.0)
 
 
 def test_a_method_is_compared_on_common_samples_and_times_on_requests_for_masks() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from benchmarks.reporting.report import make_report
+from benchmarks.reporting.report import make_report, write_report
 from benchmarks.reporting.report_table import megabytes, number
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import Record, records_of
@@ -168,6 +168,26 @@ def test_a_report_of_these_records_is_not_made_again(tmp_path: Path, monkeypatch
     write_run(tmp_path / "results" / "run", tmp_path / "data")
     for folder in (tmp_path / "results", RESULTS):
         assert read_results(folder).problems == ()
+
+
+def test_seconds_that_do_not_count_are_shown_nowhere(tmp_path: Path) -> None:
+    """No figure, no sentence and no pair is about them; the page says why."""
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    about = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(about | {"config": about["config"] | {"seconds": False}}))
+    for _ in range(2):  # the report is made, then stored
+        results = read_results(tmp_path / "results")
+        assert results.problems == ()
+        assert results.rows[["median s", "p90 s", "times stamp"]].isna().all(axis=None)
+        assert results.samples["total_s"].isna().all()
+        assert list(results.rows["phases"]) == [{}] * len(results.rows)
+        whole = results.rows[(results.rows["kind"] == ALL) & (results.rows["split"] == "known")]
+        assert whole["tokens"].notna().all()
+        page = board_view(results, Filters("scenes", "known"), [])
+        assert "Seconds do not count: other work ran beside the measurement." in page["table"]
+        assert "Fastest" not in page["headline"]
+        assert [name for name in ("glance", "trilemma", "phases", "tokens") if page[f"{name}_card"].visible] == []
+        write_report(folder)
 
 
 def test_a_broken_run_leaves_the_others(tmp_path: Path) -> None:
