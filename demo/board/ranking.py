@@ -12,7 +12,7 @@ from benchmarks.reporting.report_table import NOT_COUNTED, UNKNOWN, number
 from benchmarks.scoring.pairs import COMPARED, SECONDS, Pairs
 from demo.board.names import name_of
 from demo.board.pairing import are_compared, is_better
-from demo.board.takeaways import score_of
+from demo.board.takeaways import of_masks, score_of
 from demo.html import and_list
 
 
@@ -105,7 +105,8 @@ def ranking_html(rows: pd.DataFrame, pairs: Pairs) -> str:
     """The table of labelled rows, what its columns mean, and where its figures come from. Empty without rows."""
     if rows.empty:
         return ""
-    rows, places, best = ranked(rows), ranks(rows, pairs), best_cells(rows, pairs)
+    rows = of_masks(ranked(rows))
+    places, best = ranks(rows, pairs), best_cells(rows, pairs)
     columns = [column for column in COLUMNS if rows[column.name].notna().any()]
     parts = [name for name in PARTS if rows[name].nunique() > 1]
     head = [

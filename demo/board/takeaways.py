@@ -27,6 +27,11 @@ def score_of(rows: pd.DataFrame) -> str:
     return "gIoU" if rows["gIoU"].notna().any() or rows["dialogue"].isna().all() else "dialogue"
 
 
+def of_masks(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without the seconds and tokens of answers in words, where only those were asked."""
+    return rows.assign(**{name: rows[name].where(rows["n"] > 0) for name in ("median s", "tokens")})
+
+
 def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
     """The fastest and the most accurate method, and whether the difference is significant. Takes labelled rows."""
     score = score_of(rows)
@@ -37,7 +42,8 @@ def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
         return SEVERAL
     fastest, best = known.loc[known["median s"].idxmin()], known.loc[known[score].idxmax()]
     if len(known) == 1:
-        return f"{best['label']}: {score} {best[score]:.2f} in {seconds(best['median s'])} (median of {best['n']:.0f})."
+        n = best["n"] or best["questions"]
+        return f"{best['label']}: {score} {best[score]:.2f} in {seconds(best['median s'])} (median of {n:.0f})."
     sentence = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
     sentence += f"{best['label']} has the highest {score}, {best[score]:.2f}"
     tied = tied_with(pairs, score, str(best["label"]), list(known["label"]))

@@ -9,7 +9,7 @@ from benchmarks.scoring.pairs import SECONDS, Pair, Pairs
 from demo.board.filters import mixture
 from demo.board.pairing import are_compared, best_of, tied_with
 from demo.board.ranking import ranked
-from demo.board.takeaways import SEVERAL, seconds
+from demo.board.takeaways import SEVERAL, of_masks, seconds
 from demo.html import and_list
 
 #: Column, title of its best row, and meaning of the figure.
@@ -32,6 +32,7 @@ def headline_html(rows: pd.DataFrame, pairs: Pairs) -> str:
         return ""
     if mixture(rows):
         return f'<p class="muted">{escape(SEVERAL)}</p>'
+    rows = of_masks(rows)
     cards = [_card(rows, pairs, *one) for one in HEADLINES if rows[one[0]].notna().any()]
     return f'<div class="headlines">{"".join(cards)}</div>'
 

@@ -142,6 +142,11 @@ def test_the_verdict_is_by_pairs_not_by_overlap(low: float, words: str) -> None:
     assert takeaways.verdict(rows, {"gIoU": {("slow", "fast"): pair}}) == f"fast is the fastest (78 ms). {words}"
 
 
+def test_a_single_method_is_described_by_its_answers() -> None:
+    rows = table(label=["a"], gIoU=[None], dialogue=[0.5], **{"median s": [0.1]})
+    assert takeaways.verdict(rows.assign(n=0), {}) == "a: dialogue 0.50 in 100 ms (median of 9)."
+
+
 @pytest.mark.parametrize("pairs", [{}, {"gIoU": {}, "dialogue": {}}])
 def test_without_pairs_nothing_is_said_to_be_even(pairs: Pairs) -> None:
     rows = table(label=["fast", "slow"], gIoU=[0.2, 0.8], dialogue=[None, None], **{"median s": [0.078, 1.4]})

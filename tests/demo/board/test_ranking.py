@@ -1,6 +1,7 @@
 """The ranked table and the verdicts above and below it say what pairs on the same requests decide."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from itertools import pairwise
 from xml.etree import ElementTree
@@ -41,11 +42,15 @@ def undecided(difference: float, probability: float) -> Pair:
     return Pair(Interval(difference, -0.1, 0.1, 9), probability)
 
 
+#: Columns of one workload.
+FIXED = {
+    "dataset": "x", "data": "x", "split": "x", "n": 9, "questions": 9, "seed": 0, "hardware": "x", "threads": 1,
+    "tokens": None,
+}  # fmt: skip
 #: a and b are even; c loses to both.
 THREE = pd.DataFrame(
     {"label": ["c", "b", "a"], "gIoU": [0.2, 0.69, 0.7], "dialogue": [None] * 3, "median s": [1, 2, 3]}
 )
-FIXED = {"dataset": "x", "data": "x", "split": "x", "n": 9, "questions": 9, "seed": 0, "hardware": "x", "threads": 1}
 PAIRS: Pairs = {
     "gIoU": {
         ("a", "b"): undecided(0.01, 0.6), ("b", "a"): undecided(-0.01, 0.4), ("a", "c"): decided(0.5),
@@ -141,6 +146,17 @@ def test_headlines_name_the_best_and_how_sure_that_is(results: Results) -> None:
     assert html.count('class="headline"') == 3
     said = unescape(headline_html(THREE.assign(**FIXED), PAIRS))
     assert "a</b> leads, but not significantly: b may be as good." in said
+
+
+def test_seconds_and_tokens_of_answers_in_words_are_not_called_those_of_masks(results: Results) -> None:
+    rows, pairs = view(results, replace(KNOWN, kind="count"))
+    assert rows["median s"].notna().all()
+    assert "Fastest masks" not in headline_html(rows, pairs)
+    head, *_ = cells(ranking_html(rows, pairs))
+    assert head == ["#", "Method", "Questions right"]
+    some = rows.assign(n=[3, 0, 0])  # of a task that only one method was asked masks of
+    head, *lines = cells(ranking_html(some, pairs))
+    assert [line[head.index("Seconds")] != "–" for line in lines].count(True) == 1
 
 
 def test_the_matrix_has_a_probability_for_every_pair(results: Results) -> None:
