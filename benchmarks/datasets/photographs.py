@@ -41,7 +41,8 @@ def read_held_out(name: str, root: Path, splits: Sequence[str]) -> Dataset:
     photographed = {item.noun for photo in photographs for item in photo.objects}
     known = [noun for noun in nouns if noun in photographed]
     samples = tuple(sample for photo in photographs for sample in _samples(photo, root, name, known))
-    return Dataset(name, tuple(splits), samples, tuple(dict.fromkeys(photo.path for photo in photographs)))
+    files = dict.fromkeys(path for photo in photographs for path in photo.files)
+    return Dataset(name, tuple(splits), samples, tuple(files))
 
 
 def _samples(photo: Photograph, root: Path, name: str, nouns: Sequence[Noun]) -> Iterator[Sample]:

@@ -56,7 +56,7 @@ class Marked:
 class Photograph:
     """One picture. unmarked: nouns it may show without a mark; weight: see `Scene.background_weight`.
 
-    origin: its source and licence, as recorded in its folder.
+    origin: its source and licence, as recorded in its folder. files: the lists of its folder, the picture, its masks.
     """
 
     path: Path
@@ -64,6 +64,7 @@ class Photograph:
     unmarked: frozenset[Noun]
     weight: float
     origin: str = ""
+    files: tuple[Path, ...] = ()
 
     @cached_property
     def has_masks(self) -> bool:
@@ -93,15 +94,17 @@ def _read_folder(
     path = _annotations(folder)
     assert path is not None
     try:
+        lists = [one for one in (path, folder / "heldout.txt", folder / "marks.txt") if one.is_file()]
         held = {Path(line).name for line in _lines(folder / "heldout.txt")}
         rows, marks = (_jsonl_rows if path.suffix == ".jsonl" else _coco_rows)(path)
         marked = marks or _lines(folder / "marks.txt") or _known_marks().get(folder.name, [])
         names = {by_word[word].name for word in marked if word in by_word}
         unmarked = frozenset(noun for noun in nouns if not _would_be_marked(noun, names))
-        for image, objects, origin in rows:
+        for image, masks, objects, origin in rows:
             known = tuple(Marked(by_word[word], read) for word, read in objects if word in by_word)[:MOST_OBJECTS]
             if known and (image.name in held) == held_out:
-                yield Photograph(image, known, unmarked, 1.0 if marked else DOUBTFUL_WEIGHT, origin)
+                weight = 1.0 if marked else DOUBTFUL_WEIGHT
+                yield Photograph(image, known, unmarked, weight, origin, (*lists, image, *masks))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PhotographError(f"{path}: {type(error).__name__}: {error}") from error
 
@@ -116,24 +119,30 @@ def _known_marks() -> dict[str, list[str]]:
     return marks
 
 
-#: A picture, the names of what it shows with their masks, and its origin.
-Row = tuple[Path, list[tuple[str, Callable[[], np.ndarray] | None]], str]
+#: A picture, files of masks, the names of what it shows with their masks, and its origin.
+Row = tuple[Path, list[Path], list[tuple[str, Callable[[], np.ndarray] | None]], str]
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file that annotations name. Raises ValueError if it lies outside their folder."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"the file {name!r} leads out of the folder")
+    return folder / name
 
 
 def _jsonl_rows(path: Path) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     for line in path.read_text().splitlines():
         entry = json.loads(line)
-        objects = [(item["noun"], _png_mask(path.parent, item)) for item in entry["objects"]]
+        masks = {item["mask"]: _inside(path.parent, item["mask"]) for item in entry["objects"] if item.get("mask")}
+        objects = [(item["noun"], _png_mask(masks.get(item.get("mask")), item)) for item in entry["objects"]]
         origin = ", ".join(filter(None, (entry.get("source"), entry.get("licence"))))
-        rows.append((path.parent / entry["image"], objects, origin))
+        rows.append((_inside(path.parent, entry["image"]), list(masks.values()), objects, origin))
     return rows, []
 
 
-def _png_mask(folder: Path, item: dict[str, Any]) -> Callable[[], np.ndarray] | None:
-    if not item.get("mask"):
-        return None
-    return lambda: np.isin(_label_map(folder / item["mask"]), item["mask_ids"])
+def _png_mask(path: Path | None, item: dict[str, Any]) -> Callable[[], np.ndarray] | None:
+    return None if path is None else lambda: np.isin(_label_map(path), item["mask_ids"])
 
 
 @lru_cache(maxsize=4)
@@ -152,10 +161,10 @@ def _coco_rows(path: Path) -> tuple[list[Row], list[str]]:
         read = None if not code else (lambda code=code, size_hw=size_hw: _coco_mask(code, size_hw))
         objects.setdefault(item["image_id"], []).append((names[item["category_id"]], read))
     licences = {entry["id"]: entry["name"] for entry in content.get("licenses", ())}
-    rows = [
-        (images / entry["file_name"], objects.get(entry["id"], []), licences.get(entry.get("license"), ""))
-        for entry in content["images"]
-    ]
+    rows: list[Row] = []
+    for entry in content["images"]:
+        image, licence = _inside(images, entry["file_name"]), licences.get(entry.get("license"), "")
+        rows.append((image, [], objects.get(entry["id"], []), licence))
     return rows, list(names.values())
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import DatasetError, MaskSample, QuestionSample
+from benchmarks.fingerprint import sha256_of
 from tests.training.photographs import LABELS, write_coco, write_jsonl
 
 
@@ -36,6 +37,20 @@ def test_held_out_pictures_are_asked_by_name_by_absence_and_by_yes_and_no(tmp_pa
     assert answers["three", "Is there a cow in the picture?"] == ("yes",)
     assert answers["two", "Is there a cow in the picture?"] == ("no",)
     assert len(questions) == 4
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_coco])
+def test_another_mask_noun_or_choice_of_pictures_is_other_data(tmp_path: Path, write) -> None:  # type: ignore[no-untyped-def]
+    write(tmp_path)
+    names = {path.name for path in open_dataset("photos", ("all",), tmp_path).files}
+    expected = {"annotations.jsonl", "marks.txt", "three.png"} if write is write_jsonl else {"instances.json"}
+    assert names == expected | {"heldout.txt", "three.jpg"}
+    hashes = set()
+    for name in ("nothing", *sorted(names)):
+        for path in tmp_path.rglob(name):
+            path.write_bytes(path.read_bytes().rstrip(b"\n") + b" \n")
+        hashes.add(sha256_of(open_dataset("photos", ("all",), tmp_path).files))
+    assert len(hashes) == 1 + len(names)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

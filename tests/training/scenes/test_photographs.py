@@ -129,3 +129,19 @@ def test_the_library_draws_each_seed_once(tmp_path: Path) -> None:
     assert not np.array_equal(first.image, other.image)
     with pytest.raises(PhotographError, match="none of the photographs"):
         PhotoLibrary([])
+
+
+@pytest.mark.parametrize("name", ["../../secret/s.png", "/secret/s.png", "images/../../s.png"])
+@pytest.mark.parametrize(
+    ("write", "own"),
+    [
+        (write_jsonl, '"image": "images/one.jpg"'),
+        (write_jsonl, '"mask": "masks/one.png"'),
+        (write_coco, '"file_name": "one.jpg"'),
+    ],
+)
+def test_no_file_outside_the_folder_is_read(tmp_path: Path, write, own: str, name: str) -> None:  # type: ignore[no-untyped-def]
+    (path,) = write(tmp_path).glob("*.json*")
+    path.write_text(path.read_text().replace(own, f'{own.partition(":")[0]}: "{name}"'))
+    with pytest.raises(PhotographError, match=f"{path.name}: ValueError: the file '{name}' leads out of the folder"):
+        read_photographs(tmp_path, NOUNS)
