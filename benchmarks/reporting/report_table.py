@@ -9,6 +9,8 @@ from benchmarks.scoring.scores import COMPARED, SCORES
 UNKNOWN = "–"
 MB = 1e6
 NOT_COUNTED = "Seconds do not count: other work ran beside the measurement."
+#: Follows a commit that is not what was measured.
+CHANGED = " with uncommitted changes"
 #: Follows the name of a method that has a note.
 MARK = "*"
 
@@ -128,8 +130,12 @@ def _notes(report: dict[str, Any]) -> list[str]:
 
 
 def _session(session: dict[str, Any]) -> str:
-    changed = " with uncommitted changes" if session["uncommitted_changes"] else ""
-    return f"{session['date']} at commit {session['commit']}{changed}"
+    return f"{session['date']} at commit {commit_of(session)}"
+
+
+def commit_of(session: Mapping[str, Any]) -> str:
+    """The commit of one session of a run, and whether it was measured with changes to it."""
+    return f"{session['commit']}{CHANGED if session.get('uncommitted_changes') else ''}"
 
 
 def number(value: float | None) -> str:

@@ -59,6 +59,8 @@ def begin_run(folder: Path, config: RunConfig, dataset: "Dataset", methods: Sequ
     if (old := read_run(folder)) is not None:
         if changed := list(_differences(_lasting(old), _lasting(new))):
             raise ValueError(f"{folder} holds a different run; name a new folder with --out. {'; '.join(changed)}.")
+        limits = old["config"].get("limit"), config.limit
+        new["config"]["limit"] = None if None in limits else max(limits)  # the folder keeps all records
         new["sessions"] = old["sessions"] + [one for one in new["sessions"] if one not in old["sessions"]]
     elif record_files(folder):
         raise ValueError(f"{folder} holds records but no {RUN_FILE}, so their origin is unknown; name a new folder.")

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.budget import BUDGET_FIELDS
-from benchmarks.reporting.report_table import NOT_COUNTED, UNKNOWN, number
+from benchmarks.reporting.report_table import CHANGED, NOT_COUNTED, UNKNOWN, number
 from benchmarks.scoring.pairs import COMPARED, SECONDS, Pairs
 from demo.board.names import name_of
 from demo.board.pairing import are_compared, is_better
@@ -201,8 +201,15 @@ def _origin(rows: pd.DataFrame) -> str:
         if rows[name].max() > 0
     ]
     parts = [_several(rows["hardware"], "machines"), _several(rows["dtype"], "data types")]
-    parts += [_several(rows["date"].dropna().astype(str).str[:10], "days"), _several(rows["commit"], "commits")]
+    days, commits = (_of_sessions(rows[name]) for name in ("date", "commit"))
+    parts += [_several((day[:10] for day in days), "days"), _several(commits, "commits")]
+    if len(set(commits)) > 1 and any(commit.endswith(CHANGED) for commit in commits):
+        parts[-1] += f" ({CHANGED.strip()})"
     return f"{', '.join(counts)}. Measured on: {', '.join(part for part in parts if part)}." if counts else ""
+
+
+def _of_sessions(values: Iterable[Any]) -> list[str]:
+    return [part for value in values if isinstance(value, str) for part in value.split(", ")]
 
 
 def _span(counts: "pd.Series[Any]") -> str:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.budget import BUDGET_FIELDS
 from benchmarks.reporting.report import make_report
-from benchmarks.reporting.report_table import sizes_mb
+from benchmarks.reporting.report_table import commit_of, sizes_mb
 from benchmarks.running.run_file import RUN_FILE, as_counted, seconds_count
 from benchmarks.scoring.curves import CurvePoint, curve_files, read_curves
 from benchmarks.scoring.metrics import CONVENTIONS
@@ -189,16 +189,21 @@ def _provenance(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
     facts = {name: run.of_method(label, name) for name in FACTS}
     known: dict[str, Any] = {"data": None, "commit": None, "date": None, "seed": None}
     if about is not None:
-        last = about["sessions"][-1] if about["sessions"] else {}
+        sessions = about["sessions"]
         known = {
             "data": about["dataset"]["sha256"][:12],
-            "commit": last.get("commit"),
-            "date": last.get("date"),
+            "commit": _joined(commit_of(one) for one in sessions if one.get("commit")),
+            "date": _joined(one["date"] for one in sessions if one.get("date")),
             "seed": None if about["config"].get("limit") is None else about["config"]["seed"],  # else it draws nothing
         }
     names = {name: row[name] for name in ("dataset", "split", "method", "precision", "note")}
     known["seconds count"] = seconds_count(about)
     return {"run": run.name, "paradigm": paradigm_of(label).name, **names, **facts, **known}
+
+
+def _joined(parts: Iterable[str]) -> str | None:
+    """Each once, of all sessions of a run."""
+    return ", ".join(dict.fromkeys(parts)) or None
 
 
 def _memory(run: Run, row: Mapping[str, Any]) -> dict[str, float | None]:

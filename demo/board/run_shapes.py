@@ -102,6 +102,7 @@ class _Method(_Shape):
 class _Session(_Shape):
     date: str | None = None
     commit: str | None = None
+    uncommitted_changes: bool | None = None
 
 
 class _About(_Shape):

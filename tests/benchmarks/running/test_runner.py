@@ -15,7 +15,7 @@ from benchmarks.datasets import open_dataset
 from benchmarks.datasets.sample import Dataset
 from benchmarks.methods import Prediction
 from benchmarks.running.processes import Process, this_process
-from benchmarks.running.run_file import RunConfig
+from benchmarks.running.run_file import RunConfig, begin_run
 from benchmarks.running.runner import Progress, choose_samples, run_benchmark
 from benchmarks.scoring.records import Record, read_records, records_of
 from stamp.files import StorageError
@@ -203,6 +203,9 @@ def test_a_larger_limit_goes_on(dataset: Dataset, tmp_path: Path) -> None:
     assert {record.key for record in first} < {record.key for record in records_of(out)[0]}
     run_benchmark(dataset, methods(), replace(CONFIG, limit=1), out, ALONE)
     assert len(records_of(out)[0]) == 10  # nothing is thrown away
+    for limit, kept in ((1, 5), (None, None), (2, None)):  # nor forgotten
+        begin_run(out, replace(CONFIG, limit=limit), dataset, methods())
+        assert json.loads((out / "run.json").read_text())["config"]["limit"] == kept
 
 
 def test_another_run_is_not_mixed_in(dataset: Dataset, tmp_path: Path) -> None:

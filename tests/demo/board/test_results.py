@@ -190,6 +190,23 @@ def test_seconds_that_do_not_count_are_shown_nowhere(tmp_path: Path) -> None:
         write_report(folder)
 
 
+def test_every_session_is_told(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
+    about = json.loads((folder / "run.json").read_text())
+    about["sessions"] += [{"date": "2026-01-03", "commit": "def", "uncommitted_changes": True}]
+    about["sessions"] += [{"date": "2026-01-03", "commit": None, "uncommitted_changes": None}]
+    (folder / "run.json").write_text(json.dumps(about))
+    results = read_results(tmp_path / "results")
+    assert set(results.rows["commit"]) == {"abc, def with uncommitted changes"}
+    assert set(results.rows["date"]) == {"2026-01-02, 2026-01-03"}
+    table = board_view(results, Filters("scenes", "known"), [])["table"]
+    assert "Measured on: a test machine, float32, 2 days, 2 commits (with uncommitted changes)." in table
+    del about["sessions"][2], about["sessions"][0]
+    (folder / "run.json").write_text(json.dumps(about))
+    table = board_view(read_results(tmp_path / "results"), Filters("scenes", "known"), [])["table"]
+    assert "a test machine, float32, 2026-01-03, def with uncommitted changes." in table
+
+
 def test_a_broken_run_leaves_the_others(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "results" / "run", tmp_path / "data")
     broken = tmp_path / "results" / "broken"
