@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 #: The picture of the replay is at most this large.
 SHOWN_PX = 640
 OUTLINES_PER_SHORTER_SIDE = 150
+CUT = f"cut off at the race's limit of {CAP_S:.0f} s"
 NOT_BEGUN = "did not start: the time limit of {:.0f} s was reached"
 FAILED = "failed on this picture; the server's log says why"
 
@@ -62,7 +63,8 @@ class Began:
 class Lane:
     """The record of one method. moments: the last one has the prediction. problem: why there is none.
 
-    is_stopped: it was not at its end, because the visitor stopped it or, is_cut, because the time was up.
+    is_stopped: it was not at its end, because the visitor stopped it or, is_cut, because the time was up. A lane that
+    is only cut did not start.
     """
 
     label: str
@@ -123,19 +125,26 @@ def _run_lane(pool: MethodPool, label: str, entry: Entry, deadline: Deadline) ->
         log.exception("%s cannot be loaded", label)
         return Lane(label, problem=NOT_LOADED)
     deadline.start()
+    told = threading.Event()
+
+    def should_stop() -> bool:
+        if deadline.is_set():
+            told.set()
+        return told.is_set()
+
     try:
-        recorded = _record(method, entry, deadline)
+        recorded = _record(method, entry, should_stop)
     except Exception:
         log.exception("%s failed in a race", label)
         return Lane(label, problem=FAILED)
-    return Lane(label, recorded, is_stopped=deadline.is_set(), is_cut=deadline.is_out_of_time)
+    return Lane(label, recorded, is_stopped=told.is_set(), is_cut=told.is_set() and deadline.is_out_of_time)
 
 
-def _record(method: "Method", entry: Entry, deadline: Deadline) -> "tuple[Moment, ...]":
+def _record(method: "Method", entry: Entry, should_stop: Callable[[], bool]) -> "tuple[Moment, ...]":
     from benchmarks.methods.streaming import moments
 
     prompt = method.prompt(_sample(entry.prompt))
-    return tuple(moments(method, entry.image, prompt, deadline.is_set))
+    return tuple(moments(method, entry.image, prompt, should_stop))
 
 
 def _sample(prompt: str) -> Any:
@@ -209,7 +218,7 @@ def lane_note(lane: Lane, prediction: "Prediction | None") -> str:
         return lane.problem or "stopped"
     counts = f"{prediction.new_tokens} tokens, {prediction.forward_passes} passes"
     if lane.is_stopped:
-        return f"{f'not finished after {CAP_S:.0f} s' if lane.is_cut else 'stopped before it finished'} · {counts}"
+        return f"{CUT if lane.is_cut else 'stopped before it finished'} · {counts}"
     if not prediction.valid:
         return f"output could not be parsed · {counts}"
     masks = [mask for mask in prediction.masks if mask.any()]
@@ -233,10 +242,10 @@ def _not_ranked(lanes: Sequence[Lane]) -> str:
     """Which lanes cannot win, and why."""
     reasons: dict[str, list[str]] = {}
     for lane in lanes:
-        if lane.is_cut:
-            reasons.setdefault(f"not finished after {CAP_S:.0f} s", []).append(lane.label)
-        elif lane.is_stopped:
-            reasons.setdefault("stopped before the end", []).append(lane.label)
+        if lane.is_stopped:
+            reasons.setdefault(CUT if lane.is_cut else "stopped before the end", []).append(lane.label)
+        elif lane.is_cut:
+            reasons.setdefault("did not start", []).append(lane.label)
         elif lane.prediction is None:
             reasons.setdefault("failed", []).append(lane.label)
         elif not lane.is_finished:

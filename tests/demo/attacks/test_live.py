@@ -95,9 +95,10 @@ def test_a_race_says_what_it_cut(clock: Clock) -> None:
     assert third == Lane("c", problem=NOT_BEGUN.format(CAP_S), is_cut=True)
     shown = replay(Entry(PICTURE, "x", ("a", "b", "c")), [first, second, third])
     assert [lane["note"].split(" · ")[0] for lane in shown["lanes"]] == [
-        "1 mask", "not finished after 120 s", "did not start: the time limit of 120 s was reached",
+        "1 mask", "cut off at the race's limit of 120 s", "did not start: the time limit of 120 s was reached",
     ]  # fmt: skip
-    assert summary([first, second, third]).endswith(" Not ranked: b and c (not finished after 120 s).")
+    said = " Not ranked: b (cut off at the race's limit of 120 s); c (did not start)."
+    assert summary([first, second, third]).endswith(said)
 
 
 def test_the_time_of_a_live_run_begins_with_its_first_answer(clock: Clock, tmp_path: Path) -> None:

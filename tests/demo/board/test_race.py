@@ -20,7 +20,7 @@ from benchmarks.methods.stamp import load_stamp
 from benchmarks.methods.streaming import Moment, moments
 from demo.board.live import BUSY, NO_CHECKPOINT, NOT_LOADED, SAME, TURNED_OFF, MethodPool, Refused
 from demo.board.names import NO_MASKS
-from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, mask_uri, race_events, replay, summary
+from demo.board.race import FAILED, Began, Entry, Lane, RaceEvent, lane_note, mask_uri, race_events, replay, summary
 from demo.board.race_panel import FIRST_EXAMPLE, NO_LANE, NO_METHODS, NO_PICTURE, left_out_html, race_order, run_race
 from demo.chat.gallery import EXAMPLES, read_examples
 from stamp.checkpoints.load_options import LoadOptions
@@ -114,6 +114,29 @@ def test_stopping_ends_the_race_after_the_token_being_written() -> None:
     assert "stopped" in replay(entry("stamp"), [lane])["lanes"][0]["note"]
 
 
+@pytest.mark.parametrize("method", ["embedding", "stamp"])
+def test_a_whole_answer_is_not_called_stopped(method: str) -> None:
+    """Stop comes while it is given: one method has no stream, the other is at its last word."""
+    stop = threading.Event()
+    whole = StreamingMethod("stamp", ["a"])
+
+    def script(image: Image.Image, prompt: str) -> Any:
+        stop.set()
+        return whole.answer(image, ["a"])
+
+    def stream(image: Image.Image, prompt: str, should_stop: Any) -> Any:
+        assert not should_stop()
+        yield script(image, prompt)
+
+    racer = ScriptedMethod(script, method)
+    if method == "stamp":
+        racer.stream = stream  # type: ignore[attr-defined]
+    lane = events_of(ScriptedPool({method: racer}), method, stop=stop)[-1]
+    assert isinstance(lane, Lane)
+    assert (lane.is_stopped, lane.is_cut, lane.is_finished) == (False, False, True)
+    assert lane_note(lane, lane.prediction) == "1 mask · 1 tokens, 2 passes"
+
+
 def test_one_run_at_a_time() -> None:
     pool = ScriptedPool(racers())
     with pool.turn() as mine:
@@ -153,11 +176,12 @@ def test_only_a_whole_and_usable_answer_can_win() -> None:
     ]  # fmt: skip
     assert summary(lanes) == (
         "STAMP was first, after 3 s. One run each, one after another, on this server. Not ranked: Polygon text "
-        "(output could not be parsed); Patch text (not finished after 120 s); Embedding (stopped before the end)."
+        "(output could not be parsed); Patch text (cut off at the race's limit of 120 s); Embedding (stopped before "
+        "the end)."
     )
     shown = replay(entry(), lanes)["lanes"]
     assert [one["is_finished"] for one in shown] == [False, False, False, True]
-    assert shown[1]["note"].startswith("not finished after 120 s")
+    assert shown[1]["note"].startswith("cut off at the race's limit of 120 s · ")
 
 
 def test_who_finds_nothing_does_not_win_over_who_finds_something() -> None:
