@@ -28,7 +28,8 @@ class Convention:
     """How an evaluation computes its scores.
 
     epsilon: added to each union that is not empty; ciou_epsilon: added to the sum of all unions.
-    unusable_is_empty: an unusable output is an empty mask, so it has IoU 1 on a sample without target, not 0.
+    unusable_is_empty: an unusable output is an empty mask, so it has IoU 1 on a sample without target, not 0; a crash
+    still has IoU 0.
     empty_target_iou: the IoU of a sample with a target if its annotation and its prediction have no pixel.
     """
 
@@ -69,7 +70,7 @@ class Overlaps:
 
     annotated: there is a mask to compare with; the other columns count only where this is true. intersection, union,
     predicted: int64 pixels; an unusable output predicts nothing. no_target: nothing in the picture matches. usable:
-    the output could be read.
+    the output could be read. crashed: there is no output.
     """
 
     annotated: NDArray[np.bool_]
@@ -78,14 +79,14 @@ class Overlaps:
     predicted: NDArray[np.int64]
     no_target: NDArray[np.bool_]
     usable: NDArray[np.bool_]
+    crashed: NDArray[np.bool_]
 
     def ious(self, convention: Convention) -> NDArray[np.float64]:
         """(n,) IoU of each sample, 0..1."""
         empty = self.union == 0
         ious = self.intersection / np.where(empty, 1, self.union + convention.epsilon)
         ious[empty] = np.where(self.no_target[empty], 1.0, convention.empty_target_iou)
-        if not convention.unusable_is_empty:
-            ious[~self.usable] = 0.0
+        ious[self.crashed if convention.unusable_is_empty else ~self.usable] = 0.0
         return ious
 
 

@@ -28,7 +28,7 @@ class Cost:
 
 
 def overlaps_of(records: Sequence[Record]) -> Overlaps:
-    """The records as arrays. A crash counts as an unusable output."""
+    """The records as arrays. A crash is not usable either."""
     return Overlaps(
         annotated=np.array([record.union is not None for record in records], dtype=bool),
         intersection=np.array([record.intersection or 0 for record in records], dtype=np.int64),
@@ -36,6 +36,7 @@ def overlaps_of(records: Sequence[Record]) -> Overlaps:
         predicted=np.array([record.predicted or 0 for record in records], dtype=np.int64),
         no_target=np.array([bool(record.no_target) for record in records], dtype=bool),
         usable=np.array([record.status == "ok" for record in records], dtype=bool),
+        crashed=np.array([record.status == "error" for record in records], dtype=bool),
     )
 
 

@@ -22,13 +22,16 @@ sizes = st.tuples(st.integers(1, 8), st.integers(1, 8))
 triples = sizes.flatmap(lambda size: st.tuples(*[hnp.arrays(bool, size)] * 3))
 
 
-def overlaps(rows: list[tuple[int, int, int, bool, bool]]) -> Overlaps:
-    """From (intersection, union, predicted, no target, usable); a question stands in between."""
+Row = tuple[int, int, int, bool, bool, bool]
+
+
+def overlaps(rows: list[Row]) -> Overlaps:
+    """From (intersection, union, predicted, no target, usable, crashed); a question stands in between."""
     columns = [np.array([*column, 0], dtype=np.array(column).dtype) for column in zip(*rows, strict=True)]
     return Overlaps(np.array([True] * len(rows) + [False]), *columns)
 
 
-def scores(rows: list[tuple[int, int, int, bool, bool]], convention: Convention) -> dict[str, float]:
+def scores(rows: list[Row], convention: Convention) -> dict[str, float]:
     weights = np.ones((1, len(rows) + 1))
     return {name: float(one.of(weights)[0]) for name, one in mask_statistics(overlaps(rows), convention).items()}
 
@@ -63,7 +66,7 @@ def test_giou_and_ciou_are_those_of_torchmetrics(samples: list[tuple[np.ndarray,
         label = torch.from_numpy(np.where(ignore, -1, truth).astype(np.int64))
         expected.append(float(jaccard(torch.from_numpy(predicted.astype(np.int64)), label)))
         total.update(torch.from_numpy(predicted.astype(np.int64)), label)
-        rows.append((*overlap_px(predicted, truth, ignore), False, True))
+        rows.append((*overlap_px(predicted, truth, ignore), False, True, False))
     found = scores(rows, OURS)
     assert found["gIoU"] == found["target gIoU"] == pytest.approx(np.mean(expected), abs=1e-6)
     if sum(row[1] for row in rows):
@@ -80,23 +83,24 @@ def test_the_official_evaluations_come_out(name: str) -> None:
             continue
         ignore = decode_rle(sample["ignore"]) if sample["ignore"] else None
         counts = overlap_px(decode_rle(sample["predicted"]), decode_rle(sample["truth"]), ignore)
-        rows.append((*counts, sample["no_target"], True))
+        rows.append((*counts, sample["no_target"], True, False))
     found = scores(rows, CONVENTIONS[name])
     for key, expected in OFFICIAL[name].items():
         assert found[key] == pytest.approx(expected, abs=1e-6), key
 
 
-#: intersection, union, predicted, no target, usable; IoU by ours, LISA's and ReLA's evaluation.
+#: intersection, union, predicted, no target, usable, crashed; IoU by ours, LISA's and ReLA's evaluation.
 TABLE = [
-    ((50, 100, 60, False, True), 0.5, 0.5, 0.5),
-    ((70, 100, 80, False, True), 0.7, 0.7, 0.7),
-    ((90, 100, 95, False, True), 0.9, 0.9, 0.9),
-    ((0, 40, 0, False, True), 0.0, 0.0, 0.0),  # nothing predicted
-    ((0, 40, 0, False, False), 0.0, 0.0, 0.0),  # unusable
-    ((0, 0, 0, True, True), 1.0, 1.0, 1.0),  # rightly nothing
-    ((0, 30, 30, True, True), 0.0, 0.0, 0.0),  # something where nothing is
-    ((0, 0, 0, True, False), 0.0, 1.0, 0.0),  # unusable where nothing is
-    ((0, 0, 0, False, True), 1.0, 1.0, 0.0),  # a target without a pixel
+    ((50, 100, 60, False, True, False), 0.5, 0.5, 0.5),
+    ((70, 100, 80, False, True, False), 0.7, 0.7, 0.7),
+    ((90, 100, 95, False, True, False), 0.9, 0.9, 0.9),
+    ((0, 40, 0, False, True, False), 0.0, 0.0, 0.0),  # nothing predicted
+    ((0, 40, 0, False, False, False), 0.0, 0.0, 0.0),  # unusable
+    ((0, 0, 0, True, True, False), 1.0, 1.0, 1.0),  # rightly nothing
+    ((0, 30, 30, True, True, False), 0.0, 0.0, 0.0),  # something where nothing is
+    ((0, 0, 0, True, False, False), 0.0, 1.0, 0.0),  # unusable where nothing is
+    ((0, 0, 0, False, True, False), 1.0, 1.0, 0.0),  # a target without a pixel
+    ((0, 0, 0, True, False, True), 0.0, 0.0, 0.0),  # a crash where nothing is
 ]
 
 
@@ -109,20 +113,20 @@ def test_ious_by_hand(column: int, name: str) -> None:
 def test_scores_by_hand() -> None:
     assert scores([row[0] for row in TABLE], OURS) == pytest.approx(
         {
-            "gIoU": (0.5 + 0.7 + 0.9 + 1 + 1) / 9,
+            "gIoU": (0.5 + 0.7 + 0.9 + 1 + 1) / 10,
             "target gIoU": (0.5 + 0.7 + 0.9 + 1) / 6,
             "cIoU": 210 / 410,
             "P@0.5": 4 / 6,
             "P@0.7": 3 / 6,
             "P@0.9": 2 / 6,
-            "N-acc": 1 / 3,
+            "N-acc": 1 / 4,
             "T-acc": 3 / 6,
         }
     )
     counts = {name: one.n for name, one in mask_statistics(overlaps([row[0] for row in TABLE]), OURS).items()}
-    assert [counts[name] for name in ("gIoU", "cIoU", "P@0.5", "T-acc", "N-acc")] == [9, 9, 6, 6, 3]
+    assert [counts[name] for name in ("gIoU", "cIoU", "P@0.5", "T-acc", "N-acc")] == [10, 10, 6, 6, 4]
 
 
 def test_the_thresholds_belong_to_the_better_side() -> None:
-    found = scores([(7, 10, 8, False, True), (9, 10, 10, False, True)], OURS)
+    found = scores([(7, 10, 8, False, True, False), (9, 10, 10, False, True, False)], OURS)
     assert (found["P@0.7"], found["P@0.9"]) == (1.0, 0.5)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scoring.metrics import Convention
+from benchmarks.scoring.metrics import CONVENTIONS, Convention
 from benchmarks.scoring.records import Record, Status
 from benchmarks.scoring.scores import against, cost_of, iou_of, scores_of
 from tests.benchmarks.scoring.test_records import MASK, QUESTION
@@ -39,6 +39,14 @@ def test_only_a_usable_answer_earns_anything(status: Status) -> None:
     assert iou_of(absent(status)) == earned
     assert value_of([absent(status)], "gIoU") == value_of([absent(status)], "N-acc") == earned
     assert iou_of(present(status)) == pytest.approx(0.8 * earned)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_no_evaluation_takes_a_crash_for_an_empty_mask(status: Status) -> None:
+    """LISA's takes an output that cannot be read for one."""
+    scored = scores_of([absent(status)], CONVENTIONS["lisa"], draws=0)["gIoU"]
+    assert scored is not None
+    assert scored.value == float(status != "error")
 
 
 @pytest.mark.parametrize("status", STATUSES)
