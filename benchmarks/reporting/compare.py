@@ -1,17 +1,20 @@
 """Compares two runs: which of their scores differ, and by how much."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reporting.report import group
 from benchmarks.reporting.report_table import UNKNOWN, markdown
 from benchmarks.scoring.metrics import CONVENTIONS
-from benchmarks.scoring.records import records_of
+from benchmarks.scoring.records import Record, records_of
 from benchmarks.scoring.scores import SCORES, scores_of
 
 Row = tuple[str, str, str]
 #: Runs on different samples always differ, whatever the tolerance.
 COUNTS = ("samples", "errors")
+#: How many samples a run has that the other lacks; only given where one has some.
+OWN = "samples of its own"
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,12 @@ class Difference:
     b: float | None
 
     def exceeds(self, tolerance: float) -> bool:
-        """Whether the runs differ by more than the tolerance; unequal counts and scores of only one run always do."""
+        """Whether the runs differ by more than the tolerance.
+
+        Other samples, unequal counts and scores of only one run always do.
+        """
+        if self.score == OWN:
+            return True
         if self.a is None or self.b is None or self.score in COUNTS:
             return self.a != self.b
         return abs(self.a - self.b) > tolerance
@@ -35,17 +43,31 @@ def compare_runs(a: Path, b: Path) -> list[Difference]:
 
     Raises ValueError when a folder holds no records.
     """
-    first, second = _values(a), _values(b)
+    runs = _rows(a), _rows(b)
+    first, second = map(_values, runs)
     keys = dict.fromkeys([*first, *second])
-    return [Difference(row, score, first.get((row, score)), second.get((row, score))) for row, score in keys]
+    found = [Difference(row, score, first.get((row, score)), second.get((row, score))) for row, score in keys]
+    return [*_other_samples(*runs), *found]
 
 
-def _values(folder: Path) -> dict[tuple[Row, str], float]:
+def _rows(folder: Path) -> dict[Row, list[Record]]:
     records, problems = records_of(folder)
     if problems:
         raise ValueError(f"{folder} has records that cannot be read: {problems[0]}.")
+    return group(records, lambda record: (record.dataset, record.split, record.label))
+
+
+def _other_samples(a: dict[Row, list[Record]], b: dict[Row, list[Record]]) -> Iterator[Difference]:
+    """Of rows that both runs have."""
+    for row in sorted(a.keys() & b.keys()):
+        first, second = ({record.sample for record in run[row]} for run in (a, b))
+        if first != second:
+            yield Difference(row, OWN, len(first - second), len(second - first))
+
+
+def _values(rows: dict[Row, list[Record]]) -> dict[tuple[Row, str], float]:
     values: dict[tuple[Row, str], float] = {}
-    for row, own in group(records, lambda record: (record.dataset, record.split, record.label)).items():
+    for row, own in rows.items():
         values[row, "samples"] = len(own)
         values[row, "errors"] = sum(record.status == "error" for record in own)
         for name, score in scores_of(own, CONVENTIONS["ours"], draws=0).items():

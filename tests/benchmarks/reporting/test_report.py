@@ -379,6 +379,17 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(a), str(tmp_path / "none")]) == 2
 
 
+def test_compare_tells_other_samples_from_the_same_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many of them, with the same scores."""
+    a = write(tmp_path / "a", records())
+    b = write(tmp_path / "b", [replace(one, sample=one.sample.replace("e1", "e9")) for one in records()])
+    assert main(["compare", str(a), str(b), "--tolerance", "1"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "differs" in line]
+    assert [line.split(" | ")[2:] for line in lines] == [
+        [method, "samples of its own", "1", "1", "+0", "differs |"] for method in ("polygon:x", "stamp")
+    ]
+
+
 def test_a_score_that_one_run_lacks_differs_always() -> None:
     row = ("scenes", "known", "stamp")
     assert Difference(row, "gIoU", 0.5, None).exceeds(np.inf)
