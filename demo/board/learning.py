@@ -5,14 +5,19 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from benchmarks.reporting.report_table import number
-from benchmarks.scoring.curves import KINDS, CurvePoint, Kind
+from benchmarks.scoring.curves import CurvePoint, Kind
 from demo.board.names import method_name
 from demo.board.paradigms import paradigm_of
 from demo.board.plots import SYMBOLS, empty_figure, plain_figure
-from demo.html import literal
+from demo.html import and_list, literal
 
 HEIGHT = 300
 BAND_OPACITY = 0.18
+#: What the best one does at each kind of answer, what several do, and the score.
+BEST: dict[Kind, tuple[str, str, str]] = {
+    "mask": ("has the best masks", "have the best masks", "IoU {}"),
+    "question": ("answers most questions right", "answer most questions right", "{}"),
+}
 #: What the axis of each kind of answer shows.
 AXES: dict[Kind, str] = {"mask": "mean IoU of masks", "question": "share of questions right"}
 
@@ -82,15 +87,17 @@ def learning_words(points: Sequence[CurvePoint]) -> str:
 
 
 def takeaway(points: Sequence[CurvePoint]) -> str:
-    """The best of each kind after the most pictures that all its methods have seen."""
+    """The best of each kind, or all that tie, after the most pictures that all its methods have seen."""
     found = []
-    for kind, words in zip(KINDS, ("has the best masks (IoU {})", "answers most questions right ({})"), strict=True):
+    for kind, (does, do, score) in BEST.items():
         own = [point for point in points if point.kind == kind]
         seen = [{point.pictures for point in own if point.method == one.method} for one in own]
         if own and (shared := set.intersection(*seen)):
             last = [point for point in own if point.pictures == max(shared)]
-            best = max(last, key=lambda point: point.score.value or 0.0)
-            value, name = number(best.score.value), method_name(best.method)
-            said = f"{name} {words.format(value)}" if len(last) > 1 else f"{name}: {AXES[kind]} {value}"
+            highest = max(point.score.value or 0.0 for point in last)
+            best = [method_name(point.method) for point in last if (point.score.value or 0.0) == highest]
+            said = f"{and_list(best)} {does if len(best) == 1 else do} ({score.format(number(highest))})"
+            if len(last) == 1:
+                said = f"{best[0]}: {AXES[kind]} {number(highest)}"
             found.append(f"After {max(shared)} pictures, {said}.")
     return " ".join(found) or "The methods were not measured after the same number of pictures."

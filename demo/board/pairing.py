@@ -44,6 +44,11 @@ def tied_with(pairs: Pairs, score: str, best: str, labels: list[str]) -> list[st
     return [label for label in labels if (best, label) in found and not is_better(pairs, score, best, label)]
 
 
+def equal_to(rows: pd.DataFrame, score: str, value: float) -> list[str]:
+    """Labels of the rows with exactly this score."""
+    return list(rows.loc[rows[score] == value, "label"])
+
+
 def best_of(rows: pd.DataFrame, score: str, *, lowest: bool = False) -> "pd.Series[object]":
     """The row with the highest, or the lowest, score. Ignores rows without a score; at least one must have one."""
     known = rows[score].dropna().astype(float)

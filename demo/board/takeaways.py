@@ -6,7 +6,7 @@ import pandas as pd
 from benchmarks.scoring.pairs import Pairs
 from demo.board.filters import mixture
 from demo.board.names import phase_name
-from demo.board.pairing import tied_with
+from demo.board.pairing import equal_to, tied_with
 from demo.html import and_list
 
 NOTHING = "There is nothing to show for these filters."
@@ -45,7 +45,10 @@ def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
         n = best["n"] or best["questions"]
         return f"{best['label']}: {score} {best[score]:.2f} in {seconds(best['median s'])} (median of {n:.0f})."
     sentence = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
-    sentence += f"{best['label']} has the highest {score}, {best[score]:.2f}"
+    equal = equal_to(known, score, best[score])
+    sentence += f"{and_list(equal)} {'has' if len(equal) == 1 else 'have'} the highest {score}, {best[score]:.2f}"
+    if len(equal) > 1:
+        return f"{sentence}."
     tied = tied_with(pairs, score, str(best["label"]), list(known["label"]))
     return f"{sentence}, but it is not significantly better than {and_list(tied)}." if tied else f"{sentence}."
 

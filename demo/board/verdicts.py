@@ -7,7 +7,7 @@ import pandas as pd
 
 from benchmarks.scoring.pairs import SECONDS, Pair, Pairs
 from demo.board.filters import mixture
-from demo.board.pairing import are_compared, best_of, tied_with
+from demo.board.pairing import are_compared, best_of, equal_to, tied_with
 from demo.board.ranking import ranked
 from demo.board.takeaways import SEVERAL, of_masks, seconds
 from demo.html import and_list
@@ -44,15 +44,17 @@ def _card(rows: pd.DataFrame, pairs: Pairs, score: str, title: str, unit: str) -
     label = str(best["label"])
     return (
         f'<section class="headline"><h2>{title}</h2><p class="figure">{escape(shown)} <small>{unit}</small></p>'
-        f"<p><b>{escape(label)}</b>{escape(_lead(rows, pairs, score, label))}</p></section>"
+        f"<p><b>{escape(label)}</b>{escape(_lead(rows, pairs, score, label, value))}</p></section>"
     )
 
 
-def _lead(rows: pd.DataFrame, pairs: Pairs, score: str, label: str) -> str:
-    """How certain the lead is, as the end of a sentence that begins with the method."""
+def _lead(rows: pd.DataFrame, pairs: Pairs, score: str, label: str, value: float) -> str:
+    """How certain the lead is, as the end of a sentence that begins with the method. value: its score."""
     others = [one for one in rows.loc[rows[score].notna(), "label"] if one != label]
     if not others:
         return ""
+    if equal := [one for one in equal_to(rows, score, value) if one != label]:
+        return f" and {and_list(equal)} have the same figure."
     tied = tied_with(pairs, score, label, others)
     if tied:
         return f" leads, but not significantly: {and_list(tied)} may be as good."

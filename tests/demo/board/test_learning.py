@@ -74,6 +74,11 @@ def test_the_best_is_named_where_all_were_measured() -> None:
     )
     ahead = (*POINTS, point("polygon", "mask", 4000, 0.9))  # nobody else has seen as many
     assert takeaway(ahead).startswith("After 2000 pictures, STAMP has the best masks (IoU 0.75).")
+    ties = (*POINTS, point("embedding", "mask", 2000, 0.75), point("polygon", "question", 2000, 0.625))
+    assert takeaway(ties) == (
+        "After 2000 pictures, STAMP and Embedding have the best masks (IoU 0.75). "
+        "After 2000 pictures, Embedding and Polygon text answer most questions right (0.625)."
+    )
     apart = (point("stamp", "mask", 10, 0.5), point("polygon", "mask", 20, 0.5))
     assert takeaway(apart) == "The methods were not measured after the same number of pictures."
     alone = [one for one in POINTS if one.method == "stamp"]

@@ -16,7 +16,7 @@ from demo.board.names import method_name, name_of
 from demo.board.pairing import pairs_of, tied_with
 from demo.board.ranking import COLUMNS, best_cells, ranking_html, ranks
 from demo.board.results import Results
-from demo.board.takeaways import SEVERAL
+from demo.board.takeaways import SEVERAL, verdict
 from demo.board.verdicts import headline_html, matrices_html, percent
 
 KNOWN = Filters("scenes", "known")
@@ -146,6 +146,12 @@ def test_headlines_name_the_best_and_how_sure_that_is(results: Results) -> None:
     assert html.count('class="headline"') == 3
     said = unescape(headline_html(THREE.assign(**FIXED), PAIRS))
     assert "a</b> leads, but not significantly: b may be as good." in said
+
+
+def test_equal_figures_are_called_equal() -> None:
+    rows = THREE.assign(**FIXED | {"gIoU": [0.2, 0.7, 0.7]})
+    assert "b</b> and a have the same figure.</p>" in headline_html(rows, PAIRS)
+    assert verdict(rows, PAIRS) == "c is the fastest (1 s). b and a have the highest gIoU, 0.70."
 
 
 def test_seconds_and_tokens_of_answers_in_words_are_not_called_those_of_masks(results: Results) -> None:
