@@ -24,8 +24,8 @@ COVERED: Mapping[tuple[str, ...], Callable[[Record], bool]] = {
 }
 COMPARED = tuple(score for scores in COVERED for score in scores)
 
-#: Records by dataset, split and sample.
-Answers = dict[tuple[str, ...], Record]
+#: Dataset, split and sample.
+Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def compare_pairs(answers: Mapping[str, Iterable[Record]], convention: Conventio
     return found
 
 
-def _pairs_in(scores: tuple[str, ...], answers: Mapping[str, Answers], convention: Convention) -> Pairs:
+def _pairs_in(scores: tuple[str, ...], answers: Mapping[str, dict[Key, Record]], convention: Convention) -> Pairs:
     found: Pairs = {score: {} for score in scores}
-    known: dict[tuple[str, tuple[tuple[str, ...], ...]], dict[str, _Drawn]] = {}
+    known: dict[tuple[str, tuple[Key, ...]], dict[str, _Drawn]] = {}
     for a, b in permutations(answers, 2):
         keys = tuple(sorted(answers[a].keys() & answers[b].keys()))
         if not keys:

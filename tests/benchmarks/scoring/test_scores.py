@@ -109,6 +109,6 @@ def test_a_method_is_compared_on_common_samples_and_times_on_requests_for_masks(
     first, third = (replace(one, intersection=None, union=None, predicted=None) for one in (own[0], reference[2]))
     found = against([first, *own[1:]], [*reference[:2], third, *reference[3:]], Convention())  # one read by both
     assert found["gIoU"] is not None
-    assert (found["gIoU"].value, found["gIoU"].n) == (pytest.approx(0.3), 1)
+    assert (found["gIoU"].value, found["gIoU"].n) == pytest.approx((0.3, 1))
     elsewhere = [replace(record, split="another") for record in reference]
     assert against(own, elsewhere, Convention()) == {"times_s": None, "gIoU": None, "dialogue": None}
