@@ -34,7 +34,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def findings(page: Any) -> list[str]:
-    """Rule, impact and elements of each grave violation."""
+    """Rule, impact and elements of each grave violation, once Gradio's own "Loading..." is gone."""
+    page.wait_for_selector("p.loading", state="detached")
     found = axe.Axe().run(page).response["violations"]
     return [
         f"{one['id']} ({one['impact']}): {node['target']} {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
