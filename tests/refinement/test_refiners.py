@@ -236,7 +236,7 @@ def test_what_cannot_be_made_is_said_in_a_sentence() -> None:
     for refused in (check_refiner_name, make_refiner):
         with pytest.raises(ValueError, match="refine must be one of none, guided, grabcut, sam, auto, got 'Guided'"):
             refused("Guided")
-    with pytest.raises(ValueError, match="name the folder or hub id of a transformers SamModel"):
+    with pytest.raises(ValueError, match=r"give --sam-model .* the folder or hub id of a transformers SamModel"):
         make_refiner("sam")
 
 

@@ -69,11 +69,12 @@ def test_the_released_algorithm_gives_equal_masks_with_more_work(monkeypatch: py
 def test_the_released_algorithm_takes_a_pass_for_each_mask() -> None:
     (method,) = load_methods(["stamp:released+none"], options())
     predictor: Any = method.predictor  # type: ignore[attr-defined]
-    answer = "The lemon: <|seg|> and the volleyball: <|seg|>."
-    ours = segment_forced(predictor, LEMON, "segment it", 64, answer)
-    theirs = segment_released(predictor, LEMON, "segment it", 64, answer, refine="none")
+    prompt = "segment the lemon and the volleyball"
+    answer = "Sure, here are the segmentation masks for the lemon: <|seg|> and the volleyball: <|seg|>"
+    ours = segment_forced(predictor, LEMON, prompt, 64, answer)
+    theirs = segment_released(predictor, LEMON, prompt, 64, answer, refine="none")
     assert theirs.forward_passes == ours.forward_passes + 1
-    plain, cut = theirs, segment_released(predictor, LEMON, "segment it", 64, answer)
+    plain, cut = theirs, segment_released(predictor, LEMON, prompt, 64, answer)
     assert np.any(plain.masks != cut.masks)  # the refinement is the one that was asked for
 
 
