@@ -25,7 +25,7 @@ LORA_ON = ["q_proj", "v_proj"]
 
 
 def load(folder: Path, base: Path = BASE, **options: object) -> StampPredictor:
-    return StampPredictor.from_pretrained(folder, base=str(base), device="cpu", dtype="float32", **options)  # type: ignore[arg-type]
+    return StampPredictor.from_pretrained(folder, base=str(base), device="cpu", dtype="float32", **options)
 
 
 def without(tmp_path: Path, *parts: str) -> Path:

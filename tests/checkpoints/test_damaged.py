@@ -23,7 +23,7 @@ PICTURE = PARITY / "images" / "land_200x120.png"
 
 
 def load(folder: Path, **options: object) -> StampPredictor:
-    return StampPredictor.from_pretrained(folder, device="cpu", dtype="float32", **options)  # type: ignore[arg-type]
+    return StampPredictor.from_pretrained(folder, device="cpu", dtype="float32", **options)
 
 
 @pytest.fixture

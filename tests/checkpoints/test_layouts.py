@@ -17,7 +17,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 44180
 
 
 def load(folder: Path, **options: object) -> StampPredictor:
-    return StampPredictor.from_pretrained(folder, device="cpu", dtype="float32", **options)  # type: ignore[arg-type]
+    return StampPredictor.from_pretrained(folder, device="cpu", dtype="float32", **options)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ MASK = "It is here <|seg|>"
 
 
 def load(path: Path | str | None, **options: object) -> StampPredictor:
-    return StampPredictor.from_pretrained(path, device="cpu", **options)  # type: ignore[arg-type]
+    return StampPredictor.from_pretrained(path, device="cpu", **options)
 
 
 @pytest.fixture

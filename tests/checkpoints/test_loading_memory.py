@@ -16,7 +16,7 @@ MODELS = Path(__file__).parents[1] / "parity" / "models"
 
 
 def load(path: Path | None, **options: object) -> StampPredictor:
-    return StampPredictor.from_pretrained(path, device="cpu", **options)  # type: ignore[arg-type]
+    return StampPredictor.from_pretrained(path, device="cpu", **options)
 
 
 def free_memory(monkeypatch: pytest.MonkeyPatch, bytes_: int) -> None:

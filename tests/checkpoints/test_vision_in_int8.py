@@ -20,7 +20,7 @@ TIED = PARITY / "models" / "tied"
 
 
 def load(**options: object) -> StampPredictor:
-    return StampPredictor.from_pretrained(TIED, device="cpu", dtype="float32", **options)  # type: ignore[arg-type]
+    return StampPredictor.from_pretrained(TIED, device="cpu", dtype="float32", **options)
 
 
 @pytest.fixture(autouse=True)
