@@ -53,7 +53,9 @@ def build_server(url: str = URL) -> "FastMCP":
                 handle_file(path), prompt, refine, conversation or [], api_name="/segment"
             )
             if overlay is not None:
-                Path(overlay).write_bytes(httpx.get(drawn["url"], timeout=60).raise_for_status().content)
+                png = httpx.get(drawn["url"], timeout=60).raise_for_status().content
+                with Path(overlay).open("xb") as file:  # another call may have been faster
+                    file.write(png)
             found: dict[str, Any] = result
             return found
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # a report reads run.json and needs no model
 RUN_FILE = "run.json"
 #: May differ when a run is resumed: it may ask for more, and another day or commit is recorded as another session.
 SESSION_FIELDS = ("date", "commit", "uncommitted_changes")
-#: Fields that folders of earlier versions do not have. A run there goes on, and its `run.json` gets them.
-LATER_FIELDS = frozenset((*BUDGET_FIELDS, "seconds"))
+#: Fields of a method that folders of earlier versions do not have. A run there goes on, and its `run.json` gets them.
+LATER_FIELDS = frozenset(BUDGET_FIELDS)
 #: Fields of a method that only folders of earlier versions have; they say nothing about how it answers.
 FORMER_FIELDS = frozenset(("note",))
 
@@ -107,7 +107,7 @@ def _describe(config: RunConfig, dataset: "Dataset", methods: Sequence["Method"]
 
 
 def _lasting(run: dict[str, Any]) -> dict[str, Any]:
-    config = {name: value for name, value in run["config"].items() if name != "limit"}
+    config = {"seconds": True} | {name: value for name, value in run["config"].items() if name != "limit"}
     methods = {
         label: {name: value for name, value in about.items() if name not in FORMER_FIELDS}
         for label, about in run["methods"].items()

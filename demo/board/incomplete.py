@@ -38,7 +38,7 @@ def _of_splits(counts: Mapping[str, int], about: Mapping[str, Any]) -> list[str]
     limit, measured = config.get("limit"), sum(counts.values())
     if there is not None and measured >= there:
         return []
-    if limit is not None:
+    if limit is not None and config.get("kinds") is None:
         most = limit if there is None or len(counts) > 1 else min(limit, there)
         return [f"{n} of {most} samples of {split}" for split, n in counts.items() if n < most]
     if there is not None and config.get("kinds") is None:

@@ -35,16 +35,22 @@ def of_masks(rows: pd.DataFrame) -> pd.DataFrame:
 def verdict(rows: pd.DataFrame, pairs: Pairs) -> str:
     """The fastest and the most accurate method, and whether the difference is significant. Takes labelled rows."""
     score = score_of(rows)
-    known = rows.dropna(subset=[score, "median s"])
+    known = rows.dropna(subset=[score])
+    if is_timed := bool(known["median s"].notna().any()):  # not where seconds do not count
+        known = known.dropna(subset=["median s"])
     if known.empty:
         return NOTHING
     if mixture(rows):
         return SEVERAL
-    fastest, best = known.loc[known["median s"].idxmin()], known.loc[known[score].idxmax()]
+    best = known.loc[known[score].idxmax()]
     if len(known) == 1:
         n = best["n"] or best["questions"]
-        return f"{best['label']}: {score} {best[score]:.2f} in {seconds(best['median s'])} (median of {n:.0f})."
-    sentence = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
+        time = f" in {seconds(best['median s'])} (median of {n:.0f})" if is_timed else ""
+        return f"{best['label']}: {score} {best[score]:.2f}{time}."
+    sentence = ""
+    if is_timed:
+        fastest = known.loc[known["median s"].idxmin()]
+        sentence = f"{fastest['label']} is the fastest ({seconds(fastest['median s'])}). "
     equal = equal_to(known, score, best[score])
     sentence += f"{and_list(equal)} {'has' if len(equal) == 1 else 'have'} the highest {score}, {best[score]:.2f}"
     if len(equal) > 1:

@@ -38,8 +38,8 @@ from stamp.model.modeling_stamp import StampForSegmentation
 from stamp.model.processing_stamp import StampProcessor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-#: "auto" takes float32 on a CPU without bfloat16 matrix units, if the weights then need at most this share of the free
-#: memory. There an answer in bfloat16 takes five times as long: 1.43 s against 0.28 s of the nano in nf4 (AVX2).
+#: "auto" takes float32 on a device without bfloat16 matrix units, if the weights then need at most this share of the
+#: free memory. On such a CPU an answer in bfloat16 takes five times as long: 1.43 s against 0.28 s of the nano in nf4.
 FLOAT32_SHARE = 0.5
 CLASSIFIER_KEYS = frozenset({"classifier.weight", "classifier.bias"})
 
@@ -64,7 +64,8 @@ def load_checkpoint(folder: Path, options: LoadOptions) -> tuple[StampForSegment
 def _load_model(folder: Path, options: LoadOptions) -> tuple[StampForSegmentation, StampProcessor, str]:
     """A folder with full weights."""
     if options.base or options.base_revision:
-        raise CheckpointError(f"{folder.name} is a whole model, not an adapter: leave --base out.")
+        name = "--base" if options.base else "--base-revision"
+        raise CheckpointError(f"{folder.name} is a whole model, not an adapter: leave {name} out.")
     processor = StampProcessor.from_pretrained(folder)
     processor.limit_pixels(options.min_pixels, options.max_pixels)
     model, in_effect = _load_whole(folder, options)
@@ -201,7 +202,7 @@ def _choose_dtype(wanted: str, device: torch.device, float32_bytes: int) -> torc
 def _has_fast_bf16(device: torch.device) -> bool:
     """Whether the device has matrix units for bfloat16. GPUs before Ampere (T4, V100) imitate it."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type != "cpu" or bool(torch.cpu._is_amx_tile_supported())
 
 

@@ -72,6 +72,8 @@ def find_base(
     candidates += [folder / recorded for folder in (adapter.resolve(), *adapter.resolve().parents)]
     for candidate in candidates:
         if candidate.is_dir():
+            if revision is not None:
+                raise CheckpointError(f"{recorded} is a folder here, which has no revision {revision!r}: leave it out.")
             return candidate
     if not may_be_hub_id(recorded):
         raise CheckpointError(

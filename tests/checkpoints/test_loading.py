@@ -223,8 +223,11 @@ def test_only_a_hub_id_has_revisions(adapter: Path, monkeypatch: pytest.MonkeyPa
     for source in (None, "nano", MODELS / "tied"):
         with pytest.raises(CheckpointError, match="which has no revision 'v1'"):
             find_checkpoint(source, "v1")
-    with pytest.raises(CheckpointError, match="leave --base out"):
+    with pytest.raises(CheckpointError, match="leave --base-revision out"):
         StampPredictor.from_pretrained(MODELS / "tied", device="cpu", base_revision="v1")
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path=str(MODELS / "lora_base"))
+    with pytest.raises(CheckpointError, match="which has no revision 'v1'"):
+        find_base(adapter, revision="v1")
     find_base(adapter, "owner/name", "v2")
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="owner/other")
     find_base(adapter, revision="v3")

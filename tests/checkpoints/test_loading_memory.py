@@ -39,7 +39,7 @@ def test_auto_is_float32_on_a_device_without_matrix_units_where_it_fits_twice(
     device: str, is_fast: bool, free: int, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: is_fast)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_fast or including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0) if is_fast else (7, 5))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 10**12))
     free_memory(monkeypatch, free if device == "cpu" else 0)
     place = torch.device(device)

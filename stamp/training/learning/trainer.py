@@ -289,7 +289,7 @@ class Trainer:
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        refuse_other_run(state, self.identity(), path)
+        refuse_other_run({"masks": AllMask.name} | state, self.identity(), path)
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         self.nouns.load_state_dict(state["nouns"])

@@ -35,6 +35,7 @@ WHOLE += answers("style", 0, 1, "words")
         (run(99, "a", "b", "words", samples=10), WHOLE, []),  # the limit is larger than the splits
         (run(99, "a", samples=5, splits=["known"]), answers("known", 3, 2, "a"), []),
         (run(None, "a", "b", "words", kinds=["segment"]), WHOLE, []),  # how many of a kind there are is not known
+        (run(99, "a", "b", "words", kinds=["segment"]), WHOLE, []),
         (run(None, "a", "b", "words", samples=None), WHOLE, []),  # an early run.json
         (run(6, "a", "b"), WHOLE, ["5 of 6 samples of known", "5 of 6 samples of style"]),
         (run(5, "a"), answers("known", 3, 2, "a"), ["0 of 5 samples of style"]),

@@ -145,6 +145,8 @@ def test_the_verdict_is_by_pairs_not_by_overlap(low: float, words: str) -> None:
 def test_a_single_method_is_described_by_its_answers() -> None:
     rows = table(label=["a"], gIoU=[None], dialogue=[0.5], **{"median s": [0.1]})
     assert takeaways.verdict(rows.assign(n=0), {}) == "a: dialogue 0.50 in 100 ms (median of 9)."
+    untimed = rows.assign(**{"median s": None})
+    assert takeaways.verdict(untimed, {}) == "a: dialogue 0.50."  # where seconds do not count
 
 
 @pytest.mark.parametrize("pairs", [{}, {"gIoU": {}, "dialogue": {}}])
