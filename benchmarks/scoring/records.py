@@ -15,6 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
+from stamp.errors import is_utf8
 from stamp.files import drop_torn_line, writing
 from stamp.pictures.masks import Rle
 
@@ -24,8 +25,6 @@ COMPRESSED_FILE = "records.jsonl.gz"
 #: Fields that records of earlier versions do not have.
 LATER_FIELDS = frozenset(("confidence",))
 _RECORD_NAME = re.compile(r"records(-\d+-of-\d+)?\.jsonl|records\.jsonl\.gz", re.ASCII)
-#: Python reads these from JSON and from file names of another encoding, but cannot write them.
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T")
 Status = Literal["ok", "invalid", "error"]
@@ -126,7 +125,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint in (bool, NoneType):
         return type(value) is hint
     if hint is str:
-        return type(value) is str and not _HALF_CHARACTER.search(value)
+        return type(value) is str and is_utf8(value)
     if hint is int:
         return type(value) is int and abs(value) < 2**63
     if hint is float:

@@ -42,9 +42,7 @@ def find_checkpoint(source: str | Path | None, revision: str | None = None, repo
     name = SHORT_NAMES.get(str(source).lower(), str(source))
     path = Path(name).expanduser()
     if path.is_dir():
-        if revision is not None:
-            raise CheckpointError(f"{source} is a folder here, which has no revision {revision!r}: leave it out.")
-        return path
+        return _without_revision(path, source, revision)
     if path.exists():
         raise CheckpointError(f"{source} is a file; give the folder that holds config.json and *.safetensors.")
     if not may_be_hub_id(name):
@@ -72,9 +70,7 @@ def find_base(
     candidates += [folder / recorded for folder in (adapter.resolve(), *adapter.resolve().parents)]
     for candidate in candidates:
         if candidate.is_dir():
-            if revision is not None:
-                raise CheckpointError(f"{recorded} is a folder here, which has no revision {revision!r}: leave it out.")
-            return candidate
+            return _without_revision(candidate, recorded, revision)
     if not may_be_hub_id(recorded):
         raise CheckpointError(
             f"The adapter {adapter.name} records its base model as {recorded}, which does not exist here. "
@@ -85,6 +81,13 @@ def find_base(
         return download(recorded, revision, report)
     except CheckpointError as error:
         raise CheckpointError(f"{error} (It is the base of an adapter; --base names another.)") from error
+
+
+def _without_revision(folder: Path, named: str | Path, revision: str | None) -> Path:
+    """The folder, as it was named; raises CheckpointError if a revision of it is wanted."""
+    if revision is not None:
+        raise CheckpointError(f"{named} is a folder here, which has no revision {revision!r}: leave it out.")
+    return folder
 
 
 def is_adapter(folder: Path) -> bool:
