@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.reporting.report import group
+from benchmarks.reporting.report import rows_of
 from benchmarks.reporting.report_table import UNKNOWN, markdown
 from benchmarks.scoring.metrics import CONVENTIONS
 from benchmarks.scoring.records import Record, records_of
@@ -54,7 +54,7 @@ def _rows(folder: Path) -> dict[Row, list[Record]]:
     records, problems = records_of(folder)
     if problems:
         raise ValueError(f"{folder} has records that cannot be read: {problems[0]}.")
-    return group(records, lambda record: (record.dataset, record.split, record.label))
+    return rows_of(records)
 
 
 def _other_samples(a: dict[Row, list[Record]], b: dict[Row, list[Record]]) -> Iterator[Difference]:

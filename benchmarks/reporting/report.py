@@ -39,7 +39,7 @@ def make_report(folder: Path, convention: str = "ours") -> dict[str, Any]:
         raise ValueError(f"There is no convention {convention!r}; choose one of {', '.join(CONVENTIONS)}.")
     records, problems = records_of(folder)
     run, memory = read_run(folder), read_memory(folder)
-    rows = group(as_counted(records, run), lambda record: (record.dataset, record.split, record.label))
+    rows = rows_of(as_counted(records, run))
     bar = tqdm(rows.items(), desc="report", unit="row", disable=len(records) < BAR_ABOVE_RECORDS)
     methods = (run or {"methods": {}})["methods"]
     budget = equal_budget(methods)
@@ -61,6 +61,11 @@ def make_report(folder: Path, convention: str = "ours") -> dict[str, Any]:
         "problems": problems,
         "rows": made,
     }
+
+
+def rows_of(records: Iterable[Record]) -> dict[tuple[str, str, str], list[Record]]:
+    """Records by dataset, split and method: those of each row of a report."""
+    return group(records, lambda record: (record.dataset, record.split, record.label))
 
 
 def group(records: Iterable[Record], key: Callable[[Record], K]) -> dict[K, list[Record]]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting.report import REPORT_FILE, group, unequal
+from benchmarks.reporting.report import REPORT_FILE, rows_of, unequal
 from benchmarks.running.memory import read_memory
 from benchmarks.running.run_file import as_counted, read_run
 from benchmarks.scoring.metrics import CONVENTIONS
@@ -27,10 +27,7 @@ def stored_report(folder: Path, records: Sequence[Record]) -> dict[str, Any] | N
         check_report(report)
         rows = {(row["dataset"], row["split"], row["method"]): row for row in report["rows"]}
         memory, counted = read_memory(folder), as_counted(records, report["run"])
-        made = {
-            key: _figures(own) | {"memory": memory.get(key[2])}
-            for key, own in group(counted, lambda record: (record.dataset, record.split, record.label)).items()
-        }
+        made = {key: _figures(own) | {"memory": memory.get(key[2])} for key, own in rows_of(counted).items()}
         is_current = (
             (report["convention"], report["problems"], report["run"]) == (CONVENTION, [], read_run(folder))
             and len(rows) == len(report["rows"])
