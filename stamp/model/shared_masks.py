@@ -7,7 +7,8 @@ see the answer up to its last `<|seg|>`. The classifier says whether a cell belo
 STAMPlus (arXiv 2608.02791, no public code) describes one pass over one set of mask tokens for a numbered list of
 targets, with a softmax over them. This head is this project's own form of the idea. Its softmax decides between the
 targets only, and each target keeps a sigmoid of its own, because targets may overlap ("the people and the man on the
-left"): a cell that two claim alike belongs to both if it belongs to any.
+left"): a cell that two claim alike belongs to both if it belongs to any. A cell that one claims more than the other
+seldom does, so a rival's lead counts SHARPNESS times.
 
 Shapes: B rows, S targets, P mask tokens, L tokens of the prefix, H hidden size.
 """
@@ -17,12 +18,17 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+#: How much more than in the odds of a softmax a target loses where another one claims a cell more. Learned odds are
+#: honest about hard cells, and 3 to 2 would leave such a cell to both.
+SHARPNESS = 3.0
+
 
 class SharedMaskHead(nn.Module):
     """What a target's logits have beside the classifier's, which all targets of the pass have in common.
 
-    How much of a cell the target claims, relative to an even share: log(S p), where p is a softmax over the targets of
-    the scaled products of two projections, of the mask tokens' hidden states and of the `<|seg|>`'s. 0 for S = 1.
+    How much of a cell the target claims. p is a softmax over the targets of the scaled products of two projections, of
+    the mask tokens' hidden states and of the `<|seg|>`'s. The target with the largest p gets log(S p), relative to an
+    even share; another one has SHARPNESS times the logarithm of p over the largest p less. 0 for S = 1.
     """
 
     def __init__(self, width: int) -> None:
@@ -34,7 +40,8 @@ class SharedMaskHead(nn.Module):
         """(B, P, H) and (B, S, H) final-norm hidden states -> (B, S, P). known: (B, S) bool, False for padding."""
         product: Tensor = self.of_targets(targets) @ self.of_cells(cells).mT / sqrt(self.of_cells.out_features)
         claims = product.masked_fill(~known.unsqueeze(-1), torch.finfo(product.dtype).min).log_softmax(1)
-        return claims + known.sum(1).log().view(-1, 1, 1)
+        largest = claims.amax(1, keepdim=True)
+        return largest + known.sum(1).log().view(-1, 1, 1) + SHARPNESS * (claims - largest)
 
     def start_as_classifier(self) -> None:
         """Every target gets the classifier's logits at first; gradients reach the cells' projection at once."""

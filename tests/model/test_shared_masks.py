@@ -1,5 +1,6 @@
 """The shared mask head: cached against uncached, many targets against few, started, saved, and streamed."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -101,12 +102,14 @@ def test_a_single_target_is_predicted_by_the_classifier_alone(stamp: StampPredic
 
 @torch.inference_mode()
 def test_targets_share_what_the_classifier_finds(stamp: StampPredictor, image: EncodedImage) -> None:
-    """For each cell, the odds of its targets have the mean of the classifier's odds."""
+    """For each cell, the odds of its targets have the mean of the classifier's odds before rivals are weighed."""
     state = state_of(stamp, image, ANSWER)
     slots = torch.tensor(state.seg_slots)
     logits = stamp.model.mask_pass(state.cache, slots, image.embeds, image.grid_hw)
     (of_any,) = load().model.mask_pass(state.cache, slots[-1:], image.embeds, image.grid_hw)
-    torch.testing.assert_close(logits.exp().mean(0), of_any.exp(), atol=0, rtol=1e-4)
+    best = logits.amax(0)
+    odds = best.exp() * ((logits - best) / 3).exp()
+    torch.testing.assert_close(odds.mean(0), of_any.exp(), atol=0, rtol=1e-4)
 
 
 @torch.inference_mode()
@@ -135,7 +138,7 @@ def test_mask_tokens_see_the_answer_up_to_its_last_seg_and_a_seg_sees_what_came_
 
 @torch.inference_mode()
 def test_logits_are_shares_by_the_product_of_two_projections() -> None:
-    """Of two rows: with three targets, and with two that are padded to three."""
+    """Of two rows: with three targets, and with two that are padded to three. A rival's lead counts three times."""
     torch.manual_seed(0)
     head = SharedMaskHead(4)
     cells, targets = torch.randn(2, 5, 4), torch.randn(2, 3, 4)
@@ -149,7 +152,20 @@ def test_logits_are_shares_by_the_product_of_two_projections() -> None:
             for target in targets[row, :n_targets].double().numpy()
         ]
         shares = np.exp(products) / np.exp(products).sum(0)
-        np.testing.assert_allclose(logits[row, :n_targets].exp().numpy(), n_targets * shares, atol=1e-5)
+        expected = n_targets * shares.max(0) * (shares / shares.max(0)) ** 3
+        np.testing.assert_allclose(logits[row, :n_targets].exp().numpy(), expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_cell_that_two_claim_alike_belongs_to_both_and_one_that_a_rival_claims_more_does_not() -> None:
+    """One feature, two targets, and cells whose odds between them are 1 to 1 and 3 to 2."""
+    head = SharedMaskHead(1)
+    for part in (head.of_cells, head.of_targets):
+        torch.nn.init.ones_(part.weight)
+    torch.nn.init.zeros_(head.of_cells.bias)
+    (logits,) = head(torch.tensor([[[0.0], [math.log(1.5)]]]), torch.tensor([[[1.0], [0.0]]]), torch.ones(1, 2).bool())
+    any_of_them = 0.2  # the classifier's logit
+    assert (any_of_them + logits > 0).tolist() == [[True, True], [True, False]]
 
 
 @torch.inference_mode()

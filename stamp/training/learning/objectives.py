@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from stamp.model.modeling_stamp import StampForSegmentation, StampRowsOutput
 from stamp.model.processing_stamp import StampProcessor
+from stamp.model.shared_masks import SHARPNESS
 from stamp.training.learning.batch import Batch, Rows
 from stamp.training.learning.cells import N_ATTRIBUTES
 from stamp.training.scenes.groups import Group, Lexicon
@@ -60,7 +61,7 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     return BCE_WEIGHT * bce + DICE_WEIGHT * dice
 
 
-def which_loss(logits: Tensor, target: Tensor, masks_of_rows: list[int]) -> Tensor:
+def which_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> Tensor:
     """Cross-entropy of the targets that share mask tokens: whose is a cell that some target covers?
 
     logits, target: (S, P) of all masks, row by row; target is coverage 0..1; masks_of_rows: their numbers -> scalar,
@@ -73,9 +74,21 @@ def which_loss(logits: Tensor, target: Tensor, masks_of_rows: list[int]) -> Tens
             total = covered.sum(0)
             weight = total.clamp(max=1)
             shares = covered / total.clamp(min=1e-6)
-            loss = loss - (weight * (shares * own.log_softmax(0)).sum(0)).sum()
+            loss = loss - (weight * (shares * (own / SHARPNESS).log_softmax(0)).sum(0)).sum()
             cells += float(weight.sum())
     return loss / max(1.0, cells)
+
+
+def any_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> Tensor:
+    """`mask_loss` of all of a row's targets as one mask, see `which_loss`: does the cell belong to any of them?"""
+    rows = [
+        (own.amax(0), covered.sum(0).clamp(max=1))
+        for own, covered in zip(logits.split(masks_of_rows), target.split(masks_of_rows), strict=True)
+        if len(own) > 1
+    ]
+    if not rows:
+        return logits.new_zeros((), dtype=torch.float32)
+    return mask_loss(torch.stack([own for own, _ in rows]), torch.stack([covered for _, covered in rows])).mean()
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ from stamp.training.learning.nano import build_model, build_processor, image_pro
 from stamp.training.learning.objectives import (
     NounFeatures,
     answer_loss,
+    any_loss,
     dense_loss,
     grid_ious,
     mask_loss,
@@ -221,7 +222,9 @@ class Trainer:
                     losses["mask"] = mask_loss(mask_logits, rows.target).mean()
                     if self.masks.whole_answers:
                         assert rows.seg_index is not None
-                        losses["which"] = which_loss(mask_logits, rows.target, (rows.seg_index >= 0).sum(1).tolist())
+                        masks_of_rows = (rows.seg_index >= 0).sum(1).tolist()
+                        losses["which"] = which_loss(mask_logits, rows.target, masks_of_rows)
+                        losses["any"] = any_loss(mask_logits, rows.target, masks_of_rows)
                     shown["iou"] = grid_ious(mask_logits, rows.target).mean()
         return losses, shown
 

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 from transformers.loss.loss_utils import ForCausalLMLoss
 
-from stamp.training.learning.objectives import answer_loss, dense_loss, grid_ious, mask_loss, which_loss
+from stamp.training.learning.objectives import (
+    answer_loss,
+    any_loss,
+    dense_loss,
+    grid_ious,
+    mask_loss,
+    which_loss,
+)
 
 IGNORED = -100
 #: Two rows: an answer in the middle and one at the end; prompt and padding around them. 1 is an answer's token.
@@ -109,11 +116,22 @@ def test_ious_on_the_grid_by_hand() -> None:
 def test_which_loss_by_hand() -> None:
     """A row with one mask, which says nothing, and a row with two over four cells.
 
-    The cells: the first target's, half the second's, both targets' to equal parts, nobody's.
+    The cells: the first target's, half the second's, both targets' to equal parts, nobody's. The head has made
+    differences three times as large.
     """
-    alone, first, second = [9.0] * 4, [2.0, 0.0, 1.0, 7.0], [0.0, 1.0, 3.0, -7.0]
+    alone, first, second = [9.0] * 4, [6.0, 0.0, 3.0, 7.0], [0.0, 3.0, 9.0, -7.0]
     covered = [[1.0] * 4, [1.0, 0.0, 1.0, 0.0], [0.0, 0.5, 1.0, 0.0]]
     loss = which_loss(torch.tensor([alone, first, second]), torch.tensor(covered), [1, 2])
     of_cells = [math.log1p(math.exp(-2)), math.log1p(math.exp(-1)), math.log1p(math.exp(-2)) + 1.0]
     assert float(loss) == pytest.approx((of_cells[0] + 0.5 * of_cells[1] + of_cells[2]) / 2.5, rel=1e-5)
     assert float(which_loss(torch.tensor([alone]), torch.tensor([covered[0]]), [1])) == 0
+
+
+def test_any_loss_is_the_mask_loss_of_a_joint_mask() -> None:
+    """A row with one mask, which says nothing, and one with two masks that overlap."""
+    alone, first, second = [9.0] * 4, [6.0, 0.0, -3.0, -2.0], [0.0, 3.0, 9.0, -7.0]
+    covered = [[1.0] * 4, [1.0, 0.0, 1.0, 0.0], [0.0, 0.5, 1.0, 0.0]]
+    loss = any_loss(torch.tensor([alone, first, second]), torch.tensor(covered), [1, 2])
+    expected = mask_loss(torch.tensor([[6.0, 3.0, 9.0, -2.0]]), torch.tensor([[1.0, 0.5, 1.0, 0.0]]))
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+    assert float(any_loss(torch.tensor([alone]), torch.tensor([covered[0]]), [1])) == 0

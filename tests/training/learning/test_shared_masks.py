@@ -12,7 +12,7 @@ from stamp.training.learning.attention_targets import Head, Mention, shared_atte
 from stamp.training.learning.config import Stage, TrainingConfig
 from stamp.training.learning.data import BatchMaker, BatchPlan, _answer_with
 from stamp.training.learning.mask_objective import AllMask, SharedMasks
-from stamp.training.learning.objectives import mask_loss, run_rows, which_loss
+from stamp.training.learning.objectives import any_loss, mask_loss, run_rows, which_loss
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from tests.narrow import narrow_model
@@ -110,7 +110,8 @@ def test_the_loss_is_the_mean_over_all_masks(library: ArtLibrary, narrow: Path, 
     one_by_one = [mask_loss(a[None], b[None]) for a, b in zip(flat, rows.target, strict=True)]
     assert float(losses["mask"]) == pytest.approx(float(torch.stack(one_by_one).mean()), rel=1e-5)
     masks_of_rows = [sum(n >= 0 for n in segs) for segs in rows.seg_index.tolist()]
-    assert float(losses["which"]) == pytest.approx(float(which_loss(flat, rows.target, masks_of_rows)), rel=1e-5)
+    for name, loss in (("which", which_loss), ("any", any_loss)):
+        assert float(losses[name]) == pytest.approx(float(loss(flat, rows.target, masks_of_rows)), rel=1e-5)
 
 
 def test_a_shared_head_can_be_trained_one_mask_at_a_time(library: ArtLibrary, narrow: Path, tmp_path: Path) -> None:
