@@ -12,7 +12,7 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from demo.board.sources import Sources, add_source_options, read_sources
 from demo.security.limits import add_limit_options, read_limits
@@ -21,6 +21,9 @@ from stamp.checkpoints.load_options import LoadOptions
 from stamp.files import StorageError
 from stamp.options import add_limit_option, add_model_options, read_model_options
 from stamp.threads import let_threads_sleep
+
+if TYPE_CHECKING:
+    from demo.security.page import Page
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "SPACE_ID" in os.environ:  # all visitors of a Space come through the Hub's proxy, which passes on their addresses
@@ -79,15 +82,23 @@ def serve(given: argparse.Namespace, sources: Sources) -> None:
     if is_lent():  # weights reach a lent GPU only if they are loaded before the page starts
         slot.start().wait()
     try:
+        listen(demo, options)
+        if not is_lent():
+            slot.start()  # last, because the imports would slow down the first page
+        demo.block_thread()
+    finally:
+        demo.close(verbose=False)  # `block_thread` does so only if it is interrupted itself
+
+
+def listen(demo: "Page", options: dict[str, Any]) -> None:
+    """Start the server. Ends the program with a sentence if the port is in use."""
+    try:
         demo.launch(prevent_thread_lock=True, **options)
     except OSError as error:  # from Gradio, which gives no details
         log.debug("the server did not start", exc_info=True)
-        port = given.port or os.environ.get("GRADIO_SERVER_PORT")
+        port = options.get("server_port") or os.environ.get("GRADIO_SERVER_PORT")
         place = f"port {port}" if port else "any port from 7860 on"
         raise SystemExit(f"error: the page cannot listen on {place}: it is in use. Choose another --port.") from error
-    if not is_lent():
-        slot.start()  # last, because the imports would slow down the first page
-    demo.block_thread()
 
 
 def interrupt(*_: Any) -> None:

@@ -47,6 +47,9 @@ def test_the_port_is_passed_only_when_given(
         def block_thread(self) -> None:
             pass
 
+        def close(self, verbose: bool) -> None:
+            pass
+
     monkeypatch.setattr(ui, "build_demo", lambda _, sources, limits: built.update(limits=limits) or Page())
     monkeypatch.setattr(ModelSlot, "start", lambda slot: slot)
     app.main(arguments)
@@ -79,6 +82,14 @@ def run(code: str, tmp_path: Path) -> "subprocess.Popen[str]":
     )
 
 
+#: A page with a thread that does not end; what happens when it starts to load the model, and the port.
+BUSY = (
+    "import app, os, signal, threading, time; from demo.loading import ModelSlot;"
+    "ModelSlot.start = lambda slot: (threading.Thread(target=time.sleep, args=(600,)).start(), {});"
+    "app.main(['--port', '{}'])"
+)
+
+
 def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -93,17 +104,21 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
 
 def test_the_page_ends_though_something_in_it_does_not(tmp_path: Path) -> None:
     """A thread that is busy keeps Python from ending; the files of visitors go all the same."""
-    code = (
-        "import app, threading, time; from demo.loading import ModelSlot;"
-        "ModelSlot.start = lambda slot: threading.Thread(target=time.sleep, args=(600,)).start();"
-        "app.main(['--port', '{}'])"
-    )
     port = free_port()
-    with run(code.format(port), tmp_path) as page:
+    with run(BUSY.format("None", port), tmp_path) as page:
         wait_for(f"http://127.0.0.1:{port}/config", page)
         assert len(list(tmp_path.iterdir())) == 1
         page.send_signal(signal.SIGTERM)
         page.send_signal(signal.SIGTERM)  # who is impatient does not stop the clearing away
+        said, _ = page.communicate(timeout=120)
+    assert page.returncode == 0
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_server_ends_too_if_the_end_comes_while_the_page_still_starts(tmp_path: Path) -> None:
+    """Gradio closes its server only if it is interrupted while it waits."""
+    with run(BUSY.format("os.kill(os.getpid(), signal.SIGTERM)", free_port()), tmp_path) as page:
         said, _ = page.communicate(timeout=120)
     assert page.returncode == 0
     assert "Traceback" not in said
