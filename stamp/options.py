@@ -18,6 +18,7 @@ _HELP = {
     "dtype": "auto, float32, bfloat16 or float16",
     "quantization": "none, int8, nf4, or auto: none below 1 billion parameters, else int8 on a CPU with VNNI, else nf4",
     "vision": "precision of the vision tower on a CPU: none (full), int8, or auto (int8 if a large model is in int8)",
+    "decoding": "eager, or captured: decoding passes as one CUDA graph, faster on an NVIDIA GPU (not for int8 and nf4)",
     "min_pixels": "fewest pixels of a picture after resizing",
     "max_pixels": "most pixels of a picture after resizing; fewer are faster",
 }

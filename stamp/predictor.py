@@ -28,6 +28,7 @@ from stamp.conversation import (
     check_prompt,
 )
 from stamp.inference.answer import Answer, DecodingOptions
+from stamp.inference.captured_steps import CapturedSteps, capture_steps, check_decoding
 from stamp.inference.conversation_cache import ConversationCache, default_bytes
 from stamp.inference.drafting import Drafter
 from stamp.inference.encoding import ImageEncoder
@@ -54,6 +55,7 @@ class StampPredictor:
         quantization: str = "none",
         sam_model: str | Path | None = None,
         drafts: bool = True,
+        captured: CapturedSteps | None = None,
         read_clock: Callable[[], float] = time.perf_counter,
     ):
         model.config.seg_token_id = processor.seg_token_id
@@ -68,6 +70,7 @@ class StampPredictor:
         self.lock = threading.RLock()  # a pass holds it; hold it for a whole answer to queue the others
         self.read_clock = read_clock  # of the timings, in seconds
         self.drafter = Drafter(processor) if drafts else None  # None: decode token by token
+        self.captured = captured  # decoding passes as a CUDA graph; None: usual ones
         self.quantization = quantization
         self.sam_model = sam_model
         self._refiners: dict[str, Refiner] = {}
@@ -85,7 +88,7 @@ class StampPredictor:
     @classmethod
     def load(cls, options: LoadOptions) -> Self:
         """Load what the options say; see `from_pretrained`. Raises CheckpointError (a ValueError)."""
-        choose_device(options.device)  # refused before a download
+        check_decoding(options.decoding, choose_device(options.device))  # refused before a download
         sam = options.sam_model and find_checkpoint(options.sam_model, options.sam_revision, options.report)
         folder = find_checkpoint(options.model, options.revision, options.report)
         model, processor, in_effect = load_checkpoint(folder, options)
@@ -95,6 +98,7 @@ class StampPredictor:
             quantization=in_effect,
             sam_model=sam or None,
             drafts=options.drafts,
+            captured=capture_steps(model, options.decoding, in_effect),
             read_clock=options.read_clock,
         )
         if sam:
@@ -254,6 +258,7 @@ class StampPredictor:
             end_token_ids=self.end_token_ids,
             refiner=refiner,
             cache=None if cache is None else cache.take(ids, images),
+            captured=self.captured,
         )
         answer.prefill()
         return answer
@@ -279,4 +284,6 @@ class StampPredictor:
         about = {"device": str(self.device), "dtype": dtype, "quantization": self.quantization}
         if is_int8_vision(self.model.model.visual):
             about["vision"] = "int8"
+        if self.captured is not None:
+            about["decoding"] = "captured"
         return package_versions() | about

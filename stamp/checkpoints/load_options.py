@@ -22,6 +22,7 @@ class LoadOptions:
     quantization: "none", "int8", "nf4" (bitsandbytes), or "auto": from a billion parameters on int8 where a CPU is fast
     at it, otherwise nf4. vision: "none", "int8" (the vision tower, on a CPU), or "auto": int8 if a large model is.
     min_pixels, max_pixels: of a picture after resizing. sam_model, sam_revision: weights of the refinement "sam".
+    decoding: "eager", or "captured" (CUDA graphs, `stamp.inference.captured_steps`).
     merge: merge an adapter into its base. report: gets a line at each step and while downloading; None shows bars in
     the terminal. model_class: the class to load; None is StampForSegmentation. drafts: guess tokens while decoding.
     read_clock: the clock of the timings, in seconds.
@@ -35,6 +36,7 @@ class LoadOptions:
     dtype: str = "auto"
     quantization: str = "none"
     vision: str = "auto"
+    decoding: str = "eager"
     min_pixels: int | None = None
     max_pixels: int | None = None
     sam_model: str | None = None

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from stamp.conversation import EncodedImage, FinishReason, MaskComing, MaskReady, Segmentation
+from stamp.inference.captured_steps import CapturedSteps
 from stamp.inference.conversation_cache import Prefix
 from stamp.inference.drafting import Drafter
 from stamp.inference.generation import Choose, PhaseClock, TextState, chooser
@@ -32,7 +33,7 @@ class Answer:
     """Tokens, masks and timings of one answer. images: all images of the conversation; the last one is segmented.
 
     refiner: how logits become masks; None is bicubic enlargement. cache: holds a prefix of `input_ids`, or None.
-    `prefill` comes before everything else.
+    captured: see `TextState`. `prefill` comes before everything else.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Answer:
         end_token_ids: frozenset[int],
         refiner: Refiner | None = None,
         cache: DynamicCache | None = None,
+        captured: CapturedSteps | None = None,
     ):
         self.processor = processor
         self.clock = clock
@@ -54,7 +56,7 @@ class Answer:
         self.image = images[-1]
         self.end_token_ids = end_token_ids
         self.refiner = refiner
-        self.state = TextState(model, clock, cache)
+        self.state = TextState(model, clock, cache, captured)
         self.token_ids: list[int] = []
         self.masks: list[MaskReady] = []
         self.finish_reason: FinishReason = "given"

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from stamp.errors import CheckpointError
+from stamp.inference.captured_steps import CapturedSteps
 from stamp.model.modeling_stamp import StampForSegmentation
 
 
@@ -57,11 +58,20 @@ class TextState:
 
     Guessed tokens can be fed in the same pass. If they are pushed next, their logits are already known; the first
     different token that is pushed removes them from the cache.
+
+    captured: for the decoding passes that it fits; None, or one that does not fit, takes usual passes.
     """
 
-    def __init__(self, model: StampForSegmentation, clock: PhaseClock, cache: DynamicCache | None = None):
+    def __init__(
+        self,
+        model: StampForSegmentation,
+        clock: PhaseClock,
+        cache: DynamicCache | None = None,
+        captured: CapturedSteps | None = None,
+    ):
         self.model = model
         self.clock = clock
+        self.captured = captured
         self.cache = DynamicCache(config=model.config) if cache is None else cache
         #: For each pushed <|seg|>: its index in the cache, its rotary position, and that of its image's first token.
         self.seg_slots: list[tuple[int, int, int]] = []
@@ -84,7 +94,7 @@ class TextState:
             if image_embeds is not None:
                 image_embeds = image_embeds[int((input_ids[:, :known] == self.model.config.image_token_id).sum()) :]
             embeds = self.model.embed_prompt(input_ids[:, known:], image_embeds)
-            hidden = self.model.text_pass(embeds, positions[:, :, known:], self.cache)
+            hidden = self._usual_pass(embeds, positions[:, :, known:])
             self._next_logits = self.model.lm_head(hidden[0, -1])
         _refuse_no_numbers(self._next_logits)
         starts = (input_ids[0] == self.model.config.vision_start_token_id).nonzero()
@@ -114,15 +124,26 @@ class TextState:
         """Feed the pushed tokens, and others ahead, in one pass -> (n, V) logits after each of the n pushed tokens."""
         n_pushed = len(self._pending)
         with self.clock.phase("decode"):
-            ids = torch.tensor([[*self._pending, *ahead]], device=self.model.device)
-            index = self._length - n_pushed + torch.arange(ids.shape[1], device=ids.device)
-            positions = (index + self._position_minus_index).expand(3, 1, -1)
-            hidden = self.model.text_pass(self.model.embed_prompt(ids, None), positions, self.cache)
-            logits: Tensor = self.model.lm_head(hidden[0])
+            logits = self._decode((*self._pending, *ahead), self._length - n_pushed + self._position_minus_index)
         self._pending = []
         self._next_logits = logits[n_pushed - 1]
         self._ahead = list(zip(ahead, logits[n_pushed:], strict=True))
         return logits[:n_pushed]
+
+    def _decode(self, ids: Sequence[int], position: int) -> Tensor:
+        """Feed n tokens -> (n, V) logits after each. position: rotary, of the first one."""
+        if self.captured is not None and self.captured.fits(self.cache, len(ids)):
+            return self.captured.logits(ids, position, self.cache)
+        positions = (position + torch.arange(len(ids), device=self.model.device)).expand(3, 1, -1)
+        embeds = self.model.embed_prompt(torch.tensor([ids], device=self.model.device), None)
+        logits: Tensor = self.model.lm_head(self._usual_pass(embeds, positions)[0])
+        return logits
+
+    def _usual_pass(self, embeds: Tensor, positions: Tensor) -> Tensor:
+        """See `text_pass` of the model."""
+        if self.captured is not None:
+            self.captured.forget()
+        return self.model.text_pass(embeds, positions, self.cache)
 
     def next_logits(self, guess: Callable[[], Sequence[int]] = tuple) -> Tensor:
         """(V,) logits of the token after everything pushed so far. guess: tokens to feed ahead if a pass is needed."""

@@ -189,9 +189,15 @@ class StampForSegmentation(Qwen2VLForConditionalGeneration):
         logits: Tensor = self.classifier(cells).mT + self.shared_masks(cells, targets, known)
         return logits
 
-    def text_pass(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache) -> Tensor:
-        """Causal pass that extends the cache: (1, n, H), (3, 1, n) -> final-norm hidden states (1, n, H)."""
-        return self._run_text(inputs_embeds, positions, None, cache)
+    def text_pass(
+        self, inputs_embeds: Tensor, positions: Tensor, cache: Cache, allowed: Tensor | None = None
+    ) -> Tensor:
+        """Pass that extends the cache: (1, n, H), (3, 1, n) -> final-norm hidden states (1, n, H).
+
+        allowed: bool (1, 1, n, keys that the cache gives); None is causal.
+        """
+        mask = None if allowed is None else additive_mask(allowed, inputs_embeds.dtype)
+        return self._run_text(inputs_embeds, positions, mask, cache)
 
     def forward_rows(
         self,
