@@ -22,6 +22,12 @@ def add_studies(commands: Any) -> None:
     speed.add_argument("--masks", type=int, default=8, help="number of masks in the many-mask answer")
     speed.add_argument("--repeats", type=int, default=3, help="measured runs per method")
     speed.add_argument("--warmups", type=int, default=1, help="warm-up runs per method")
+    gpu = commands.add_parser("gpu", help="parity, speed and distance to the limits of a GPU, in one command")
+    gpu.add_argument("--out", type=Path, required=True, help="folder for gpu.json, speed.jsonl and speed.json")
+    gpu.add_argument("--fixtures", type=Path, default=Path("tests/parity"), help="folder of the known answers")
+    gpu.add_argument("--masks", type=int, default=8, help="number of masks in the many-mask answer")
+    gpu.add_argument("--repeats", type=int, default=5, help="measured runs per method")
+    gpu.add_argument("--warmups", type=int, default=2, help="warm-up runs per method")
     scale = commands.add_parser("scale", help="time the four paradigms on answers of given lengths")
     scale.add_argument("--out", type=Path, required=True, help="folder for scale.jsonl and scale.json")
     scale.add_argument("--polygon-tokens", type=int, default=221, help="tokens of a polygon as text")
@@ -79,7 +85,7 @@ def add_studies(commands: Any) -> None:
         "--answers", type=int, default=30, help="requests for a mask, to count a usual answer's passes"
     )
     add_model_options(batching)
-    for command in (speed, scale, targets, footprint, vision):
+    for command in (speed, gpu, scale, targets, footprint, vision):
         command.add_argument("--side-px", type=int, default=896, help="side of the square picture")
         command.add_argument(
             "--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a CPU shared with others"
@@ -92,6 +98,16 @@ def _speed(options: argparse.Namespace) -> int:
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
     print(speed_table(run_speed(read_model_options(options), options.out, config)))
+    return 0
+
+
+def _gpu(options: argparse.Namespace) -> int:
+    from benchmarks.studies.gpu import gpu_table, run_gpu
+    from benchmarks.studies.speed import SpeedConfig, speed_table
+
+    config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
+    record = run_gpu(read_model_options(options), options.fixtures, options.out, config)
+    print(speed_table(record["speed"]), gpu_table(record), sep="\n\n")
     return 0
 
 
@@ -200,6 +216,7 @@ def _by_heart(options: argparse.Namespace) -> int:
 
 STUDIES: dict[str, Callable[[argparse.Namespace], int]] = {
     "speed": _speed,
+    "gpu": _gpu,
     "scale": _scale,
     "targets": _targets,
     "footprint": _footprint,

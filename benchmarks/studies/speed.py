@@ -34,6 +34,7 @@ from stamp.checkpoints.devices import choose_device
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Segmentation
 from stamp.inference.answer import PHASES
+from stamp.inference.captured_steps import CapturedSteps
 from stamp.model.processing_stamp import StampProcessor
 from stamp.predictor import StampPredictor
 
@@ -114,21 +115,40 @@ class Row:
     max_logit_difference: float | None
 
 
-def speed_cases(processor: StampProcessor, config: SpeedConfig) -> list[Case]:
+def speed_cases(processor: StampProcessor, config: SpeedConfig, captured: CapturedSteps | None = None) -> list[Case]:
     """The comparisons: a usual answer with one mask, end to end; the mask phase of an answer with many masks; a second
     question about the same picture, with and without the conversation cache; and a usual answer written with guesses,
-    and token by token, as in all other cases.
+    and token by token, as in all other cases. captured: decoding passes to compare with usual ones.
     """
     seg = processor.seg_token_id
     usual = tuple(processor.encode_response(ONE_MASK.format("white horse")))
     words = [token for token in usual * ONE_MASK_TOKENS if token != seg][: ONE_MASK_TOKENS - 1]
     many = "Sure, here are the segmentation masks: " + ", ".join(["<|seg|>"] * config.masks)
-    return [
+    cases = [
         Case("one_mask", "total", (*words, seg)),
         Case("many_masks", "mask", tuple(processor.encode_response(many)), warm_up=False),
         Case("follow_up", "total", (*words, seg), {"cached": segment_follow_up, "fresh": segment_fresh}),
         Case("drafts", "decode", usual, {"drafted": segment_drafted, "token by token": segment_forced}),
     ]
+    if captured is not None:
+        methods: dict[str, Method] = {"captured": with_captured(captured), "growing cache": segment_forced}
+        cases.append(Case("captured", "decode", usual, methods))
+    return cases
+
+
+def with_captured(steps: CapturedSteps) -> Method:
+    """`segment_forced` with captured decoding passes, which all other methods of a run do without."""
+
+    def segment(
+        predictor: StampPredictor, image: Image.Image, prompt: str, max_new_tokens: int, answer: Sequence[int]
+    ) -> Segmentation:
+        predictor.captured = steps
+        try:
+            return segment_forced(predictor, image, prompt, max_new_tokens, answer)
+        finally:
+            predictor.captured = None
+
+    return segment
 
 
 def picture(side_px: int) -> Image.Image:
@@ -248,14 +268,21 @@ def run_speed(options: LoadOptions, out: Path, config: SpeedConfig) -> dict[str,
 
     Raises CheckpointError, and ValueError for a clock that cannot time the device.
     """
-    predictor = load_timed(options, config.clock)
+    return measure_speed(load_timed(options, config.clock), options.model, out, config)
+
+
+def measure_speed(
+    predictor: StampPredictor, model: str | Path | None, out: Path, config: SpeedConfig
+) -> dict[str, Any]:
+    """The same for a loaded model. model: as given, for the record. Its captured passes, if any, are a case apart."""
     image = picture(config.side_px)
-    cases = speed_cases(predictor.processor, config)
+    captured, predictor.captured = predictor.captured, None
+    cases = speed_cases(predictor.processor, config, captured)
     out.mkdir(parents=True, exist_ok=True)
     rows = write_rows(measure_all(predictor, image, cases, config), out / ROWS_FILE)
     grid_hw = predictor.encode_image(image).grid_hw
     record = {
-        "provenance": provenance(predictor, options.model)
+        "provenance": provenance(predictor, model)
         | {"n": config.repeats, "mask_tokens": grid_hw[0] * grid_hw[1], "grid_hw": grid_hw, "config": asdict(config)},
         "cases": (summary := summarise(rows, cases)),
         "follow_up_over_first": (
