@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.run_command import INTERRUPTED, add_run_options, read_run_options, run
+from benchmarks.run_command import add_run_options, read_run_options, run
 from benchmarks.study_commands import STUDIES, add_studies
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT
+from stamp.stopping import INTERRUPTED, stop_on_signals
 from stamp.threads import let_threads_sleep
 
 
@@ -131,12 +132,12 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import Means, train
     from stamp.checkpoints.devices import choose_device
     from stamp.checkpoints.sources import check_files
     from stamp.training.learning.processes import TrainingProcesses
-    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.scenes.training_pictures import training_pictures
 
     sweep_steps = max(1, options.steps // 20) if options.sweep_steps is None else options.sweep_steps

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from benchmarks.checkpoints import MethodOptions, add_method_options, missing_checkpoints, read_method_options
-
-#: The exit status that a shell reports after Ctrl-C.
-INTERRUPTED = 130
+from stamp.stopping import INTERRUPTED
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stamp.options import add_limit_option, add_model_options, add_refine_option, read_model_options, token_budget
+from stamp.stopping import INTERRUPTED, stop_on
 from stamp.threads import let_threads_sleep
 
 if TYPE_CHECKING:
     from stamp.conversation import Segmentation, Turn
     from stamp.predictor import StampPredictor
-
-
-#: As a shell reports a program that Ctrl-C has ended.
-INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -184,16 +181,9 @@ def _remarks(result: "Segmentation") -> str:
 @contextmanager
 def _stopped_by_ctrl_c() -> "Iterator[threading.Event]":
     """Is set by Ctrl-C, so that an answer ends between two tokens and is kept; a second one ends the program."""
-    stop = threading.Event()
-
-    def interrupt(*_: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = signal.getsignal(signal.SIGINT)
     try:
-        yield stop
+        yield stop_on(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from stamp.checkpoints.sources import EMBEDDED_CHECKPOINT, check_target
 from stamp.files import check_writable
+from stamp.stopping import INTERRUPTED, stop_on_signals
 from stamp.threads import let_threads_sleep
 
-#: As a shell reports a program that Ctrl-C has ended.
-INTERRUPTED = 130
 #: The commands, each with its help; `run_NAME` runs it.
 STEPS = {
     "art": "install the artwork and panoramas (npm and Debian packages, checked by sha512)",
@@ -175,7 +174,6 @@ def run_train(options: argparse.Namespace) -> None:
     from stamp.checkpoints.devices import choose_device
     from stamp.training.learning.processes import TrainingProcesses
     from stamp.training.learning.recipes import RECIPES
-    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.learning.trainer import Trainer
     from stamp.training.scenes.training_pictures import training_pictures
 
@@ -229,7 +227,6 @@ def run_ablation(options: argparse.Namespace) -> None:
     from stamp.checkpoints.provenance import provenance_of
     from stamp.training.card.ablation import AblationPlan, run_ablation, write_ablation
     from stamp.training.learning.processes import TrainingProcesses
-    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.vocabulary import TRAINING_STYLES, taught_nouns
 
@@ -263,7 +260,6 @@ def run_eyes(options: argparse.Namespace) -> None:
     from stamp.checkpoints.provenance import provenance_of
     from stamp.training.card.eyes_study import EyesPlan, Pictures, run_eyes, write_eyes
     from stamp.training.learning.processes import TrainingProcesses
-    from stamp.training.learning.stopping import stop_on_signals
     from stamp.training.scenes.art import ArtLibrary
     from stamp.training.scenes.photographs import read_photographs
     from stamp.training.scenes.training_pictures import training_pictures

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from stamp.files import StorageError
+from stamp.stopping import stop_on_signals
 from stamp.training.__main__ import main
 from stamp.training.learning.config import TrainingConfig
 from stamp.training.learning.processes import TrainingProcesses
-from stamp.training.learning.stopping import stop_on_signals
 from stamp.training.learning.trainer import Trainer
 from stamp.training.scenes.art import ArtLibrary
 from stamp.training.scenes.photographs import PhotoLibrary, read_photographs
