@@ -61,6 +61,14 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     return BCE_WEIGHT * bce + DICE_WEIGHT * dice
 
 
+def joint_losses(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> dict[str, Tensor]:
+    """What masks that share mask tokens learn beside `mask_loss`; see `which_loss`."""
+    return {
+        "which": which_loss(logits, target, masks_of_rows),
+        "any": any_loss(logits, target, masks_of_rows),
+    }
+
+
 def which_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> Tensor:
     """Cross-entropy of the targets that share mask tokens: whose is a cell that some target covers?
 

@@ -36,13 +36,12 @@ from stamp.training.learning.nano import build_model, build_processor, image_pro
 from stamp.training.learning.objectives import (
     NounFeatures,
     answer_loss,
-    any_loss,
     dense_loss,
     grid_ious,
+    joint_losses,
     mask_loss,
     object_cell_accuracy,
     run_rows,
-    which_loss,
 )
 from stamp.training.learning.optimizer import Optimizers, parts_of
 from stamp.training.learning.precision import ATTENTION_IN_FLOAT32, fast_bf16
@@ -222,9 +221,7 @@ class Trainer:
                     losses["mask"] = mask_loss(mask_logits, rows.target).mean()
                     if self.masks.whole_answers:
                         assert rows.seg_index is not None
-                        masks_of_rows = (rows.seg_index >= 0).sum(1).tolist()
-                        losses["which"] = which_loss(mask_logits, rows.target, masks_of_rows)
-                        losses["any"] = any_loss(mask_logits, rows.target, masks_of_rows)
+                        losses |= joint_losses(mask_logits, rows.target, (rows.seg_index >= 0).sum(1).tolist())
                     shown["iou"] = grid_ious(mask_logits, rows.target).mean()
         return losses, shown
 
