@@ -29,8 +29,8 @@ NO_LANE = "Stopped before any method had answered."
 PICTURE_FAILED = "The picture could not be read. Please try another one."
 INTRO = (
     "The selected methods answer one after another on this server; then their answers replay side by side at real "
-    f"speed. A race lasts {CAP_S:.0f} s at most. Methods that have not finished by then, or whose output cannot be "
-    "parsed, are shown but not ranked."
+    f"speed. After {CAP_S:.0f} s a race is cut off. Methods that are cut off, or whose output cannot be parsed, are "
+    "shown but not ranked."
 )
 
 Example = tuple[Path, str]
