@@ -84,9 +84,7 @@ def _row(label: str, records: Sequence[Record], reference: Sequence[Record], con
         "split": records[0].split,
         "method": label,
         "precision": records[0].precision,
-        "requests_for_masks": len(masks),
-        "questions": len(records) - len(masks),
-        "errors": sum(record.status == "error" for record in records),
+        **counts_of(records),
         "without_annotation": sum(record.union is None for record in masks),
         "scores": _json(scores_of(records, CONVENTIONS[convention])),
         "cost": asdict(cost_of(masks)),
@@ -96,6 +94,13 @@ def _row(label: str, records: Sequence[Record], reference: Sequence[Record], con
             for kind, own in group(records, lambda record: record.kind).items()
         },
     }
+
+
+def counts_of(records: Sequence[Record]) -> dict[str, int]:
+    """How many records ask for a mask, how many do not, and how many are errors."""
+    masks = sum(record.no_target is not None for record in records)
+    errors = sum(record.status == "error" for record in records)
+    return {"requests_for_masks": masks, "questions": len(records) - masks, "errors": errors}
 
 
 def _starts_from_backbone(about: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> bool:

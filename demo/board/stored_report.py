@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting.report import REPORT_FILE, rows_of, unequal
+from benchmarks.reporting.report import REPORT_FILE, counts_of, rows_of, unequal
 from benchmarks.running.memory import read_memory
 from benchmarks.running.run_file import as_counted, read_run
 from benchmarks.scoring.metrics import CONVENTIONS
@@ -42,9 +42,7 @@ def _figures(records: Sequence[Record]) -> dict[str, Any]:
     masks = [record for record in records if record.no_target is not None]
     scores = scores_of(records, CONVENTIONS[CONVENTION], draws=0)
     return {
-        "requests_for_masks": len(masks),
-        "questions": len(records) - len(masks),
-        "errors": sum(record.status == "error" for record in records),
+        **counts_of(records),
         "scores": {name: score and score.value for name, score in scores.items()},
         "cost": asdict(cost_of(masks)),
     }
