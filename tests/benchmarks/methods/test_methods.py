@@ -91,7 +91,7 @@ def test_stamp_is_the_equal_budget_checkpoint_where_there_is_one(
     monkeypatch.setattr("benchmarks.checkpoints.ASSETS", tmp_path)
     with pytest.raises(ValueError, match="There is no assets/nano-backbone: name a folder with --backbone-model"):
         load_methods(["backbone"], options())
-    budget = {"trained_from": "nano-backbone", "pictures_seen": 45120}
+    budget = {"trained_from": "nano-backbone", "pictures_seen": 50240}
     trained = ASSETS / CHECKPOINTS["stamp"]
     for name in (CHECKPOINTS["stamp"], CHECKPOINTS["backbone"]):
         (tmp_path / name).mkdir()
