@@ -11,10 +11,13 @@ function pick(event) {
   trigger("select", { index: Number(index), value: button ? button.dataset.act : "select" });
 }
 
-// Where the picture is in its frame, which may be larger: its left and top edge in the window, and its scale.
+// Where the picture is in its frame, which may be larger: its left and top edge in the window, and its scale. The list
+// says how large it is: the element itself does not know while a new picture is on its way. Null without masks.
 function place(picture) {
+  const list = document.querySelector("#masks ul");
+  if (!list) return null;
   const box = picture.getBoundingClientRect();
-  const { naturalWidth: width, naturalHeight: height } = picture;
+  const [width, height] = [Number(list.dataset.width), Number(list.dataset.height)];
   let scale = Math.min(box.width / width, box.height / height);
   if (getComputedStyle(picture).objectFit === "scale-down") scale = Math.min(scale, 1);
   const [left, top] = [box.left + (box.width - width * scale) / 2, box.top + (box.height - height * scale) / 2];
@@ -23,7 +26,9 @@ function place(picture) {
 
 // Where in the picture: unlike Gradio's own event, right for pictures that are smaller than their frame, too.
 function pickPoint(picture, event) {
-  const { left, top, scale, width, height } = place(picture);
+  const placed = place(picture);
+  if (!placed) return;
+  const { left, top, scale, width, height } = placed;
   const [x, y] = [Math.floor((event.clientX - left) / scale), Math.floor((event.clientY - top) / scale)];
   if (x >= 0 && y >= 0 && x < width && y < height) trigger("select", { index: [x, y], value: "point" });
 }

@@ -28,7 +28,8 @@ def masks_html(visit: Visit) -> str:
     rule = ""
     if visit.selected is not None:
         rule = f"<style>#chat .noun:not(.noun-{visit.selected}) {{ opacity: 0.35 !important; }}</style>"
-    return f'{rule}<ul class="masks">{rows}</ul>'
+    width, height = visit.shown.size  # `masks.js` finds with them where in the picture a click is
+    return f'{rule}<ul class="masks" data-width="{width}" data-height="{height}">{rows}</ul>'
 
 
 def _row(visit: Visit, index: int) -> str:

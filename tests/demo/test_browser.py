@@ -138,6 +138,23 @@ def test_a_mask_is_selected_in_the_picture_in_the_list_and_by_its_name(browser: 
         page.wait_for_selector("#masks li.selected >> text=right half")
 
 
+def test_a_click_counts_while_the_picture_of_the_last_one_is_still_on_its_way(browser: Any, tmp_path: Path) -> None:
+    """Until a new picture is there, its element does not know its size."""
+    with asked_for_halves(browser, tmp_path) as page:
+        page.wait_for_selector("#masks .name >> text=right half")
+        box = page.locator("#stage img").bounding_box()
+        at = box["x"] + box["width"] * 0.4, box["y"] + box["height"] / 2
+        pictures: list[Any] = []
+        page.route("**/file=**", lambda route: pictures.append(route))
+        page.mouse.click(*at)
+        page.wait_for_selector("#masks li.selected >> text=left half")
+        eventually(lambda: page.evaluate("document.querySelector('#stage img').naturalWidth") == 0)
+        page.mouse.click(*at)
+        page.wait_for_selector("#masks li.selected", state="detached", timeout=10_000)
+        for picture in pictures:
+            picture.continue_()
+
+
 def test_the_pointer_at_a_name_shows_the_outline_of_its_mask(browser: Any, tmp_path: Path) -> None:
     with asked_for_halves(browser, tmp_path) as page:
         page.wait_for_selector("#masks .name >> text=right half")
