@@ -15,7 +15,7 @@ from PIL import Image
 from demo import gpu
 from demo.background import acquire
 from demo.chat.asking import refinements
-from demo.chat.chat import status_and_sentence
+from demo.chat.chat import WENT_WRONG, status_and_sentence
 from demo.chat.picture import FileImage
 from demo.decoding import DECODER
 from demo.history import Exchange, read_history, to_conversation
@@ -28,7 +28,6 @@ from stamp.pictures.visualization import draw_overlay
 
 log = logging.getLogger(__name__)
 
-WENT_WRONG = "Something went wrong while answering. Please try again."
 NOBODY_WAITS = "Stopped: nobody is waiting for this answer any more."
 #: Held by the call whose picture is in memory, from before it is decoded: pictures keep their original size here.
 ONE_CALL = threading.BoundedSemaphore(1)

@@ -257,9 +257,9 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
         "show_progress": "minimal", "show_progress_on": [parts["chat"]],
     }  # fmt: skip
     how = [parts["refine"], parts["fast"], parts["number"]]
-    ask_once = {"fn": visiting(partial(ask, slot)), "inputs": [parts["prompt"], *how], **asking}
-    # "multiple": Enter while an answer is being written reaches the handler, which says so.
-    parts["prompt"].submit(**ask_once, trigger_mode="multiple")
+    # "multiple": a question while another one waits or is answered reaches the server, which says what comes of it.
+    question = {"fn": visiting(partial(ask, slot)), "inputs": [parts["prompt"], *how], "trigger_mode": "multiple"}
+    parts["prompt"].submit(**question, **asking)
     parts["retry"].click(visiting(partial(ask_again, slot)), inputs=how, **asking)
     parts["edit"].click(visiting(edit_question), **quiet)
     parts["save"].click(visiting(partial(save_conversation, slot.name)), **quiet).then(None, js=FETCH)
@@ -267,7 +267,7 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     parts["prompt"].stop(visiting(handlers.stop_answer), concurrency_limit=None, **quiet)
     if samples:
         chosen = parts["examples"].select(picking(partial(_begin_example, samples), begins=True), **decoding)
-        chosen.then(**ask_once)
+        chosen.then(**question, **asking)
     if "known" in parts:
         parts["known"].click(by_name(parts, handlers.choose_noun), inputs=[parts["known"]], **quiet).then(
             None, js=FOCUS

@@ -36,9 +36,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NO_DOWNLOADS = "The answer is complete, but its files cannot be downloaded: the server could not store them."
-NO_ANSWER = "Stopped before the answer began. Your question is back in the box."
-CUT_OFF_AGAIN = "Stopped. The answer before is back, and your question is in the box."
-CUT_OFF = "Stopped. The model will not remember this answer. Your question is back in the box."
+NO_ANSWER = "Stopped before the answer began."
+CUT_OFF_AGAIN = "Stopped."
+CUT_OFF = "Stopped. The model will not remember this answer."
+#: After each of these and all other reasons for no answer: what the page has instead.
+QUESTION_BACK = "Your question is back in the box."
+ANSWER_BACK = "The answer before is back."
 
 
 def ready_box(prompt: str | None = None) -> Any:
@@ -51,7 +54,7 @@ class Answering:
     """One question in progress: applies the events to the visit, and returns what changes on the page.
 
     known: what the model's confidences are worth; None if that is unknown. words: what the model knows, if it says so.
-    again: it replaces the last answer, which comes back if there is no new one.
+    again: it replaces the last answer, which comes back if there is no new one; the box is left alone.
     """
 
     def __init__(
@@ -78,10 +81,12 @@ class Answering:
         self.has_ended = False
 
     def begin(self) -> Updates:
-        """The question in the chat, the box empty, the Stop button in place of Send."""
-        box = gr.update(value="", submit_btn=False, stop_btn="Stop")
-        page = {"prompt": box, "chat_notice": "", "chat": self.chat()}
-        return page if self.replaced is None else page | self._files_and_masks()
+        """The question in the chat instead of the box, the Stop button in place of Send."""
+        buttons: dict[str, Any] = {"submit_btn": False, "stop_btn": "Stop"}
+        page = {"chat_notice": "", "chat": self.chat()}
+        if self.replaced is None:
+            return page | {"prompt": gr.update(value="", **buttons)}
+        return page | {"prompt": gr.update(**buttons)} | self._files_and_masks()
 
     def take_all(self, events: "list[AnswerEvent]") -> Updates:
         """What a batch of events changes on the page."""
@@ -159,12 +164,13 @@ class Answering:
         return page | self._files_and_masks()
 
     def withdraw(self, sentence: str) -> Updates:
-        """Put the question back into the box, with the reason below it; the page is as it was before."""
+        """The page as it was before, with the reason below the chat."""
         self.has_ended = True
         changed = self.replaced is not None or len(self.visit.masks) > self.asked.masks
         if changed:
             self.visit.restore(self.before)
-        page = {"chat": self.visit.messages, "chat_notice": notice(sentence), "prompt": ready_box(self.prompt)}
+        box = ready_box(self.prompt if self.replaced is None else None)
+        page = {"chat": self.visit.messages, "chat_notice": notice(self._with_way_back(sentence)), "prompt": box}
         return page | self._files_and_masks() if changed else page
 
     def cut_off(self) -> Updates:
@@ -180,9 +186,12 @@ class Answering:
         self.has_ended = True
         self.draft = replace(self.draft, coming=0)
         written = f"{self.draft.html()}<br>" if self._has_begun() else ""
-        self.visit.messages = self.chat(written + status_html(sentence))
+        self.visit.messages = self.chat(written + status_html(self._with_way_back(sentence)))
         self.visit.asked.append(self.asked)
         return {"chat": self.visit.messages, "prompt": ready_box(self.prompt)}
+
+    def _with_way_back(self, sentence: str) -> str:
+        return f"{sentence} {QUESTION_BACK if self.replaced is None else ANSWER_BACK}"
 
     def _has_begun(self) -> bool:
         """Whether the page shows some of the answer."""

@@ -21,11 +21,13 @@ log = logging.getLogger(__name__)
 
 #: Of the picture's pixels, for a fast answer of a slow model.
 FAST_SHARE = 0.25
+#: Of a question in a message.
+MAX_QUOTED_CHARS = 60
 NO_PICTURE = "Choose a picture first: upload one, paste one, or take one with the camera."
 STILL_WRITING = "An answer is still being written. Wait for it to finish, or press Stop."
 NOTHING_ASKED = "You have not asked a question yet."
 NOT_SAVED = "The chat could not be saved: the server's disk may be full. Please try again later."
-OTHER_PICTURE = "Meanwhile you have chosen another picture or a new chat. Your question is back in the box."
+OTHER_PICTURE = "Meanwhile you have chosen another picture or a new chat, so “{}” was not asked."
 
 
 def refinements(slot: ModelSlot) -> dict[str, str]:
@@ -73,7 +75,7 @@ def ask(
     """
     prompt = prompt or ""
     if visit is not None and number and number != visit.number:
-        yield {"chat_notice": notice(OTHER_PICTURE), "prompt": ready_box(prompt)}
+        yield {"chat_notice": notice(OTHER_PICTURE.format(prompt[:MAX_QUOTED_CHARS]))}
         return
     sentence = refusal(slot, prompt, visit)
     if sentence is not None or visit is None:

@@ -39,7 +39,7 @@ MASKS_COMING = "Masks appear when the answer is complete."
 _COLON = re.compile(r"\s*:\s*$")
 #: The title of what `spaces` raises for any exception on its GPU; the message is the name of its class.
 WORKER_ERROR = "ZeroGPU worker error"
-WENT_WRONG = "Something went wrong while answering. Your question is back in the box: please try again."
+WENT_WRONG = "Something went wrong while answering. Please try again."
 
 
 # -- what an answer looks like ---------------------------------------------------------------------------------

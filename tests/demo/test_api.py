@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from demo import api
-from demo.api import WENT_WRONG, answer, segment_endpoint
+from demo.api import answer, segment_endpoint
+from demo.chat.chat import WENT_WRONG
 from demo.decoding import DECODER
 from demo.loading import LOAD_FAILED, ModelSlot, ModelUnavailableError
 from stamp import ImageError, PromptError, Segmentation

@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from demo.api import WENT_WRONG
+from demo.chat.chat import WENT_WRONG
 from demo.chat.gallery import read_examples, thumbnail
 from demo.chat.known import read_known
 from demo.chat.picture import FileImage

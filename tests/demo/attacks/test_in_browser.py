@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from demo.chat.asking import OTHER_PICTURE
+from demo.chat.gallery import EXAMPLES, read_examples
 from demo.security import presence
+from demo.security.admission import STILL_WAITING
 from demo.security.limits import BUSY, Limits
 from demo.ui import MAX_WAITING
 from tests.demo.attacks.stranger import Stranger, eventually, strangers_page
@@ -63,6 +66,29 @@ def test_who_waits_sees_place_and_time(browser: Any, picture: Path) -> None:
             send(page, "two")
             eventually(lambda: re.search(r"queue: 2/2 \| [\d.]+/[\d.]+s", page.inner_text("#chat")) is not None)
         page.wait_for_function("document.querySelectorAll('#chat .readout').length == 2")
+        for reader in readers:
+            reader.join()
+
+
+def test_a_second_example_is_not_forgotten_while_the_question_of_the_first_one_waits(browser: Any) -> None:
+    """The visitor reads that it cannot be asked yet, and it stays in the box when the turn of the first one comes."""
+    (_, first), (_, second), *_ = read_examples(EXAMPLES)
+    predictor = FakePredictor(["Sure."])
+    with (
+        strangers_page(predictor, limits=NO_LIMITS, examples=EXAMPLES) as stranger,
+        opened(browser, url(stranger)) as page,
+    ):
+        with predictor.lock:
+            events = [ask(stranger).json()["event_id"] for _ in range(MAX_WAITING + 1)]
+            readers = [threading.Thread(target=read, args=(stranger, event), daemon=True) for event in events]
+            for reader in readers:
+                reader.start()
+            page.click("#examples [data-example='0']")
+            eventually(lambda: "queue: " in page.inner_text("#chat"))
+            page.click("#examples [data-example='1']")
+            page.wait_for_selector(f".toast-body >> text={STILL_WAITING}")
+        page.wait_for_selector(f"#chat-notice >> text={OTHER_PICTURE.format(first)}")
+        assert page.input_value("#prompt textarea") == second
         for reader in readers:
             reader.join()
 

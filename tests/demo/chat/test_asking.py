@@ -13,7 +13,7 @@ from demo import gpu, handlers
 from demo.chat import answering, asking
 from demo.chat.chat import WENT_WRONG
 from demo.chat.visits import VisitStore
-from demo.html import literal
+from demo.html import literal, notice
 from demo.loading import LOAD_FAILED, ModelSlot
 from stamp.pictures.masks import decode_rle
 from stamp.pictures.visualization import mask_colour
@@ -126,7 +126,7 @@ def test_an_answer_without_masks_hides_those_before() -> None:
 def test_a_failure_is_told_in_the_chat_and_the_question_comes_back() -> None:
     visit = visit_of()
     page = ask(slot_of(FakePredictor(error=RuntimeError("secret"))), "segment", visit)
-    assert literal(WENT_WRONG) in page["chat"][-1]["content"]
+    assert literal(f"{WENT_WRONG} {answering.QUESTION_BACK}") in page["chat"][-1]["content"]
     assert "secret" not in str(page)
     assert page["prompt"]["value"] == "segment"
     assert visit.turns == []
@@ -170,6 +170,7 @@ def test_an_answer_stays_until_there_is_another_one(how: str) -> None:
     page: dict[str, Any] = {}
     for number, updates in enumerate(asking.ask_again(slot_of(predictor), visit=visit)):
         page |= updates
+        assert "value" not in updates.get("prompt", {})  # what was typed stays
         if number == 0:
             assert len(updates["chat"]) == 2
             assert updates["mask_panel"].visible is False  # the page does not show what cannot be clicked
@@ -177,11 +178,10 @@ def test_an_answer_stays_until_there_is_another_one(how: str) -> None:
                 visit.stop.set()
     assert before == (visit.messages, visit.turns, visit.masks, visit.visible, visit.downloads)
     assert page["chat"] == visit.messages
-    assert page["prompt"]["value"] == "halves"
     assert page["mask_panel"].visible
     assert len(page["downloads"].value) == len(visit.downloads) > 0
     words = WENT_WRONG if how == "failure" else answering.NO_ANSWER
-    assert literal(words) in page["chat_notice"]
+    assert page["chat_notice"] == notice(f"{words} {answering.ANSWER_BACK}")
 
 
 def test_nothing_of_an_answer_is_shown_after_the_visit_was_left_while_its_files_were_written(
@@ -201,12 +201,11 @@ def test_nothing_of_an_answer_is_shown_after_the_visit_was_left_while_its_files_
 
 
 def test_a_question_is_not_asked_about_another_picture() -> None:
-    """It waited for its turn, and meanwhile the page shows another visit."""
+    """It waited for its turn, and meanwhile the page shows another visit, whose question may be in the box."""
     predictor, visit = FakePredictor(), visit_of()
     slot = slot_of(predictor)
     (page,) = asking.ask(slot, "halves", visit=visit, number=visit_of().number)
-    assert page["prompt"]["value"] == "halves"
-    assert literal(asking.OTHER_PICTURE) in page["chat_notice"]
+    assert page == {"chat_notice": notice(asking.OTHER_PICTURE.format("halves"))}
     assert predictor.written == 0
     shown = handlers.show_visit(visit)
     assert list(asking.ask(slot, "halves", visit=visit, number=shown["number"]))
@@ -271,7 +270,7 @@ def test_a_stop_before_the_first_word_gives_the_question_back() -> None:
         page |= updates
     assert page["chat"] == []
     assert page["prompt"]["value"] == "segment"
-    assert literal(answering.NO_ANSWER) in page["chat_notice"]
+    assert page["chat_notice"] == notice(f"{answering.NO_ANSWER} {answering.QUESTION_BACK}")
 
 
 def test_words_that_the_embedded_model_misreads_are_put_otherwise_and_the_visitor_decides() -> None:
