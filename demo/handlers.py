@@ -133,8 +133,9 @@ def set_opacity(percent: float, visit: Visit | None) -> Updates:
     """Draw the masks with another opacity, 0..100."""
     if visit is None:
         return {}
-    visit.opacity = min(max(percent, 0), 100) / 100
-    return {"stage": visit.draw()}
+    with visit.lock:
+        visit.opacity = min(max(percent, 0), 100) / 100
+        return {"stage": visit.draw()}
 
 
 def stop_answer(visit: Visit | None) -> None:

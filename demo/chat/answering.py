@@ -115,9 +115,10 @@ class Answering:
                 self.draft = self.draft.add_place()
             case MaskReady():
                 self.draft = self.draft.add_mask(event)
-                self.visit.add_mask(event.mask, event.score, is_first=event.index == 0)
-                self.visit.label_masks(self.draft.first_mask, self.draft.labels)
-                return {"chat": self.chat(), **mask_updates(self.visit)}
+                with self.visit.lock:
+                    self.visit.add_mask(event.mask, event.score, is_first=event.index == 0)
+                    self.visit.label_masks(self.draft.first_mask, self.draft.labels)
+                    return {"chat": self.chat(), **mask_updates(self.visit)}
             case Refused():
                 return self.withdraw(event.sentence)
             case Failed():

@@ -56,9 +56,15 @@ def _button(index: int, act: str, words: str, name: str) -> str:
 def pick_mask(picked: gr.SelectData, visit: Visit | None) -> Updates:
     """What a click does. In the list or on a name, its index is a mask and its value says what to do with it; in the
     picture, its index is a point."""
-    if picked.value == "point":
-        return pick_point(picked, visit)
-    if visit is None or not isinstance(picked.index, int) or not 0 <= picked.index < len(visit.masks):
+    if visit is None:
+        return {}
+    with visit.lock:
+        return pick_point(picked, visit) if picked.value == "point" else pick_row(picked, visit)
+
+
+def pick_row(picked: gr.SelectData, visit: Visit) -> Updates:
+    """What a click in the list or on a name does."""
+    if not isinstance(picked.index, int) or not 0 <= picked.index < len(visit.masks):
         return {}
     match picked.value:
         case "select":
@@ -74,10 +80,10 @@ def pick_mask(picked: gr.SelectData, visit: Visit | None) -> Updates:
     return mask_updates(visit)
 
 
-def pick_point(picked: gr.SelectData, visit: Visit | None) -> Updates:
+def pick_point(picked: gr.SelectData, visit: Visit) -> Updates:
     """Select the mask under a point of the picture, [x, y] in pixels of the picture shown; none where there is none."""
     at = picked.index
-    if visit is None or not visit.masks or not isinstance(at, list) or [type(side) for side in at] != [int, int]:
+    if not visit.masks or not isinstance(at, list) or [type(side) for side in at] != [int, int]:
         return {}
     index = visit.mask_at(*at)
     if index is None:
@@ -131,7 +137,8 @@ def invert(visit: Visit, index: int) -> Updates:
 
 def mask_updates(visit: Visit) -> Updates:
     """The picture, the list of masks and the panel that holds it."""
-    return {"stage": visit.draw(), "masks": masks_html(visit), "mask_panel": gr.Column(visible=bool(visit.masks))}
+    with visit.lock:
+        return {"stage": visit.draw(), "masks": masks_html(visit), "mask_panel": gr.Column(visible=bool(visit.masks))}
 
 
 def download_updates(visit: Visit) -> Updates:

@@ -73,6 +73,8 @@ class Visit:
     latest answer with masks. opacity: 0..1. asked: the questions that were answered. stop: of the answer in progress;
     idle: set while there is none; is_left: the page shows another visit. has_doubted: an answer said that it is not
     sure. number: no other visit has it. The folder with the downloads is deleted when the visit is.
+
+    An answer and each click come in threads of their own: whoever changes the masks and draws them holds `lock`.
     """
 
     picture: Image.Image
@@ -98,6 +100,7 @@ class Visit:
         self.idle.set()
         self._folder: Path | None = None
         self._begins = threading.Lock()
+        self.lock = threading.RLock()
         if not all(self.size_wh):
             self.size_wh = self.picture.size
         self.picture = shrink_picture(self.picture)
@@ -140,12 +143,13 @@ class Visit:
 
     def add_mask(self, mask: Mask, score: float | None = None, *, is_first: bool) -> None:
         """Add a (H, W) mask of any size; the first of an answer hides those of earlier answers."""
-        if is_first:
-            self.hide_masks()
-            self.latest = len(self.masks)
-        self.visible.append(len(self.masks))
         small = shrink_mask(mask, (self.shown.height, self.shown.width))
-        self.masks.append(ShownMask(small, float(mask.mean()), score=score))
+        with self.lock:
+            if is_first:
+                self.hide_masks()
+                self.latest = len(self.masks)
+            self.masks.append(ShownMask(small, float(mask.mean()), score=score))
+            self.visible.append(len(self.masks) - 1)
 
     def label_masks(self, first: int, labels: Sequence[str]) -> None:
         """Name the masks from `first` on."""
@@ -161,18 +165,21 @@ class Visit:
         """The smallest visible mask under a pixel of the picture shown; None where there is none."""
         if not (0 <= x < self.shown.width and 0 <= y < self.shown.height):
             return None
-        under = [index for index in self.visible if self.masks[index].mask[y, x]]
-        return min(under, key=lambda index: self.masks[index].share, default=None)
+        with self.lock:
+            under = [index for index in self.visible if self.masks[index].mask[y, x]]
+            return min(under, key=lambda index: self.masks[index].share, default=None)
 
     def draw(self) -> Image.Image:
         """The picture with its visible masks, in the size shown; the others are faint beside a selected one."""
-        if not self.masks:
+        with self.lock:
+            masks, indices, selected = list(self.masks), list(self.visible), self.selected
+        if not masks:
             return self.shown
-        stack = np.stack([shown.mask for shown in self.masks])
-        visible = [index in self.visible for index in range(len(self.masks))]
-        if self.selected is None:
+        stack = np.stack([shown.mask for shown in masks])
+        visible = [index in indices for index in range(len(masks))]
+        if selected is None:
             return draw_overlay(self.shown, stack, opacity=self.opacity, visible=visible)
-        alone = [index == self.selected for index in range(len(self.masks))]
+        alone = [index == selected for index in range(len(masks))]
         others = [seen and not one for seen, one in zip(visible, alone, strict=True)]
         faint = draw_overlay(self.shown, stack, opacity=self.opacity * FAINT, visible=others, outline_px=0)
         outline_px = max(2, round(min(self.shown.size) / 120))
@@ -187,20 +194,22 @@ class Visit:
 
     def restore(self, kept: Kept) -> None:
         """The dialogue as it was then."""
-        self.turns, self.messages, self.masks = list(kept.turns), list(kept.messages), list(kept.masks)
-        self.visible, self.selected, self.latest = list(kept.visible), kept.selected, kept.latest
-        self.asked = list(kept.asked)
+        with self.lock:
+            self.turns, self.messages, self.masks = list(kept.turns), list(kept.messages), list(kept.masks)
+            self.visible, self.selected, self.latest = list(kept.visible), kept.selected, kept.latest
+            self.asked = list(kept.asked)
 
     def set_aside(self) -> Asked | None:
         """Take the last question and its answer out of the dialogue, but keep its files; None if there is none."""
         if not self.asked:
             return None
-        last = self.asked.pop()
-        del self.messages[last.messages :], self.turns[last.turns :], self.masks[last.masks :]
-        self.hide_masks()
-        if self.asked:
-            self.latest = self.asked[-1].masks
-            self.visible = list(range(self.latest, len(self.masks)))
+        with self.lock:
+            last = self.asked.pop()
+            del self.messages[last.messages :], self.turns[last.turns :], self.masks[last.masks :]
+            self.hide_masks()
+            if self.asked:
+                self.latest = self.asked[-1].masks
+                self.visible = list(range(self.latest, len(self.masks)))
         return last
 
     def pop_exchange(self) -> str | None:

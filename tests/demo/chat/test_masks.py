@@ -1,5 +1,8 @@
 """The list of masks, what a click on a mask does, what a request may send instead, and cut-outs."""
 
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from demo.chat.answering import Answering
 from demo.chat.downloads import coco_annotations, write_cutout
 from demo.chat.masks import NO_INVERSE, masks_html, pick_mask, pick_point
+from demo.chat.shown_mask import ShownMask, shrink_mask
 from demo.chat.visit import Visit
 from demo.chat.wording import suggest_wording
+from demo.handlers import set_opacity
 from demo.html import literal
+from stamp import MaskReady
 from stamp.pictures.visualization import mask_colour
 from tests.demo.fake import FakePredictor, ask, slot_of, visit_of
 from tests.disks import full_after
@@ -31,7 +38,7 @@ def pick(visit: Visit | None, index: Any, act: Any) -> dict[str, Any]:
     return pick_mask(SimpleNamespace(index=index, value=act), visit)  # type: ignore[arg-type]
 
 
-def point(visit: Visit | None, index: Any) -> dict[str, Any]:
+def point(visit: Visit, index: Any) -> dict[str, Any]:
     return pick_point(SimpleNamespace(index=index, value=None), visit)  # type: ignore[arg-type]
 
 
@@ -120,6 +127,68 @@ def test_a_new_mask_is_not_named_like_an_inverted_one(visit: Visit) -> None:
     assert len(set(labels)) == 4
 
 
+def begin_mask(visit: Visit) -> Any:
+    answering = Answering(visit, "and this?", threading.Event())
+    return answering.take(MaskReady(0, np.ones((30, 40), bool), np.zeros((2, 2), np.float32), None))
+
+
+CHANGES: dict[str, Callable[[Visit], Any]] = {
+    "a click": lambda visit: pick(visit, 0, "select"),
+    "a click in the picture": lambda visit: pick(visit, [1, 1], "point"),
+    "another opacity": lambda visit: set_opacity(20, visit),
+    "a mask of an answer": begin_mask,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_each_change_is_drawn_before_the_next_one(
+    visit: Visit, change: Callable[[Visit], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each comes in its own thread; two that meet while they draw would both pass the barrier."""
+    barrier, met = threading.Barrier(2), list[bool]()
+
+    def draw(visit: Visit) -> Image.Image:
+        with suppress(threading.BrokenBarrierError):
+            barrier.wait(0.5)
+            met.append(True)
+        return visit.shown
+
+    monkeypatch.setattr(Visit, "draw", draw)
+    threads = [threading.Thread(target=one, args=(visit,)) for one in (change, CHANGES["a click"])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert barrier.broken  # both have drawn
+    assert not met
+
+
+def test_a_click_while_a_mask_is_made_smaller_finds_those_before(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shrink_slowly(mask: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+        thread = threading.Thread(target=pick, args=(visit, [1, 1], "point"))
+        thread.start()
+        thread.join()
+        return shrink_mask(mask, size_hw)
+
+    monkeypatch.setattr("demo.chat.visit.shrink_mask", shrink_slowly)
+    visit.add_mask(np.ones((30, 40), bool), is_first=False)
+    assert (visit.selected, visit.visible, len(visit.masks)) == (0, [0, 1, 2], 3)
+
+
+def test_a_picture_is_drawn_from_the_masks_of_one_moment(visit: Visit) -> None:
+    """Although another thread adds one as soon as they have been read."""
+
+    class Growing(list[ShownMask]):
+        def __iter__(self) -> Iterator[ShownMask]:
+            yield from list(super().__iter__())
+            visit.masks = [*super().__iter__(), self[0]]
+
+    before = visit.draw()
+    visit.masks = Growing(visit.masks)
+    assert visit.draw().tobytes() == before.tobytes()
+    assert len(visit.masks) == 3
+
+
 def test_what_a_request_may_make_up_changes_nothing(visit: Visit) -> None:
     for index, act in ((9, "select"), (-1, "select"), ("0", "only"), (None, "show"), ([0], "invert"), (0, "burn")):
         assert pick(visit, index, act) == {}
@@ -129,7 +198,7 @@ def test_what_a_request_may_make_up_changes_nothing(visit: Visit) -> None:
         assert point(visit, at)["mask_panel"].visible
     for bad in (None, 5, [1], ["1", 2], [True, 1], [0.5, 1], {"x": 1}):
         assert point(visit, bad) == {}
-    assert pick(None, 0, "select") == {} == point(None, [1, 1])
+    assert pick(None, 0, "select") == {} == pick(None, [1, 1], "point")
     assert (visit.selected, visit.visible) == (None, [0, 1])
 
 
