@@ -22,7 +22,7 @@ from demo.chat.picture import FileImage
 from demo.chat.visit import Visit
 from demo.loading import ModelSlot
 from demo.naming import Parts, by_name, by_pick, by_visit
-from demo.security.admission import MAX_EVENTS, admit
+from demo.security.admission import MAX_EVENTS, PICTURE, admit
 from demo.security.guard import guarded_server
 from demo.security.limits import Limits
 from demo.security.page import Page
@@ -249,7 +249,7 @@ def _more_row(parts: Parts, slot: ModelSlot) -> None:
 def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> None:
     outputs = list(parts.values())
     quiet: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden", "api_visibility": "private"}
-    decoding = quiet | {"concurrency_id": "picture", "concurrency_limit": MAX_DECODED}
+    decoding = quiet | {"concurrency_id": PICTURE, "concurrency_limit": MAX_DECODED}
     visiting, picking = partial(by_visit, demo.visits, parts), partial(by_pick, demo.visits, parts)
     asking: dict[str, Any] = {
         "concurrency_id": "model", "concurrency_limit": MAX_WAITING, **quiet,

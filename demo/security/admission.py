@@ -11,6 +11,8 @@ from demo.security.page import Page
 
 #: Concurrency ids of what needs a model. Everything else is done in a moment.
 QUESTIONS = ("model", "live")
+#: Concurrency id of what reads a visitor's picture: few are read at a time, and one may take many seconds.
+PICTURE = "picture"
 #: Events of all visitors together that are no questions.
 MAX_EVENTS = 1000
 STILL_WAITING = "Your last question is still waiting for its turn. Ask the next one once it has been answered."
@@ -39,12 +41,17 @@ def admit(page: Page) -> None:
 
 def refusal(page: Page, fn_index: int | None, address: str, session: str | None = None) -> str | None:
     """Why one more event is too many, from an address and a session of it; None if it is not."""
-    limits, asked = page.limits, _is_question(page.fns.get(-1 if fn_index is None else fn_index))
+    limits, function = page.limits, page.fns.get(-1 if fn_index is None else fn_index)
+    asked = _is_question(function)
     events = [event for event in page._queue.event_ids_to_events.values() if _is_question(event.fn) == asked]
     if len(events) >= (limits.waiting if asked else MAX_EVENTS):
         return BUSY
+    own = [event for event in events if address_of(event.request.client) == address]
     most = limits.questions if asked else limits.events
-    if most is not None and sum(address_of(event.request.client) == address for event in events) >= most:
+    if most is not None and len(own) >= most:
+        return BUSY
+    pictures = sum(_is_picture(event.fn) for event in own)
+    if limits.pictures is not None and _is_picture(function) and pictures >= limits.pictures:
         return BUSY
     return STILL_WAITING if asked and session is not None and is_waiting(page, session) else None
 
@@ -62,3 +69,7 @@ def open_questions(page: Page) -> int:
 
 def _is_question(function: BlockFunction | None) -> bool:
     return function is not None and function.concurrency_id in QUESTIONS
+
+
+def _is_picture(function: BlockFunction | None) -> bool:
+    return function is not None and function.concurrency_id == PICTURE

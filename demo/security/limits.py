@@ -13,10 +13,10 @@ OFF = ("off", "0", "false", "no")
 
 @dataclass(frozen=True)
 class Limits:
-    """None is no limit. questions, events, streams: of one address at a time; a question needs a model, an event is
-    everything else that a page asks for, a stream is a request that the client can hold open. has_rates: one address
-    may ask for each route so often per minute only (`demo.security.gate`). waiting: questions of all visitors at a
-    time.
+    """None is no limit. questions, events, pictures, streams: of one address at a time; a question needs a model, an
+    event is everything else that a page asks for, a picture is an event that reads one, a stream is a request that the
+    client can hold open. has_rates: one address may ask for each route so often per minute only
+    (`demo.security.gate`). waiting: questions of all visitors at a time.
 
     pause_s: between two live runs of one address. visit_bytes: memory of all pictures and dialogues. disk_bytes: of
     all uploads and downloads.
@@ -24,6 +24,7 @@ class Limits:
 
     questions: int | None = 4
     events: int | None = 40
+    pictures: int | None = 4
     streams: int | None = 100
     has_rates: bool = True
     waiting: int = 64
@@ -32,7 +33,7 @@ class Limits:
     disk_bytes: int = 2_000_000_000
 
     def __post_init__(self) -> None:
-        for name in ("questions", "events", "streams", "waiting", "visit_bytes", "disk_bytes"):
+        for name in ("questions", "events", "pictures", "streams", "waiting", "visit_bytes", "disk_bytes"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
 
@@ -57,7 +58,7 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
 def read_limits(given: argparse.Namespace) -> Limits:
     """The limits that the options ask for."""
     if given.trusted:
-        return Limits(questions=None, events=None, streams=None, has_rates=False, pause_s=0.0)
+        return Limits(questions=None, events=None, pictures=None, streams=None, has_rates=False, pause_s=0.0)
     return Limits(questions=given.per_address)
 
 

@@ -1,17 +1,21 @@
 """Nobody walks round the queue, and nobody fills it for all others."""
 
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from demo.chat.gallery import EXAMPLES
+from demo.decoding import DECODER
 from demo.security import presence
-from demo.security.admission import NO_SESSION, STILL_WAITING
+from demo.security.admission import NO_SESSION, STILL_WAITING, refusal
 from demo.security.gate import API, ROUTES, Rates, find_route
 from demo.security.limits import BUSY, Limits, address_of
+from stamp.pictures.images import load_image
 from tests.demo.attacks.stranger import Stranger, eventually, strangers_page
 from tests.demo.attacks.test_files import META, png
 from tests.demo.fake import FakePredictor
@@ -100,6 +104,25 @@ def test_an_address_has_so_many_light_events_at_a_time(slow: Stranger) -> None:
     assert (refused.status_code, refused.json()) == (429, {"detail": BUSY})
     page._queue.event_ids_to_events.clear()
     assert slow.call(slow.index("change", "click"), [], "other")["success"]
+
+
+def test_one_address_has_few_pictures_at_a_time(slow: Stranger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only two are read at a time, so forty would keep everybody else from opening one."""
+    may_go, picture = threading.Event(), slow.index("picture")
+
+    def load(path: str) -> Image.Image:
+        may_go.wait(30)
+        return load_image(path)
+
+    monkeypatch.setattr(DECODER, "load", load)
+    (path,) = slow.upload(("white.png", png()))
+    given = [{"path": path, "meta": META}]
+    assert [slow.join(picture, given, f"tab {number}").status_code for number in range(5)] == [200] * 4 + [429]
+    assert slow.join(picture, given, "one more").json() == {"detail": BUSY}
+    assert refusal(slow.demo, picture, "10.0.0.1") is None
+    assert slow.join(slow.index("change", "click"), [], "other").status_code == 200
+    may_go.set()
+    eventually(lambda: slow.join(picture, given, "later").status_code == 200)
 
 
 def _queued(stranger: Stranger, n: int) -> list[Any]:

@@ -16,7 +16,7 @@ def limits(*arguments: str) -> Limits:
     return read_limits(app.parse_arguments(list(arguments)))
 
 
-TRUSTED = Limits(questions=None, events=None, streams=None, has_rates=False, pause_s=0.0)
+TRUSTED = Limits(questions=None, events=None, pictures=None, streams=None, has_rates=False, pause_s=0.0)
 
 
 def test_there_are_limits_unless_the_host_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
