@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_NEW_TOKENS = 256
-QUEUED = "Waiting: another visitor's question is being answered…"
+QUEUED = "Waiting: the model is busy with another question or run…"
 LOOKING = "Looking at the picture…"
 MASKS_COMING = "Masks appear when the answer is complete."
 _COLON = re.compile(r"\s*:\s*$")
