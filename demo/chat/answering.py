@@ -189,7 +189,7 @@ class Answering:
         written = f"{self.draft.html()}<br>" if self._has_begun() else ""
         self.visit.messages = self.chat(written + status_html(self._with_way_back(sentence)))
         self.visit.asked.append(self.asked)
-        return {"chat": self.visit.messages, "prompt": ready_box(self.prompt)}
+        return {"chat": self.visit.messages, "chat_notice": "", "prompt": ready_box(self.prompt)}
 
     def _with_way_back(self, sentence: str) -> str:
         return f"{sentence} {QUESTION_BACK if self.replaced is None else ANSWER_BACK}"

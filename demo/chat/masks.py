@@ -35,7 +35,8 @@ def masks_html(visit: Visit) -> str:
 def _row(visit: Visit, index: int) -> str:
     shown, is_visible, is_selected = visit.masks[index], index in visit.visible, index == visit.selected
     name = literal(shown.label)
-    facts = shown.size_in_words + ("" if shown.score is None else f" · score {shown.score:.2f}")
+    has_score = shown.score is not None and not shown.is_inverse  # the score is of what the answer found
+    facts = shown.size_in_words + (f" · score {shown.score:.2f}" if has_score else "")
     others = visit.visible != [index]
     buttons = [_button(index, "show", "Hide" if is_visible else "Show", name)]
     if len(visit.masks) > 1:

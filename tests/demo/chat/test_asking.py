@@ -125,7 +125,8 @@ def test_an_answer_without_masks_hides_those_before() -> None:
 
 def test_a_failure_is_told_in_the_chat_and_the_question_comes_back() -> None:
     visit = visit_of()
-    page = ask(slot_of(FakePredictor(error=RuntimeError("secret"))), "segment", visit)
+    *_, page = asking.ask(slot_of(FakePredictor(error=RuntimeError("secret"))), "segment", visit=visit)
+    assert page["chat_notice"] == ""  # what it said during the answer is over
     assert literal(f"{WENT_WRONG} {answering.QUESTION_BACK}") in page["chat"][-1]["content"]
     assert "secret" not in str(page)
     assert page["prompt"]["value"] == "segment"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,15 @@ def test_masks_are_hidden_shown_alone_and_turned_inside_out(visit: Visit) -> Non
     assert visit.masks[0].label == "left half"
     pick(visit, 0, "invert")
     assert len(visit.downloads) == len(set(visit.downloads))
+
+
+def test_an_inverted_mask_has_no_score(visit: Visit) -> None:
+    """It is of the mask that the inverse leaves out."""
+    visit.masks[:] = [replace(visit.masks[0], score=0.87)]
+    shown = literal("score 0.87", goes_on=True)
+    assert shown in masks_html(visit)
+    assert shown not in pick(visit, 0, "invert")["masks"]
+    assert shown in pick(visit, 0, "invert")["masks"]
 
 
 def test_a_mask_is_not_inverted_while_the_answer_is_written(visit: Visit) -> None:
