@@ -3,6 +3,8 @@
   const answer = [...document.querySelectorAll('#chat [data-testid="bot"]')].pop()?.cloneNode(true);
   if (!answer) return [];
   answer.querySelectorAll(".readout").forEach((line) => line.remove());
+  answer.querySelectorAll("br").forEach((end) => end.replaceWith("\n"));
+  answer.querySelectorAll("div").forEach((block) => block.prepend("\n"));  // what the page adds below the answer
   const text = answer.textContent.replaceAll("\u00a0", " ").trim();
   const done = () => {
     const button = document.querySelector("#copy");

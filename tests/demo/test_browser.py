@@ -13,6 +13,7 @@ from PIL import Image, ImageColor
 
 from demo.chat.asking import NO_PICTURE, STILL_WRITING
 from demo.chat.gallery import EXAMPLES, read_examples
+from demo.chat.unknown import UNKNOWN_ANSWER
 from stamp.pictures.visualization import mask_colour
 from tests.demo.browsing import chromium, eventually, needs_browser, opened, served
 from tests.demo.fake import FakePredictor
@@ -249,6 +250,24 @@ def test_a_thing_the_model_knows_becomes_a_question(browser: Any) -> None:
         page.wait_for_selector("#nouns .gallery-item >> text=/^apple$/", state="hidden")
         page.click("#nouns .gallery-item >> text=/^ice cream$/")
         eventually(lambda: page.input_value("#prompt textarea") == "segment the ice cream")
+
+
+def test_a_copied_answer_keeps_its_lines_and_what_the_page_adds_below(browser: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "white").save(tmp_path / "white.png")
+    predictor = FakePredictor(["It is red.\nAnd  round."])
+    with visited(browser, lambda: predictor, is_embedded=True) as page:
+        page.set_input_files(UPLOAD, tmp_path / "white.png")
+        page.wait_for_selector("#stage img")
+        page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+        ask(page, "what is it?")
+        page.click("#copy")
+        eventually(lambda: page.evaluate("window.copied") == "It is red.\nAnd  round.")
+        predictor.answer = [UNKNOWN_ANSWER]
+        page.fill("#prompt textarea", "segment the aple")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#chat >> text=Did you mean apple?")
+        page.click("#copy")
+        eventually(lambda: page.evaluate("window.copied") == f"{UNKNOWN_ANSWER}\nDid you mean apple?")
 
 
 def test_bad_input_is_told_and_loses_nothing_and_stop_stops(browser: Any, tmp_path: Path) -> None:
