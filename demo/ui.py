@@ -26,6 +26,7 @@ from demo.security.admission import MAX_EVENTS, PICTURE, admit
 from demo.security.guard import guarded_server
 from demo.security.limits import Limits
 from demo.security.page import Page
+from demo.security.presence import STILL_OPEN_S
 from demo.theme import css, theme
 from stamp.refinement import check_refiner_name
 
@@ -286,6 +287,17 @@ def _wire(demo: Page, slot: ModelSlot, parts: Parts, samples: list[Example]) -> 
     for script in (KEYS_SCRIPT, DROP_SCRIPT):
         demo.load(None, js=script.read_text(encoding="utf-8"))
     parts["timer"].tick(watch, **quiet)
+    _watch_tabs(demo)
+
+
+def _watch_tabs(demo: Page) -> None:
+    """Let each tab show that it is open, also while its visitor only reads."""
+
+    def stay(request: gr.Request) -> Any:
+        demo.visits.stay(str(request.session_hash))
+        return gr.skip()
+
+    gr.Timer(STILL_OPEN_S).tick(stay, show_progress="hidden", api_visibility="private")
 
 
 def _begin_example(samples: list[Example], picked: gr.SelectData, visit: Visit | None) -> Updates:

@@ -182,6 +182,8 @@ def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filt
 
     demo.load(opened, **quiet)
     inputs = [parts["shown"], *filters]
+    # `checked` looks at the values. Gradio would refuse them where it no longer has the session.
+    quiet |= {"preprocess": False}
     board.select(by_name(parts, partial(open_board, store)), inputs, **quiet).then(**remember)
     # One at a time: if one choice is reported twice, the second report then finds nothing left to do.
     one = {"trigger_mode": "always_last", "concurrency_limit": 1}

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from demo.board.explorer import ORDERS, listed, sample_html, step
-from demo.board.filters import Filters, chosen
+from demo.board.filters import Filters, checked, chosen
 from demo.board.library import Library
 from demo.board.results import Results, ResultStore
 from demo.chat.masks import Updates
@@ -40,16 +40,22 @@ def explorer_view(results: Results, filters: Filters, order: str = ORDERS[0]) ->
 
 def wire_explorer(store: ResultStore, library: Library, parts: Parts, filters: list[Any]) -> None:
     """Connect list, order, buttons and cards."""
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # preprocess=False: `checked` looks at the values. Gradio would refuse them where it no longer has the session.
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "preprocess": False}
 
-    def reorder(order: str, *values: Any) -> Updates:
-        return explorer_view(store.get(), chosen(values), order)
+    def seen(values: tuple[Any, ...]) -> tuple[Results, Filters]:
+        results = store.get()
+        return results, checked(chosen(values), results)[0]
 
-    def turn(by: int, order: str, current: str | None, *values: Any) -> Any:
-        return step(listed(store.get(), chosen(values), order).entries, current, by)
+    def reorder(order: Any, *values: Any) -> Updates:
+        return explorer_view(*seen(values), order)
 
-    def show(current: str | None, *values: Any) -> str:
-        return sample_html(store.get(), library, chosen(values), current)
+    def turn(by: int, order: Any, current: Any, *values: Any) -> Any:
+        return step(listed(*seen(values), order).entries, current, by)
+
+    def show(current: Any, *values: Any) -> str:
+        results, filters = seen(values)
+        return sample_html(results, library, filters, current if isinstance(current, str) else None)
 
     outputs = [parts[name] for name in ("sample", "order", "left_out")]
     parts["order"].input(by_name(parts, reorder), [parts["order"], *filters], outputs, **quiet)

@@ -78,9 +78,14 @@ def _with_all(values: "Iterable[str | None]") -> list[str]:
 
 
 def chosen(values: Sequence[Any]) -> Filters:
-    """The filters from the values of their components, in the order of SINGLE and then the methods."""
-    single = dict(zip(SINGLE, values[:-1], strict=True))
-    return Filters(**{name: value or ALL for name, value in single.items()}, methods=tuple(values[-1] or ()))
+    """The filters from the values of their components, in the order of SINGLE and then the methods.
+
+    A request may send anything; what is not text counts as not chosen.
+    """
+    named = zip(SINGLE, values[:-1], strict=True)
+    single: dict[str, Any] = {name: value for name, value in named if value and isinstance(value, str)}
+    methods = values[-1] if isinstance(values[-1], list | tuple) else ()
+    return Filters(**single, methods=tuple(method for method in methods if isinstance(method, str)))
 
 
 def default_filters(results: Results) -> Filters:

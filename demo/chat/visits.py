@@ -8,7 +8,8 @@ from collections.abc import Callable
 from demo.chat.visit import Visit, close_visit
 
 DROPPED = (
-    "The server no longer has your picture, because the page was idle for a while or others needed the space. "
+    "The server no longer has your picture: the connection was lost, the page was idle for a while, or others needed "
+    "the space. "
     "Please choose it again."
 )
 #: Number of sessions remembered to have lost their visit, so that they can be told.
@@ -49,6 +50,12 @@ class VisitStore:
                 self._visits.move_to_end(session)
                 self._used[session] = self.clock()
             return visit
+
+    def stay(self, session: str) -> None:
+        """The visitor is still there, which does not mark the visit as used: an idle one makes room first."""
+        with self._lock:
+            if session in self._used:
+                self._used[session] = self.clock()
 
     def put(self, session: str, visit: Visit) -> None:
         """Store a session's visit in place of its last one. Drops others, and if necessary this one, until all fit.

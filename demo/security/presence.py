@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: A tab that was closed, or a session that never had one, is forgotten after so long.
-TAB_GRACE_S = 10.0
-#: Gradio never opens a lost heartbeat again. Where events still come, the tab is there, and has so long between them.
+#: An open tab shows itself so often, also while its visitor only reads.
+STILL_OPEN_S = 60.0
+#: A tab that was closed, or a session that never had one, is forgotten after so long. More than STILL_OPEN_S, because a
+#: connection may be lost while the tab is open, and Gradio never opens a lost heartbeat again.
+TAB_GRACE_S = 90.0
+#: Where events came since, the tab is there, and has so long between them.
 QUIET_TAB_S = 600.0
 #: A client has so long to come and read what it asked for,
 READER_GRACE_S = 20.0

@@ -2,13 +2,16 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from demo import handlers
+from demo.board.explorer import ORDERS
 from demo.board.race_panel import run_race
+from demo.board.sources import Sources
 from demo.chat.visit import Visit
 from demo.chat.visits import DROPPED, VisitStore
 from demo.decoding import DECODER
@@ -22,6 +25,7 @@ from tests.demo.attacks.test_files import META
 from tests.demo.attacks.test_queue import begin_visit
 from tests.demo.fake import FakePredictor
 from tests.demo.racers import ScriptedPool, racers
+from tests.demo.runs import write_run
 
 ONE = 320 * 320 * 4  # bytes of a visit
 
@@ -131,6 +135,40 @@ def test_a_closed_tab_is_free_in_seconds_and_an_open_one_stays(monkeypatch: pyte
             begin_visit(stranger, "no tab")
             eventually(lambda: list(visits._visits) == ["tab"])
         eventually(lambda: not visits._visits)
+
+
+def test_who_only_reads_stays_after_a_lost_connection_and_makes_room_first() -> None:
+    """The tab shows itself once a minute; that it is open is no use of its picture."""
+    with strangers_page() as stranger:
+        visits = stranger.demo.visits
+        for name in ("reads", "asks"):
+            begin_visit(stranger, name)
+        (timer,) = (
+            function
+            for function in stranger.demo.fns.values()
+            for block, event in function.targets
+            if event == "tick" and getattr(stranger.demo.blocks[block or 0], "value", None) == presence.STILL_OPEN_S
+        )
+        before = dict(visits._used)
+        assert stranger.call(timer._id, [], "reads")["success"]
+        assert visits._used["reads"] > before["reads"]
+        assert visits._used["asks"] == before["asks"]
+        assert list(visits._visits) == ["reads", "asks"]
+        assert stranger.call(timer._id, [], "never there")["success"]
+        assert list(visits._used) == ["reads", "asks"]
+
+
+def test_the_board_goes_on_for_a_session_that_gradio_has_forgotten(tmp_path: Path) -> None:
+    """The browser still shows choices that only the lost session knew."""
+    write_run(tmp_path / "results" / "run", tmp_path / "data")
+    with strangers_page(sources=Sources(results=tmp_path / "results")) as stranger:
+        filtered, listed = stranger.index("filter-dataset"), stranger.index("next", "click")
+        filters = ["scenes", *["all"] * (len(stranger.demo.fns[filtered].inputs) - 3), ["stamp"]]
+        for made_up in (filters, [["x"], 5, {"a": 1}, *[None] * (len(filters) - 4), 7]):
+            assert stranger.call(filtered, [None, *made_up], "lost")["success"]
+            assert stranger.call(listed, [ORDERS[0], "run/known/0", *made_up], "lost")["success"]
+        ended = stranger.call(stranger.index("sample", "change"), [9, *filters], "lost")
+        assert "No sample matches" in str(ended["output"]["data"])
 
 
 def test_the_page_tells_gradio_that_a_tab_is_open() -> None:

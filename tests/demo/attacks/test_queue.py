@@ -247,8 +247,9 @@ def test_a_question_costs_more_than_an_event() -> None:
 def test_presence() -> None:
     now = [100.0]
     found = presence.Presence(lambda: now[0])
-    assert not found.is_gone("never there", 95.0)
-    assert found.is_gone("never there", 80.0)
+    assert presence.TAB_GRACE_S > presence.STILL_OPEN_S  # whose connection is lost is seen again in time
+    assert not found.is_gone("never there", 101.0 - presence.TAB_GRACE_S)
+    assert found.is_gone("never there", 99.0 - presence.TAB_GRACE_S)
     with found.tab("tab"):
         now[0] += 10_000
         assert not found.is_gone("tab", 100.0)
