@@ -9,7 +9,7 @@ import gradio as gr
 from demo import handlers
 from demo.about import add_about
 from demo.api import add_endpoint
-from demo.board.dashboard import add_dashboard
+from demo.board.dashboard import add_dashboard, remember_tabs
 from demo.board.live import MethodPool
 from demo.board.sources import Sources
 from demo.chat.asking import ask, ask_again, edit_question, refinements, save_conversation
@@ -77,7 +77,7 @@ def build_demo(
         parts["timer"] = gr.Timer(1.0)
         samples = read_examples(examples)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-            with gr.Tab("Chat & segment", id="chat"):
+            with gr.Tab("Chat & segment", id="chat") as chat:
                 with gr.Row(equal_height=False, elem_id="sides"):
                     with gr.Column(scale=6, min_width=320, elem_id="picture-side"):
                         _picture_column(parts)
@@ -92,8 +92,9 @@ def build_demo(
                 sources = sources or Sources()
                 pool = MethodPool(slot, is_on=sources.is_live, pause_s=demo.limits.pause_s)
                 add_dashboard(demo, tabs, board, sources, pool, samples)
-            with gr.Tab("About", id="about"):
+            with gr.Tab("About", id="about") as about:
                 add_about()
+        remember_tabs(chat, about)
         gr.HTML(handlers.footer(slot), elem_id="versions", padding=False)
         add_endpoint(slot, demo)
         _wire(demo, slot, parts, samples)

@@ -45,6 +45,17 @@ MAX_VIEWS = 64
 REMEMBER_JS = "(query) => { history.replaceState(null, '', query ? '?' + query : location.pathname); return []; }"
 
 
+#: The first tab is selected before the server has read the URL, which has to stay until then.
+OPENED_JS = "() => { window.stampOpened = true; return []; }"
+REMEMBER_TAB_JS = "() => {{ if (window.stampOpened) history.replaceState(null, '', location.pathname + '{}'); }}"
+
+
+def remember_tabs(chat: gr.Tab, about: gr.Tab) -> None:
+    """Keep the other tabs in the URL, too."""
+    for tab, query in ((chat, ""), (about, "?tab=about")):
+        tab.select(None, js=REMEMBER_TAB_JS.format(query), api_visibility="private")
+
+
 def add_dashboard(
     demo: gr.Blocks, tabs: gr.Tabs, board: gr.Tab, sources: Sources, pool: MethodPool, examples: list[Example]
 ) -> None:
@@ -180,7 +191,7 @@ def _wire(demo: gr.Blocks, board: gr.Tab, store: ResultStore, parts: Parts, filt
     def opened(request: gr.Request) -> Any:
         return opening({name: request.query_params.getlist(name) for name in request.query_params})
 
-    demo.load(opened, **quiet)
+    demo.load(opened, **quiet).then(None, js=OPENED_JS, api_visibility="private")
     inputs = [parts["shown"], *filters]
     # `checked` looks at the values. Gradio would refuse them where it no longer has the session.
     quiet |= {"preprocess": False}

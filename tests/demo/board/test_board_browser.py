@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import pandas as pd
 import pytest
@@ -64,7 +64,11 @@ def choose(page: Any, filter_name: str, value: str) -> None:
 
 
 def query(page: Any) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(page.url).query)
+    return parse_qs(page.evaluate("location.search").removeprefix("?"))
+
+
+def is_at(page: Any, named: dict[str, list[str]]) -> bool:
+    return query(page) == named
 
 
 def test_every_plot_is_drawn_with_its_sentence_and_filters_change_it(
@@ -98,6 +102,11 @@ def test_a_link_restores_the_view_and_the_csv_is_its_table(browser: Any, board: 
         page.wait_for_selector("#plot-spread .main-svg", state="attached")
         assert page.input_value("#filter-split input") == "Unseen styles"
         assert page.input_value("#filter-kind input") == "Segment by name"
+        asked = {"tab": ["benchmark"], "dataset": ["scenes"], "split": ["style"], "kind": ["segment"]}
+        asked["method"] = ["polygon", "stamp"]  # in the order of the results
+        for tab, named in (("About", {"tab": ["about"]}), ("Chat & segment", {}), ("Benchmark", asked)):
+            page.click(f"button[role=tab] >> text={tab}")
+            eventually(partial(is_at, page, named))
         assert page.locator("#filter-methods .token").count() == 2
         with page.expect_download() as download:
             page.click("#links a[download$=csv]")
