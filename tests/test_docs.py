@@ -136,7 +136,7 @@ def test_the_benchmarks_readme_explains_every_score() -> None:
 
 def test_the_commands_of_the_benchmarks_readme_are_parsed() -> None:
     commands = re.findall(r"^python -m benchmarks (.*?)(?: *#.*)?$", BENCHMARKS, flags=re.MULTILINE)
-    assert len(commands) == 21
+    assert len(commands) == 22
     for command in commands:
         build_parser().parse_args(command.split())
     named = set(re.findall(r"`python -m benchmarks (\w+)`", BENCHMARKS))
