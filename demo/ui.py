@@ -110,7 +110,8 @@ def launch_options() -> dict[str, Any]:
 
     The security of the page depends on SAFETY; tests/demo/attacks checks what each of its entries closes.
     """
-    return {"theme": theme(), "css": css(), "footer_links": ["api", "settings"], **SAFETY}
+    # _frontend: Gradio would give up where its own first request takes over three seconds, as on a busy machine.
+    return {"theme": theme(), "css": css(), "footer_links": ["api", "settings"], "_frontend": False, **SAFETY}
 
 
 #: Security depends on each of these: without any one of them, something is open to strangers.

@@ -22,6 +22,7 @@ from demo.loading import ModelSlot
 from demo.ui import build_demo, launch_options
 from stamp import StampPredictor
 from stamp.pictures.masks import decode_rle
+from tests.demo.attacks.stranger import strangers_page
 from tests.demo.pictures import write_bad, write_good
 
 TIED = Path(__file__).parents[1] / "parity" / "models" / "tied"
@@ -183,3 +184,9 @@ def test_an_example_is_served_small(tmp_path: Path) -> None:
     """Full-size pictures of 1.5 MB were shown at 75 pixels."""
     Image.effect_noise((1200, 800), 80).convert("RGB").save(tmp_path / "noise.png")
     assert len(thumbnail(tmp_path / "noise.png")) < 60_000 < (tmp_path / "noise.png").stat().st_size
+
+
+def test_the_page_starts_also_where_it_answers_its_first_request_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradio.networking.url_ok", lambda _: False)  # as after three seconds on a busy machine
+    with strangers_page() as stranger:
+        assert stranger.http.get("/config").status_code == 200

@@ -59,10 +59,7 @@ def test_who_waits_sees_place_and_time(browser: Any, picture: Path) -> None:
         page.wait_for_selector("#chat .readout")
         read(stranger, ask(stranger).json()["event_id"])
         with predictor.lock:
-            events = [ask(stranger).json()["event_id"] for _ in range(MAX_WAITING + 1)]
-            readers = [threading.Thread(target=read, args=(stranger, event), daemon=True) for event in events]
-            for reader in readers:
-                reader.start()
+            readers = [ask_and_read(stranger) for _ in range(MAX_WAITING + 1)]
             send(page, "two")
             eventually(lambda: re.search(r"queue: 2/2 \| [\d.]+/[\d.]+s", page.inner_text("#chat")) is not None)
         page.wait_for_function("document.querySelectorAll('#chat .readout').length == 2")
@@ -79,10 +76,7 @@ def test_a_second_example_is_not_forgotten_while_the_question_of_the_first_one_w
         opened(browser, url(stranger)) as page,
     ):
         with predictor.lock:
-            events = [ask(stranger).json()["event_id"] for _ in range(MAX_WAITING + 1)]
-            readers = [threading.Thread(target=read, args=(stranger, event), daemon=True) for event in events]
-            for reader in readers:
-                reader.start()
+            readers = [ask_and_read(stranger) for _ in range(MAX_WAITING + 1)]
             page.click("#examples [data-example='0']")
             eventually(lambda: "queue: " in page.inner_text("#chat"))
             page.click("#examples [data-example='1']")
@@ -91,6 +85,13 @@ def test_a_second_example_is_not_forgotten_while_the_question_of_the_first_one_w
         assert page.input_value("#prompt textarea") == second
         for reader in readers:
             reader.join()
+
+
+def ask_and_read(stranger: Stranger) -> threading.Thread:
+    """A question whose answer is read at once: one that nobody reads is dropped after a while."""
+    reader = threading.Thread(target=read, args=(stranger, ask(stranger).json()["event_id"]), daemon=True)
+    reader.start()
+    return reader
 
 
 def read(stranger: Stranger, event: str) -> None:
