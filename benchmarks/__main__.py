@@ -132,7 +132,6 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-
     from benchmarks.training.recipe import TrainingPlan
     from benchmarks.training.train import Means, train
     from stamp.checkpoints.devices import choose_device

@@ -107,7 +107,7 @@ def _gpu(options: argparse.Namespace) -> int:
 
     config = SpeedConfig(options.masks, options.repeats, options.warmups, options.side_px, options.clock)
     record = run_gpu(read_model_options(options), options.fixtures, options.out, config)
-    print(speed_table(record["speed"]), gpu_table(record), sep="\n\n")
+    print(speed_table(record), gpu_table(record), sep="\n\n")
     return 0
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.provenance import provenance
 from benchmarks.reporting.report_table import markdown
 from benchmarks.studies.limits import Work, limits_record
 from benchmarks.studies.speed import PROMPT, SpeedConfig, load_timed, measure_speed, picture
 from stamp.checkpoints.load_options import LoadOptions
 from stamp.conversation import Turn
+from stamp.files import write_atomically
 from stamp.predictor import StampPredictor
 
 RECORD_FILE = "gpu.json"
@@ -77,17 +77,16 @@ def run_gpu(options: LoadOptions, fixtures: Path, out: Path, config: SpeedConfig
     record: dict[str, Any] = {"parity": [asdict(one) for one in parity(fixtures, options.device)]}
     write(out, record)
     predictor = load_timed(options, config.clock)
-    record["speed"] = measure_speed(predictor, options.model, out, config)
-    record |= {"provenance": provenance(predictor, options.model) | {"n": config.repeats, "config": asdict(config)}}
+    record |= measure_speed(predictor, options.model, out, config)
     write(out, record)
-    record["limits"] = _limits(predictor, config, record["speed"]["cases"]["one_mask"])
+    record["limits"] = _limits(predictor, config, record["cases"]["one_mask"])
     write(out, record)
     return record
 
 
 def write(out: Path, record: dict[str, Any]) -> None:
     """Write what is known so far."""
-    (out / RECORD_FILE).write_text(json.dumps(record, indent=1) + "\n")
+    write_atomically(out / RECORD_FILE, json.dumps(record, indent=1) + "\n")
 
 
 def _limits(predictor: StampPredictor, config: SpeedConfig, one_mask: dict[str, Any]) -> dict[str, object]:
@@ -110,7 +109,7 @@ def gpu_table(record: dict[str, Any]) -> str:
         cells = min(row["cells"] for row in rows if row["cells"] is not None)
         lines.append([dtype, *(f"{value:.2g}" for value in worst), f"{cells:.4f}"])
     tables = [markdown(["parity", "text logits", "mask logits", "cells alike"], lines, words=1)]
-    ours, least = record["speed"]["cases"]["one_mask"]["median_s"]["ours"], record["limits"]["least_s"]
+    ours, least = record["cases"]["one_mask"]["median_s"]["ours"], record["limits"]["least_s"]
     phases = [
         [phase, f"{ours[phase]:.4f}", f"{seconds:.4f}", f"{ours[phase] / seconds:.1f}"]
         for phase, seconds in least.items()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from benchmarks.instruments import wait_for
+from benchmarks.provenance import weights_bytes
 from stamp.model.modeling_stamp import StampForSegmentation
 
 #: Side of the square matrices and bytes of the copied block, on a GPU and on a CPU.
@@ -70,8 +71,7 @@ def least_seconds(model: StampForSegmentation, work: Work, machine: Machine) -> 
     attention = 4 * text.num_hidden_layers * text.hidden_size  # of one query and one key
     causal = attention * work.prompt**2 / 2
     seen = work.masks * attention * cells * (work.prompt + cells)
-    weights = model.model.language_model.layers.parameters(), model.lm_head.parameters()
-    n_bytes = sum(parameter.nbytes for part in weights for parameter in part)
+    n_bytes = weights_bytes(model.model.language_model.layers) + weights_bytes(model.lm_head)
     least = {
         "vision": tower / machine.flops,
         "prefill": (2 * layers * work.prompt + causal + 2 * head) / machine.flops,

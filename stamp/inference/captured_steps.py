@@ -85,7 +85,8 @@ class CapturedSteps:
         device = model.device
         self._ids = torch.zeros(1, WIDTH, dtype=torch.long, device=device)
         self._positions = torch.zeros(3, 1, WIDTH, dtype=torch.long, device=device)
-        self._places = torch.arange(WIDTH, device=device)
+        self._steps = torch.arange(WIDTH, device=device)
+        self._places = self._steps.clone()
         self._keys_at = torch.arange(self.capacity, device=device)
         self._buffers: list[_FixedLayer] = []
         self._cache = DynamicCache(config=model.config)  # of the buffers
@@ -113,9 +114,8 @@ class CapturedSteps:
         self._mirror(cache, length)
         self._ids[0, :n_tokens] = torch.tensor(ids, device=self._ids.device)
         self._ids[0, n_tokens:] = 0
-        steps = torch.arange(WIDTH, device=self._ids.device)
-        self._positions.copy_((position + steps).expand(3, 1, -1))
-        self._places.copy_(length + steps)
+        self._positions.copy_((position + self._steps).expand(3, 1, -1))
+        self._places.copy_(length + self._steps)
         if self._graph is None:
             self._logits = self._forward()
         else:

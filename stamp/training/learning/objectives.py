@@ -1,6 +1,6 @@
 """The losses: cross-entropy on the words of answers, BCE + Dice on masks, cross-entropy on the nouns of image cells."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -77,26 +77,29 @@ def which_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> 
     belongs to each in equal parts. `mask_loss` has a sigmoid per target, so it hardly minds a mask of the wrong target.
     """
     loss, cells = logits.new_zeros((), dtype=torch.float32), 0.0
-    for own, covered in zip(logits.float().split(masks_of_rows), target.float().split(masks_of_rows), strict=True):
-        if len(own) > 1:
-            total = covered.sum(0)
-            weight = total.clamp(max=1)
-            shares = covered / total.clamp(min=1e-6)
-            loss = loss - (weight * (shares * (own / SHARPNESS).log_softmax(0)).sum(0)).sum()
-            cells += float(weight.sum())
+    for own, covered in _joint(logits.float(), target.float(), masks_of_rows):
+        total = covered.sum(0)
+        weight = total.clamp(max=1)
+        shares = covered / total.clamp(min=1e-6)
+        loss = loss - (weight * (shares * (own / SHARPNESS).log_softmax(0)).sum(0)).sum()
+        cells += float(weight.sum())
     return loss / max(1.0, cells)
 
 
 def any_loss(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> Tensor:
     """`mask_loss` of all of a row's targets as one mask, see `which_loss`: does the cell belong to any of them?"""
-    rows = [
-        (own.amax(0), covered.sum(0).clamp(max=1))
-        for own, covered in zip(logits.split(masks_of_rows), target.split(masks_of_rows), strict=True)
-        if len(own) > 1
-    ]
+    joint = _joint(logits, target, masks_of_rows)
+    rows = [(own.amax(0), covered.sum(0).clamp(max=1)) for own, covered in joint]
     if not rows:
         return logits.new_zeros((), dtype=torch.float32)
     return mask_loss(torch.stack([own for own, _ in rows]), torch.stack([covered for _, covered in rows])).mean()
+
+
+def _joint(logits: Tensor, target: Tensor, masks_of_rows: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
+    """(S, P) logits and coverage of each row with two targets or more."""
+    for own, covered in zip(logits.split(masks_of_rows), target.split(masks_of_rows), strict=True):
+        if len(own) > 1:
+            yield own, covered
 
 
 @torch.no_grad()
